@@ -1,0 +1,95 @@
+"""Every error that the sidecar raises on purpose, each with a stable code."""
+
+from typing import ClassVar
+
+
+class SidecarError(Exception):
+    """Base of all; `code` is stable snake_case, fit for logs, spans and metric labels."""
+
+    code: ClassVar[str] = "sidecar_error"
+
+
+class UsageError(SidecarError):
+    """Something was asked for in a way that cannot work; the message says what would."""
+
+    code = "usage"
+
+
+class TargetError(UsageError):
+    """TARGET does not name a publisher; the command line exits with 2."""
+
+    code = "target_not_found"
+
+
+class ConfigurationRefusedError(SidecarError):
+    """The environment is not fit to run; the command line exits with 78 (EX_CONFIG)."""
+
+    code = "configuration_refused"
+
+
+class ConcurrencyError(SidecarError):
+    """A stream is not at the version that its writer expected; nothing was appended.
+
+    Attributes:
+        stream: The stream's name.
+        expected: The version that the writer expected; 0 means "no such stream yet".
+        actual: The version found. `None` when a concurrent writer won the race for the same
+            version and its number could not be read inside the failed transaction.
+    """
+
+    code = "concurrency_conflict"
+
+    def __init__(self, stream: str, expected: int, actual: int | None) -> None:
+        found = "another writer was faster" if actual is None else f"it is at {actual}"
+        super().__init__(
+            f"Stream {stream!r} was expected at version {expected}, but {found}. "
+            "Read the stream again, decide anew, and append with the version just read."
+        )
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class EventTypeError(SidecarError):
+    """An event class cannot be registered or is not registered."""
+
+    code = "event_type"
+
+
+class EventDecodingError(SidecarError):
+    """A stored event does not fit its registered type; it is parked, never guessed.
+
+    The message names position, type and the place in the document, never a value.
+    """
+
+    code = "event_decoding"
+
+
+class ProjectionError(SidecarError):
+    """A projection is declared or driven in a way that cannot work."""
+
+    code = "projection"
+
+
+class CheckpointMovedError(SidecarError):
+    """Another owner moved the checkpoint first; this batch was rolled back and nothing is lost."""
+
+    code = "checkpoint_moved"
+
+
+class StoreUnavailableError(SidecarError):
+    """PostgreSQL could not be reached or ended the session; the caller may try again."""
+
+    code = "store_unavailable"
+
+
+class EmbeddedServerError(SidecarError):
+    """The PostgreSQL shipped with the `embedded` extra is missing or did not start."""
+
+    code = "embedded_server"
+
+
+class MigrationError(SidecarError):
+    """The schema `sidecar` is newer than this release, or a migration failed and was rolled back."""
+
+    code = "migration"
