@@ -77,6 +77,12 @@ class CheckpointMovedError(SidecarError):
     code = "checkpoint_moved"
 
 
+class ProjectionPausedError(SidecarError):
+    """Somebody paused the projection; its loop waits for `sidecar projections resume`."""
+
+    code = "projection_paused"
+
+
 class StoreUnavailableError(SidecarError):
     """PostgreSQL could not be reached or ended the session; the caller may try again."""
 
@@ -90,6 +96,6 @@ class EmbeddedServerError(SidecarError):
 
 
 class MigrationError(SidecarError):
-    """The schema `sidecar` is newer than this release, or a migration failed and was rolled back."""
+    """The schema is newer than this release, or a migration failed and was rolled back."""
 
     code = "migration"

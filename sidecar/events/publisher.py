@@ -1,0 +1,221 @@
+"""Publishing in process: every subscriber hears, every failure is kept, nobody stops another."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from sidecar.errors import ProjectionError
+from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.events.tally import PublishTally, SubscriberTally
+from sidecar.events.types import EventTypes
+
+Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Opens a transaction, commits it on a clean exit and rolls it back otherwise."""
+
+logger = logging.getLogger(__name__)
+
+
+class SubscriberKind(StrEnum):
+    """What kind of subscriber failed."""
+
+    HANDLER = "handler"
+    PROJECTION = "projection"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One subscriber's failure.
+
+    Attributes:
+        kind: Handler or projection.
+        name: The subscriber's name.
+        error: What it raised, with its traceback.
+    """
+
+    kind: SubscriberKind
+    name: str
+    error: Exception
+
+    @property
+    def error_type(self) -> str:
+        """The exception's class name."""
+        return type(self.error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResult:
+    """Who handled an event and who failed, each in the order of registration."""
+
+    event_type: str
+    handled: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nobody failed."""
+        return not self.failures
+
+    @property
+    def failed_projections(self) -> tuple[str, ...]:
+        """Names of the projections that failed."""
+        return tuple(f.name for f in self.failures if f.kind is SubscriberKind.PROJECTION)
+
+
+class PublishObserver(Protocol):
+    """What the telemetry implements; it must neither raise nor wait."""
+
+    def begin(self, event_type: str) -> object:
+        """Take note that a publish begins; the return value is handed to `end`."""
+
+    def end(self, token: object, result: PublishResult | None) -> None:
+        """Take note of its result; None when the publish was cancelled."""
+
+
+class EventPublisher:
+    """Calls general handlers, type-specific handlers, then each projection that can handle.
+
+    The same publisher is what `sidecar run` takes: there its projections and handlers follow the
+    event store, each from a checkpoint of its own. Use it from one event loop.
+
+    Args:
+        types: Names of the event types; without it events are named by their `event_type`
+            attribute or their class.
+        transaction: Opens the transaction in which `publish` calls projections that take a
+            connection. Not needed for `sidecar run`, which brings its own.
+    """
+
+    def __init__(
+        self, types: EventTypes | None = None, *, transaction: Transaction | None = None
+    ) -> None:
+        self.types: Final = types or EventTypes()
+        self.tally: Final = PublishTally()
+        self.handlers: Final[list[Subscriber]] = []
+        self.projections: Final[list[Subscriber]] = []
+        self.observer: PublishObserver | None = None
+        self._transaction = transaction
+        self._order: list[tuple[Subscriber, SubscriberKind, SubscriberTally]] = []
+
+    def add_handler(self, handler: object, *event_types: type) -> None:
+        """Add a handler; without event types it hears of every event.
+
+        Raises:
+            ProjectionError: The handler has no usable signature or its name is taken.
+        """
+        subscriber = Subscriber(handler, event_types or None)
+        self._require_new(subscriber.name)
+        # General handlers come before type-specific ones, each in the order they were added.
+        general = sum(1 for other in self.handlers if other.handles is None)
+        index = general if subscriber.handles is None else len(self.handlers)
+        self.handlers.insert(index, subscriber)
+        self._reorder()
+
+    def add_projection(self, projection: object) -> None:
+        """Add an object with `can_handle(event)` or `handles`, and `async handle(event, ...)`.
+
+        Raises:
+            ProjectionError: The handler has no usable signature or its name is taken.
+        """
+        subscriber = Subscriber(projection)
+        self._require_new(subscriber.name)
+        self.projections.append(subscriber)
+        self._reorder()
+
+    async def publish(self, event: object) -> PublishResult:
+        """Tell every subscriber; never raises for a subscriber's failure.
+
+        Each failure is logged with its traceback, and failed projections are named together in
+        one CRITICAL line, because their read models now differ from the events. Cancellation
+        passes; subscribers not yet called are then not told.
+        """
+        event_type = self.types.name_of(event)
+        self.tally.published.add(event_type)
+        if self.observer is None:
+            return await self._deliver(event_type, event)
+        token = self.observer.begin(event_type)
+        result = None
+        try:
+            result = await self._deliver(event_type, event)
+        finally:
+            self.observer.end(token, result)
+        return result
+
+    async def _deliver(self, event_type: str, event: object) -> PublishResult:
+        handled: list[str] = []
+        failures: list[Failure] = []
+        for subscriber, kind, tally in self._order:
+            try:
+                if not subscriber.accepts(event):
+                    continue
+                if subscriber.parameters == 1:
+                    await subscriber.call(event)
+                else:
+                    await self._call_in_transaction(subscriber, event)
+            # The edge between user code and ours: whatever one subscriber raises, the others
+            # still hear of the event. Cancellation is a BaseException and passes.
+            except Exception as error:  # noqa: BLE001
+                failures.append(Failure(kind, subscriber.name, error))
+                tally.failures.add(type(error).__name__)
+            else:
+                handled.append(subscriber.name)
+                tally.handled += 1
+        result = PublishResult(event_type, tuple(handled), tuple(failures))
+        if failures:
+            _log_failures(result)
+        return result
+
+    async def _call_in_transaction(self, subscriber: Subscriber, event: object) -> None:
+        if self._transaction is None:
+            raise ProjectionError(
+                f"{subscriber.name} takes a connection, and this publisher has none to give: "
+                "run it with `sidecar run`, or give EventPublisher a `transaction`."
+            )
+        async with self._transaction() as connection:
+            await subscriber.call(*subscriber.arguments(event, connection, None))
+
+    def _require_new(self, name: str) -> None:
+        if any(name == other.name for other in (*self.handlers, *self.projections)):
+            raise ProjectionError(
+                f"Two subscribers are called {name!r}; give one a `name` attribute of its own."
+            )
+
+    def _reorder(self) -> None:
+        tally = self.tally
+        self._order = [
+            *((s, SubscriberKind.HANDLER, tally.handlers[s.name]) for s in self.handlers),
+            *((s, SubscriberKind.PROJECTION, tally.projections[s.name]) for s in self.projections),
+        ]
+
+
+def _log_failures(result: PublishResult) -> None:
+    for failure in result.failures:
+        logger.error(
+            "%s %s failed for event %s: %s",
+            failure.kind.capitalize(),
+            failure.name,
+            result.event_type,
+            failure.error_type,
+            exc_info=failure.error,
+            extra={
+                "event": "sidecar.subscriber.failed",
+                failure.kind.value: failure.name,
+                "event_type": result.event_type,
+                "error_type": failure.error_type,
+            },
+        )
+    failed = result.failed_projections
+    if failed:
+        logger.critical(
+            "%d projection(s) failed for event %s; their read models may differ from the event "
+            "store. Failed: %s",
+            len(failed),
+            result.event_type,
+            ", ".join(failed),
+            extra={
+                "event": "sidecar.projections.failed",
+                "event_type": result.event_type,
+                "projections": list(failed),
+            },
+        )

@@ -1,0 +1,99 @@
+"""One listener of any shape, made uniform: its name, what it accepts, and how it is called."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
+
+from sidecar.errors import ProjectionError
+
+MAX_HANDLER_PARAMETERS: Final = 3
+
+
+class Connection(Protocol):
+    """What a projection writes its read model with, inside one transaction."""
+
+    async def execute(self, query: str, *args: object) -> object:
+        """Run a statement; it may be deferred until the next read or the end of the batch."""
+
+    async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> object:
+        """Run a statement once per row of arguments; it may be deferred likewise."""
+
+    async def fetch(self, query: str, *args: object) -> Sequence[Any]:
+        """Return all rows, after every deferred write has reached the server."""
+
+    async def fetchrow(self, query: str, *args: object) -> Any:  # noqa: ANN401 - a row of any shape
+        """Return the first row or None."""
+
+    async def fetchval(self, query: str, *args: object) -> Any:  # noqa: ANN401 - a value of any type
+        """Return the first value of the first row or None."""
+
+
+Call = Callable[..., Awaitable[object]]
+
+
+class Subscriber:
+    """A handler or a projection as the publisher and the runner see it.
+
+    Accepted are plain objects with `can_handle(event)` and `async handle(event)`, and async
+    functions. Either may take the connection of the read model's transaction as a second
+    parameter and the `RecordedEvent` as a third.
+
+    Attributes:
+        name: Name in checkpoints, metrics and logs; unique among a publisher's subscribers.
+        target: The object as it was added.
+        handles: Event classes that it wants; None means that `can_handle` decides.
+        parameters: How many of (event, connection, record) its handler takes.
+    """
+
+    __slots__ = ("accepts", "call", "handles", "name", "parameters", "target")
+
+    def __init__(self, target: object, handles: tuple[type, ...] | None = None) -> None:
+        call = getattr(target, "handle", target)
+        if not (callable(call) and inspect.iscoroutinefunction(call)):
+            raise ProjectionError(
+                f"{target!r} is neither an async function nor an object with `async handle(event)`."
+            )
+        self.name: Final = name_of(target)
+        self.target: Final = target
+        self.call: Final[Call] = call
+        self.parameters: Final = _count_parameters(self.name, call)
+        self.handles: Final = handles or getattr(target, "handles", None) or None
+        self.accepts: Final = self._choose_test()
+
+    @property
+    def wants_connection(self) -> bool:
+        """Whether the handler writes through a connection, and so exactly once in effect."""
+        return self.parameters > 1
+
+    def arguments(self, event: object, *more: object) -> tuple[object, ...]:
+        """Return as many of (event, connection, record) as the handler takes."""
+        return (event, *more)[: self.parameters]
+
+    def _choose_test(self) -> Callable[[object], bool]:
+        can_handle: Callable[[object], bool] | None = getattr(self.target, "can_handle", None)
+        handles = self.handles
+        if handles is not None:
+            return lambda event: isinstance(event, handles)
+        return can_handle or (lambda _event: True)
+
+
+def name_of(target: object) -> str:
+    """Return a subscriber's own `name`, else that of its function or class."""
+    own = getattr(target, "name", None)
+    if isinstance(own, str) and own:
+        return own
+    return str(getattr(target, "__name__", None) or type(target).__name__)
+
+
+def _count_parameters(name: str, call: Call) -> int:
+    positional = [
+        parameter
+        for parameter in inspect.signature(call).parameters.values()
+        if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+    ]
+    if not 1 <= len(positional) <= MAX_HANDLER_PARAMETERS:
+        raise ProjectionError(
+            f"The handler of {name} takes {len(positional)} parameters; "
+            "it can take (event), (event, connection) or (event, connection, record)."
+        )
+    return len(positional)

@@ -1,0 +1,212 @@
+"""The registry of event types: names, schema versions, and the way to JSON and back."""
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+import msgspec
+
+from sidecar.errors import EventDecodingError, EventTypeError
+from sidecar.events.record import RecordedEvent
+from sidecar.events.upcasting import Upcaster, find_holes, upcast
+
+E = TypeVar("E")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EventType:
+    """One registered type: its current schema version and the upcasters from older ones."""
+
+    __slots__ = ("_decode", "cls", "name", "upcasters", "version")
+
+    def __init__(self, cls: type, name: str, version: int) -> None:
+        self.cls: Final = cls
+        self.name: Final = name
+        self.version: Final = version
+        self.upcasters: Final[dict[int, Upcaster]] = {}
+        self._decode: Final[Callable[[str], object]] = msgspec.json.Decoder(cls).decode
+
+    def decode(self, record: RecordedEvent) -> object:
+        """Make the event object, through the upcasters where the record is older.
+
+        Raises:
+            EventDecodingError: The record is from the future, malformed, or a hole bars its way.
+        """
+        try:
+            if record.schema_version == self.version:
+                return self._decode(record.data)
+            return self._decode_older(record)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise EventDecodingError(_describe(record, _withhold_value(error))) from error
+
+    def _decode_older(self, record: RecordedEvent) -> object:
+        if record.schema_version > self.version:
+            reason = f"this service knows schema versions up to {self.version}; deploy a newer one"
+            raise EventDecodingError(_describe(record, reason))
+        try:
+            shape = upcast(record.fields(), record.schema_version, self.version, self.upcasters)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"its upcaster failed with {type(error).__name__}"
+            raise EventDecodingError(_describe(record, reason)) from error
+        return msgspec.convert(shape, self.cls)
+
+
+class EventTypes:
+    """Which event classes a service knows, under which names and in which schema versions.
+
+    Register at import time; reading is safe from any task afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, EventType] = {}
+        self._by_class: dict[type, EventType] = {}
+        self._retired: set[str] = set()
+
+    def register(
+        self, *, name: str | None = None, version: int = 1
+    ) -> Callable[[type[E]], type[E]]:
+        """Register a frozen class; use as a decorator.
+
+        Args:
+            name: What is stored; the class name by default. Keep it when the class is renamed.
+            version: Current schema version, from 1.
+
+        Raises:
+            EventTypeError: The class can be mutated, or name or class is taken.
+        """
+
+        def decorate(cls: type[E]) -> type[E]:
+            self._add(EventType(_require_frozen(cls), name or cls.__name__, version))
+            return cls
+
+        return decorate
+
+    def upcast(self, name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
+        """Register the step from one schema version of a type to the next; use as a decorator.
+
+        Raises:
+            EventTypeError: The type is unknown, or the step exists or leads past its version.
+        """
+        event_type = self._require(name)
+        if from_version in event_type.upcasters:
+            raise EventTypeError(f"{name} has two upcasters from schema version {from_version}.")
+        if not 1 <= from_version < event_type.version:
+            raise EventTypeError(
+                f"{name} is at schema version {event_type.version}; "
+                f"a step from {from_version} leads nowhere."
+            )
+
+        def decorate(upcaster: Upcaster) -> Upcaster:
+            event_type.upcasters[from_version] = upcaster
+            return upcaster
+
+        return decorate
+
+    def rename(self, old: str, new: str) -> None:
+        """Read events stored under an old name as the type that is now called `new`.
+
+        Raises:
+            EventTypeError: `new` is unknown or `old` is in use.
+        """
+        event_type = self._require(new)
+        if old in self._by_name:
+            raise EventTypeError(f"Event type {old!r} is registered; it cannot be an old name too.")
+        self._by_name[old] = event_type
+
+    def retire(self, name: str) -> None:
+        """Declare that events of this type are no longer read; nobody handles them.
+
+        Raises:
+            EventTypeError: The type is still registered.
+        """
+        if name in self._by_name:
+            raise EventTypeError(f"Event type {name!r} is registered; it cannot be retired too.")
+        self._retired.add(name)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no type is registered."""
+        return not self._by_name
+
+    def find(self, name: str) -> EventType | None:
+        """Return the type stored under `name`, or None when it is unknown or retired."""
+        return self._by_name.get(name)
+
+    def is_retired(self, name: str) -> bool:
+        """Tell whether the type is known and no longer read."""
+        return name in self._retired
+
+    def name_of(self, event: object) -> str:
+        """Return the stored name of an event object.
+
+        Unregistered objects are named by their `event_type` attribute, else by their class.
+        """
+        registered = self._by_class.get(type(event))
+        if registered is not None:
+            return registered.name
+        return str(getattr(event, "event_type", None) or type(event).__name__)
+
+    def encode(self, event: object) -> tuple[str, int, str]:
+        """Return name, schema version and JSON text of an event object.
+
+        Raises:
+            EventTypeError: Its class is not registered, or a field has no JSON form.
+        """
+        event_type = self._by_class.get(type(event))
+        if event_type is None:
+            raise EventTypeError(
+                f"{type(event).__name__} is not registered; decorate it with @types.register()."
+            )
+        try:
+            data = _encode(event)
+        except (TypeError, ValueError) as error:
+            raise EventTypeError(
+                f"{event_type.name} has a field without JSON form: {error}."
+            ) from error
+        return event_type.name, event_type.version, data.decode()
+
+    def find_faults(self) -> Iterator[tuple[str, int]]:
+        """Yield (type name, schema version) wherever a chain of upcasters has a hole."""
+        for event_type in self._by_class.values():
+            for version in find_holes(event_type.version, event_type.upcasters):
+                yield event_type.name, version
+
+    def _add(self, event_type: EventType) -> None:
+        if event_type.version < 1:
+            raise EventTypeError(f"{event_type.name}: schema versions count from 1.")
+        if event_type.name in self._by_name or event_type.name in self._retired:
+            raise EventTypeError(
+                f"Event type {event_type.name!r} is registered or retired already."
+            )
+        if event_type.cls in self._by_class:
+            raise EventTypeError(f"{event_type.cls.__name__} is registered already.")
+        self._by_name[event_type.name] = event_type
+        self._by_class[event_type.cls] = event_type
+
+    def _require(self, name: str) -> EventType:
+        event_type = self._by_name.get(name)
+        if event_type is None:
+            raise EventTypeError(f"Event type {name!r} is not registered.")
+        return event_type
+
+
+def _require_frozen(cls: type[E]) -> type[E]:
+    declared = getattr(cls, "__dataclass_params__", None) or getattr(cls, "__struct_config__", None)
+    if declared is None or not declared.frozen:
+        raise EventTypeError(
+            f"{cls.__name__} can be mutated; make it a frozen dataclass or a frozen msgspec.Struct."
+        )
+    return cls
+
+
+def _describe(record: RecordedEvent, reason: str) -> str:
+    return (
+        f"Event {record.type!r} version {record.schema_version} at position {record.position} "
+        f"cannot be read: {reason}."
+    )
+
+
+def _withhold_value(error: Exception) -> str:
+    """Keep the place that msgspec names; it prints types and paths, but a bad enum's value too."""
+    text = str(error)
+    return "an unexpected value" if text.startswith("Invalid enum value") else text.rstrip(".")

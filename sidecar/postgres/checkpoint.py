@@ -1,0 +1,89 @@
+"""Checkpoint rows: made when a service starts, listed, paused and resumed by people."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sidecar.errors import ProjectionError
+from sidecar.events.publisher import SubscriberKind
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
+from sidecar.projections.projection import Subscription
+from sidecar.projections.work import State
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """One partition's row; `moved_at` is aware wall time, None before the first move."""
+
+    projection: str
+    copy: str
+    partition: int
+    partitions: int
+    kind: str
+    position: int
+    state: State
+    detail: str | None
+    moved_at: dt.datetime | None
+
+
+async def register(connection: RawConnection, subscriptions: Iterable[Subscription]) -> None:
+    """Make sure that each partition has its row.
+
+    A new projection starts before the first event, a new handler after the last one: its effects
+    lie outside, and nobody wants years of mails again.
+
+    Raises:
+        ProjectionError: The number of partitions changed while they stand at different positions.
+    """
+    async with connection.transaction():
+        await connection.execute(sql("lock_migrations"))
+        for subscription in subscriptions:
+            await _register(connection, subscription)
+
+
+async def _register(connection: RawConnection, subscription: Subscription) -> None:
+    name = subscription.name
+    rows = await connection.fetch(sql("list_partitions"), name)
+    if rows and len(rows) == subscription.partitions:
+        return
+    positions = {row["position"] for row in rows}
+    if len(positions) > 1:
+        raise ProjectionError(
+            f"{name} ran in {len(rows)} partitions and now wants {subscription.partitions}, but "
+            "they stand at different positions. Start it once more as before, pause it when it "
+            "has caught up, then change the number."
+        )
+    position = positions.pop() if positions else await _first_position(connection, subscription)
+    await connection.execute(sql("delete_partitions"), name)
+    for part in subscription.split():
+        await connection.execute(
+            sql("create_checkpoint"),
+            name,
+            part.index,
+            part.count,
+            subscription.kind.value,
+            position,
+        )
+
+
+async def _first_position(connection: RawConnection, subscription: Subscription) -> int:
+    if subscription.kind is SubscriberKind.PROJECTION:
+        return 0
+    return int(await connection.fetchval(sql("read_highest_position")))
+
+
+async def list_checkpoints(connection: RawConnection) -> list[CheckpointRow]:
+    """Return every row, by projection, copy and partition."""
+    rows = await connection.fetch(sql("list_checkpoints"))
+    return [CheckpointRow(**{**dict(row), "state": State(row["state"])}) for row in rows]
+
+
+async def set_state(
+    connection: RawConnection, projection: str, state: State, detail: str | None = None
+) -> int:
+    """Pause, resume or fail a projection and return how many partitions it has.
+
+    A running batch ends first, for it holds the row.
+    """
+    return len(await connection.fetch(sql("set_state"), projection, state.value, detail))

@@ -1,0 +1,75 @@
+"""Follows the safe head in the database; what to conclude is decided in `projections/head.py`."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
+from sidecar.projections.head import Head, Sighting, Skip, Writer, held_seconds, step, suspect
+
+LOOK_EVENTS: Final = 10_000
+
+
+class HeadFollower:
+    """One follower per process; use it from one task at a time.
+
+    Attributes:
+        head: As of the last `advance`.
+        writers: Who holds the head at a gap; empty while nothing does.
+        skipped_positions: How many positions this follower stepped over.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.head = Head()
+        self.writers: tuple[Writer, ...] = ()
+        self.skipped_positions = 0
+        self._clock = clock
+        self._started = False
+
+    @property
+    def held_seconds(self) -> float:
+        """For how long a gap has held the head; 0.0 when none does."""
+        return held_seconds(self.head, self._clock())
+
+    async def advance(self, connection: RawConnection) -> Head:
+        """Move the head as far as it can be proved safe and return it."""
+        if not self._started:
+            self.head = Head(await connection.fetchval(sql("read_proved_position")))
+            self._started = True
+        while await self._advance_once(connection):
+            pass
+        return self.head
+
+    async def _advance_once(self, connection: RawConnection) -> bool:
+        """Take one step and tell whether another may lead further at once."""
+        before = self.head
+        held = before.gap is not None and before.gap.suspects is not None
+        writers = await self._list_writers(connection) if held else ()
+        remaining = frozenset(writer.id for writer in writers)
+        sighting, seen = await self._look(connection)
+        head, skip = step(before, sighting, remaining, self._clock())
+        if skip is not None:
+            await self._record(connection, skip)
+        if head.gap is not None and head.gap.suspects is None:
+            writers = await self._list_writers(connection)
+            head = suspect(head, frozenset(writer.id for writer in writers))
+        self.head = head
+        suspects = head.gap.suspects if head.gap is not None else None
+        self.writers = tuple(w for w in writers if suspects and w.id in suspects)
+        noted = head.gap is not None and head.gap != before.gap
+        more = seen == LOOK_EVENTS and head.position > before.position
+        return skip is not None or noted or more
+
+    async def _look(self, connection: RawConnection) -> tuple[Sighting, int]:
+        row = await connection.fetchrow(sql("look_at_head"), self.head.position, LOOK_EVENTS)
+        if row is None:
+            raise RuntimeError("an aggregate without GROUP BY returned no row")
+        return Sighting(row["contiguous"], row["beyond"], row["highest"] or 0), row["seen"]
+
+    async def _record(self, connection: RawConnection, skip: Skip) -> None:
+        await connection.execute(sql("record_skip"), skip.first, skip.last)
+        self.skipped_positions += skip.last - skip.first + 1
+
+    async def _list_writers(self, connection: RawConnection) -> tuple[Writer, ...]:
+        return tuple(Writer(*row) for row in await connection.fetch(sql("list_writers")))

@@ -1,0 +1,79 @@
+"""Numbered SQL files, applied under a lock, in order, once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import asyncpg
+
+from sidecar.errors import MigrationError
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema; `number` counts from 1 without holes."""
+
+    number: int
+    name: str
+    script: str
+
+
+@cache
+def load_migrations() -> tuple[Migration, ...]:
+    """Return all migrations that this release brings, ascending."""
+    folder = resources.files("sidecar.postgres").joinpath("migrations")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(
+        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text("utf-8"))
+        for file in files
+    )
+
+
+async def pending(connection: RawConnection) -> Sequence[Migration]:
+    """Return the migrations not yet applied, ascending.
+
+    Raises:
+        MigrationError: The schema was made by a newer release.
+    """
+    if not await connection.fetchval(sql("has_migrations")):
+        return load_migrations()
+    applied = {row["number"] for row in await connection.fetch(sql("list_migrations"))}
+    known = load_migrations()
+    newest = max(applied, default=0)
+    if newest > len(known):
+        raise MigrationError(
+            f"The schema is at migration {newest}, this release knows {len(known)}; "
+            "upgrade event-sidecar or point DATABASE_URL elsewhere."
+        )
+    return [migration for migration in known if migration.number not in applied]
+
+
+async def migrate(connection: RawConnection) -> Sequence[Migration]:
+    """Apply what is pending, each migration in the same transaction as its record.
+
+    Safe to call from many processes at once: one applies, the others wait and find nothing to do.
+
+    Raises:
+        MigrationError: A step failed and was rolled back, or the schema is newer than this release.
+    """
+    async with connection.transaction():
+        await connection.execute(sql("lock_migrations"))
+        await connection.execute(sql("create_migrations"))
+        steps = await pending(connection)
+        for step in steps:
+            await _apply(connection, step)
+    return steps
+
+
+async def _apply(connection: RawConnection, step: Migration) -> None:
+    try:
+        await connection.execute(step.script)
+        await connection.execute(sql("record_migration"), step.number, step.name)
+    except asyncpg.PostgresError as error:
+        raise MigrationError(
+            f"Migration {step.name} failed with SQLSTATE {error.sqlstate}: {error.args[0]}. "
+            "Nothing was changed."
+        ) from error

@@ -1,0 +1,254 @@
+-- Every statement that the sidecar runs, by name. Parameters are described where the order is not
+-- plain from the text. The log is always read in one statement, so that one snapshot answers.
+
+-- name: lock_migrations
+SELECT pg_advisory_xact_lock(7236173, 0);
+
+-- name: create_migrations
+CREATE SCHEMA IF NOT EXISTS sidecar;
+CREATE TABLE IF NOT EXISTS sidecar.migrations (
+    number     integer PRIMARY KEY,
+    name       text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- name: has_migrations
+SELECT to_regclass('sidecar.migrations') IS NOT NULL;
+
+-- name: list_migrations
+SELECT number FROM sidecar.migrations ORDER BY number;
+
+-- name: record_migration
+INSERT INTO sidecar.migrations (number, name) VALUES ($1, $2);
+
+-- name: read_sequence_cache
+SELECT s.cache_size
+FROM pg_sequences s
+WHERE format('%I.%I', s.schemaname, s.sequencename)
+      = pg_get_serial_sequence('sidecar.events', 'position');
+
+-- name: append_one
+-- $2 expected version or null. The version is checked in the FROM clause, so that a conflict draws
+-- no position. One row comes back always: (actual version before, position or null).
+WITH head AS (
+    SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1
+), appended AS (
+    INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
+    SELECT $1, head.version + 1, $3, $4, $5, $6, $7
+    FROM head WHERE $2::bigint IS NULL OR head.version = $2
+    RETURNING position
+)
+SELECT head.version, appended.position FROM head LEFT JOIN appended ON true;
+
+-- name: append_many
+WITH head AS (
+    SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1
+), appended AS (
+    INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
+    SELECT $1, head.version + e.ordinality, e.id, e.type, e.schema_version, e.data, $7
+    FROM head, unnest($3::uuid[], $4::text[], $5::integer[], $6::json[])
+         WITH ORDINALITY AS e (id, type, schema_version, data, ordinality)
+    WHERE $2::bigint IS NULL OR head.version = $2
+    RETURNING position
+)
+SELECT head.version, (SELECT max(position) FROM appended) AS position FROM head;
+
+-- name: read_stream_version
+SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;
+
+-- name: read_stream
+SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+FROM sidecar.events
+WHERE stream = $1 AND version > $2
+ORDER BY version
+LIMIT $3;
+
+-- name: read_stream_until
+-- A parked stream's events from its letter's version up to the checkpoint.
+SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+FROM sidecar.events
+WHERE stream = $1 AND version >= $2 AND position <= $3
+ORDER BY version
+LIMIT $4;
+
+-- name: read_log
+SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+FROM sidecar.events
+WHERE position > $1 AND position <= $2
+ORDER BY position
+LIMIT $3;
+
+-- name: read_page
+-- As read_log, bounded by $4 bytes of stored data as well; the first event always comes.
+SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+FROM (
+    SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS before
+    FROM (
+        SELECT * FROM sidecar.events
+        WHERE position > $1 AND position <= $2
+        ORDER BY position
+        LIMIT $3
+    ) AS page
+) AS measured
+WHERE before < $4
+ORDER BY position;
+
+-- name: read_partition_page
+-- As read_page, for streams whose hash falls into partition $5 of $6.
+SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+FROM (
+    SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS before
+    FROM (
+        SELECT * FROM sidecar.events
+        WHERE position > $1 AND position <= $2
+          AND (hashtext(stream) & 2147483647) % $6::integer = $5::integer
+        ORDER BY position
+        LIMIT $3
+    ) AS page
+) AS measured
+WHERE before < $4
+ORDER BY position;
+
+-- name: look_at_head
+-- Numbers the visible positions above mark $1: while position - number stays at the mark the prefix
+-- is contiguous; the first that differs is the lowest visible one above a gap.
+SELECT max(position) FILTER (WHERE position - n = $1) AS contiguous,
+       min(position) FILTER (WHERE position - n > $1) AS beyond,
+       count(*) AS seen,
+       (SELECT max(position) FROM sidecar.events) AS highest
+FROM (
+    SELECT position, row_number() OVER (ORDER BY position) AS n
+    FROM (
+        SELECT position FROM sidecar.events WHERE position > $1 ORDER BY position LIMIT $2
+    ) AS page
+) AS numbered;
+
+-- name: read_proved_position
+-- Where the safe head certainly was already: no checkpoint ever stands above it.
+SELECT greatest(
+    coalesce((SELECT max(position) FROM sidecar.checkpoints), 0),
+    coalesce((SELECT max(last_position) FROM sidecar.skipped_positions), 0)
+);
+
+-- name: list_writers
+-- Transactions that hold, or have prepared, a write on the log or one of its partitions.
+SELECT l.virtualtransaction AS id, l.pid, a.application_name, a.state,
+       extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS age_seconds
+FROM pg_locks l
+LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation'
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.mode = 'RowExclusiveLock'
+  AND l.granted
+  AND l.relation IN (
+      SELECT 'sidecar.events'::regclass
+      UNION ALL SELECT relid FROM pg_partition_tree('sidecar.events')
+  );
+
+-- name: record_skip
+INSERT INTO sidecar.skipped_positions (first_position, last_position) VALUES ($1, $2)
+ON CONFLICT (first_position) DO NOTHING;
+
+-- name: list_partitions
+SELECT partition, partitions, position FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
+
+-- name: delete_partitions
+DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
+
+-- name: create_checkpoint
+INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, position)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (projection, copy, partition) DO NOTHING;
+
+-- name: read_checkpoint
+SELECT position, state FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = $2 AND partition = $3;
+
+-- name: lock_checkpoint
+SELECT position, state,
+       EXISTS (
+           SELECT FROM sidecar.dead_letters d
+           WHERE d.projection = c.projection AND d.resolution IS NULL
+       ) AS has_parked
+FROM sidecar.checkpoints c
+WHERE projection = $1 AND copy = $2 AND partition = $3
+FOR UPDATE OF c;
+
+-- name: move_checkpoint
+-- Compare and set: $4 is the position that the owner believes in.
+UPDATE sidecar.checkpoints SET position = $5, moved_at = clock_timestamp()
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND position = $4;
+
+-- name: set_state
+UPDATE sidecar.checkpoints SET state = $2, detail = $3
+WHERE projection = $1 AND copy = 'live'
+RETURNING partition;
+
+-- name: list_checkpoints
+SELECT projection, copy, partition, partitions, kind, position, state, detail, moved_at
+FROM sidecar.checkpoints ORDER BY projection, copy, partition;
+
+-- name: list_parked
+SELECT stream FROM sidecar.dead_letters
+WHERE projection = $1 AND resolution IS NULL AND stream = ANY($2);
+
+-- name: park
+INSERT INTO sidecar.dead_letters (
+    projection, partition, stream, position, version, event_id, event_type,
+    category, error_type, error_message, traceback, attempts, trace_id
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
+-- name: try_lease
+SELECT pg_try_advisory_lock(7236174, $1);
+
+-- name: release_lease
+SELECT pg_advisory_unlock(7236174, $1);
+
+-- name: join_members
+SELECT pg_advisory_lock_shared(7236175, 0);
+
+-- name: list_leases
+SELECT objid::bigint AS key, pid FROM pg_locks
+WHERE locktype = 'advisory' AND classid = 7236174 AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- name: count_members
+SELECT count(DISTINCT pid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = 7236175 AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- name: sample_projections
+-- Lag in one snapshot against safe head $1. The age is that of the oldest event not yet applied.
+SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.state, c.detail,
+       c.moved_at,
+       greatest($1::bigint - c.position, 0) AS lag_events,
+       coalesce((
+           SELECT greatest(extract(epoch FROM clock_timestamp() - e.recorded_at), 0)::float8
+           FROM sidecar.events e
+           WHERE e.position > c.position AND e.position <= $1
+           ORDER BY e.position LIMIT 1
+       ), 0) AS lag_seconds
+FROM sidecar.checkpoints c
+ORDER BY c.projection, c.copy, c.partition;
+
+-- name: sample_dead_letters
+SELECT projection, count(*) AS letters, min(first_failed_at) AS oldest_at
+FROM sidecar.dead_letters WHERE resolution IS NULL GROUP BY projection;
+
+-- name: sample_recent_failures
+SELECT id, projection, stream, position, event_type, error_type, attempts, trace_id, last_failed_at
+FROM sidecar.dead_letters WHERE resolution IS NULL
+ORDER BY last_failed_at DESC LIMIT $1;
+
+-- name: sample_skips
+SELECT coalesce(sum(last_position - first_position + 1), 0)::bigint FROM sidecar.skipped_positions;
+
+-- name: sample_leases
+SELECT l.objid::bigint AS key, a.application_name FROM pg_locks l
+JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.classid = 7236174 AND l.objsubid = 2 AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- name: read_highest_position
+SELECT coalesce(max(position), 0) FROM sidecar.events;

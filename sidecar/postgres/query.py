@@ -1,0 +1,27 @@
+"""The named statements of queries.sql, loaded once."""
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Final
+
+_NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+@cache
+def statements() -> dict[str, str]:
+    """Return SQL text by name."""
+    text = resources.files("sidecar.postgres").joinpath("queries.sql").read_text("utf-8")
+    _, *parts = _NAME.split(text)
+    return {
+        name: sql.strip().rstrip(";") for name, sql in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def sql(name: str) -> str:
+    """Return one statement.
+
+    Raises:
+        KeyError: queries.sql has no statement of that name.
+    """
+    return statements()[name]

@@ -1,0 +1,150 @@
+"""The runner's desk in PostgreSQL: pages of the log and transactions of a read model."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from sidecar.errors import (
+    CheckpointMovedError,
+    ProjectionError,
+    ProjectionPausedError,
+    StoreUnavailableError,
+)
+from sidecar.events.record import RecordedEvent
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.deferred import DeferredConnection
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.query import sql
+from sidecar.postgres.transience import is_transient
+from sidecar.projections.letter import Letter
+from sidecar.projections.projection import PAGE_EVENTS, Partition
+from sidecar.projections.work import Checkpoint, State
+
+# Bounds one page in memory; a single larger event still passes.
+PAGE_BYTES: Final = 8 * 1024 * 1024
+
+
+class PostgresWork:
+    """One open transaction of one partition."""
+
+    def __init__(
+        self,
+        raw: RawConnection,
+        partition: Partition,
+        position: int,
+        *,
+        has_parked: bool,
+        eager: bool,
+    ) -> None:
+        self.connection: Final = DeferredConnection(raw, eager=eager)
+        self.has_parked: Final = has_parked
+        self._raw = raw
+        self._partition = partition
+        self._position = position
+
+    async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
+        """Return those of the streams that are parked."""
+        rows = await self._raw.fetch(sql("list_parked"), self._partition.projection, list(streams))
+        return frozenset(row["stream"] for row in rows)
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Open a savepoint."""
+        return self.connection.transaction()
+
+    async def flush(self) -> None:
+        """Send deferred writes."""
+        await self.connection.flush()
+
+    async def park(self, letter: Letter) -> None:
+        """Keep a dead letter."""
+        record = letter.record
+        await self._raw.execute(
+            sql("park"),
+            self._partition.projection,
+            self._partition.index,
+            record.stream,
+            record.position,
+            record.version,
+            record.id,
+            record.type,
+            letter.category.value,
+            letter.error_type,
+            letter.error_message,
+            letter.traceback,
+            letter.attempts,
+            letter.trace_id,
+        )
+
+    async def move(self, position: int) -> None:
+        """Move the checkpoint by compare-and-set."""
+        key = (self._partition.projection, self._partition.copy, self._partition.index)
+        status = await self._raw.execute(sql("move_checkpoint"), *key, self._position, position)
+        if status != "UPDATE 1":
+            raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
+
+
+class PostgresDesk:
+    """Reads pages and opens transactions on connections of a pool.
+
+    Args:
+        pool: Lends connections; whoever made it closes it.
+    """
+
+    def __init__(self, pool: MeteredPool) -> None:
+        self._pool = pool
+
+    async def read_checkpoint(self, partition: Partition) -> Checkpoint:
+        """Return where the partition stands."""
+        row = await self._pool.fetchrow(
+            sql("read_checkpoint"), partition.projection, partition.copy, partition.index
+        )
+        if row is None:
+            raise ProjectionError(f"{partition} has no checkpoint; was it registered?")
+        return Checkpoint(row["position"], State(row["state"]))
+
+    async def read_page(
+        self, partition: Partition, after_position: int, upto_position: int
+    ) -> list[RecordedEvent]:
+        """Return the partition's next events, bounded in count and bytes."""
+        bounds = (after_position, upto_position, PAGE_EVENTS, PAGE_BYTES)
+        if partition.count == 1:
+            rows = await self._pool.fetch(sql("read_page"), *bounds)
+        else:
+            share = (partition.index, partition.count)
+            rows = await self._pool.fetch(sql("read_partition_page"), *bounds, *share)
+        return [RecordedEvent(*row) for row in rows]
+
+    @asynccontextmanager
+    async def begin(
+        self, partition: Partition, position: int, *, eager: bool
+    ) -> AsyncIterator[PostgresWork]:
+        """Open a transaction at the checkpoint."""
+        async with self._pool.acquire() as raw:
+            try:
+                async with raw.transaction():
+                    has_parked = await _lock(raw, partition, position)
+                    yield PostgresWork(raw, partition, position, has_parked=has_parked, eager=eager)
+            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+                if raw.is_closed():
+                    raise StoreUnavailableError(
+                        f"The session of {partition} ended in the middle of its transaction."
+                    ) from error
+                raise
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Tell whether the same work can succeed later with nobody's help."""
+        return isinstance(error, StoreUnavailableError) or is_transient(error)
+
+
+async def _lock(raw: RawConnection, partition: Partition, position: int) -> bool:
+    """Lock the checkpoint row and tell whether the projection has dead letters."""
+    row = await raw.fetchrow(
+        sql("lock_checkpoint"), partition.projection, partition.copy, partition.index
+    )
+    if row is None or row["position"] != position:
+        raise CheckpointMovedError(f"The checkpoint of {partition} was moved.")
+    if row["state"] != State.RUNNING:
+        raise ProjectionPausedError(f"{partition} is {row['state']}.")
+    return bool(row["has_parked"])

@@ -1,0 +1,68 @@
+"""Dead letters: events that a projection could not apply, and why."""
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sidecar.errors import EventDecodingError
+from sidecar.events.record import RecordedEvent
+
+MAX_TRACEBACK_CHARACTERS: Final = 20_000
+MAX_MESSAGE_CHARACTERS: Final = 2_000
+
+
+class Category(StrEnum):
+    """What kind of failure parked the event."""
+
+    APPLY = "apply"
+    DECODE = "decode"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One failed event of one projection; its stream is parked until the letter is resolved.
+
+    Attributes:
+        attempts: How often the event was tried, this failure included.
+        trace_id: Trace in which it failed, 32 hex digits, if there was one.
+    """
+
+    record: RecordedEvent
+    category: Category
+    error_type: str
+    error_message: str
+    traceback: str
+    attempts: int
+    trace_id: str | None
+
+
+def categorize(error: BaseException) -> Category:
+    """Tell a record that cannot be read and a handler that hung from a handler that failed."""
+    if isinstance(error, EventDecodingError):
+        return Category.DECODE
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return Category.TIMEOUT
+    return Category.APPLY
+
+
+def write_letter(
+    record: RecordedEvent, error: BaseException, attempts: int, trace_id: str | None
+) -> Letter:
+    """Describe a failure, bounded in size; PostgreSQL's text takes no NUL."""
+    trace = "".join(traceback.format_exception(error))
+    return Letter(
+        record=record,
+        category=categorize(error),
+        error_type=type(error).__name__,
+        error_message=_storable(str(error))[:MAX_MESSAGE_CHARACTERS],
+        traceback=_storable(trace)[-MAX_TRACEBACK_CHARACTERS:],
+        attempts=attempts,
+        trace_id=trace_id,
+    )
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,69 @@
+"""The log lines about failures: one ERROR each with its traceback, one CRITICAL for the sum."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sidecar.events.record import RecordedEvent
+from sidecar.projections.projection import Partition
+
+MAX_NAMED_STREAMS: Final = 10
+
+logger = logging.getLogger(__name__)
+
+
+def log_failure(
+    partition: Partition, record: RecordedEvent, error: BaseException, action: str, attempt: int
+) -> None:
+    """Log one failed event with its traceback."""
+    error_type = type(error).__name__
+    logger.error(
+        "Projection %s failed for event %s at position %d of stream %s: %s (attempt %d, %s)",
+        partition,
+        record.type,
+        record.position,
+        record.stream,
+        error_type,
+        attempt,
+        action,
+        exc_info=error,
+        extra={
+            "event": "sidecar.event.failed",
+            "projection": partition.projection,
+            "position": record.position,
+            "stream": record.stream,
+            "event_type": record.type,
+            "error_type": error_type,
+            "action": action,
+            "attempt": attempt,
+        },
+    )
+
+
+def log_parked(partition: Partition, records: Sequence[RecordedEvent]) -> None:
+    """Log once per transaction what the read model now lacks."""
+    named = [record.stream for record in records[:MAX_NAMED_STREAMS]]
+    logger.critical(
+        "Projection %s could not apply %d event(s); its read model lacks them. Parked: %s%s. "
+        "See `sidecar dead-letters list --projection %s`",
+        partition.projection,
+        len(records),
+        ", ".join(named),
+        ", ..." if len(records) > len(named) else "",
+        partition.projection,
+        extra={
+            "event": "sidecar.projections.failed",
+            "projections": [partition.projection],
+            "streams": named,
+        },
+    )
+
+
+def log_interruption(partition: Partition, event: str, reason: str) -> None:
+    """Log what rolled a transaction back and passes by itself."""
+    logger.warning(
+        "Projection %s: %s; nothing is lost, it goes on from its checkpoint",
+        partition,
+        reason,
+        extra={"event": event, "projection": partition.projection},
+    )

@@ -1,0 +1,92 @@
+"""What the runner tells: counts as integers, moments through a Protocol."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+from sidecar.events.record import RecordedEvent
+from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
+
+
+class Action(StrEnum):
+    """What was done about a failure."""
+
+    RETRY = "retry"
+    PARK = "park"
+    HALT = "halt"
+
+
+class RunnerTally:
+    """What one projection's loop did, since it started.
+
+    Attributes:
+        applied: Events handled.
+        failures: By (error type, action); error types are bounded, the rest is `_OTHER`.
+        heartbeat_at: Unix time of the last completed poll; None before the first.
+        progress_at: Unix time at which the checkpoint last moved; None before the first.
+        position: The checkpoint as this loop knows it.
+    """
+
+    __slots__ = ("applied", "failures", "heartbeat_at", "position", "progress_at")
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.failures: Final[dict[tuple[str, str], int]] = {}
+        self.heartbeat_at: float | None = None
+        self.progress_at: float | None = None
+        self.position = 0
+
+    def add_failure(self, error_type: str, action: Action) -> None:
+        """Count one."""
+        known = {name for name, _ in self.failures}
+        if error_type not in known and len(known) >= MAX_ERROR_TYPES:
+            error_type = OTHER
+        key = (error_type, action.value)
+        self.failures[key] = self.failures.get(key, 0) + 1
+
+
+class RunnerObserver(Protocol):
+    """What the telemetry implements; it must neither raise nor wait."""
+
+    def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> object:
+        """A batch begins; the return value is handed to `batch_finished`."""
+
+    def batch_finished(self, token: object, applied: int) -> None:
+        """The batch was committed with so many events applied, or given up with 0."""
+
+    def event_failed(
+        self,
+        projection: str,
+        event: RecordedEvent,
+        error: BaseException,
+        action: str,
+        attempt: int,
+    ) -> None:
+        """An event failed inside the batch under way."""
+
+    def trace_id(self) -> str | None:
+        """Return the trace under way, 32 hex digits, if there is one."""
+
+
+class SilentObserver:
+    """Hears nothing."""
+
+    def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> object:
+        """Do nothing."""
+
+    def batch_finished(self, token: object, applied: int) -> None:
+        """Do nothing."""
+
+    def event_failed(
+        self,
+        projection: str,
+        event: RecordedEvent,
+        error: BaseException,
+        action: str,
+        attempt: int,
+    ) -> None:
+        """Do nothing."""
+
+    def trace_id(self) -> str | None:
+        """Return None."""
+        return None

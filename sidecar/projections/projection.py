@@ -1,0 +1,135 @@
+"""What a service developer writes, and what the runner makes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeVar
+
+from sidecar.errors import ProjectionError
+from sidecar.events.publisher import EventPublisher, SubscriberKind
+from sidecar.events.subscriber import Subscriber
+
+DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+PAGE_EVENTS: Final = 1000
+# A handler's effect lies outside the read model's transaction, so the checkpoint follows closely:
+# after a crash at most this many events are handled again.
+HANDLER_CHUNK_EVENTS: Final = 1
+PLAIN_CHUNK_EVENTS: Final = 100
+
+T = TypeVar("T")
+
+
+class Projection:
+    """Keeps a read model. Subclass it, or write any object of the same shape.
+
+    `handle` takes (event), (event, connection) or (event, connection, record). With a connection
+    its writes and its checkpoint are one transaction, so that each event takes effect exactly once;
+    without one an event may be handled again after a crash.
+
+    Attributes:
+        name: Name in checkpoints, metrics and commands; the class name by default. Changing it
+            starts a new projection from the first event.
+        handles: Event classes that it wants; empty means that `can_handle` decides.
+        tables: Its read model's tables, unqualified; needed by a rebuild.
+        partitions: Into how many parts, by hash of the stream, its work can be shared out.
+        eager: Send each write at once instead of coalescing them.
+        timeout_seconds: How long one event may take.
+    """
+
+    name: ClassVar[str] = ""
+    handles: ClassVar[tuple[type, ...]] = ()
+    tables: ClassVar[tuple[str, ...]] = ()
+    partitions: ClassVar[int] = 1
+    eager: ClassVar[bool] = False
+    timeout_seconds: ClassVar[float] = DEFAULT_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One part of a projection's work: the unit of leases, checkpoints and loops.
+
+    Attributes:
+        index: From 0, below `count`.
+        copy: `live`, or `rebuild` while a new read model is being filled.
+    """
+
+    projection: str
+    index: int = 0
+    count: int = 1
+    copy: str = "live"
+
+    def __str__(self) -> str:
+        part = f"/{self.index}" if self.count > 1 else ""
+        return f"{self.projection}{part}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscriber together with how the runner drives it.
+
+    Attributes:
+        chunk_events: At most so many events per transaction.
+        tables: As declared by the projection.
+    """
+
+    subscriber: Subscriber
+    kind: SubscriberKind
+    partitions: int = 1
+    eager: bool = False
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    chunk_events: int = PAGE_EVENTS
+    tables: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The subscriber's name."""
+        return self.subscriber.name
+
+    def split(self) -> tuple[Partition, ...]:
+        """Return the parts that its work can be shared out in."""
+        return tuple(
+            Partition(self.name, index, self.partitions) for index in range(self.partitions)
+        )
+
+
+def subscriptions_of(publisher: EventPublisher) -> tuple[Subscription, ...]:
+    """Return a publisher's projections, then its handlers, as the runner drives them.
+
+    Raises:
+        ProjectionError: An attribute has a value that cannot work.
+    """
+    return (
+        *(_subscribe(s, SubscriberKind.PROJECTION) for s in publisher.projections),
+        *(_subscribe(s, SubscriberKind.HANDLER) for s in publisher.handlers),
+    )
+
+
+def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
+    if subscriber.wants_connection:
+        chunk_events = PAGE_EVENTS
+    else:
+        plain = kind is SubscriberKind.PROJECTION
+        chunk_events = PLAIN_CHUNK_EVENTS if plain else HANDLER_CHUNK_EVENTS
+    return Subscription(
+        subscriber,
+        kind,
+        partitions=_read(subscriber, "partitions", 1, lambda count: count >= 1),
+        eager=_read(subscriber, "eager", default=False),
+        timeout_seconds=_read(
+            subscriber, "timeout_seconds", DEFAULT_TIMEOUT_SECONDS, lambda seconds: seconds > 0
+        ),
+        chunk_events=chunk_events,
+        tables=_read(subscriber, "tables", ()),
+    )
+
+
+def _read(
+    subscriber: Subscriber,
+    attribute: str,
+    default: T,
+    is_fit: Callable[[T], bool] = lambda _value: True,
+) -> T:
+    """Return an attribute of the developer's object, of the same type as its default."""
+    value: T = getattr(subscriber.target, attribute, default)
+    if not isinstance(value, type(default)) or not is_fit(value):
+        raise ProjectionError(f"{subscriber.name}.{attribute} is {value!r}; that cannot work.")
+    return value

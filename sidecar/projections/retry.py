@@ -1,0 +1,58 @@
+"""What to do about a failure: try again and when, or park the stream. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+FIRST_DELAY_SECONDS: Final = 0.1
+MAX_DELAY_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try the same event again after a while."""
+
+    after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Keep the event as a dead letter, let its stream queue behind it, go on with the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Bounds on trying again.
+
+    Attributes:
+        max_attempts: Tries per event before its stream is parked, the first included.
+        max_streak: After so many events in a row were parked for the same type of error, the next
+            ones are parked at once: the handler is broken, waiting for it only delays the rest.
+    """
+
+    max_attempts: int = 3
+    max_streak: int = 3
+
+    def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
+        """Decide about a failure that does not pass by itself.
+
+        Args:
+            attempt: How often the event was tried, from 1.
+            streak: Events parked in a row for this type of error, just before this one.
+            jitter_ratio: Random, 0..1.
+        """
+        if attempt >= self.max_attempts or streak >= self.max_streak:
+            return Park()
+        return Retry(delay_seconds(attempt, jitter_ratio))
+
+
+def delay_seconds(attempt: int, jitter_ratio: float) -> float:
+    """Return a capped exponential delay with full jitter, never below half of its step.
+
+    After https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+
+    Args:
+        attempt: Failures so far, from 1.
+        jitter_ratio: Random, 0..1.
+    """
+    step = min(FIRST_DELAY_SECONDS * 2.0 ** min(attempt - 1, 16), MAX_DELAY_SECONDS)
+    return step * (0.5 + 0.5 * jitter_ratio)

@@ -1,0 +1,62 @@
+"""From records to the events that one subscriber wants."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sidecar.errors import EventDecodingError
+from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber import Subscriber
+from sidecar.events.types import EventType, EventTypes
+
+
+class Delivery(NamedTuple):
+    """A record that is to be handled, with its event, or with the reason why there is none."""
+
+    record: RecordedEvent
+    event: object
+    error: EventDecodingError | None = None
+
+
+class Router:
+    """Chooses and decodes a subscriber's events.
+
+    With registered types the handler gets event objects, and records of other types are not
+    handled. Without any it gets the `RecordedEvent` itself.
+    """
+
+    def __init__(self, subscriber: Subscriber, types: EventTypes) -> None:
+        self._subscriber: Final = subscriber
+        self._types: Final = types
+        self._wanted: Final[dict[str, EventType | None]] = {}
+
+    def route(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
+        """Return what is to be handled, in order; a record that cannot be read comes with why."""
+        if self._types.is_empty:
+            accepts = self._subscriber.accepts
+            return [Delivery(record, record) for record in records if accepts(record)]
+        deliveries = []
+        # `handles` is checked by class, once per type; only `can_handle` has to see each event.
+        accepts_all = self._subscriber.handles is not None
+        accepts = self._subscriber.accepts
+        for record in records:
+            event_type = self._find(record.type)
+            if event_type is None:
+                continue
+            try:
+                event = event_type.decode(record)
+            except EventDecodingError as error:
+                deliveries.append(Delivery(record, None, error))
+                continue
+            if accepts_all or accepts(event):
+                deliveries.append(Delivery(record, event))
+        return deliveries
+
+    def _find(self, name: str) -> EventType | None:
+        if name in self._wanted:
+            return self._wanted[name]
+        event_type = self._types.find(name)
+        handles = self._subscriber.handles
+        if event_type is not None and handles and not issubclass(event_type.cls, handles):
+            event_type = None
+        self._wanted[name] = event_type
+        return event_type

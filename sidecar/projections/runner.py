@@ -1,0 +1,299 @@
+"""One loop per partition: read, apply, move the checkpoint, contain what fails."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Final
+
+from sidecar.errors import CheckpointMovedError, ProjectionPausedError
+from sidecar.events.record import RecordedEvent
+from sidecar.events.types import EventTypes
+from sidecar.projections.application import (
+    BATCH_SECONDS,
+    Applied,
+    EventFailedError,
+    apply_one,
+    apply_together,
+    parked_streams,
+)
+from sidecar.projections.letter import write_letter
+from sidecar.projections.log import log_failure, log_interruption, log_parked
+from sidecar.projections.observer import Action, RunnerObserver, RunnerTally, SilentObserver
+from sidecar.projections.page import Page, PageReader
+from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
+from sidecar.projections.route import Delivery, Router
+from sidecar.projections.signal import HeadSignal
+from sidecar.projections.trouble import Trouble
+from sidecar.projections.work import Desk, State, Work
+
+# An idle loop beats this often, and notices this soon that it is paused or resumed.
+IDLE_SECONDS: Final = 1.0
+# A checkpoint that only passed over events nobody handles is stored this often.
+UNHANDLED_MOVE_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class Walk:
+    """What one transaction, taken event by event, came to."""
+
+    upto: int
+    events: int = 0
+    parked: list[RecordedEvent] = field(default_factory=list)
+    retry: Retry | None = None
+
+
+class Runner:
+    """Keeps one partition of one projection or handler at the safe head.
+
+    Several runners may believe that they own a partition; the compare-and-set on the checkpoint
+    lets one of them win each batch and rolls the others back.
+
+    Args:
+        subscription: What to run.
+        partition: Which part of it.
+        types: For decoding.
+        desk: Where events are read and transactions opened.
+        head: The safe head of this process.
+        observer: Hears of batches and failures.
+        policy: Bounds on trying again.
+        wall_clock: Unix time, for heartbeats.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        partition: Partition,
+        *,
+        types: EventTypes,
+        desk: Desk,
+        head: HeadSignal,
+        observer: RunnerObserver | None = None,
+        policy: RetryPolicy | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.partition: Final = partition
+        self.tally: Final = RunnerTally()
+        self._subscription: Final = subscription
+        self._desk: Final = desk
+        self._head: Final = head
+        self._router: Final = Router(subscription.subscriber, types)
+        self._pages: Final = PageReader(desk, partition, head)
+        self._observer: Final[RunnerObserver] = observer or SilentObserver()
+        self._policy: Final = policy or RetryPolicy()
+        self._wall_clock: Final = wall_clock
+        self._trouble: Final = Trouble()
+        self._seen = 0  # everything up to here was looked at
+        self._stored = -1  # the checkpoint in the database; -1 while it has to be read
+        self._stored_mono = 0.0
+        self._careful = False  # something in this page failed: event by event
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ask `run` to return after the transaction under way."""
+        self._stopping = True
+        self._head.wake()
+
+    async def run(self) -> None:
+        """Follow the log until `stop`; cancelling rolls the transaction under way back."""
+        try:
+            while not self._stopping:
+                await self._turn()
+        finally:
+            await self._pages.close()
+
+    async def _turn(self) -> None:
+        """Apply one page or wait for one; what passes by itself is waited out here."""
+        try:
+            await self._advance()
+        except ProjectionPausedError:
+            self._stored = -1
+            self._beat()
+            await self._rest(IDLE_SECONDS)
+        except CheckpointMovedError:
+            self._stored = -1
+            log_interruption(
+                self.partition, "sidecar.checkpoint.moved", "another owner moved the checkpoint"
+            )
+        except Exception as error:
+            if not self._desk.is_transient(error):
+                raise
+            self._stored = -1
+            await self._wait_out(error)
+
+    async def _advance(self) -> None:
+        if self._stored < 0:
+            await self._load()
+        page = await self._pages.take(self._seen)
+        self._beat()
+        self._trouble.outages = 0
+        if page is not None:
+            await self._apply(page)
+        elif self._seen > self._stored and self._is_move_due():
+            await self._pass_over(self._seen)
+        else:
+            await self._head.wait_beyond(self._seen, IDLE_SECONDS)
+
+    async def _load(self) -> None:
+        await self._pages.close()
+        checkpoint = await self._desk.read_checkpoint(self.partition)
+        if checkpoint.state is not State.RUNNING:
+            raise ProjectionPausedError(f"{self.partition} is {checkpoint.state}.")
+        self._seen = self._stored = self.tally.position = checkpoint.position
+
+    async def _apply(self, page: Page) -> None:
+        deliveries = self._router.route(page.records)
+        if not deliveries:
+            self._seen = page.upto
+            if self._is_move_due():
+                await self._pass_over(page.upto)
+            return
+        size = self._subscription.chunk_events
+        chunks = [deliveries[i : i + size] for i in range(0, len(deliveries), size)]
+        for chunk in chunks:
+            upto = page.upto if chunk is chunks[-1] else chunk[-1].record.position
+            if self._stopping or not await self._apply_chunk(chunk, upto):
+                return
+
+    async def _apply_chunk(self, deliveries: Sequence[Delivery], upto: int) -> bool:
+        """Apply deliveries up to a position and tell whether all of them are behind us."""
+        token = self._observer.batch_started(
+            self.partition.projection, [delivery.record for delivery in deliveries]
+        )
+        events = 0
+        before = self._seen
+        try:
+            if not self._must_be_careful(deliveries):
+                done = await self._try_together(deliveries, upto)
+                events = done.events if done is not None else 0
+            if self._seen == before:
+                events = await self._apply_singly(deliveries, upto)
+        finally:
+            self._observer.batch_finished(token, events)
+        return self._seen >= upto
+
+    def _must_be_careful(self, deliveries: Sequence[Delivery]) -> bool:
+        # Effects outside the transaction are not undone by a rollback: such a handler must not see
+        # an event again only because a later one failed.
+        outside = not self._subscription.subscriber.wants_connection
+        return self._careful or outside or any(delivery.error for delivery in deliveries)
+
+    async def _try_together(self, deliveries: Sequence[Delivery], upto: int) -> Applied | None:
+        """Apply all in one go; None when something failed and has to be found."""
+        try:
+            async with self._begin(eager=self._subscription.eager) as work:
+                applied = await apply_together(work, self._subscription, deliveries, upto)
+                await work.move(applied.upto)
+        except (ProjectionPausedError, CheckpointMovedError):
+            raise
+        except Exception as error:
+            if self._desk.is_transient(error):
+                raise
+            self._careful = True
+            return None
+        self._moved(applied.upto, applied.events)
+        self._trouble.clear_streak()
+        return applied
+
+    async def _apply_singly(self, deliveries: Sequence[Delivery], upto: int) -> int:
+        """Apply event by event; park what fails for good, stop before what is to be retried."""
+        async with self._begin(eager=True) as work:
+            walk = await self._walk(work, deliveries, upto)
+            if walk.upto > self._stored:
+                await work.move(walk.upto)
+        if walk.upto > self._stored:
+            self._moved(walk.upto, walk.events)
+        if walk.parked:
+            log_parked(self.partition, walk.parked)
+        if walk.retry is None:
+            self._careful = False
+        else:
+            await self._rest(walk.retry.after_seconds)
+        return walk.events
+
+    async def _walk(self, work: Work, deliveries: Sequence[Delivery], upto: int) -> Walk:
+        walk = Walk(upto)
+        streams = set(await parked_streams(work, deliveries))
+        ends_mono = time.monotonic() + BATCH_SECONDS
+        for delivery in deliveries:
+            record = delivery.record
+            if record.stream in streams:
+                continue
+            try:
+                await apply_one(work, self._subscription, delivery)
+            except EventFailedError as failure:
+                walk.retry = await self._judge(work, failure)
+                if walk.retry is not None:
+                    walk.upto = record.position - 1
+                    break
+                streams.add(record.stream)
+                walk.parked.append(record)
+            else:
+                walk.events += 1
+                self._trouble.clear_streak()
+            if time.monotonic() > ends_mono:
+                walk.upto = record.position
+                break
+        return walk
+
+    async def _judge(self, work: Work, failure: EventFailedError) -> Retry | None:
+        """Decide about a failed event: None when it is parked now."""
+        record, error = failure.delivery.record, failure.cause
+        if self._desk.is_transient(error):
+            raise error
+        error_type = type(error).__name__
+        attempt = self._trouble.count_attempt(record.position)
+        decision = self._policy.decide(
+            attempt, self._trouble.streak_of(error_type), random.random()
+        )
+        action = Action.RETRY if isinstance(decision, Retry) else Action.PARK
+        self._tell_failure(failure, action, attempt)
+        if isinstance(decision, Retry):
+            return decision
+        self._trouble.count_parked(error_type)
+        await work.park(write_letter(record, error, attempt, self._observer.trace_id()))
+        return None
+
+    async def _pass_over(self, upto: int) -> None:
+        """Store that everything up to a position is behind us, though nothing was to be handled."""
+        async with self._begin(eager=True) as work:
+            await work.move(upto)
+        self._moved(upto, 0)
+
+    def _begin(self, *, eager: bool) -> AbstractAsyncContextManager[Work]:
+        return self._desk.begin(self.partition, self._stored, eager=eager)
+
+    def _is_move_due(self) -> bool:
+        return time.monotonic() - self._stored_mono > UNHANDLED_MOVE_SECONDS
+
+    def _moved(self, position: int, events: int) -> None:
+        self._seen = self._stored = self.tally.position = position
+        self._stored_mono = time.monotonic()
+        self.tally.applied += events
+        self.tally.progress_at = self._wall_clock()
+
+    def _beat(self) -> None:
+        self.tally.heartbeat_at = self._wall_clock()
+
+    async def _rest(self, seconds: float) -> None:
+        if not self._stopping:
+            await asyncio.sleep(seconds)
+
+    async def _wait_out(self, error: Exception) -> None:
+        self._trouble.outages += 1
+        error_type = type(error).__name__
+        self.tally.add_failure(error_type, Action.RETRY)
+        if self._trouble.outages == 1:
+            log_interruption(
+                self.partition, "sidecar.projection.interrupted", f"interrupted by {error_type}"
+            )
+        await self._rest(delay_seconds(self._trouble.outages, random.random()))
+
+    def _tell_failure(self, failure: EventFailedError, action: Action, attempt: int) -> None:
+        record, error = failure.delivery.record, failure.cause
+        self.tally.add_failure(type(error).__name__, action)
+        self._observer.event_failed(self.partition.projection, record, error, action, attempt)
+        log_failure(self.partition, record, error, action, attempt)

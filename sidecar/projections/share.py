@@ -1,0 +1,44 @@
+"""Who runs what: partitions shared fairly among workers by leases. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+
+from sidecar.projections.projection import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Leases to try for, in order, and leases to give back."""
+
+    take: tuple[Partition, ...]
+    give: tuple[Partition, ...]
+
+
+def plan_share(
+    partitions: Iterable[Partition],
+    mine: frozenset[Partition],
+    others: frozenset[Partition],
+    members: int,
+    offset: int,
+) -> Plan:
+    """Decide which leases a worker should try for and which it should give back.
+
+    Everyone holds at most its fair share, rounded up; whatever is free beyond that is taken by
+    whoever has room.
+
+    Args:
+        partitions: Everything there is to run.
+        mine: Held by this worker.
+        others: Held by anyone else.
+        members: Workers alive, this one included.
+        offset: Differs between workers, so that they do not all try for the same lease first.
+    """
+    ordered = sorted(partitions, key=str)
+    fair = ceil(len(ordered) / max(members, 1))
+    # Sorted, so that what is given back is the same whoever asks.
+    given = tuple(sorted(mine, key=str)[fair:])
+    room = max(fair - len(mine), 0)
+    free = [p for p in ordered if p not in mine and p not in others]
+    turn = offset % len(free) if free else 0
+    return Plan(take=tuple((free[turn:] + free[:turn])[:room]), give=given)

@@ -1,0 +1,31 @@
+"""How a worker's loops learn that the safe head moved, without asking the database each."""
+
+import asyncio
+from contextlib import suppress
+
+
+class HeadSignal:
+    """The safe head of this process; one task advances it, any number wait."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._changed = asyncio.Event()
+
+    def advance(self, position: int) -> None:
+        """Set a higher position and wake those who wait."""
+        if position > self.position:
+            self.position = position
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake those who wait, whether or not the head moved."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def wait_beyond(self, position: int, limit_seconds: float) -> None:
+        """Return when the head is above `position`, on a wake-up, or after the limit."""
+        if self.position > position:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_seconds):
+                await self._changed.wait()
