@@ -1,7 +1,9 @@
 """Follows the safe head in the database; what to conclude is decided in `projections/head.py`."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection
@@ -9,6 +11,7 @@ from sidecar.postgres.query import sql
 from sidecar.projections.head import Head, Sighting, Skip, Writer, held_seconds, step, suspect
 
 LOOK_EVENTS: Final = 10_000
+WAKE_CHANNEL: Final = "sidecar_events"
 
 
 class HeadFollower:
@@ -73,3 +76,35 @@ class HeadFollower:
 
     async def _list_writers(self, connection: RawConnection) -> tuple[Writer, ...]:
         return tuple(Writer(*row) for row in await connection.fetch(sql("list_writers")))
+
+
+class ListeningHead:
+    """A follower on a session of its own that wakes up when a writer tells of new events.
+
+    Args:
+        connection: Kept for this alone; whoever opened it closes it.
+        follower: What to advance.
+    """
+
+    def __init__(self, connection: RawConnection, follower: HeadFollower) -> None:
+        self._connection = connection
+        self._follower = follower
+        self._told = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Start to hear writers. Behind a transaction pooler nothing is heard, and polling does."""
+        await self._connection.add_listener(WAKE_CHANNEL, self._hear)
+
+    async def advance(self) -> int:
+        """Return the safe head, moved as far as it can be proved."""
+        return (await self._follower.advance(self._connection)).position
+
+    async def rest(self, limit_seconds: float) -> None:
+        """Wait for a writer, at most as long as the limit."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_seconds):
+                await self._told.wait()
+        self._told.clear()
+
+    def _hear(self, *_: object) -> None:
+        self._told.set()

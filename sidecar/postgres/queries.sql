@@ -252,3 +252,9 @@ WHERE l.locktype = 'advisory' AND l.classid = 7236174 AND l.objsubid = 2 AND l.g
 
 -- name: read_highest_position
 SELECT coalesce(max(position), 0) FROM sidecar.events;
+
+-- name: wake
+SELECT pg_notify($1, '');
+
+-- name: read_clock
+SELECT clock_timestamp();

@@ -14,6 +14,7 @@ from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
+from sidecar.postgres.wake import Wake
 
 PAGE_EVENTS: Final = 1000
 _MAX_POSITION: Final = 2**63 - 1
@@ -43,6 +44,7 @@ class EventStore:
     def __init__(self, pool: MeteredPool, types: EventTypes) -> None:
         self._pool = pool
         self._types = types
+        self._wake = Wake(pool)
 
     async def append(
         self,
@@ -76,6 +78,7 @@ class EventStore:
             row = await self._insert(connection, query, arguments, expected_version)
         else:
             row = await self._insert_on_own(query, arguments, expected_version)
+            self._wake.tell()
         return _read_result(stream, len(events), expected_version, row)
 
     async def read_stream(

@@ -1,0 +1,222 @@
+"""Workers: started, listened to, killed when hung, started again."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import Final
+
+from sidecar.process.agent import AgentReader, AgentSilentError, listen
+from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
+
+LISTEN_SECONDS: Final = 1.0
+LISTENER_VARIABLE: Final = "SIDECAR_AGENT_FD"
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerState(StrEnum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    SILENT = "silent"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+class RestartReason(StrEnum):
+    """Why a worker was started again."""
+
+    EXITED = "exited"
+    HUNG = "hung"
+
+
+class WorkerProcess:
+    """One worker's place: the process in it changes, name and agent address stay.
+
+    Attributes:
+        name: `worker-1` and so on.
+        state: Where the present process is in its life.
+        pid: Of the present process; None between two.
+        restarts: By reason.
+        heartbeat: What it last told of itself; empty before its first answer.
+        metrics: Its last exposition; None while it is silent.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.name: Final = name
+        self.state = WorkerState.STARTING
+        self.pid: int | None = None
+        self.restarts: Final[dict[RestartReason, int]] = dict.fromkeys(RestartReason, 0)
+        self.heartbeat: Mapping[str, object] = {}
+        self.metrics: str | None = None
+        self.answered_mono: float | None = None
+        self.started_mono = 0.0
+        self._command = command
+        self._environ = environ
+        self._listener: socket.socket = listen("127.0.0.1", 0)
+        port = self._listener.getsockname()[1]
+        self.url: Final = f"http://127.0.0.1:{port}"
+
+    async def start(self) -> asyncio.subprocess.Process:
+        """Start a process in this place. Its standard input closes when we end."""
+        descriptor = self._listener.fileno()
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            env={**self._environ, LISTENER_VARIABLE: str(descriptor)},
+            pass_fds=(descriptor,),
+            # Ctrl-C reaches the whole foreground group; who stops a worker, and when, is decided
+            # by its supervisor.
+            start_new_session=True,
+        )
+        self.state, self.pid = WorkerState.STARTING, process.pid
+        self.started_mono, self.answered_mono = time.monotonic(), None
+        return process
+
+    def close(self) -> None:
+        """Close the listening socket."""
+        self._listener.close()
+
+    def hear(self, heartbeat: Mapping[str, object], metrics: str) -> None:
+        """Take note of an answer."""
+        self.state = WorkerState.RUNNING
+        self.answered_mono = time.monotonic()
+        self.heartbeat, self.metrics = heartbeat, metrics
+
+    def miss(self) -> None:
+        """Take note of silence."""
+        self.metrics = None
+        if self.answered_mono is not None:
+            self.state = WorkerState.SILENT
+
+
+class Supervisor:
+    """Keeps workers running. Call `run` once, then `stop`.
+
+    Args:
+        workers: The places to fill; closed when `run` ends.
+        hang_seconds: Silence after which a worker is killed.
+        stop_seconds: How long a worker may take to finish its transaction when asked to end.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[WorkerProcess],
+        *,
+        hang_seconds: float,
+        stop_seconds: float = 10.0,
+    ) -> None:
+        self.workers: Final = tuple(workers)
+        self._hang_seconds = hang_seconds
+        self._stop_seconds = stop_seconds
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask `run` to end the workers and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Supervise until `stop`; on cancellation the workers are killed."""
+        try:
+            async with AgentReader() as reader, asyncio.TaskGroup() as group:
+                for worker in self.workers:
+                    group.create_task(self._keep(worker, reader))
+        finally:
+            for worker in self.workers:
+                worker.close()
+
+    async def _keep(self, worker: WorkerProcess, reader: AgentReader) -> None:
+        quick_ends = 0
+        while not self._stopping.is_set():
+            reason = await self._live(worker, reader)
+            if self._stopping.is_set():
+                break
+            quick = time.monotonic() - worker.started_mono < STEADY_SECONDS
+            quick_ends = quick_ends + 1 if quick else 1
+            worker.restarts[reason] += 1
+            worker.state = WorkerState.WAITING
+            await self._rest(backoff_seconds(quick_ends))
+        worker.state = WorkerState.STOPPED
+
+    async def _live(self, worker: WorkerProcess, reader: AgentReader) -> RestartReason:
+        """See one process through, from its start to its end."""
+        process = await worker.start()
+        ended = asyncio.create_task(process.wait())
+        try:
+            reason = await self._listen(worker, reader, ended)
+            if self._stopping.is_set():
+                await self._end(process, ended)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await ended
+            worker.pid = None
+            worker.miss()
+        self._tell_end(worker, process.returncode, reason)
+        return reason
+
+    async def _listen(
+        self, worker: WorkerProcess, reader: AgentReader, ended: asyncio.Task[int]
+    ) -> RestartReason:
+        """Listen to a process until it ends, hangs, or is to be stopped."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while not ended.done() and not stopping.done():
+                await self._poll(worker, reader)
+                hung = is_hung(
+                    time.monotonic(), worker.started_mono, worker.answered_mono, self._hang_seconds
+                )
+                if hung and not ended.done():
+                    return RestartReason.HUNG
+                await asyncio.wait(
+                    (ended, stopping),
+                    timeout=LISTEN_SECONDS if worker.answered_mono else LISTEN_SECONDS / 10,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+        finally:
+            stopping.cancel()
+        return RestartReason.EXITED
+
+    async def _poll(self, worker: WorkerProcess, reader: AgentReader) -> None:
+        try:
+            heartbeat = await reader.read_heartbeat(worker.url)
+            metrics = await reader.read_metrics(worker.url)
+        except AgentSilentError:
+            worker.miss()
+        else:
+            worker.hear(heartbeat, metrics)
+
+    async def _end(self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait((ended,), timeout=self._stop_seconds)
+
+    def _tell_end(
+        self, worker: WorkerProcess, returncode: int | None, reason: RestartReason
+    ) -> None:
+        if self._stopping.is_set():
+            return
+        if reason is RestartReason.HUNG:
+            text = f"was silent for {self._hang_seconds:g} s, stuck in a handler, and was killed"
+        else:
+            text = f"ended with status {returncode}"
+        logger.error(
+            "%s %s; it is started again and goes on from its checkpoints",
+            worker.name,
+            text,
+            extra={
+                "event": f"sidecar.worker.{reason.value}",
+                "worker": worker.name,
+                "status": returncode,
+            },
+        )
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

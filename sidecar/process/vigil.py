@@ -1,0 +1,32 @@
+"""When a worker counts as hung, and how long to wait before starting it again. Pure."""
+
+from typing import Final
+
+# Importing a large service and connecting takes its time; silence before the first answer is
+# judged by this limit instead of the hang limit.
+START_SECONDS: Final = 60.0
+FIRST_BACKOFF_SECONDS: Final = 0.2
+MAX_BACKOFF_SECONDS: Final = 15.0
+# A worker that ran this long before it ended is restarted as if it were the first time.
+STEADY_SECONDS: Final = 60.0
+
+
+def is_hung(
+    now_mono: float, started_mono: float, answered_mono: float | None, hang_seconds: float
+) -> bool:
+    """Tell whether a worker's silence has lasted too long.
+
+    Args:
+        now_mono: Monotonic time, seconds.
+        started_mono: When the process was started.
+        answered_mono: When its agent last answered; None when it never did.
+        hang_seconds: Silence allowed once it has answered.
+    """
+    if answered_mono is None:
+        return now_mono - started_mono > START_SECONDS
+    return now_mono - answered_mono > hang_seconds
+
+
+def backoff_seconds(quick_ends: int) -> float:
+    """Return the pause before the next start, after so many short runs in a row."""
+    return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(max(quick_ends - 1, 0), 16), MAX_BACKOFF_SECONDS)

@@ -1,0 +1,189 @@
+"""How each projection stands, judged from the database, not by its own loop. Pure."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Final
+
+from sidecar.projections.work import State
+
+# Marten's default for a high-water mark that does not move while there is work.
+STALL_SECONDS: Final = 30.0
+
+
+class Status(StrEnum):
+    """One word for a projection."""
+
+    RUNNING = "running"
+    CAUGHT_UP = "caught_up"
+    REBUILDING = "rebuilding"
+    PAUSED = "paused"
+    FAILED = "failed"
+    STALLED = "stalled"
+    UNOWNED = "unowned"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSample:
+    """One checkpoint row with its lag, from one snapshot.
+
+    Attributes:
+        lag_events: Events between checkpoint and safe head.
+        lag_seconds: Age of the oldest of them; 0.0 when there is none.
+        moved_at: Aware wall time of the last move; None before the first.
+        owner: `application_name` of the lease's holder; None when nobody holds it.
+    """
+
+    projection: str
+    copy: str
+    partition: int
+    partitions: int
+    kind: str
+    position: int
+    state: State
+    detail: str | None
+    moved_at: dt.datetime | None
+    lag_events: int
+    lag_seconds: float
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureSample:
+    """An unresolved dead letter, without the event's data."""
+
+    id: int
+    projection: str
+    stream: str
+    position: int | None
+    event_type: str
+    error_type: str
+    attempts: int
+    trace_id: str | None
+    last_failed_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A whole projection: the worst of its partitions.
+
+    Attributes:
+        position: Of the partition that is furthest behind.
+        owners: Who holds its leases.
+        progress: Share of a rebuild done, 0..1; None when there is none.
+        oldest_letter_at: Since when a stream is parked.
+    """
+
+    name: str
+    kind: str
+    status: Status
+    position: int
+    lag_events: int
+    lag_seconds: float
+    dead_letters: int
+    owners: tuple[str, ...]
+    moved_at: dt.datetime | None
+    detail: str | None = None
+    progress: float | None = None
+    oldest_letter_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterCount:
+    """A projection's unresolved dead letters, one per parked stream."""
+
+    letters: int
+    oldest_at: dt.datetime
+
+
+def stand(
+    samples: Iterable[PartitionSample],
+    letters: dict[str, LetterCount],
+    safe_head: int,
+    now: dt.datetime,
+) -> tuple[Standing, ...]:
+    """Fold samples into one standing per projection, by name.
+
+    Args:
+        samples: Ascending by projection.
+        letters: By projection.
+        safe_head: Highest safe position.
+        now: Aware wall time of the samples.
+    """
+    folded = []
+    for name, group in groupby(samples, key=lambda sample: sample.projection):
+        rows = list(group)
+        live = [row for row in rows if row.copy == "live"]
+        rebuild = [row for row in rows if row.copy == "rebuild"]
+        if live:
+            folded.append(_fold(name, live, rebuild, letters.get(name), safe_head, now))
+    return tuple(folded)
+
+
+def _fold(
+    name: str,
+    live: Sequence[PartitionSample],
+    rebuild: Sequence[PartitionSample],
+    letters: LetterCount | None,
+    safe_head: int,
+    now: dt.datetime,
+) -> Standing:
+    moves = [row.moved_at for row in live if row.moved_at is not None]
+    return Standing(
+        name=name,
+        kind=live[0].kind,
+        status=Status.REBUILDING if _is_rebuilding(rebuild) else _worst(live, now),
+        position=min(row.position for row in live),
+        lag_events=sum(row.lag_events for row in live),
+        lag_seconds=max(row.lag_seconds for row in live),
+        dead_letters=letters.letters if letters else 0,
+        owners=tuple(sorted({row.owner for row in live if row.owner})),
+        moved_at=max(moves, default=None),
+        detail=next((row.detail for row in (*rebuild, *live) if row.detail), None),
+        progress=_progress(rebuild, safe_head),
+        oldest_letter_at=letters.oldest_at if letters else None,
+    )
+
+
+def judge(row: PartitionSample, now: dt.datetime) -> Status:
+    """Say how one partition stands."""
+    if row.state is State.PAUSED:
+        return Status.PAUSED
+    if row.state is State.FAILED:
+        return Status.FAILED
+    if row.owner is None:
+        return Status.UNOWNED
+    if row.lag_events == 0:
+        return Status.CAUGHT_UP
+    still_since = row.moved_at or now - dt.timedelta(seconds=row.lag_seconds)
+    still_seconds = (now - still_since).total_seconds()
+    if row.lag_seconds > STALL_SECONDS and still_seconds > STALL_SECONDS:
+        return Status.STALLED
+    return Status.RUNNING
+
+
+_SEVERITY: Final = {
+    Status.FAILED: 5,
+    Status.STALLED: 4,
+    Status.UNOWNED: 3,
+    Status.PAUSED: 2,
+    Status.RUNNING: 1,
+    Status.CAUGHT_UP: 0,
+}
+
+
+def _worst(live: Sequence[PartitionSample], now: dt.datetime) -> Status:
+    return max((judge(row, now) for row in live), key=lambda status: _SEVERITY[status])
+
+
+def _is_rebuilding(rebuild: Sequence[PartitionSample]) -> bool:
+    return any(row.state is State.RUNNING for row in rebuild)
+
+
+def _progress(rebuild: Sequence[PartitionSample], safe_head: int) -> float | None:
+    if not rebuild:
+        return None
+    done = sum(row.position for row in rebuild) / len(rebuild)
+    return min(done / safe_head, 1.0) if safe_head else 1.0

@@ -1,0 +1,171 @@
+"""One worker: follows the safe head, takes its share of leases, runs their loops."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final, Protocol
+
+from sidecar.projections.pace import FASTEST_SECONDS, next_delay_seconds
+from sidecar.projections.projection import Partition
+from sidecar.projections.retry import delay_seconds
+from sidecar.projections.runner import Runner
+from sidecar.projections.signal import HeadSignal
+
+SHARE_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Leases(Protocol):
+    """The leases of this worker on one session; all are gone when the session ends."""
+
+    async def share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
+        """Take a fair share; return the leases gained, and those to stop and then `release`."""
+
+    async def release(self, partition: Partition) -> None:
+        """Give a lease back."""
+
+
+class HeadSource(Protocol):
+    """Where the safe head is found."""
+
+    async def advance(self) -> int:
+        """Return the safe head, moved as far as it can be proved."""
+
+    async def rest(self, limit_seconds: float) -> None:
+        """Wait, but not longer than until a writer tells of new events."""
+
+
+class Worker:
+    """Runs the partitions that it holds leases for. Use `run` once.
+
+    Args:
+        open_head: Opens the session that the safe head is followed on.
+        open_leases: Opens the session that leases live on.
+        make_runner: Makes the loop of a partition.
+        head: Shared with every runner.
+        is_transient: Tells which errors pass by themselves.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_head: Callable[[], AbstractAsyncContextManager[HeadSource]],
+        open_leases: Callable[[], AbstractAsyncContextManager[Leases]],
+        make_runner: Callable[[Partition], Runner],
+        head: HeadSignal,
+        is_transient: Callable[[BaseException], bool],
+    ) -> None:
+        self.runners: Final[dict[Partition, Runner]] = {}
+        self._tasks: Final[dict[Partition, asyncio.Task[None]]] = {}
+        self._open_head = open_head
+        self._open_leases = open_leases
+        self._make_runner = make_runner
+        self._head = head
+        self._is_transient = is_transient
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask `run` to return once the transactions under way are done."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`; cancelling rolls the transactions under way back."""
+        async with asyncio.TaskGroup() as group:
+            follower = group.create_task(self._outlast(self._follow_head))
+            keeper = group.create_task(self._outlast(self._keep_leases))
+            await keeper
+            follower.cancel()
+
+    async def _outlast(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Run a part again whenever an outage ended it."""
+        outages = 0
+        while not self._stopping.is_set():
+            try:
+                await part()
+            except Exception as error:
+                if not self._is_transient(error):
+                    raise
+                outages += 1
+                await self._rest(min(delay_seconds(outages, 1.0), SHARE_SECONDS))
+
+    async def _follow_head(self) -> None:
+        async with self._open_head() as source:
+            delay = FASTEST_SECONDS
+            while not self._stopping.is_set():
+                before = self._head.position
+                self._head.advance(await source.advance())
+                delay = next_delay_seconds(delay, moved=self._head.position > before)
+                await source.rest(delay)
+
+    async def _keep_leases(self) -> None:
+        try:
+            async with self._open_leases() as leases:
+                while not self._stopping.is_set():
+                    gained, lost = await leases.share()
+                    await self._stop_runners(lost)
+                    for partition in lost:
+                        await leases.release(partition)
+                    self._start_runners(gained)
+                    await self._rest(SHARE_SECONDS)
+                # Leases are given back, with the session, only after their loops have ended.
+                await self._stop_runners(tuple(self._tasks))
+        finally:
+            await self._cancel_runners()
+
+    def _start_runners(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            runner = self.runners[partition] = self._make_runner(partition)
+            self._tasks[partition] = asyncio.create_task(self._drive(runner))
+            logger.info(
+                "Projection %s runs here",
+                partition,
+                extra={"event": "sidecar.lease.taken", "projection": partition.projection},
+            )
+
+    async def _drive(self, runner: Runner) -> None:
+        """Run a loop, and again whenever a bug of ours ends it; user code cannot."""
+        crashes = 0
+        while True:
+            try:
+                await runner.run()
+            except Exception:
+                crashes += 1
+                logger.exception(
+                    "The loop of projection %s crashed; it is started again",
+                    runner.partition,
+                    extra={
+                        "event": "sidecar.runner.crashed",
+                        "projection": runner.partition.projection,
+                    },
+                )
+                await asyncio.sleep(delay_seconds(crashes, 1.0))
+            else:
+                return
+
+    async def _stop_runners(self, partitions: Iterable[Partition]) -> None:
+        """Let loops finish their transaction, and wait for it."""
+        tasks = [self._tasks[p] for p in partitions if p in self._tasks]
+        for partition in partitions:
+            if partition in self.runners:
+                self.runners[partition].stop()
+        if tasks:
+            await asyncio.wait(tasks)
+        for partition in partitions:
+            self._tasks.pop(partition, None)
+            self.runners.pop(partition, None)
+
+    async def _cancel_runners(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._tasks.clear()
+        self.runners.clear()
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
