@@ -1,0 +1,94 @@
+"""A dashboard around its rows: variables, links, annotations, places on the grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards.panel import SOURCE, Panel, draw
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under one headline; `id` shares the panels' number space."""
+
+    id: int
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One dashboard; `uid` is its address and the name of its file."""
+
+    uid: str
+    title: str
+    about: str
+    rows: tuple[Row, ...]
+
+
+def assemble(board: Board) -> model.Dashboard:
+    """Build the whole dashboard; the same input gives the same output, to the byte."""
+    builder = (
+        dashboard.Dashboard(board.title)
+        .uid(board.uid)
+        .description(board.about)
+        .tags(["sidecar"])
+        .readonly()
+        .timezone("browser")
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .time("now-1h", "now")
+        .refresh("30s")
+        .link(_siblings())
+        .annotation(_firing_alerts())
+    )
+    for variable in _variables():
+        builder.with_variable(variable)
+    for row in board.rows:
+        builder.with_row(dashboard.Row(row.title).id(row.id))
+        for panel in row.panels:
+            builder.with_panel(draw(panel))
+    return builder.build()
+
+
+def _variables() -> Sequence[dashboard.DatasourceVariable | dashboard.QueryVariable]:
+    chosen = 'job=~"$job", instance=~"$instance"'
+    source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    return (
+        source,
+        _choice("job", "label_values(sidecar_build_info, job)"),
+        _choice("instance", 'label_values(sidecar_build_info{job=~"$job"}, instance)'),
+        _choice("projection", f"label_values(sidecar_projection_status{{{chosen}}}, projection)"),
+    )
+
+
+def _choice(name: str, query: str) -> dashboard.QueryVariable:
+    return (
+        dashboard.QueryVariable(name)
+        .label(name.capitalize())
+        .datasource(SOURCE)
+        .query(query)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(multi=True)
+        .include_all(include_all=True)
+        .all_value(".+")
+    )
+
+
+def _siblings() -> dashboard.DashboardLink:
+    link = dashboard.DashboardLink("Sidecar").type(model.DashboardLinkType.DASHBOARDS)
+    return (
+        link.tags(["sidecar"])
+        .as_dropdown(as_dropdown=True)
+        .include_vars(include_vars=True)
+        .keep_time(keep_time=True)
+    )
+
+
+def _firing_alerts() -> dashboard.AnnotationQuery:
+    # Alerts about projections carry no instance, so the job alone decides.
+    firing = 'ALERTS{alertname=~"Sidecar.+", alertstate="firing", job=~"$job"}'
+    query = dashboard.AnnotationQuery().name("Firing alerts").datasource(SOURCE)
+    return query.enable(enable=True).icon_color("red").expr(firing)

@@ -1,0 +1,183 @@
+"""A panel as a value, and its drawing with Grafana's builders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as looks
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+HEIGHT = 8
+
+Builder: TypeAlias = stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
+
+
+class Color(StrEnum):
+    """The only colours that carry a meaning here."""
+
+    GOOD = "green"
+    BUSY = "blue"
+    WARNING = "orange"
+    BAD = "red"
+    UNKNOWN = "purple"
+    NEUTRAL = "text"
+
+
+class Kind(StrEnum):
+    """How a panel shows its numbers."""
+
+    LINES = "lines"
+    STACK = "stack"
+    BARS = "bars"
+    NUMBER = "number"
+    STATES = "states"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A number that stands for a word."""
+
+    code: int
+    word: str
+    color: Color
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A PromQL expression, and the legend of each of its series."""
+
+    expr: str
+    legend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What one panel asks and how it answers.
+
+    Attributes:
+        id: Unique in the dashboard and never given anew: alerts link to it.
+        about: What the numbers mean and when they are bad; the first part of the description.
+        unit: Grafana's id of the unit.
+        alert: The alert that watches the same numbers, if there is one.
+        limits: Colours from a value on, ascending; below the first the panel is green.
+        width: In Grafana's grid of 24 columns.
+    """
+
+    id: int
+    kind: Kind
+    title: str
+    about: str
+    unit: str
+    queries: tuple[Query, ...]
+    alert: str | None = None
+    limits: tuple[tuple[float, Color], ...] = ()
+    states: tuple[State, ...] = ()
+    width: int = 8
+
+    @property
+    def description(self) -> str:
+        """The text behind the panel's (i)."""
+        if self.alert is None:
+            return self.about
+        return f"{self.about}\n\nAlert: {self.alert}. Runbook: dashboards/runbooks/{self.alert}.md"
+
+
+def draw(panel: Panel) -> Builder:
+    """Build the panel with everything that is the same for every kind."""
+    builder = _DRAWINGS[panel.kind](panel)
+    builder.id(panel.id).title(panel.title).description(panel.description)
+    builder.datasource(SOURCE).unit(panel.unit).thresholds(_thresholds(panel.limits))
+    builder.height(HEIGHT).span(panel.width)
+    for number, query in enumerate(panel.queries):
+        builder.with_target(_target(query, chr(ord("A") + number), panel.kind))
+    return builder
+
+
+def _target(query: Query, ref_id: str, kind: Kind) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().datasource(SOURCE).ref_id(ref_id)
+    target.expr(query.expr).legend_format(query.legend)
+    if kind is Kind.ROWS:
+        return target.instant().format(PromQueryFormat.TABLE)
+    return target.instant() if kind is Kind.NUMBER else target.range()
+
+
+def _thresholds(limits: Sequence[tuple[float, Color]]) -> dashboard.ThresholdsConfig:
+    steps = [model.Threshold(value=None, color=Color.GOOD)]
+    steps += [model.Threshold(value=value, color=color) for value, color in limits]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _lines(panel: Panel) -> timeseries.Panel:
+    builder = timeseries.Panel().min(0).fill_opacity(10)
+    builder.show_points(looks.VisibilityMode.NEVER).span_nulls(span_nulls=False)
+    builder.legend(
+        common.VizLegendOptions()
+        .display_mode(looks.LegendDisplayMode.LIST)
+        .placement(looks.LegendPlacement.BOTTOM)
+        .show_legend(show_legend=True)
+    )
+    builder.tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI))
+    if panel.limits:
+        builder.thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.LINE)
+        )
+    return builder
+
+
+def _stack(panel: Panel) -> timeseries.Panel:
+    return _lines(panel).stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
+
+
+def _bars(panel: Panel) -> timeseries.Panel:
+    return _stack(panel).draw_style(looks.GraphDrawStyle.BARS).fill_opacity(80)
+
+
+def _number(panel: Panel) -> stat.Panel:
+    latest = common.ReduceDataOptions().calcs(["lastNotNull"])
+    return stat.Panel().reduce_options(latest).mappings(_mappings(panel.states))
+
+
+def _states(panel: Panel) -> statetimeline.Panel:
+    builder = statetimeline.Panel().mappings(_mappings(panel.states))
+    return builder.merge_values(merge_values=True).show_value(looks.VisibilityMode.AUTO)
+
+
+def _rows(_panel: Panel) -> table.Panel:
+    hidden = dict.fromkeys(("Time", "__name__"), True)
+    organize = model.DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
+    return table.Panel().with_transformation(organize).no_value("None")
+
+
+def _mappings(states: Sequence[State]) -> list[model.ValueMapping]:
+    if not states:
+        return []
+    options = {
+        str(state.code): model.ValueMappingResult(
+            text=state.word, color=state.color, index=state.code
+        )
+        for state in states
+    }
+    return [model.ValueMap(options=options)]
+
+
+_DRAWINGS: Mapping[Kind, Callable[[Panel], Builder]] = {
+    Kind.LINES: _lines,
+    Kind.STACK: _stack,
+    Kind.BARS: _bars,
+    Kind.NUMBER: _number,
+    Kind.STATES: _states,
+    Kind.ROWS: _rows,
+}

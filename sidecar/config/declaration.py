@@ -1,0 +1,64 @@
+"""What is said once about a variable: for reading, README, `.env.example` and report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sidecar.config.environment import Environment
+from sidecar.config.finding import Rule, Severity
+from sidecar.config.form import Form
+
+T = TypeVar("T")
+
+ENV04 = Rule(
+    "ENV04",
+    "a value of the wrong type, range or choice",
+    relaxed=Severity.ERROR,
+    strict=Severity.REFUSE,
+    refs=("12-factor III",),
+)
+DB07 = Rule(
+    "DB07",
+    "pool bounds that cannot hold: minimum above maximum, or one below 1",
+    relaxed=Severity.ERROR,
+    strict=Severity.REFUSE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """A variable and the setting that it fills.
+
+    Attributes:
+        name: The variable.
+        form: What its value looks like.
+        meaning: One line for people.
+        field: The attribute of `Settings`.
+        default: Used when unset.
+        strict: Default in staging and production where it differs, else `None`.
+        misfit: The rule that a value out of form breaks.
+    """
+
+    name: str
+    form: Form[Any]
+    meaning: str
+    field: str
+    default: object
+    strict: object
+    misfit: Rule
+
+    def default_in(self, environment: Environment) -> object:
+        """Give the default for an environment."""
+        return self.strict if environment.is_strict and self.strict is not None else self.default
+
+
+def declared(
+    name: str,
+    form: Form[T],
+    meaning: str,
+    *,
+    strict: T | None = None,
+    misfit: Rule = ENV04,
+) -> Mapping[str, object]:
+    """Make the metadata of a field of `Settings`."""
+    return {"name": name, "form": form, "meaning": meaning, "strict": strict, "misfit": misfit}

@@ -1,0 +1,154 @@
+"""What a rule reports: severities, rules, sightings and the findings made of them."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypedDict
+
+from sidecar.config.environment import Environment
+
+
+class Severity(StrEnum):
+    """How bad a finding is, mildest first."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    REFUSE = "refuse"
+
+    @property
+    def rank(self) -> int:
+        """Give 0 for `info` up to 3 for `refuse`."""
+        return list(Severity).index(self)
+
+    def in_environment(self, environment: Environment) -> "Severity":
+        """Cap `refuse` at `error` where the environment forgives."""
+        if self is Severity.REFUSE and not environment.is_strict:
+            return Severity.ERROR
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is looked for, and how bad it is where.
+
+    Attributes:
+        id: Stable, such as `SEC01`; dashboards and silences refer to it.
+        detects: One line for the table of rules.
+        relaxed: Severity in development and test; `None` keeps the rule quiet there.
+        strict: Severity in staging and production.
+        refs: Where the advice comes from (OWASP ASVS, CWE, 12-factor).
+    """
+
+    id: str
+    detects: str
+    relaxed: Severity | None
+    strict: Severity
+    refs: tuple[str, ...] = ()
+
+    def severity(self, environment: Environment) -> Severity | None:
+        """Give the severity in an environment; `None` says that it does not matter there."""
+        return self.strict if environment.is_strict else self.relaxed
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A rule that applies to one variable; not yet weighed by the environment.
+
+    Attributes:
+        rule: The rule that saw it.
+        field: The variable's name.
+        message: What is wrong; never with the value.
+        hint: What to do about it.
+        source: Where the value came from; `None` when there is none.
+        at_most: Caps the rule's severity for a milder case of the same subject.
+    """
+
+    rule: Rule
+    field: str
+    message: str
+    hint: str
+    source: str | None = None
+    at_most: Severity = Severity.REFUSE
+
+
+class FindingFields(TypedDict):
+    """A finding as JSON."""
+
+    id: str
+    severity: str
+    field: str
+    message: str
+    hint: str
+    source: str | None
+    refs: list[str]
+    silenced_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with the configuration, for a person to put right.
+
+    Attributes:
+        id: The rule's id.
+        severity: Weighed for the environment.
+        field: The variable's name.
+        message: What is wrong; never with the value.
+        hint: What to do about it.
+        source: `environment`, `.env` or the path of the mounted file; `None` when unset.
+        refs: Where the advice comes from.
+        silenced_by: The reason given for silencing it; a silenced finding stops nothing.
+    """
+
+    id: str
+    severity: Severity
+    field: str
+    message: str
+    hint: str
+    source: str | None = None
+    refs: tuple[str, ...] = ()
+    silenced_by: str | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the finding counts: it is not silenced."""
+        return self.silenced_by is None
+
+    def silence(self, reason: str) -> "Finding":
+        """Return the finding as told to be quiet, with the reason."""
+        return replace(self, silenced_by=reason)
+
+    def as_dict(self) -> FindingFields:
+        """Give the finding as `/config-report` shows it."""
+        return {
+            "id": self.id,
+            "severity": self.severity.value,
+            "field": self.field,
+            "message": self.message,
+            "hint": self.hint,
+            "source": self.source,
+            "refs": list(self.refs),
+            "silenced_by": self.silenced_by,
+        }
+
+
+def weigh(sighting: Sighting, environment: Environment) -> Finding | None:
+    """Turn a sighting into a finding; `None` where the rule does not matter."""
+    severity = sighting.rule.severity(environment)
+    if severity is None:
+        return None
+    milder = min(severity, sighting.at_most, key=lambda each: each.rank)
+    return Finding(
+        id=sighting.rule.id,
+        severity=milder.in_environment(environment),
+        field=sighting.field,
+        message=sighting.message,
+        hint=sighting.hint,
+        source=sighting.source,
+        refs=sighting.rule.refs,
+    )
+
+
+def weigh_all(sightings: tuple[Sighting, ...], environment: Environment) -> tuple[Finding, ...]:
+    """Weigh each sighting, leaving out those that do not matter in this environment."""
+    findings = (weigh(sighting, environment) for sighting in sightings)
+    return tuple(finding for finding in findings if finding is not None)

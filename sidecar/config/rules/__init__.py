@@ -1,0 +1,48 @@
+"""The catalogue: every rule, and every look that sees them."""
+
+from sidecar.config.declaration import DB07, ENV04
+from sidecar.config.environ import ENV06
+from sidecar.config.facts import Look
+from sidecar.config.finding import Rule
+from sidecar.config.rules import (
+    address,
+    database,
+    environment,
+    operation,
+    pool,
+    quality,
+    secrets,
+    web,
+)
+from sidecar.config.sidecar_file import ENV07
+
+LOOKS: tuple[Look, ...] = (
+    *environment.LOOKS,
+    *secrets.LOOKS,
+    *quality.LOOKS,
+    *address.LOOKS,
+    *database.LOOKS,
+    *pool.LOOKS,
+    *web.LOOKS,
+    *operation.LOOKS,
+)
+
+RULES: tuple[Rule, ...] = tuple(
+    sorted(
+        (
+            ENV04,
+            ENV06,
+            ENV07,
+            DB07,
+            *environment.RULES,
+            *secrets.RULES,
+            *quality.RULES,
+            *address.RULES,
+            *database.RULES,
+            *pool.RULES,
+            *web.RULES,
+            *operation.RULES,
+        ),
+        key=lambda rule: rule.id,
+    )
+)

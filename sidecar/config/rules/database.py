@@ -1,0 +1,140 @@
+"""Rules about the server that DATABASE_URL leads to."""
+
+import re
+from collections.abc import Iterator
+
+from sidecar.config.facts import Facts, Look
+from sidecar.config.finding import Rule, Severity, Sighting
+from sidecar.config.rules.address import FIELD, real_address
+
+POOLER_PORT = 6543
+
+DB03 = Rule(
+    "DB03",
+    "connects as a superuser",
+    relaxed=None,
+    strict=Severity.WARNING,
+    refs=("CWE-250",),
+)
+DB04 = Rule(
+    "DB04",
+    "a database on this machine in production",
+    relaxed=None,
+    strict=Severity.WARNING,
+)
+DB05 = Rule(
+    "DB05",
+    "no TLS demanded of a remote database: sslmode missing, disable, allow or prefer",
+    relaxed=None,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 9.2", "CWE-319"),
+)
+DB06 = Rule(
+    "DB06",
+    "sslmode=require, which checks no certificate",
+    relaxed=None,
+    strict=Severity.INFO,
+    refs=("CWE-295",),
+)
+DB12 = Rule(
+    "DB12",
+    "a pooler in transaction mode, which breaks session locks and prepared statements",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+DB13 = Rule(
+    "DB13",
+    "a test database in production, or a production database in development",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+_TESTING = re.compile(r"(?:^|[-_.])(?:tests?|testing|dev|development)(?:$|[-_.])", re.IGNORECASE)
+_PRODUCTION = re.compile(r"(?:^|[-_.])(?:prod|production|live)(?:$|[-_.])", re.IGNORECASE)
+
+
+def superuser(facts: Facts) -> Iterator[Sighting]:
+    """See the usual names of superusers."""
+    dsn = real_address(facts)
+    if dsn is not None and dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
+        yield facts.sighting(
+            DB03,
+            FIELD,
+            "DATABASE_URL connects as a superuser.",
+            "Create a role that owns the schema and nothing else.",
+        )
+
+
+def local_server(facts: Facts) -> Iterator[Sighting]:
+    """See an address of this machine; a proxy or a socket beside the service is a good case."""
+    dsn = real_address(facts)
+    if dsn is not None and dsn.is_local and dsn.host is not None and dsn.host[:1] != "/":
+        yield facts.sighting(
+            DB04,
+            FIELD,
+            "DATABASE_URL points to this machine.",
+            "Right for a local proxy (Cloud SQL, PgBouncer): silence DB04 with that reason.",
+        )
+
+
+def no_encryption(facts: Facts) -> Iterator[Sighting]:
+    """See a connection over the network that may fall back to plain text."""
+    dsn = real_address(facts)
+    if dsn is None or dsn.is_local:
+        return
+    if dsn.sslmode in {None, "disable", "allow", "prefer", "false"}:
+        yield facts.sighting(
+            DB05,
+            FIELD,
+            "DATABASE_URL does not demand TLS: sslmode is missing or too weak.",
+            "Append ?sslmode=verify-full, or at least ?sslmode=require; the driver's default "
+            "falls back to plain text.",
+        )
+    elif dsn.sslmode == "require" and "sslrootcert" not in dsn.options:
+        yield facts.sighting(
+            DB06,
+            FIELD,
+            "sslmode=require encrypts, but checks no certificate.",
+            "Use sslmode=verify-full with sslrootcert.",
+        )
+
+
+def transaction_pooler(facts: Facts) -> Iterator[Sighting]:
+    """See addresses of poolers that give each transaction another session."""
+    dsn = real_address(facts)
+    if dsn is None:
+        return
+    is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
+    if dsn.port == POOLER_PORT or is_pooler:
+        yield facts.sighting(
+            DB12,
+            FIELD,
+            "DATABASE_URL points to a pooler in transaction mode.",
+            "Connect to the server itself or to a pooler in session mode: leases need a session.",
+        )
+
+
+def other_stage(facts: Facts) -> Iterator[Sighting]:
+    """See a database whose name says that it belongs to another environment."""
+    dsn = real_address(facts)
+    if dsn is None:
+        return
+    names = (dsn.database or "", (dsn.host or "").partition(".")[0])
+    is_strict = facts.settings.environment.is_strict
+    other, kind = (_TESTING, "a test") if is_strict else (_PRODUCTION, "a production")
+    if any(other.search(name) for name in names):
+        yield facts.sighting(
+            DB13,
+            FIELD,
+            f"DATABASE_URL names {kind} database, in {facts.settings.environment}.",
+            "Set the address that belongs to this environment.",
+        )
+
+
+RULES = (DB03, DB04, DB05, DB06, DB12, DB13)
+LOOKS: tuple[Look, ...] = (
+    superuser,
+    local_server,
+    no_encryption,
+    transaction_pooler,
+    other_stage,
+)

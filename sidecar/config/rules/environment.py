@@ -1,0 +1,151 @@
+"""Rules about the names and the raw text of variables."""
+
+import re
+from collections.abc import Iterator
+
+from sidecar.config.environ import Variable
+from sidecar.config.environment import is_known
+from sidecar.config.facts import Facts, Look
+from sidecar.config.finding import Rule, Severity, Sighting
+from sidecar.config.naming import is_near, is_secret_name
+from sidecar.config.settings import declarations
+from sidecar.config.text import has_mark, is_quoted, tidy
+
+ENV01 = Rule(
+    "ENV01",
+    "ENVIRONMENT missing or unknown; an unknown name counts as production",
+    relaxed=Severity.INFO,
+    strict=Severity.REFUSE,
+    refs=("12-factor III",),
+)
+ENV02 = Rule(
+    "ENV02",
+    "a variable that looks like a misspelt known one",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
+ENV03 = Rule(
+    "ENV03",
+    "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+
+_UNEXPANDED = re.compile(r"\$\{[A-Za-z_][^{}]{0,200}\}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
+_SHORTEST_JUDGED = 5
+_PREFIX = "SIDECAR_"
+_SHARED_START = 3
+_SHARED_END = 9
+
+
+def unknown_environment(facts: Facts) -> Iterator[Sighting]:
+    """See an ENVIRONMENT that is not set, or set to no name we know."""
+    name = facts.environ.text("ENVIRONMENT")
+    allowed = "development, test, staging or production"
+    if not name:
+        yield facts.sighting(
+            ENV01,
+            "ENVIRONMENT",
+            "ENVIRONMENT is not set; it counts as development.",
+            f"Set it to {allowed}; only the last two refuse a bad configuration.",
+            at_most=Severity.INFO,
+        )
+    elif not is_known(name):
+        yield facts.sighting(
+            ENV01,
+            "ENVIRONMENT",
+            "ENVIRONMENT is not a known name; it counts as production.",
+            f"Set it to {allowed}.",
+        )
+
+
+def misspelt_name(facts: Facts) -> Iterator[Sighting]:
+    """See names within two edits of a known variable that is itself not set."""
+    known = {each.name for each in declarations()} | set(facts.own.required)
+    missing = [name for name in known if name not in facts.environ]
+    for variable in facts.environ:
+        name = variable.name
+        if name in known or name.removesuffix("_FILE") in known or len(name) < _SHORTEST_JUDGED:
+            continue
+        meant = next((each for each in missing if _may_be_meant(name, each)), None)
+        if meant is not None:
+            yield facts.sighting(
+                ENV02,
+                name,
+                f"{name} is not a variable that is read; did you mean {meant}?",
+                f"Rename it to {meant}, or remove it.",
+            )
+        elif name.startswith(_PREFIX):
+            yield facts.sighting(
+                ENV02,
+                name,
+                f"{name} is not a variable of the sidecar.",
+                "Remove it, or look its name up in the README.",
+            )
+
+
+def kept_mark(facts: Facts) -> Iterator[Sighting]:
+    """See what editors and container tools leave inside a value."""
+    declared = {each.name for each in declarations()}
+    for variable in facts.environ:
+        is_secret = is_secret_name(variable.name) or variable.name == "DATABASE_URL"
+        if not is_secret and variable.name not in declared:
+            continue
+        mark = mark_in(variable)
+        if mark is not None:
+            what, hint = mark
+            is_mild = not is_secret or "comment" in what
+            yield facts.sighting(
+                ENV03,
+                variable.name,
+                f"{variable.name} {what}.",
+                hint,
+                at_most=Severity.WARNING if is_mild else Severity.REFUSE,
+            )
+
+
+def mark_in(variable: Variable) -> tuple[str, str] | None:
+    """Tell what is left inside a value, with its place, and what to do; never the value."""
+    value = variable.value
+    bare = tidy(value)
+    if has_mark(value):
+        return "begins with a byte order mark", "Save the file as UTF-8 without BOM."
+    if is_quoted(value.strip()):
+        return "still has its quotes, at the first and last character", (
+            "Leave the quotes out: docker --env-file and Kubernetes keep them."
+        )
+    if value.endswith("\r"):
+        return "ends with a carriage return", "Save the file with Unix line ends (dos2unix)."
+    if value != value.strip():
+        return "has blanks or line breaks around it", "Remove them."
+    return _mark_inside(bare)
+
+
+def _mark_inside(bare: str) -> tuple[str, str] | None:
+    if found := _UNEXPANDED.search(bare):
+        return f"has an unexpanded ${{...}} at character {found.start() + 1}", (
+            "Write the value itself: only a shell or compose expands it."
+        )
+    if found := _CONTROL.search(bare):
+        return f"has a control character at character {found.start() + 1}", "Copy it again."
+    if found := _NOT_UTF8.search(bare):
+        return f"is not UTF-8 text at character {found.start() + 1}", "Store it as UTF-8."
+    if (place := bare.find(" #")) >= 0:
+        return f"seems to hold a comment from character {place + 1} on", (
+            "Put comments on lines of their own: docker --env-file keeps them in the value."
+        )
+    return None
+
+
+def _may_be_meant(name: str, known: str) -> bool:
+    # Vendors differ in their first letters and share the rest (GENAI_API_KEY, OPENAI_API_KEY):
+    # two edits count only after a common start. It also spares comparing most pairs.
+    if name[:_SHARED_START] == known[:_SHARED_START]:
+        return is_near(name, known)
+    return name[-_SHARED_END:] == known[-_SHARED_END:] and is_near(name, known, edits=1)
+
+
+RULES = (ENV01, ENV02, ENV03)
+LOOKS: tuple[Look, ...] = (unknown_environment, misspelt_name, kept_mark)

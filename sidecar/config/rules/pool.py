@@ -1,0 +1,42 @@
+"""Rules about the size of the pool."""
+
+from collections.abc import Iterator
+
+from sidecar.config.facts import Facts, Look
+from sidecar.config.finding import Rule, Severity, Sighting
+
+POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."
+LOW_MAX_SIZE = 10
+LOW_MIN_SIZE = 2
+
+DB09 = Rule(
+    "DB09",
+    "pool sizes left at their defaults",
+    relaxed=None,
+    strict=Severity.INFO,
+)
+DB15 = Rule(
+    "DB15",
+    "a pool too small for production",
+    relaxed=Severity.INFO,
+    strict=Severity.WARNING,
+)
+
+
+def pool_size(facts: Facts) -> Iterator[Sighting]:
+    """See pools that are small, or that nobody has thought about."""
+    settings = facts.settings
+    names = ("DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE")
+    if not any(facts.environ.text(name) for name in names):
+        message = "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE are the defaults, 5 and 20."
+        yield facts.sighting(DB09, names[0], message, f"Tune them for the load. {POOL_ADVICE}")
+    if settings.pool_max_size < LOW_MAX_SIZE:
+        message = f"DB_POOL_MAX_SIZE is low: {settings.pool_max_size}."
+        yield facts.sighting(DB15, names[1], message, f"Raise it. {POOL_ADVICE}")
+    if settings.pool_min_size < LOW_MIN_SIZE:
+        message = f"DB_POOL_MIN_SIZE is low: {settings.pool_min_size}."
+        yield facts.sighting(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
+
+
+RULES = (DB09, DB15)
+LOOKS: tuple[Look, ...] = (pool_size,)

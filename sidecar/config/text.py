@@ -1,0 +1,20 @@
+"""Marks around a value that editors, shells and container tools leave behind."""
+
+_BYTE_ORDER_MARK = "\ufeff"
+_QUOTES = ("'", '"')
+
+
+def tidy(value: str) -> str:
+    """Drop a byte order mark, blanks, carriage returns and one pair of quotes around a value."""
+    bare = value.removeprefix(_BYTE_ORDER_MARK).strip()
+    return bare[1:-1].strip() if is_quoted(bare) else bare
+
+
+def is_quoted(value: str) -> bool:
+    """Tell whether a value still wears the quotes that a shell would have taken off."""
+    return len(value) > 1 and value[0] == value[-1] and value[0] in _QUOTES
+
+
+def has_mark(value: str) -> bool:
+    """Tell whether a value begins with a byte order mark."""
+    return value.startswith(_BYTE_ORDER_MARK)

@@ -1,0 +1,139 @@
+"""The answers that the probes give, judged anew only when something may have changed."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.health.check import Probe
+from sidecar.health.monitor import Monitor
+from sidecar.health.phase import DrainReadiness, Phase
+from sidecar.health.status import CheckStatus
+from sidecar.health.verdict import (
+    Verdict,
+    judge_liveness,
+    judge_readiness,
+    judge_selection,
+    judge_startup,
+)
+
+ANSWER_LIFE_SECONDS: Final = 0.5
+"""How long observed values may lag in an answer; a change of outcome shows at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict with what it rests on; the same object as long as it holds.
+
+    Attributes:
+        verdict: What the probe says.
+        phase: The process's phase.
+        statuses: The checks that were judged.
+        unknown_names: Names asked for or excluded that no check bears.
+    """
+
+    verdict: Verdict
+    phase: Phase
+    statuses: tuple[CheckStatus, ...] = ()
+    unknown_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    answer: Answer
+    stamp: tuple[int, Phase]
+    until_mono: float
+
+
+class Board:
+    """Where the monitor's findings and the phase of the process become answers."""
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        *,
+        drain_readiness: DrainReadiness = DrainReadiness.FAIL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.monitor: Final = monitor
+        self._drain_readiness = drain_readiness
+        self._clock = clock
+        self._phase = Phase.STARTING
+        self._kept: dict[str, _Kept] = {}
+
+    @property
+    def phase(self) -> Phase:
+        """Where the process is in its life."""
+        return self._phase
+
+    def enter(self, phase: Phase) -> None:
+        """Move to a phase; every probe sees it with its next answer."""
+        self._phase = phase
+
+    def liveness(self) -> Answer:
+        """Answer `/health`: would a restart help?"""
+        return self._answer("liveness", self._judge_liveness)
+
+    def readiness(self) -> Answer:
+        """Answer `/ready`: may traffic come?"""
+        return self._answer("readiness", self._judge_readiness)
+
+    def startup(self) -> Answer:
+        """Answer `/startup`: has boot finished?"""
+        return self._answer("startup", self._judge_startup)
+
+    def select(
+        self, probe: Probe, *, only: Collection[str] = (), exclude: Collection[str] = ()
+    ) -> Answer:
+        """Answer a probe for some of its checks.
+
+        Args:
+            probe: Whose checks.
+            only: Names to judge alone, without the phase, each as if it were critical.
+            exclude: Names to leave out; the phase still counts.
+        """
+        statuses = self._statuses(probe, self._clock())
+        names = {status.name for status in statuses}
+        unknown = tuple(sorted({*only, *exclude} - names))
+        chosen = tuple(
+            status
+            for status in statuses
+            if status.name not in exclude and (not only or status.name in only)
+        )
+        if only:
+            verdict = judge_selection(chosen)
+        elif probe is Probe.LIVENESS:
+            verdict = judge_liveness(chosen)
+        else:
+            verdict = judge_readiness(self._phase, chosen, self._drain_readiness)
+        return Answer(verdict, self._phase, chosen, unknown)
+
+    def _answer(self, key: str, judge: Callable[[float], Answer]) -> Answer:
+        now_mono = self._clock()
+        stamp = (self.monitor.revision, self._phase)
+        kept = self._kept.get(key)
+        if kept is not None and kept.stamp == stamp and now_mono < kept.until_mono:
+            return kept.answer
+        answer = judge(now_mono)
+        until_mono = min(
+            (now_mono + ANSWER_LIFE_SECONDS, *(status.expires_mono for status in answer.statuses))
+        )
+        self._kept[key] = _Kept(answer, stamp, until_mono)
+        return answer
+
+    def _judge_liveness(self, now_mono: float) -> Answer:
+        statuses = self._statuses(Probe.LIVENESS, now_mono)
+        return Answer(judge_liveness(statuses), self._phase, statuses)
+
+    def _judge_readiness(self, now_mono: float) -> Answer:
+        statuses = self._statuses(Probe.READINESS, now_mono)
+        verdict = judge_readiness(self._phase, statuses, self._drain_readiness)
+        return Answer(verdict, self._phase, statuses)
+
+    def _judge_startup(self, _now_mono: float) -> Answer:
+        return Answer(judge_startup(self._phase), self._phase)
+
+    def _statuses(self, probe: Probe, now_mono: float) -> tuple[CheckStatus, ...]:
+        return tuple(
+            status for status in self.monitor.snapshot(now_mono) if status.check.probe is probe
+        )

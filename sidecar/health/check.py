@@ -1,0 +1,107 @@
+"""A named question about fitness, and how often and how patiently it is asked."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sidecar.errors import UsageError
+from sidecar.health.outcome import CheckResult
+
+Run = Callable[[], Awaitable[CheckResult] | CheckResult]
+
+_KEBAB_CASE: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+class Probe(StrEnum):
+    """Which probe a check speaks for."""
+
+    LIVENESS = "liveness"
+    READINESS = "readiness"
+
+
+class ComponentType(StrEnum):
+    """What is checked, in the words of draft-inadarei-api-health-check-06, section 4.2."""
+
+    COMPONENT = "component"
+    DATASTORE = "datastore"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A question that the monitor asks again and again.
+
+    Attributes:
+        name: Kebab case; it is a metric label and the key of the health document.
+        run: Asks once. A coroutine function runs on the event loop; any other callable runs in a
+            thread of its own, because it may block, and must be safe there.
+        probe: The probe that it speaks for.
+        critical: Whether its failure stops traffic; otherwise it only warns.
+        interval_seconds: Pause between the end of one run and the start of the next.
+        timeout_seconds: Hard limit of one run. A run that ignores it is left behind and counts
+            as failed; no second one is started beside it.
+        max_age_seconds: Age from which an answer is unknown; longer than an interval and a timeout
+            together, or every slow run would read as a stopped monitor.
+        fail_after: Bad answers in a row before a sound check turns bad.
+        recover_after: Sound answers in a row before a bad check turns sound.
+        component_type: What is checked.
+        measurement: What `observedValue` measures; with the name the key of the document.
+        groups: Tags to show checks together.
+        in_process: Promise that `run` touches nothing outside this process. Liveness takes no
+            other: a shared outage would restart every replica at once.
+    """
+
+    name: str
+    run: Run
+    probe: Probe = Probe.READINESS
+    critical: bool = True
+    interval_seconds: float = 1.0
+    timeout_seconds: float = 2.0
+    max_age_seconds: float = 10.0
+    fail_after: int = 3
+    recover_after: int = 2
+    component_type: ComponentType = ComponentType.COMPONENT
+    measurement: str = "status"
+    groups: frozenset[str] = frozenset()
+    in_process: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            UsageError: The check is named, timed or placed in a way that cannot work.
+        """
+        _require_kebab_case(self.name)
+        _require_process_only_liveness(self)
+        _require_sound_times(self)
+
+
+def _require_kebab_case(name: str) -> None:
+    if not _KEBAB_CASE.fullmatch(name):
+        raise UsageError(
+            f"Check name {name!r} is not kebab case; write it like 'payments' or 'order-queue'."
+        )
+
+
+def _require_process_only_liveness(check: Check) -> None:
+    if check.probe is Probe.LIVENESS and not check.in_process:
+        raise UsageError(
+            f"Check {check.name!r} cannot decide on liveness: it may touch something outside this "
+            "process, whose outage would then restart every replica. Register it for readiness, "
+            "or declare in_process=True if it reads nothing but this process's own memory."
+        )
+
+
+def _require_sound_times(check: Check) -> None:
+    if check.interval_seconds <= 0 or check.timeout_seconds <= 0:
+        raise UsageError(f"Check {check.name!r} needs an interval and a timeout above 0 seconds.")
+    if check.fail_after < 1 or check.recover_after < 1:
+        raise UsageError(f"Check {check.name!r} needs fail_after and recover_after of 1 or more.")
+    least = check.interval_seconds + check.timeout_seconds
+    if check.max_age_seconds <= least:
+        raise UsageError(
+            f"Check {check.name!r} would be stale between two runs: raise max_age_seconds above "
+            f"interval and timeout together ({least:g} s)."
+        )

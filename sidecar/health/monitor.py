@@ -1,0 +1,220 @@
+"""The loops that ask every check in the background, and what they found last."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+
+from sidecar.errors import UsageError
+from sidecar.health.check import Check
+from sidecar.health.hysteresis import Damped, step
+from sidecar.health.inquiry import Inquiry
+from sidecar.health.outcome import CheckResult, Outcome
+from sidecar.health.status import CheckStatus
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A check that turned.
+
+    Attributes:
+        check: Its name.
+        before: The outcome that was shown; unknown before the first answer.
+        after: The outcome that is shown now.
+        reason: Stable code; empty on a pass.
+    """
+
+    check: str
+    before: Outcome
+    after: Outcome
+    reason: str
+
+
+class ChangeListener(Protocol):
+    """Whoever wants to hear of every change, such as telemetry; called on the event loop."""
+
+    def __call__(self, change: Change, /) -> None:
+        """Take note of it; an exception is logged and does not stop the check."""
+
+
+class _Watch:
+    """What the monitor remembers of one check."""
+
+    __slots__ = ("check", "damped", "inquiry", "latest", "loop", "measured_at", "measured_mono",
+                 "reason")  # fmt: skip
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+        self.inquiry = Inquiry(check)
+        self.damped = Damped()
+        self.reason = f"{check.name}.pending"
+        self.latest: CheckResult | None = None
+        self.measured_at: datetime | None = None
+        self.measured_mono = 0.0
+        self.loop: asyncio.Task[None] | None = None
+
+    def status(self, now_mono: float) -> CheckStatus:
+        """Return where the check stands, its age taken into account."""
+        if self.latest is None:
+            return CheckStatus(self.check, Outcome.UNKNOWN, self.reason)
+        age_seconds = now_mono - self.measured_mono
+        is_stale = age_seconds >= self.check.max_age_seconds
+        return CheckStatus(
+            check=self.check,
+            outcome=Outcome.UNKNOWN if is_stale else self.damped.outcome or Outcome.UNKNOWN,
+            reason=f"{self.check.name}.stale" if is_stale else self.reason,
+            observed_value=self.latest.observed_value,
+            observed_unit=self.latest.observed_unit,
+            measured_at=self.measured_at,
+            age_seconds=age_seconds,
+            expires_mono=float("inf")
+            if is_stale
+            else self.measured_mono + self.check.max_age_seconds,
+        )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Monitor:
+    """Asks each check in a loop of its own; reading it never waits.
+
+    Attributes:
+        revision: Grows whenever a status changes, appears or goes, but not by age.
+        transitions: How often each (check, outcome) was arrived at.
+        loop_restarts: Loops that died and were started again.
+    """
+
+    def __init__(
+        self,
+        checks: Iterable[Check] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
+        listeners: Iterable[ChangeListener] = (),
+    ) -> None:
+        self.revision = 0
+        self.transitions: Counter[tuple[str, Outcome]] = Counter()
+        self.loop_restarts = 0
+        self._clock = clock
+        self._now = now
+        self._listeners = tuple(listeners)
+        self._watches: dict[str, _Watch] = {}
+        self._is_running = False
+        for check in checks:
+            self.add(check)
+
+    def add(self, check: Check) -> None:
+        """Take a check in; on a running monitor it is asked at once.
+
+        Raises:
+            UsageError: Its name is taken.
+        """
+        if check.name in self._watches:
+            raise UsageError(f"Two checks are named {check.name!r}; rename one of them.")
+        watch = self._watches[check.name] = _Watch(check)
+        self.revision += 1
+        if self._is_running:
+            self._start(watch)
+
+    def discard(self, name: str) -> None:
+        """Forget a check and stop its loop; an unknown name is fine."""
+        watch = self._watches.pop(name, None)
+        if watch is None:
+            return
+        self.revision += 1
+        if watch.loop is not None:
+            watch.loop.cancel()
+
+    def snapshot(self, now_mono: float) -> tuple[CheckStatus, ...]:
+        """Return every check's status at a monotonic time, in order of registration."""
+        return tuple(watch.status(now_mono) for watch in self._watches.values())
+
+    async def run(self) -> None:
+        """Ask all checks until cancelled; may be called again afterwards."""
+        self._is_running = True
+        for watch in self._watches.values():
+            self._start(watch)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._is_running = False
+            await self._stop_loops()
+
+    async def _stop_loops(self) -> None:
+        loops = [watch.loop for watch in self._watches.values() if watch.loop is not None]
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+    def _start(self, watch: _Watch) -> None:
+        if not self._is_running or self._watches.get(watch.check.name) is not watch:
+            return
+        watch.loop = asyncio.create_task(self._keep_asking(watch), name=f"ask {watch.check.name}")
+        watch.loop.add_done_callback(partial(self._restart, watch))
+
+    def _restart(self, watch: _Watch, ended: "asyncio.Task[None]") -> None:
+        error = None if ended.cancelled() else ended.exception()
+        if not self._is_running or self._watches.get(watch.check.name) is not watch:
+            return
+        self.loop_restarts += 1
+        logger.error(
+            "The loop of check %s ended and is started again",
+            watch.check.name,
+            exc_info=error,
+            extra={"event": "sidecar.check.loop_restarted", "check": watch.check.name},
+        )
+        # After a pause: a loop that dies at once must not spin.
+        ended.get_loop().call_later(watch.check.interval_seconds, self._start, watch)
+
+    async def _keep_asking(self, watch: _Watch) -> None:
+        while True:
+            self._take(watch, await watch.inquiry.ask())
+            await asyncio.sleep(watch.check.interval_seconds)
+
+    def _take(self, watch: _Watch, result: CheckResult) -> None:
+        check, before, reason_before = watch.check, watch.damped, watch.reason
+        watch.damped = step(
+            before, result.outcome, fail_after=check.fail_after, recover_after=check.recover_after
+        )
+        watch.latest = result
+        watch.measured_mono = self._clock()
+        watch.measured_at = self._now()
+        if watch.damped.outcome is result.outcome:
+            watch.reason = result.reason
+        if watch.damped.outcome is not before.outcome:
+            self._announce(
+                Change(check.name, before.outcome or Outcome.UNKNOWN, result.outcome, watch.reason)
+            )
+        if (watch.damped.outcome, watch.reason) != (before.outcome, reason_before):
+            self.revision += 1
+
+    def _announce(self, change: Change) -> None:
+        self.transitions[change.check, change.after] += 1
+        logger.log(
+            logging.INFO if change.after is Outcome.PASS else logging.WARNING,
+            "Check %s turned from %s to %s%s",
+            change.check,
+            change.before,
+            change.after,
+            f" ({change.reason})" if change.reason else "",
+            extra={
+                "event": "sidecar.check.changed",
+                "check": change.check,
+                "status": change.after.value,
+                "reason": change.reason,
+            },
+        )
+        for listener in self._listeners:
+            try:
+                listener(change)
+            except Exception:
+                logger.exception("A listener to check changes failed")

@@ -1,0 +1,105 @@
+"""The process's own numbers as text, for Prometheus or for the probe process."""
+
+import math
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
+
+from sidecar.telemetry.family import PROCESS_LABEL, Family, write_label
+
+PLAIN: Final = CONTENT_TYPE_PLAIN_0_0_4
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def render_registry(registry: CollectorRegistry) -> str:
+    """Return the registry as Prometheus text, which is what agents speak; asks every reader."""
+    return write_plain(read_registry(registry)).decode()
+
+
+def read_registry(registry: CollectorRegistry, process: str | None = None) -> list[Family]:
+    """Return the registry's families; with `process`, each sample carries it as a label.
+
+    The library's own writer takes three times as long over labels: it validates again the names
+    that the exporter has just made.
+    """
+    suffix = "" if process is None else write_label(PROCESS_LABEL, process)
+    return [_write_family(metric, suffix) for metric in registry.collect() if metric.samples]
+
+
+def _write_family(metric: Metric, suffix: str) -> Family:
+    name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+    family = Family(
+        name, metric.type, metric.documentation.replace("\\", r"\\").replace("\n", r"\n")
+    )
+    for sample in metric.samples:
+        labels = [write_label(key, value) for key, value in sample.labels.items()]
+        if suffix:
+            labels.append(suffix)
+        head = f"{sample.name}{{{','.join(labels)}}}" if labels else sample.name
+        family.lines.append(f"{head} {_write_number(sample.value)}")
+    return family
+
+
+def _write_number(value: float) -> str:
+    if math.isfinite(value):
+        return repr(float(value))
+    return "NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf"
+
+
+def wants_openmetrics(accept: str | None) -> bool:
+    """Tell whether an `Accept` header prefers OpenMetrics, which Prometheus itself does."""
+    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for choice in (accept or "").lower().split(","):
+        kind, *parameters = (part.strip() for part in choice.split(";"))
+        if kind in weights:
+            weights[kind] = max(weights[kind], _read_weight(parameters))
+    openmetrics, plain = weights.values()
+    return openmetrics > 0 and openmetrics >= plain
+
+
+def write_plain(families: list[Family]) -> bytes:
+    """Return families as Prometheus text 0.0.4."""
+    parts: list[str] = []
+    for family in families:
+        parts += (f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.type}")
+        parts += family.lines
+    return _join(parts)
+
+
+def write_openmetrics(families: list[Family]) -> bytes:
+    """Return families as OpenMetrics 1.0.0."""
+    parts: list[str] = []
+    for family in families:
+        name, kind = _name_and_type(family)
+        help_text = family.help.replace('"', r"\"")
+        parts += (f"# HELP {name} {help_text}", f"# TYPE {name} {kind}")
+        parts += family.lines
+    parts.append("# EOF")
+    return _join(parts)
+
+
+def _name_and_type(family: Family) -> tuple[str, str]:
+    """A counter is named without its suffix, and needs one; `untyped` is called unknown."""
+    if family.type == "counter" and family.name.endswith("_total"):
+        return family.name.removesuffix("_total"), "counter"
+    if family.type in {"counter", "untyped"}:
+        return family.name, "unknown"
+    return family.name, family.type
+
+
+def _join(parts: list[str]) -> bytes:
+    parts.append("")
+    return "\n".join(parts).encode()
+
+
+def _read_weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

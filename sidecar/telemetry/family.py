@@ -1,0 +1,133 @@
+"""Reading the Prometheus text format: strictly, line by line, without rebuilding each sample."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+PROCESS_LABEL: Final = "process"
+
+_NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+_LABEL: Final = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
+_NUMBER: Final = (
+    r"[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|Inf|NaN)"
+)
+_SAMPLE: Final = re.compile(
+    rf"({_NAME})(?:\{{((?:{_LABEL}(?:,{_LABEL})*)?),?\}})? ({_NUMBER})(?: -?[0-9]+)?"
+)
+# Inside a value the quote would be escaped, so this finds label names only.
+_TAKEN: Final = re.compile(rf'(^|,){PROCESS_LABEL}="')
+_META: Final = re.compile(rf"# (HELP|TYPE) ({_NAME})(?: (.*))?")
+_TYPES: Final = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
+_SUFFIXES: Final = {
+    "histogram": ("_bucket", "_sum", "_count"),
+    "summary": ("", "_sum", "_count"),
+}
+
+
+class ExpositionError(ValueError):
+    """A text is no exposition; the message names the line's number and never its content."""
+
+
+@dataclass(slots=True)
+class Family:
+    """One metric's samples, as lines.
+
+    Attributes:
+        name: As it stands behind TYPE; a counter's ends with `_total`.
+        type: `counter`, `gauge`, `histogram`, `summary` or `untyped`.
+        help: Escaped as in the text.
+        lines: Samples with the process label, without line ends.
+    """
+
+    name: str
+    type: str = "untyped"
+    help: str = ""
+    lines: list[str] = field(default_factory=list)
+
+
+def read_families(text: str, process: str, max_series: int) -> dict[str, Family]:
+    """Return the families of a text by name, each sample labelled with its process.
+
+    Timestamps are left out: the numbers are as old as the scrape. A `process` label that a sample
+    has already becomes `exported_process`, as in Prometheus itself.
+
+    Raises:
+        ExpositionError: A line is malformed, belongs to no family, or there are too many.
+    """
+    reader = _Reader(process, max_series)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line:
+            reader.read(line, number)
+    return {name: family for name, family in reader.families.items() if family.lines}
+
+
+class _Reader:
+    def __init__(self, process: str, max_series: int) -> None:
+        self.families: dict[str, Family] = {}
+        self._label: Final = write_label(PROCESS_LABEL, process)
+        self._remaining = max_series
+        self._family = Family("")
+        self._sample_names: frozenset[str] = frozenset()
+
+    def read(self, line: str, number: int) -> None:
+        if line.startswith("#"):
+            self._read_comment(line, number)
+            return
+        match = _SAMPLE.fullmatch(line)
+        if match is None:
+            raise ExpositionError(f"Line {number} is no sample.")
+        self._remaining -= 1
+        if self._remaining < 0:
+            raise ExpositionError(f"Line {number} is one sample too many.")
+        name, labels, value = match.groups()
+        if name not in self._sample_names:
+            self._enter(name, number)
+        self._family.lines.append(f"{name}{{{self._join(labels)}}} {value}")
+
+    def _join(self, labels: str | None) -> str:
+        if not labels:
+            return self._label
+        if PROCESS_LABEL in labels:
+            labels = _TAKEN.sub(rf'\1exported_{PROCESS_LABEL}="', labels)
+        return f"{labels},{self._label}"
+
+    def _read_comment(self, line: str, number: int) -> None:
+        match = _META.fullmatch(line)
+        if match is None:
+            return
+        keyword, name, rest = match.groups()
+        family = self.families.setdefault(name, Family(name))
+        if keyword == "HELP":
+            family.help = rest or ""
+        elif rest not in _TYPES or family.lines:
+            raise ExpositionError(f"Line {number} gives no type, or gives it too late.")
+        else:
+            family.type = rest
+        self._select(family)
+
+    def _enter(self, name: str, number: int) -> None:
+        """Make the family of a sample current that does not belong to the last one named."""
+        if name.endswith(("_bucket", "_sum", "_count")):
+            family = self.families.get(name.rsplit("_", 1)[0])
+            if family is not None and name in _sample_names(family):
+                self._select(family)
+                return
+        family = self.families.setdefault(name, Family(name))
+        self._select(family)
+        if name not in self._sample_names:
+            raise ExpositionError(f"Line {number} does not fit the type of its family.")
+
+    def _select(self, family: Family) -> None:
+        self._family = family
+        self._sample_names = _sample_names(family)
+
+
+def _sample_names(family: Family) -> frozenset[str]:
+    return frozenset(family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",)))
+
+
+def write_label(name: str, value: str) -> str:
+    """Return one label as it stands between the braces."""
+    if "\\" in value or '"' in value or "\n" in value:
+        value = value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return f'{name}="{value}"'

@@ -1,0 +1,63 @@
+"""From a batch back to the writers of its events, by the `traceparent` in their metadata."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanContext, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from sidecar.events.record import RecordedEvent
+from sidecar.telemetry import contract
+
+MAX_LINKS: Final = 128
+"""The SDK keeps no more on a span."""
+
+
+class _Metadata(msgspec.Struct):
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+def link_writers(span: Span, events: Sequence[RecordedEvent]) -> None:
+    """Link a batch's span to each distinct writer; what is past the limit is counted on it.
+
+    Links, not parents: a batch has many writers, and they ended long ago.
+    """
+    writers = _find_writers(events)
+    for headers in writers[:MAX_LINKS]:
+        context = _parse_context(headers)
+        if context.is_valid:
+            span.add_link(context)
+    if len(writers) > MAX_LINKS:
+        span.set_attribute(contract.LINKS_DROPPED, len(writers) - MAX_LINKS)
+
+
+def _find_writers(events: Sequence[RecordedEvent]) -> list[_Metadata]:
+    """Return the distinct writers of a batch, in order of their first event."""
+    decode = msgspec.json.Decoder(_Metadata).decode
+    writers: dict[str, _Metadata] = {}
+    for event in events:
+        if event.metadata is None:
+            continue
+        try:
+            metadata = decode(event.metadata)
+        except (msgspec.DecodeError, UnicodeError):
+            continue  # foreign metadata decides nothing
+        if metadata.traceparent is not None:
+            writers.setdefault(metadata.traceparent, metadata)
+    return list(writers.values())
+
+
+def _parse_context(headers: _Metadata) -> SpanContext:
+    carrier = {
+        name: value
+        for name, value in (
+            ("traceparent", headers.traceparent),
+            ("tracestate", headers.tracestate),
+        )
+        if value is not None
+    }
+    extracted = TraceContextTextMapPropagator().extract(carrier, Context())
+    return get_current_span(extracted).get_span_context()

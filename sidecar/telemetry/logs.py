@@ -1,0 +1,184 @@
+"""Log lines: one JSON object each, or readable text, with trace ids and without secrets."""
+
+import contextlib
+import datetime as dt
+import logging
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TextIO, TypeVar
+
+import msgspec
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+from typing_extensions import override
+
+from sidecar.telemetry.redaction import Redact, Redactor, Revealable
+
+LogFormat = Literal["json", "text"]
+FORMATS: Final[tuple[LogFormat, ...]] = ("json", "text")
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    *("message", "asctime", "taskName", "trace_id", "span_id", "event"),
+}
+_MAX_DEPTH: Final = 8
+
+# A subclass of a plain type, or an integer too long for it, is written as text.
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
+H = TypeVar("H", bound=logging.Handler)
+
+
+class TraceContextFilter(logging.Filter):
+    """Gives each record `trace_id` (32 hex digits) and `span_id` (16) of the current span.
+
+    Outside a span both are empty. Put it on a handler of your own to join logs and traces.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        context = get_current_span().get_span_context()
+        valid = context.is_valid
+        record.trace_id = format_trace_id(context.trace_id) if valid else ""
+        record.span_id = format_span_id(context.span_id) if valid else ""
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line.
+
+    Keys: `time` (RFC 3339, UTC), `level`, `logger`, `event` (stable dotted name, where the line
+    has one), `message`, `trace_id`, `span_id`, `service`, `process`, `exception`, and whatever
+    was given as `extra`. Every text is redacted before it is encoded, so nothing can bypass it.
+    """
+
+    def __init__(self, service: str, process: str, redact: Redact) -> None:
+        super().__init__()
+        self._own: Final = {"service": service, "process": process}
+        self._redact: Final = redact
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": _write_time(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": getattr(record, "event", None),
+            "message": _write_message(record),
+            "trace_id": getattr(record, "trace_id", None),
+            "span_id": getattr(record, "span_id", None),
+            **self._own,
+            "exception": _write_exception(record),
+        }
+        for name, value in _find_extras(record).items():
+            line[f"extra_{name}" if name in line else name] = value
+        known = {name: value for name, value in line.items() if value is not None and value != ""}
+        return _encode(redact_value(known, self._redact)).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """A readable line for a terminal, followed by the traceback where there is one."""
+
+    def __init__(self, redact: Redact) -> None:
+        super().__init__()
+        self._redact: Final = redact
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        clock = dt.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        trace_id = getattr(record, "trace_id", "")
+        head = f"{clock} {record.levelname:<8} {record.name}: {_write_message(record)}"
+        tail = f" [trace {trace_id}]" if trace_id else ""
+        exception = _write_exception(record)
+        return _redact_text(f"{head}{tail}\n{exception}".rstrip("\n"), self._redact)
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """The handler that `configure` installs; calling it again replaces it."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell that a line was lost; the library would print its arguments, secrets included."""
+        kind = type(sys.exception()).__name__
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"A log line of {record.name} could not be written: {kind}\n")
+
+
+def configure(
+    *,
+    format: LogFormat,  # noqa: A002 - the setting's own name
+    level: int | str,
+    service: str,
+    process: str,
+    stream: TextIO,
+    secrets: Iterable[Revealable] = (),
+) -> LogHandler:
+    """Send the root logger's records to `stream`; handlers of others stay.
+
+    Args:
+        format: `json` for machines, `text` for a terminal.
+        level: Level of the root logger.
+        service: Name of the service, in each JSON line.
+        process: Name of the process, in each JSON line.
+        stream: Stays open; its owner closes it.
+        secrets: Values that are masked wherever they would appear.
+    """
+    redact = Redactor(secrets)
+    handler = LogHandler(stream)
+    handler.addFilter(TraceContextFilter())
+    handler.setFormatter(
+        JsonFormatter(service, process, redact) if format == "json" else TextFormatter(redact)
+    )
+    root = logging.getLogger()
+    for other in [other for other in root.handlers if isinstance(other, LogHandler)]:
+        root.removeHandler(other)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    return handler
+
+
+def redact_value(value: object, redact: Redact, depth: int = 0) -> object:
+    """Return a value fit for JSON, with every text in it redacted."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth < _MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {
+                _redact_text(str(key), redact): redact_value(item, redact, depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple | set | frozenset):
+            return [redact_value(item, redact, depth + 1) for item in value]
+    return _redact_text(str(value), redact)
+
+
+def _redact_text(text: str, redact: Redact) -> str:
+    text = redact(text)
+    # File names can hold lone surrogates, which no encoding takes.
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _find_extras(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _write_time(created: float) -> str:
+    moment = dt.datetime.fromtimestamp(created, dt.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _write_message(record: logging.LogRecord) -> str:
+    """A call with the wrong arguments costs its values, never the line."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} (the arguments of this line do not fit its text)"
+
+
+def _write_exception(record: logging.LogRecord) -> str:
+    text = record.exc_text or ""
+    if record.exc_info and record.exc_info[1] is not None:
+        text = "".join(traceback.format_exception(record.exc_info[1]))
+    if record.stack_info:
+        text = f"{text}\n{record.stack_info}"
+    return text.strip("\n")

@@ -1,0 +1,171 @@
+"""Telemetry may be lost, but never silently: bounded export that counts what it drops."""
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from typing_extensions import override
+
+from sidecar.telemetry.contract import SIGNAL
+from sidecar.telemetry.otlp import Signal
+from sidecar.telemetry.reading import Reading
+
+QUEUE_SPANS: Final = 8192
+"""About 30 s at 250 spans a second; `OTEL_BSP_MAX_QUEUE_SIZE` sets another."""
+BATCH_SPANS: Final = 512
+"""The SDK's own default; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` sets another."""
+
+logger = logging.getLogger(__name__)
+
+
+class Losses:
+    """Spans and metric exports lost, by signal; told once each, counted always."""
+
+    __slots__ = ("_counts", "_lock")
+
+    def __init__(self) -> None:
+        self._counts: Final = dict.fromkeys(Signal, 0)
+        self._lock: Final = threading.Lock()
+
+    def add(self, signal: Signal, count: int, reason: str) -> None:
+        """Count what was lost; may be called from any thread."""
+        with self._lock:
+            first = not self._counts[signal]
+            self._counts[signal] += count
+        if first and count:
+            logger.warning(
+                "Dropping %s: %s. Further losses are only counted, in sidecar.telemetry.dropped.",
+                signal.value,
+                reason,
+                extra={"event": "sidecar.telemetry.dropped", "signal": signal.value},
+            )
+
+    def read(self) -> Iterable[Reading]:
+        """Return the counts, zeros included."""
+        return [(count, {SIGNAL: signal.value}) for signal, count in self._counts.items()]
+
+
+class BoundedSpanProcessor(SpanProcessor):
+    """A `BatchSpanProcessor` whose queue never overflows unseen.
+
+    The SDK's own queue drops its oldest span and says so only in a log line; here the newest is
+    refused, and counted, once as many are on their way as the queue holds.
+    """
+
+    def __init__(self, exporter: SpanExporter, losses: Losses, environ: Mapping[str, str]) -> None:
+        batch_spans = _read_count(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SPANS)
+        queue_spans = _read_count(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SPANS)
+        self._losses: Final = losses
+        self._limit: Final = max(queue_spans, batch_spans)
+        self._handed_over = 0
+        self._counting: Final = _CountingSpanExporter(exporter, losses)
+        self._batches: Final = BatchSpanProcessor(
+            self._counting, max_queue_size=self._limit, max_export_batch_size=batch_spans
+        )
+        self._shut_down: Final[Callable[[], None]] = self._batches.shutdown
+        self._forget_queue_after_fork()
+
+    @override
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._batches.on_start(span, parent_context)
+
+    @override
+    def on_end(self, span: ReadableSpan) -> None:
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
+            return
+        # Two threads may count one too few here: the SDK's queue then drops one span unseen.
+        if self._handed_over - self._counting.taken >= self._limit:
+            self._losses.add(Signal.TRACES, 1, "the queue is full")
+            return
+        self._handed_over += 1
+        self._batches.on_end(span)
+
+    @override
+    def shutdown(self) -> None:
+        self._shut_down()
+
+    @override
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._batches.force_flush(timeout_millis)
+
+    def _forget_queue_after_fork(self) -> None:
+        """In a child the SDK's queue is empty again, so nothing is on its way."""
+        weak_self = weakref.ref(self)
+
+        def forget() -> None:
+            processor = weak_self()
+            if processor is not None:
+                processor._handed_over = processor._counting.taken  # noqa: SLF001 - it is this class
+
+        os.register_at_fork(after_in_child=forget)
+
+
+class _CountingSpanExporter(SpanExporter):
+    def __init__(self, exporter: SpanExporter, losses: Losses) -> None:
+        self._exporter: Final = exporter
+        self._losses: Final = losses
+        self.taken = 0
+
+    @override
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.taken += len(spans)
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            if result is not SpanExportResult.SUCCESS:
+                self._losses.add(Signal.TRACES, len(spans), "the receiver failed")
+        return result
+
+    @override
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    @override
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+def _read_count(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else default
+
+
+class CountingMetricExporter(MetricExporter):
+    """Passes metrics on and counts each export that fails as one loss."""
+
+    def __init__(self, exporter: MetricExporter, losses: Losses) -> None:
+        super().__init__(
+            preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001 - as the SDK's
+            preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001 - own reader does
+        )
+        self._exporter: Final = exporter
+        self._losses: Final = losses
+
+    @override
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
+    ) -> MetricExportResult:
+        result = MetricExportResult.FAILURE
+        try:
+            result = self._exporter.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
+        finally:
+            if result is not MetricExportResult.SUCCESS:
+                self._losses.add(Signal.METRICS, 1, "the receiver failed")
+        return result
+
+    @override
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+    @override
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
+        self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)

@@ -1,0 +1,86 @@
+"""Connection pools, by the names of the semantic conventions."""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from sidecar.telemetry import contract
+from sidecar.telemetry.reading import Reading
+from sidecar.telemetry.setup import Telemetry
+
+
+class PoolNumbers(Protocol):
+    """What a pool knows of itself; reading it does no I/O."""
+
+    @property
+    def name(self) -> str:
+        """`host:port/database`, or what the service calls it."""
+
+    @property
+    def used(self) -> int:
+        """Connections handed out, by the pool's own count."""
+
+    @property
+    def idle(self) -> int:
+        """Connections open and free."""
+
+    @property
+    def max(self) -> int:
+        """Connections that it may open."""
+
+    @property
+    def pending(self) -> int:
+        """Requests waiting now."""
+
+    @property
+    def timeouts(self) -> int:
+        """Requests that gave up waiting, since the pool was made."""
+
+
+class PoolTelemetry:
+    """Takes a pool's durations, all in seconds; it neither raises nor waits.
+
+    OpenTelemetry cannot observe a histogram that somebody else has filled, so the pool calls
+    these as it goes, at about 5 µs each.
+    """
+
+    def __init__(self, telemetry: Telemetry, pool_name: str) -> None:
+        self._attributes: Final = {contract.POOL_NAME: pool_name}
+        self._wait: Final = telemetry.histogram(contract.POOL_WAIT_TIME)
+        self._use: Final = telemetry.histogram(contract.POOL_USE_TIME)
+        self._create: Final = telemetry.histogram(contract.POOL_CREATE_TIME)
+
+    def waited(self, seconds: float, outcome: str) -> None:  # noqa: ARG002 - no attribute has it yet
+        """A request got its connection, or gave up."""
+        self._wait.record(seconds, self._attributes)
+
+    def used(self, seconds: float) -> None:
+        """A connection was given back."""
+        self._use.record(seconds, self._attributes)
+
+    def created(self, seconds: float) -> None:
+        """A connection was opened."""
+        self._create.record(seconds, self._attributes)
+
+
+def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
+    """Show a pool's numbers; call the returned function when it is closed."""
+    own = {contract.POOL_NAME: pool.name}
+    removers = [
+        telemetry.observe(contract.POOL_COUNT, lambda: _read_count(pool)),
+        telemetry.observe(contract.POOL_MAX, lambda: [(pool.max, own)]),
+        telemetry.observe(contract.POOL_PENDING, lambda: [(pool.pending, own)]),
+        telemetry.observe(contract.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)]),
+    ]
+
+    def stop() -> None:
+        for remove in removers:
+            remove()
+
+    return stop
+
+
+def _read_count(pool: PoolNumbers) -> Iterable[Reading]:
+    return [
+        (pool.used, {contract.POOL_NAME: pool.name, contract.POOL_STATE: "used"}),
+        (pool.idle, {contract.POOL_NAME: pool.name, contract.POOL_STATE: "idle"}),
+    ]

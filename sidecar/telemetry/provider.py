@@ -1,0 +1,154 @@
+"""OpenTelemetry's providers, with their receivers, for one process."""
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider, ObservableCounter
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client import CollectorRegistry
+
+from sidecar.telemetry.loss import BoundedSpanProcessor, CountingMetricExporter, Losses
+from sidecar.telemetry.otlp import (
+    Route,
+    Signal,
+    find_route,
+    make_metric_exporter,
+    make_span_exporter,
+)
+
+MAX_SERIES_PER_COUNTER: Final = 10_000
+"""100 projections with 20 error types and 4 actions come to 8,000; the SDK's default is 2,000."""
+
+Shutdown = Callable[[], object]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who speaks: the service, and which of its processes (`probe`, `worker-1`, `app`)."""
+
+    service_name: str
+    process_name: str
+    version: str
+
+    def resource(self) -> Resource:
+        """Return it as OpenTelemetry wants it; `OTEL_RESOURCE_ATTRIBUTES` has the last word."""
+        own = {
+            "service.name": self.service_name,
+            "service.version": self.version,
+            "service.instance.id": str(uuid.uuid4()),
+            "sidecar.process": self.process_name,
+        }
+        return Resource.create(own).merge(OTELResourceDetector().detect())
+
+
+def choose_tracers(
+    resource: Resource,
+    environ: Mapping[str, str],
+    losses: Losses,
+    processors: Sequence[SpanProcessor],
+    *,
+    own_process: bool,
+) -> tuple[trace.TracerProvider, Shutdown | None]:
+    """Return the tracer provider, and what ends it; None where it is somebody else's to end.
+
+    A provider that the application has set receives our spans too: sending them by a second one
+    would split its traces.
+    """
+    existing = trace.get_tracer_provider()
+    is_free = isinstance(existing, trace.ProxyTracerProvider)
+    if not is_free and not processors:
+        return existing, None
+    provider = _make_tracers(resource, [*processors, *_make_processors(environ, losses)])
+    if own_process and is_free:
+        trace.set_tracer_provider(provider)
+    return provider, provider.shutdown
+
+
+def make_meters(
+    resource: Resource,
+    environ: Mapping[str, str],
+    losses: Losses,
+    registry: CollectorRegistry,
+    readers: Sequence[MetricReader],
+) -> MeterProvider:
+    """Return the meter provider that fills `registry`, and sends where it was asked to."""
+    exposition = PrometheusMetricReader(
+        disable_target_info=True,
+        scope_info_enabled=False,
+        registry=registry,
+        cardinality_limits={ObservableCounter: MAX_SERIES_PER_COUNTER},
+    )
+    others = [*readers, *_make_readers(environ, losses)]
+    return MeterProvider(
+        metric_readers=[exposition, *others],
+        resource=resource,
+        # The Prometheus exporter shows no exemplars; keeping them would cost 3 µs a record.
+        exemplar_filter=None if others else AlwaysOffExemplarFilter(),
+        shutdown_on_exit=False,
+    )
+
+
+def _make_tracers(resource: Resource, processors: Sequence[SpanProcessor]) -> TracerProvider:
+    provider = TracerProvider(
+        resource=resource,
+        # With nobody to look at spans, they still give logs their ids, at half of the cost.
+        sampler=None if processors else ALWAYS_OFF,
+        shutdown_on_exit=False,
+    )
+    for processor in processors:
+        provider.add_span_processor(processor)
+    return provider
+
+
+def _make_processors(environ: Mapping[str, str], losses: Losses) -> list[SpanProcessor]:
+    route = find_route(environ, Signal.TRACES)
+    if route is None:
+        return []
+    _warn_of_protocol(route)
+    try:
+        return [BoundedSpanProcessor(make_span_exporter(route), losses, environ)]
+    except (ValueError, OSError, ImportError) as error:
+        _warn_of_refusal(Signal.TRACES, error)
+        return []
+
+
+def _make_readers(environ: Mapping[str, str], losses: Losses) -> list[MetricReader]:
+    route = find_route(environ, Signal.METRICS)
+    if route is None:
+        return []
+    try:
+        exporter = CountingMetricExporter(make_metric_exporter(route), losses)
+        return [PeriodicExportingMetricReader(exporter)]
+    except (ValueError, OSError, ImportError) as error:
+        _warn_of_refusal(Signal.METRICS, error)
+        return []
+
+
+def _warn_of_protocol(route: Route) -> None:
+    if route.unknown_protocol is not None:
+        logger.warning(
+            "OTEL_EXPORTER_OTLP_PROTOCOL=%s is not offered; using http/protobuf. "
+            "Set it to http/protobuf or grpc.",
+            route.unknown_protocol,
+            extra={"event": "sidecar.telemetry.protocol_unknown"},
+        )
+
+
+def _warn_of_refusal(signal: Signal, error: Exception) -> None:
+    logger.warning(
+        "No %s are sent, because OpenTelemetry refuses its settings: %s. Check the OTEL_* "
+        "variables.",
+        signal.value,
+        str(error).rstrip("."),
+        extra={"event": "sidecar.telemetry.settings_refused", "signal": signal.value},
+    )

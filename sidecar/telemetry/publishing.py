@@ -1,0 +1,132 @@
+"""Publishing, as spans and numbers: one span and one duration for each event."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextvars import Token
+from typing import Final, NamedTuple, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, set_span_in_context
+
+from sidecar.events.publisher import EventPublisher, PublishResult
+from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
+from sidecar.telemetry import contract
+from sidecar.telemetry.failure import mark_failed, record_exception
+from sidecar.telemetry.reading import Reading
+from sidecar.telemetry.setup import Telemetry
+
+COLLECT: Final = "collect"
+"""What an in-process publish does about a failure: it goes on, and collects it."""
+
+
+class Begun(NamedTuple):
+    """A publish under way; it ends in the task that began it."""
+
+    span: Span
+    token: Token[Context]
+    began_mono: float
+
+
+class PublishTelemetry:
+    """Observes a publisher; hot counters stay plain integers until somebody collects."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._start_span: Final = telemetry.tracer.start_span
+        self._redact: Final = telemetry.redact
+        self._record: Final = telemetry.histogram(contract.PUBLISH_DURATION).record
+
+    def begin(self, event_type: str) -> Begun:
+        """Start the span and make it current, so that handlers and log lines join it."""
+        span = self._start_span(
+            f"publish {event_type}",
+            attributes={
+                contract.MESSAGING_SYSTEM: contract.SYSTEM,
+                contract.OPERATION_NAME: contract.PUBLISH_SPAN.operation,
+                contract.EVENT_TYPE: event_type,
+            },
+        )
+        token = otel_context.attach(set_span_in_context(span))
+        return Begun(span, token, time.perf_counter())
+
+    def end(self, token: object, result: PublishResult | None) -> None:
+        """Record failures and duration, and end the span."""
+        span, context_token, began_mono = cast("Begun", token)
+        self._record(time.perf_counter() - began_mono)
+        otel_context.detach(context_token)
+        if result is None:
+            span.add_event("cancelled")
+        elif result.failures:
+            self._record_failures(span, result)
+        span.end()
+
+    def _record_failures(self, span: Span, result: PublishResult) -> None:
+        for failure in result.failures:
+            record_exception(
+                span, failure.error, self._redact, {contract.SPAN_SUBSCRIBER: failure.name}
+            )
+        names = ", ".join(failure.name for failure in result.failures)
+        mark_failed(span, result.failures[0].error_type, f"Failed: {names}")
+
+
+def observe_publisher(telemetry: Telemetry, publisher: EventPublisher) -> Callable[[], None]:
+    """Let a publisher tell of itself; call the returned function to undo it."""
+    tally = publisher.tally
+    removers = [
+        telemetry.observe(contract.EVENTS_PUBLISHED, lambda: _read_published(tally)),
+        telemetry.observe(contract.HANDLER_EVENTS, lambda: _read_handled(tally)),
+        telemetry.observe(contract.HANDLER_FAILURES, lambda: _read_handler_failures(tally)),
+        telemetry.observe(contract.PROJECTION_EVENTS, lambda: _read_applied(tally)),
+        telemetry.observe(contract.PROJECTION_FAILURES, lambda: _read_projection_failures(tally)),
+    ]
+    previous = publisher.observer
+    publisher.observer = PublishTelemetry(telemetry)
+
+    def undo() -> None:
+        publisher.observer = previous
+        for remove in removers:
+            remove()
+
+    return undo
+
+
+def _read_published(tally: PublishTally) -> Iterable[Reading]:
+    return [(count, {contract.EVENT_TYPE: name}) for name, count in tuple(tally.published.items())]
+
+
+def _read_handled(tally: PublishTally) -> Iterable[Reading]:
+    return [(own.handled, {contract.HANDLER: name}) for name, own in tuple(tally.handlers.items())]
+
+
+def _read_applied(tally: PublishTally) -> Iterable[Reading]:
+    return [
+        (own.handled, {contract.PROJECTION: name}) for name, own in tuple(tally.projections.items())
+    ]
+
+
+def _read_handler_failures(tally: PublishTally) -> Iterable[Reading]:
+    return [
+        (count, {contract.HANDLER: name, contract.ERROR_TYPE: error_type})
+        for name, own in tuple(tally.handlers.items())
+        for error_type, count in _with_zero(own)
+    ]
+
+
+def _read_projection_failures(tally: PublishTally) -> Iterable[Reading]:
+    return [
+        (
+            count,
+            {
+                contract.PROJECTION: name,
+                contract.ERROR_TYPE: error_type,
+                contract.ACTION: COLLECT,
+            },
+        )
+        for name, own in tuple(tally.projections.items())
+        for error_type, count in _with_zero(own)
+    ]
+
+
+def _with_zero(tally: SubscriberTally) -> Iterable[tuple[str, int]]:
+    """A sum over error types must exist before the first failure, to be seen rising."""
+    return tuple({OTHER: 0, **tally.failures}.items())

@@ -1,0 +1,81 @@
+"""Keeping secrets out of whatever leaves the process as text."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+MASK: Final = "***"
+MIN_SECRET_CHARACTERS: Final = 4
+"""Masking anything shorter would mask half of every line."""
+
+_PATTERNS: Final = (
+    # A database URL may hold an unescaped @ or / in its password: up to the last @.
+    re.compile(r"(?i)(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S*(?=@)"),
+    re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)"),
+    re.compile(
+        r"""(?i)(\bpassword['"]?\s*[=:]\s*)(?:'[^']*'|"[^"]*"|[^\s'"&;,)]+)""",
+    ),
+)
+
+Redact = Callable[[str], str]
+
+
+class Revealable(Protocol):
+    """A secret that shows its value only when asked."""
+
+    def reveal(self) -> str:
+        """Return the value."""
+
+
+class Redactor:
+    """Replaces known secrets, and passwords in URLs and connection strings, by `***`.
+
+    Args:
+        secrets: Their values are looked for in the spellings that quoting, `repr` and JSON give
+            them; of a URL its password as well.
+    """
+
+    __slots__ = ("_secrets",)
+
+    def __init__(self, secrets: Iterable[Revealable] = ()) -> None:
+        spellings = {
+            spelling
+            for secret in secrets
+            for value in _parts(secret.reveal())
+            if len(value) >= MIN_SECRET_CHARACTERS
+            for spelling in _spellings(value)
+        }
+        longest_first = sorted(spellings, key=len, reverse=True)
+        self._secrets: Final = (
+            re.compile("|".join(map(re.escape, longest_first))) if spellings else None
+        )
+
+    def __call__(self, text: str) -> str:
+        """Return `text` with every secret masked."""
+        if self._secrets is not None:
+            text = self._secrets.sub(MASK, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\1{MASK}", text)
+        return text
+
+
+def _parts(value: str) -> Iterator[str]:
+    yield value
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return
+    if password:
+        yield password
+        yield unquote(password)
+
+
+def _spellings(value: str) -> Iterator[str]:
+    yield value
+    yield quote(value, safe="")
+    yield quote_plus(value)
+    yield repr(value)[1:-1]
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]

@@ -1,0 +1,189 @@
+"""Projections at work, as spans and numbers: one span and one duration for each batch."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Token
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
+
+from sidecar.events.record import RecordedEvent
+from sidecar.events.tally import OTHER
+from sidecar.projections.observer import Action
+from sidecar.telemetry import contract
+from sidecar.telemetry.failure import mark_failed, record_exception
+from sidecar.telemetry.link import link_writers
+from sidecar.telemetry.reading import Reading
+from sidecar.telemetry.setup import Telemetry
+
+
+class ProjectionNumbers(Protocol):
+    """What one projection's loop counts; `sidecar.projections.observer.RunnerTally` has it."""
+
+    @property
+    def applied(self) -> int:
+        """Events applied since the start."""
+
+    @property
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """Failures by (error type, action)."""
+
+    @property
+    def heartbeat_at(self) -> float | None:
+        """Unix time of the last completed poll."""
+
+    @property
+    def progress_at(self) -> float | None:
+        """Unix time at which the checkpoint last moved."""
+
+
+ReadNumbers = Callable[[], Mapping[str, ProjectionNumbers]]
+"""Returns the numbers of every projection that this process runs now, by name."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch under way; it ends in the task that began it."""
+
+    projection: str
+    span: Span
+    token: Token[Context]
+    began_mono: float
+    error_type: str | None = None
+
+
+class RunnerTelemetry:
+    """Observes the loops of one process, each of which has one batch under way at most."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._tracer: Final = telemetry.tracer
+        self._redact: Final = telemetry.redact
+        self._record: Final = telemetry.histogram(contract.PROCESS_DURATION).record
+        self._batches: Final[dict[str, Batch]] = {}
+
+    def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> Batch:
+        """Start a span, linked to the writers' spans, and make it current."""
+        span = self._tracer.start_span(
+            f"process {projection}",
+            context=Context(),  # not a child of whatever started the loop
+            kind=SpanKind.CONSUMER,
+            attributes={
+                contract.MESSAGING_SYSTEM: contract.SYSTEM,
+                contract.OPERATION_NAME: contract.PROCESS_SPAN.operation,
+                contract.CONSUMER_GROUP: projection,
+                contract.BATCH_COUNT: len(events),
+            },
+        )
+        if span.is_recording():
+            link_writers(span, events)
+        token = otel_context.attach(set_span_in_context(span))
+        batch = Batch(projection, span, token, time.perf_counter())
+        self._batches[projection] = batch
+        return batch
+
+    def batch_finished(self, token: object, applied: int) -> None:  # noqa: ARG002 - counted by the loop
+        """Record the duration and end the span."""
+        batch = cast("Batch", token)
+        attributes = {
+            contract.CONSUMER_GROUP: batch.projection,
+            contract.OPERATION_NAME: contract.PROCESS_SPAN.operation,
+        }
+        if batch.error_type is not None:
+            attributes[contract.ERROR_TYPE] = batch.error_type
+        self._record(time.perf_counter() - batch.began_mono, attributes)
+        otel_context.detach(batch.token)
+        self._batches.pop(batch.projection, None)
+        batch.span.end()
+
+    def event_failed(
+        self,
+        projection: str,
+        event: RecordedEvent,
+        error: BaseException,
+        action: str,
+        attempt: int,
+    ) -> None:
+        """Record the failure on the batch's span; the loop's tally counts it."""
+        batch = self._batches.get(projection)
+        if batch is None:
+            return
+        batch.error_type = type(error).__name__
+        record_exception(
+            batch.span,
+            error,
+            self._redact,
+            {
+                contract.SPAN_POSITION: event.position,
+                contract.EVENT_TYPE: event.type,
+                contract.SPAN_ACTION: action,
+                contract.SPAN_ATTEMPT: attempt,
+            },
+        )
+        mark_failed(batch.span, batch.error_type, f"{event.type} at position {event.position}")
+
+    def trace_id(self) -> str | None:
+        """Return the id of the trace under way in this task, 32 hex digits."""
+        context = get_current_span().get_span_context()
+        return format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], None]:
+    """Show the numbers of a process's projections; call the returned function to stop."""
+    removers = [
+        telemetry.observe(contract.PROJECTION_EVENTS, lambda: _read_applied(read())),
+        telemetry.observe(contract.PROJECTION_FAILURES, lambda: _read_failures(read())),
+        telemetry.observe(contract.HEARTBEAT, lambda: _read_heartbeats(read())),
+        telemetry.observe(contract.PROGRESS, lambda: _read_progress(read())),
+    ]
+
+    def stop() -> None:
+        for remove in removers:
+            remove()
+
+    return stop
+
+
+def _read_applied(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
+    return [(own.applied, {contract.PROJECTION: name}) for name, own in numbers.items()]
+
+
+def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
+    # A sum over error types must exist before the first failure, to be seen rising.
+    zeros = {(OTHER, action.value): 0 for action in Action}
+    return [
+        (
+            count,
+            {
+                contract.PROJECTION: name,
+                contract.ERROR_TYPE: error_type,
+                contract.ACTION: action,
+            },
+        )
+        for name, own in numbers.items()
+        for (error_type, action), count in tuple({**zeros, **own.failures}.items())
+    ]
+
+
+def _read_heartbeats(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
+    return [
+        (own.heartbeat_at, {contract.PROJECTION: name})
+        for name, own in numbers.items()
+        if own.heartbeat_at is not None
+    ]
+
+
+def _read_progress(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
+    return [
+        (own.progress_at, {contract.PROJECTION: name})
+        for name, own in numbers.items()
+        if own.progress_at is not None
+    ]

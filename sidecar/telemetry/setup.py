@@ -1,0 +1,147 @@
+"""One process's telemetry: tracer, meter, registry, and an end that never hangs."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.metrics import Histogram, Meter, NoOpMeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.trace import SpanProcessor
+from prometheus_client import CollectorRegistry
+
+from sidecar.telemetry import contract
+from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.loss import Losses
+from sidecar.telemetry.otlp import is_disabled
+from sidecar.telemetry.provider import Identity, Shutdown, choose_tracers, make_meters
+from sidecar.telemetry.reading import Read, Readings
+from sidecar.telemetry.redaction import Redact, Redactor
+
+CLOSE_TIMEOUT_SECONDS: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """The tracer, meter and registry of one process; `close` it before the process ends.
+
+    Attributes:
+        identity: Who speaks.
+        tracer: Makes every span.
+        meter: Makes every instrument; the registry shows what it measured.
+        registry: A private one, so that nothing of the host application slips in.
+        redact: Masks secrets in exception texts before a span takes them.
+    """
+
+    identity: Identity
+    tracer: trace.Tracer
+    meter: Meter
+    registry: CollectorRegistry
+    redact: Redact
+    _readings: Readings = field(repr=False)
+    _shutdowns: tuple[Shutdown, ...] = field(repr=False)
+
+    @classmethod
+    def start(
+        cls,
+        service_name: str,
+        process_name: str,
+        *,
+        version: str,
+        environ: Mapping[str, str],
+        own_process: bool = False,
+        redact: Redact | None = None,
+        span_processors: Sequence[SpanProcessor] = (),
+        metric_readers: Sequence[MetricReader] = (),
+    ) -> "Telemetry":
+        """Set up the process's telemetry; starts threads only where something is sent.
+
+        Args:
+            service_name: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override it.
+            process_name: `probe`, `worker-1`, `app`.
+            version: Version of the sidecar.
+            environ: Where `OTEL_*` is looked up; the SDK itself reads the process's environment
+                for endpoints, headers, sampler, limits and intervals.
+            own_process: The process belongs to the sidecar, so that its tracer provider becomes
+                the global one and a handler's own instrumentation joins the traces. In an
+                application that is the application's decision.
+            redact: Masks secrets; by default passwords in URLs and connection strings only.
+            span_processors: Receivers of spans beside those of `OTEL_*`; closed with the rest.
+            metric_readers: Readers of metrics beside those of `OTEL_*`; closed with the rest.
+        """
+        identity = Identity(service_name, process_name, version)
+        registry = CollectorRegistry()
+        redact = redact or Redactor()
+        if is_disabled(environ):
+            return cls._start_disabled(identity, registry, redact)
+        losses = Losses()
+        resource = identity.resource()
+        tracers, close_tracers = choose_tracers(
+            resource, environ, losses, span_processors, own_process=own_process
+        )
+        meters = make_meters(resource, environ, losses, registry, metric_readers)
+        meter = meters.get_meter(contract.SCOPE, version, contract.SCHEMA_URL)
+        telemetry = cls(
+            identity,
+            tracers.get_tracer(contract.SCOPE, version, contract.SCHEMA_URL),
+            meter,
+            registry,
+            redact,
+            _readings=Readings(meter),
+            _shutdowns=(meters.shutdown, *([close_tracers] if close_tracers else [])),
+        )
+        telemetry.observe(contract.TELEMETRY_DROPPED, losses.read)
+        return telemetry
+
+    @classmethod
+    def _start_disabled(
+        cls, identity: Identity, registry: CollectorRegistry, redact: Redact
+    ) -> "Telemetry":
+        meter = NoOpMeterProvider().get_meter(contract.SCOPE)
+        tracer = trace.NoOpTracerProvider().get_tracer(contract.SCOPE)
+        return cls(identity, tracer, meter, registry, redact, Readings(meter), ())
+
+    def observe(self, instrument: Instrument, read: Read) -> Callable[[], None]:
+        """Let `read` feed an observable instrument; call the returned function to stop.
+
+        Several readers may feed one instrument; what they say of the same series is added up.
+        """
+        return self._readings.add(instrument, read)
+
+    def histogram(self, instrument: Instrument) -> Histogram:
+        """Make a histogram with bounds that suit seconds."""
+        return self.meter.create_histogram(
+            instrument.name,
+            unit=instrument.unit,
+            description=instrument.description,
+            explicit_bucket_boundaries_advisory=contract.DURATION_BOUNDS_SECONDS,
+        )
+
+    def close(self, timeout_seconds: float = CLOSE_TIMEOUT_SECONDS) -> bool:
+        """Send what is left and end, within a hard deadline; tell whether all of it ended.
+
+        Blocks: call it in a thread. The SDK's own shutdown takes 40 s with a receiver that never
+        answers, so each provider ends in a daemon thread that is left behind at the deadline.
+        """
+        deadline_mono = time.monotonic() + timeout_seconds
+        threads = [
+            threading.Thread(target=shutdown, name="sidecar-telemetry-close", daemon=True)
+            for shutdown in self._shutdowns
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline_mono - time.monotonic()))
+        ended = not any(thread.is_alive() for thread in threads)
+        if not ended:
+            logger.warning(
+                "Telemetry did not end within %.1f s; what was not sent yet is lost.",
+                timeout_seconds,
+                extra={"event": "sidecar.telemetry.close_timeout"},
+            )
+        return ended

@@ -1,0 +1,1 @@
+"""Every HTTP route: probes, configuration report, metrics and the status page. Read-only."""

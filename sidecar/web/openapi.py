@@ -1,0 +1,142 @@
+"""`/openapi.json`: the routes as an OpenAPI 3.1 document."""
+
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from sidecar.web.auth import Handler
+from sidecar.web.document import HEALTH_JSON
+from sidecar.web.header import JSON, respond
+from sidecar.web.problem import PROBLEM_JSON
+
+_STRINGS: Final = {"type": "array", "items": {"type": "string"}}
+_PROBLEM: Final = {
+    "type": "object",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+_HEALTH: Final = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {
+        "status": {"enum": ["pass", "warn", "fail"]},
+        "version": {"type": "string"},
+        "serviceId": {"type": "string"},
+        "phase": {"enum": ["starting", "running", "draining", "held"]},
+        "reasons": _STRINGS,
+        "notes": _STRINGS,
+        "checks": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["componentType", "status", "outcome", "critical"],
+                },
+            },
+        },
+    },
+}
+_NAMES: Final = {"type": "array", "items": {"type": "string"}}
+_CHOICE: Final = [
+    {
+        "name": "check",
+        "in": "query",
+        "description": "Judge this check alone; may be repeated.",
+        "schema": _NAMES,
+    },
+    {
+        "name": "exclude",
+        "in": "query",
+        "description": "Leave this check out; unknown names are noted in the answer.",
+        "schema": _NAMES,
+    },
+]
+_VERBOSE: Final = {
+    "name": "verbose",
+    "in": "query",
+    "description": "Answer in plain text, one line a check.",
+    "allowEmptyValue": True,
+    "schema": {"type": "string"},
+}
+_PROBES: Final[dict[str, tuple[str, list[dict[str, Any]]]]] = {
+    "/health": ("Would a restart help?", [*_CHOICE, _VERBOSE]),
+    "/livez": ("Would a restart help?", [*_CHOICE, _VERBOSE]),
+    "/ready": ("May traffic come?", [*_CHOICE, _VERBOSE]),
+    "/readyz": ("May traffic come?", [*_CHOICE, _VERBOSE]),
+    "/startup": ("Has boot finished?", [_VERBOSE]),
+    "/startupz": ("Has boot finished?", [_VERBOSE]),
+}
+
+
+def openapi_page(version: str) -> Handler:
+    """Make the handler; the document is rendered once."""
+    body = msgspec.json.encode(openapi_document(version))
+
+    async def answer(_request: web.Request) -> web.Response:
+        return respond(body, JSON)
+
+    return answer
+
+
+def openapi_document(version: str) -> dict[str, Any]:
+    """Describe every route."""
+    probes = {path: _probe(*about) for path, about in _PROBES.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Event sidecar", "version": version},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "paths": probes | _other_paths(),
+    }
+
+
+def _other_paths() -> dict[str, Any]:
+    unready = {"503": _content("Not yet; ask again", {PROBLEM_JSON: _PROBLEM})}
+    return {
+        "/metrics": _operations(
+            "Metrics in Prometheus or OpenMetrics format",
+            {"200": {"description": "Every series; the format follows Accept"}},
+        ),
+        "/config-report": _guarded("Findings about the configuration", JSON, unready),
+        "/api/status": _guarded("Snapshot of checks, projections and workers", JSON),
+        "/openapi.json": _guarded("This document", JSON),
+        "/": _guarded("The status page", "text/html"),
+    }
+
+
+def _probe(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    bodies = {HEALTH_JSON: _HEALTH, "text/plain": {"type": "string"}}
+    responses = {
+        "200": _content("Yes, or yes with a warning", bodies),
+        "404": _content("The probe has no check of that name", {PROBLEM_JSON: _PROBLEM}),
+        "503": _content("No", bodies),
+    }
+    return _operations(summary, responses, parameters=parameters)
+
+
+def _guarded(summary: str, content_type: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    schema = {"type": "object"} if content_type == JSON else {"type": "string"}
+    responses = {
+        "200": _content(summary, {content_type: schema}),
+        "401": _content("The token is missing or wrong", {PROBLEM_JSON: _PROBLEM}),
+        "403": _content("No token is configured, and not loopback", {PROBLEM_JSON: _PROBLEM}),
+    }
+    return _operations(summary, responses | (more or {}), security=[{"token": []}])
+
+
+def _operations(summary: str, responses: dict[str, Any], **more: object) -> dict[str, Any]:
+    bodiless = {code: {"description": told["description"]} for code, told in responses.items()}
+    return {
+        "get": {"summary": summary, "responses": responses, **more},
+        "head": {"summary": summary, "responses": bodiless, **more},
+    }
+
+
+def _content(description: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
+    return {"description": description, "content": content}

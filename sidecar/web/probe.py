@@ -1,0 +1,116 @@
+"""The probes: answered from memory, with bodies rendered when an answer changes."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from sidecar.health.board import Answer, Board
+from sidecar.health.check import Probe
+from sidecar.web.auth import Guard
+from sidecar.web.document import HEALTH_JSON, full_document, status_word, verbose_text
+from sidecar.web.header import PLAIN, RETRY_AFTER_SECONDS, headers_for
+from sidecar.web.problem import problem
+
+
+class ProbePage:
+    """One probe under its paths.
+
+    The public body and the full one are kept until the board gives another answer, so that a
+    request costs little more than a look at the clock.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        probe: Probe | None,
+        *,
+        title: str,
+        guard: Guard,
+        service: str,
+        version: str,
+    ) -> None:
+        """Prepare the page.
+
+        Args:
+            board: Where answers come from.
+            probe: The probe; `None` is start-up, which has no checks to choose from.
+            title: Its name in plain text, such as `readyz`.
+            guard: Decides who sees the full body.
+            service: The service's name, shown in the full body.
+            version: The version, shown in the full body.
+        """
+        self._board = board
+        self._probe = probe
+        self._title = title
+        self._guard = guard
+        self._service = service
+        self._version = version
+        self._current = _current(board, probe)
+        self._answer: Answer | None = None
+        self._public = b""
+        self._full = b""
+        self._headers: CIMultiDict[str] = headers_for(HEALTH_JSON)
+        self._status = 0
+
+    async def respond(self, request: web.Request) -> web.Response:
+        """Answer a request; the status code is the same for every caller."""
+        if request.query_string:
+            return self._respond_to_query(request)
+        answer = self._current()
+        if answer is not self._answer:
+            self._render(answer)
+        return web.Response(
+            body=self._full if self._guard.admits(request) else self._public,
+            status=self._status,
+            headers=self._headers.copy(),
+        )
+
+    def _render(self, answer: Answer) -> None:
+        self._answer = answer
+        self._public = status_word(answer)
+        self._full = full_document(answer, service=self._service, version=self._version)
+        self._status, self._headers = _head(answer, HEALTH_JSON)
+
+    def _respond_to_query(self, request: web.Request) -> web.Response:
+        query = request.query
+        only = query.getall("check", [])
+        answer = self._select(only, query.getall("exclude", []))
+        if not set(only).isdisjoint(answer.unknown_names):
+            return problem(HTTPStatus.NOT_FOUND, "This probe has no check of that name.")
+        content_type = PLAIN if "verbose" in query else HEALTH_JSON
+        status, headers = _head(answer, content_type)
+        body = self._body(answer, content_type, is_admitted=self._guard.admits(request))
+        return web.Response(body=body, status=status, headers=headers)
+
+    def _select(self, only: list[str], exclude: list[str]) -> Answer:
+        if self._probe is None or not (only or exclude):
+            return self._current()
+        return self._board.select(self._probe, only=only, exclude=exclude)
+
+    def _body(self, answer: Answer, content_type: str, *, is_admitted: bool) -> bytes:
+        if content_type == PLAIN:
+            word = f"{answer.verdict.outcome}\n".encode()
+            return verbose_text(answer, self._title) if is_admitted else word
+        if is_admitted:
+            return full_document(answer, service=self._service, version=self._version)
+        return status_word(answer)
+
+
+def _current(board: Board, probe: Probe | None) -> Callable[[], Answer]:
+    match probe:
+        case Probe.LIVENESS:
+            return board.liveness
+        case Probe.READINESS:
+            return board.readiness
+        case None:
+            return board.startup
+
+
+def _head(answer: Answer, content_type: str) -> tuple[int, CIMultiDict[str]]:
+    headers = headers_for(content_type)
+    if answer.verdict.ok:
+        return HTTPStatus.OK.value, headers
+    headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
+    return HTTPStatus.SERVICE_UNAVAILABLE.value, headers

@@ -1,0 +1,46 @@
+"""As much understanding of PromQL as it takes to hold an expression against the contract."""
+
+import re
+from dataclasses import dataclass
+
+_SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
+_MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
+_LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
+_NOT_NAMES = re.compile(rf'\{{[^}}]*\}}|"[^"]*"|\[[^\]]*\]|{_LABELS.pattern}|\boffset\s+\w+')
+_NAME = re.compile(r"(?<![\w:.$])[a-zA-Z_:][\w:]*(?![\w:]|\s*\()")
+_OPERATORS = {"and", "or", "unless", "bool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One `label op "value"` of a selector."""
+
+    metric: str
+    label: str
+    operator: str
+    value: str
+
+
+def metric_names(expr: str) -> set[str]:
+    return set(_NAME.findall(_NOT_NAMES.sub(" ", expr))) - _OPERATORS
+
+
+def matchers(expr: str) -> list[Matcher]:
+    return [
+        Matcher(metric, *found)
+        for metric, inside in _SELECTOR.findall(expr)
+        for found in _MATCHER.findall(inside)
+    ]
+
+
+def selectors(expr: str) -> list[tuple[str, str]]:
+    return _SELECTOR.findall(expr)
+
+
+def grouped_labels(expr: str) -> set[str]:
+    return {name.strip() for inside in _LABELS.findall(expr) for name in inside.split(",")}
+
+
+def without_variables(expr: str) -> str:
+    """Replace what Grafana would, so that Prometheus can parse the expression."""
+    return re.sub(r"\$\w+", ".+", expr.replace("$__rate_interval", "5m"))

@@ -1,0 +1,135 @@
+"""Alertmanager sends each alert to the right person, once, with all they need in it."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboards import source
+from tests.dashboards.command import run
+
+CONFIG: dict[str, Any] = source.read(source.ALERTMANAGER)
+RECEIVERS = {"critical": "pager", "warning": "mail", "info": "nobody", "unheard-of": "mail"}
+DOWN = {"alertname": "SidecarDown", "job": "sidecar", "instance": "a:8686"}
+JOB_DOWN = {"alertname": "SidecarDown", "job": "sidecar"}
+NOT_READY = {"alertname": "SidecarNotReady", "job": "sidecar", "instance": "a:8686"}
+DEAD = {"alertname": "SidecarProjectionLoopDead", "job": "sidecar", "projection": "orders"}
+LAG = {"alertname": "SidecarProjectionLagHigh", "job": "sidecar", "projection": "orders"}
+LETTERS = {"alertname": "SidecarDeadLetters", "job": "sidecar", "projection": "orders"}
+FOREIGN = {"alertname": "NodeDiskFull", "job": "sidecar", "instance": "a:8686"}
+
+
+def matches(matcher: str, labels: dict[str, str]) -> bool:
+    parsed = re.fullmatch(r'(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*)"?', matcher)
+    assert parsed, matcher
+    name, operator, value = parsed.groups()
+    found = labels.get(name, "")
+    same = bool(re.fullmatch(value, found)) if "~" in operator else found == value
+    return same is not operator.startswith("!")
+
+
+def inhibited(target: dict[str, str], source_alert: dict[str, str]) -> bool:
+    return any(
+        all(matches(matcher, source_alert) for matcher in rule["source_matchers"])
+        and all(matches(matcher, target) for matcher in rule["target_matchers"])
+        and all(source_alert.get(name, "") == target.get(name, "") for name in rule["equal"])
+        for rule in CONFIG["inhibit_rules"]
+    )
+
+
+def test_amtool_accepts_the_configuration(binary: Callable[[str], str]) -> None:
+    run(binary("amtool"), "check-config", source.ALERTMANAGER)
+
+
+@pytest.mark.parametrize(("severity", "receiver"), RECEIVERS.items())
+def test_severity_decides_who_hears_of_it(
+    binary: Callable[[str], str], severity: str, receiver: str
+) -> None:
+    test = (binary("amtool"), "config", "routes", "test", f"--config.file={source.ALERTMANAGER}")
+    labels = ("alertname=SidecarNotReady", "job=sidecar", f"severity={severity}")
+    run(*test, f"--verify.receivers={receiver}", *labels)
+
+
+@pytest.mark.parametrize("name", source.alerts())
+def test_every_alert_has_a_severity_with_a_route_of_its_own(name: str) -> None:
+    routed = [matcher for route in CONFIG["route"]["routes"] for matcher in route["matchers"]]
+    assert f"severity = {source.alerts()[name]['labels']['severity']}" in routed
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [
+        pytest.param(NOT_READY, DOWN, id="what was said about an instance that is down"),
+        pytest.param(NOT_READY, JOB_DOWN, id="an instance of a job that is gone"),
+        pytest.param(LETTERS, JOB_DOWN, id="a projection of a job that is gone"),
+        pytest.param(LAG, DEAD, id="the lag of a projection that nothing runs"),
+    ],
+)
+def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> None:
+    assert inhibited(target, cause)
+
+
+@pytest.mark.parametrize(
+    ("target", "other"),
+    [
+        pytest.param(NOT_READY | {"instance": "b:8686"}, DOWN, id="another instance"),
+        pytest.param(NOT_READY | {"job": "shop"}, JOB_DOWN, id="another job"),
+        pytest.param(LETTERS, DOWN, id="a projection while one instance of several is down"),
+        pytest.param(LAG | {"projection": "stock"}, DEAD, id="another projection"),
+        pytest.param(DEAD, LAG, id="the cause itself"),
+        pytest.param(DOWN, JOB_DOWN, id="down itself"),
+        pytest.param(FOREIGN, DOWN, id="alerts of others"),
+    ],
+)
+def test_nothing_else_is_silenced(target: dict[str, str], other: dict[str, str]) -> None:
+    assert not inhibited(target, other)
+
+
+@pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule["equal"]))
+def test_a_cause_carries_every_label_that_must_be_equal(rule: dict[str, Any]) -> None:
+    causes = [
+        labels | {"alertname": case.alert}
+        for case in source.cases()
+        for labels in case.fires
+        if all(matches(m, labels | {"alertname": case.alert}) for m in rule["source_matchers"])
+    ]
+    assert causes
+    assert all(set(rule["equal"]) <= labels.keys() for labels in causes)
+
+
+def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
+    binary: Callable[[str], str], tmp_path: Path
+) -> None:
+    annotations = {
+        "summary": "Projection orders is behind.",
+        "description": "It is 90 s behind.",
+        "runbook_url": "dashboards/runbooks/SidecarProjectionLagHigh.md",
+        "dashboard_url": "d/sidecar?viewPanel=204",
+    }
+    alert = {
+        "status": "firing",
+        "labels": LAG,
+        "annotations": annotations,
+        "startsAt": "2026-01-02T03:04:05Z",
+    }
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"status": "firing", "commonLabels": LAG, "alerts": [alert]}))
+    template = source.ALERTMANAGER.with_name("sidecar.tmpl")
+    text = '{{ template "sidecar.subject" . }}\n{{ template "sidecar.text" . }}'
+    shown = run(
+        binary("amtool"),
+        "template",
+        "render",
+        f"--template.glob={template}",
+        f"--template.data={data}",
+        f"--template.text={text}",
+    )
+    assert "[firing] SidecarProjectionLagHigh sidecar orders" in shown
+    assert "Since: 2026-01-02 03:04:05 UTC" in shown
+    assert re.search(
+        r"Runbook: https://\S+/dashboards/runbooks/SidecarProjectionLagHigh\.md", shown
+    )
+    assert re.search(r"Dashboard: http://\S+/d/sidecar\?viewPanel=204", shown)

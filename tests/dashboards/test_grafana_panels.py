@@ -1,0 +1,225 @@
+"""The dashboards are what the code makes, and keep the rules of grafana/dashboard-linter."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards.build import BOARDS, FOLDER, encode
+from tests.dashboards import source
+from tests.dashboards.command import run
+from tests.dashboards.expression import metric_names, selectors, without_variables
+
+PANELS = source.panels()
+EXPRESSIONS = source.panel_expressions()
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+each_expression = pytest.mark.parametrize("expr", EXPRESSIONS)
+each_board = pytest.mark.parametrize("board", source.boards(), ids=lambda board: board["uid"])
+
+
+def variables(board: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {variable["name"]: variable for variable in board["templating"]["list"]}
+
+
+def test_the_committed_files_are_what_the_code_writes() -> None:
+    written = {f"{board.uid}.json": encode(board) for board in BOARDS}
+    committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
+    assert committed == written, "run `make dashboards` and commit dashboards/grafana"
+
+
+@each_board
+def test_rows_follow_the_order_in_which_one_looks(board: dict[str, Any]) -> None:
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+    assert rows == ["Health", "Projections", "Publisher", "Pool", "Configuration"]
+
+
+@each_board
+def test_panel_ids_are_unique_and_belong_to_their_row(board: dict[str, Any]) -> None:
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(ids) == len(set(ids))
+    assert ids == sorted(ids)
+    hundreds = [panel["id"] for panel in board["panels"] if panel["type"] == "row"]
+    assert all(one % 100 == 0 for one in hundreds)
+
+
+@each_board
+def test_panels_fill_the_grid_without_overlap(board: dict[str, Any]) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        left, top = place.get("x", 0), place.get("y", 0)
+        cells = {
+            (x, y) for x in range(left, left + place["w"]) for y in range(top, top + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert left + place["w"] <= 24
+        taken |= cells
+
+
+@each_board
+def test_template_datasource(board: dict[str, Any]) -> None:
+    variable = variables(board)["datasource"]
+    assert variable["type"] == "datasource"
+    assert variable["query"] == "prometheus"
+
+
+@each_board
+@pytest.mark.parametrize("name", ["job", "instance", "projection"])
+def test_template_job_and_instance(board: dict[str, Any], name: str) -> None:
+    variable = variables(board)[name]
+    assert variable["datasource"] == SOURCE
+    assert variable["multi"] is True
+    assert variable["includeAll"] is True
+    assert variable["allValue"] == ".+"
+
+
+@each_board
+def test_template_on_time_change_reload(board: dict[str, Any]) -> None:
+    queried = [one for one in variables(board).values() if one["type"] == "query"]
+    assert {one["refresh"] for one in queried} == {2}
+
+
+@each_board
+def test_template_label_promql(board: dict[str, Any]) -> None:
+    for variable in variables(board).values():
+        if variable["type"] == "query":
+            call = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+            assert call
+            assert metric_names(call[1]) <= source.metrics().keys()
+
+
+@each_board
+def test_uneditable_dashboard(board: dict[str, Any]) -> None:
+    assert board["editable"] is False
+
+
+@each_panel
+def test_panel_datasource(panel: dict[str, Any]) -> None:
+    asked = [panel, *panel["targets"]]
+    assert all(one["datasource"] == SOURCE for one in asked)
+
+
+@each_panel
+def test_panel_title_description(panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert len(panel["description"]) > 20
+    named = set(re.findall(r"\bSidecar[A-Z]\w+", panel["description"]))
+    assert named <= source.alerts().keys()
+
+
+@each_panel
+def test_panel_units(panel: dict[str, Any]) -> None:
+    assert panel["fieldConfig"]["defaults"]["unit"] in {
+        "eps",
+        "none",
+        "ops",
+        "percentunit",
+        "s",
+        "short",
+    }
+
+
+@each_panel
+def test_panel_thresholds_ascend_from_good(panel: dict[str, Any]) -> None:
+    first, *others = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert first == {"color": "green", "value": None}
+    values = [step["value"] for step in others]
+    assert values == sorted(set(values))
+
+
+@each_panel
+def test_panel_no_targets(panel: dict[str, Any]) -> None:
+    assert panel["targets"]
+    references = [target["refId"] for target in panel["targets"]]
+    assert len(references) == len(set(references))
+    assert all(target["legendFormat"] for target in panel["targets"])
+
+
+@each_expression
+def test_target_job_and_target_instance(expr: str) -> None:
+    selected = selectors(expr)
+    assert {metric for metric, _ in selected} == metric_names(expr)
+    for _, inside in selected:
+        assert 'job=~"$job"' in inside
+        assert 'instance=~"$instance"' in inside
+
+
+@each_expression
+def test_target_projection(expr: str) -> None:
+    for metric, inside in selectors(expr):
+        known = source.metrics().get(metric)
+        labels = known.labels.keys() if known else set()
+        for label in {"projection", "messaging_consumer_group_name"} & labels:
+            assert f'{label}=~"$projection"' in inside
+
+
+@each_expression
+def test_target_rate_interval(expr: str) -> None:
+    assert set(re.findall(r"\[([^\]]*)\]", expr)) <= {"$__rate_interval"}
+
+
+@each_expression
+def test_target_counter_agg(expr: str) -> None:
+    for metric in metric_names(expr):
+        if metric.endswith(("_total", "_bucket")):
+            uses = re.findall(rf"(\w*)\(?\b{metric}\b", expr)
+            assert set(uses) <= {"rate", "increase"}
+
+
+@pytest.mark.parametrize(
+    ("title", "series", "codes"),
+    [
+        pytest.param(
+            "Checks",
+            {
+                'sidecar_check_status{check="database", status="pass"': 0,
+                'sidecar_check_status{check="database", status="fail"': 1,
+                'sidecar_check_status{check="loop", status="pass"': 1,
+                'sidecar_check_status{check="loop", status="fail"': 0,
+            },
+            {'{check="database", instance="a:8686"}': 2, '{check="loop", instance="a:8686"}': 0},
+            id="checks",
+        ),
+        pytest.param(
+            "Status",
+            {
+                'sidecar_projection_status{projection="orders", status="caught_up"': 0,
+                'sidecar_projection_status{projection="orders", status="paused"': 1,
+                'sidecar_projection_status{projection="orders", status="failed"': 0,
+            },
+            {'{projection="orders"}': 3},
+            id="projections",
+        ),
+        pytest.param(
+            "Readiness",
+            {'sidecar_ready{process="probe"': 0, 'sidecar_draining{process="probe"': 1},
+            {'{instance="a:8686"}': 2},
+            id="readiness",
+        ),
+    ],
+)
+def test_a_panel_of_states_tells_the_one_that_is_on(
+    binary: Callable[[str], str],
+    tmp_path: Path,
+    title: str,
+    series: dict[str, int],
+    codes: dict[str, int],
+) -> None:
+    panel = next(panel for panel in PANELS if panel["title"] == title)
+    given = [
+        {"series": f'{start}, job="sidecar", instance="a:8686"}}', "values": str(value)}
+        for start, value in series.items()
+    ]
+    expected = {
+        "expr": without_variables(panel["targets"][0]["expr"]),
+        "eval_time": "0m",
+        "exp_samples": [{"labels": labels, "value": code} for labels, code in codes.items()],
+    }
+    path = tmp_path / "states.yaml"
+    test = {"input_series": given, "promql_expr_test": [expected]}
+    path.write_text(yaml.safe_dump({"tests": [test]}))
+    run(binary("promtool"), "test", "rules", path)

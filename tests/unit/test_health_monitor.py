@@ -1,0 +1,269 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from sidecar.errors import UsageError
+from sidecar.health.check import Check, Run
+from sidecar.health.monitor import Change, Monitor
+from sidecar.health.outcome import CheckResult, Outcome, failed, passed
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class Script:
+    """A check that gives one answer after another and repeats the last."""
+
+    def __init__(self, *answers: CheckResult) -> None:
+        self.answers = list(answers)
+        self.runs = 0
+
+    async def __call__(self) -> CheckResult:
+        self.runs += 1
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Ear:
+    """Hears changes and lets a test wait for them."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, change: Change) -> None:
+        self.changes.append(change)
+        self._news.set()
+
+    async def wait_for(self, check: str, outcome: Outcome) -> None:
+        async with asyncio.timeout(10):
+            while not any(c.check == check and c.after is outcome for c in self.changes):
+                self._news.clear()
+                await self._news.wait()
+
+
+def quick(name: str, run: Run) -> Check:
+    return Check(name=name, run=run, interval_seconds=0.001, timeout_seconds=0.05)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await asyncio.sleep(0)
+            if condition():
+                return
+
+
+@asynccontextmanager
+async def running(monitor: Monitor) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(monitor.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+def clock() -> SimpleNamespace:
+    return SimpleNamespace(mono=100.0)
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def monitor(clock: SimpleNamespace, ear: Ear) -> Monitor:
+    return Monitor(clock=lambda: float(clock.mono), now=lambda: NOW, listeners=[ear])
+
+
+async def test_a_check_is_unknown_before_its_first_answer_and_known_after(
+    monitor: Monitor, ear: Ear
+) -> None:
+    monitor.add(quick("postgres", Script(passed(3.5, "ms"))))
+    (before,) = monitor.snapshot(100.0)
+    assert (before.outcome, before.reason) == (Outcome.UNKNOWN, "postgres.pending")
+    assert before.is_pending
+
+    async with running(monitor):
+        await ear.wait_for("postgres", Outcome.PASS)
+
+    (after,) = monitor.snapshot(101.5)
+    assert (after.outcome, after.reason, after.age_seconds) == (Outcome.PASS, "", 1.5)
+    assert (after.observed_value, after.observed_unit, after.measured_at) == (3.5, "ms", NOW)
+
+
+async def test_an_answer_older_than_its_limit_is_unknown(monitor: Monitor, ear: Ear) -> None:
+    monitor.add(quick("postgres", Script(passed())))
+    async with running(monitor):
+        await ear.wait_for("postgres", Outcome.PASS)
+
+    (fresh,) = monitor.snapshot(109.9)
+    (stale,) = monitor.snapshot(110.0)
+
+    assert fresh.outcome is Outcome.PASS
+    assert (stale.outcome, stale.reason) == (Outcome.UNKNOWN, "postgres.stale")
+
+
+async def test_a_change_is_logged_and_counted_once(
+    monitor: Monitor, ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    down = failed("postgres.unreachable")
+    script = Script(passed(), down, down, down, down, passed())
+    monitor.add(quick("postgres", script))
+
+    async with running(monitor):
+        await until(lambda: script.runs > 10)
+
+    assert [(c.before, c.after, c.reason) for c in ear.changes] == [
+        (Outcome.UNKNOWN, Outcome.PASS, ""),
+        (Outcome.PASS, Outcome.FAIL, "postgres.unreachable"),
+        (Outcome.FAIL, Outcome.PASS, ""),
+    ]
+    assert monitor.transitions == {
+        ("postgres", Outcome.PASS): 2,
+        ("postgres", Outcome.FAIL): 1,
+    }
+    told = [vars(r) for r in caplog.records if vars(r).get("event") == "sidecar.check.changed"]
+    assert [(r["check"], r["status"], r["reason"]) for r in told] == [
+        ("postgres", "pass", ""),
+        ("postgres", "fail", "postgres.unreachable"),
+        ("postgres", "pass", ""),
+    ]
+
+
+async def test_a_hanging_and_a_raising_check_leave_the_others_alone(
+    monitor: Monitor, ear: Ear
+) -> None:
+    async def hang() -> CheckResult:
+        await asyncio.Event().wait()
+        return passed()
+
+    async def fall() -> CheckResult:
+        raise RuntimeError("boom")
+
+    fine = Script(passed())
+    for name, run in (("hanging", hang), ("raising", fall), ("fine", fine)):
+        monitor.add(quick(name, run))
+
+    async with running(monitor):
+        await ear.wait_for("hanging", Outcome.FAIL)
+        await ear.wait_for("raising", Outcome.FAIL)
+        runs = fine.runs
+        await until(lambda: fine.runs > runs + 2)
+
+    reasons = {status.name: status.reason for status in monitor.snapshot(100.0)}
+    assert reasons == {"hanging": "hanging.timeout", "raising": "raising.error", "fine": ""}
+
+
+async def test_a_loop_that_is_killed_is_started_again_and_counted(monitor: Monitor) -> None:
+    script = Script(passed())
+    monitor.add(quick("postgres", script))
+
+    async with running(monitor):
+        await until(lambda: script.runs > 0)
+        loop = monitor._watches["postgres"].loop
+        assert loop is not None
+        loop.cancel()
+        await until(lambda: monitor.loop_restarts == 1)
+        runs = script.runs
+        await until(lambda: script.runs > runs)
+
+
+async def test_a_monitor_that_was_stopped_can_run_again(monitor: Monitor) -> None:
+    script = Script(passed())
+    monitor.add(quick("postgres", script))
+    async with running(monitor):
+        await until(lambda: script.runs > 0)
+    runs = script.runs
+
+    async with running(monitor):
+        await until(lambda: script.runs > runs)
+
+    assert monitor.loop_restarts == 0
+
+
+async def test_stopping_leaves_no_task_behind(monitor: Monitor) -> None:
+    started = asyncio.Event()
+
+    async def hang() -> CheckResult:
+        started.set()
+        await asyncio.Event().wait()
+        return passed()
+
+    monitor.add(Check(name="hanging", run=hang))
+    async with running(monitor):
+        await started.wait()
+
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
+async def test_checks_come_and_go_while_it_runs(monitor: Monitor, ear: Ear) -> None:
+    script = Script(passed())
+    async with running(monitor):
+        await asyncio.sleep(0)
+        monitor.add(quick("orders", script))
+        await ear.wait_for("orders", Outcome.PASS)
+
+        monitor.discard("orders")
+        monitor.discard("orders")
+        runs = script.runs
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    assert monitor.snapshot(100.0) == ()
+    assert script.runs <= runs + 1
+    assert monitor.loop_restarts == 0
+
+
+async def test_a_check_added_again_under_its_name_starts_afresh(monitor: Monitor, ear: Ear) -> None:
+    async with running(monitor):
+        await asyncio.sleep(0)
+        monitor.add(quick("orders", Script(failed("orders.stopped"))))
+        await ear.wait_for("orders", Outcome.FAIL)
+        monitor.discard("orders")
+        monitor.add(quick("orders", Script(passed())))
+        await ear.wait_for("orders", Outcome.PASS)
+
+    assert monitor.loop_restarts == 0
+
+
+def test_two_checks_cannot_share_a_name(monitor: Monitor) -> None:
+    monitor.add(quick("orders", Script(passed())))
+
+    with pytest.raises(UsageError, match="Two checks are named 'orders'"):
+        monitor.add(quick("orders", Script(passed())))
+
+
+async def test_revision_grows_with_changes_only(monitor: Monitor, ear: Ear) -> None:
+    script = Script(passed())
+    monitor.add(quick("orders", script))
+    async with running(monitor):
+        await ear.wait_for("orders", Outcome.PASS)
+        revision = monitor.revision
+        runs = script.runs
+        await until(lambda: script.runs > runs + 3)
+        assert monitor.revision == revision
+
+
+async def test_a_failing_listener_does_not_stop_the_check(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def deaf(change: Change) -> None:
+        raise RuntimeError(f"did not hear of {change.check}")
+
+    script = Script(passed())
+    monitor = Monitor([quick("orders", script)], listeners=[deaf])
+
+    async with running(monitor):
+        await until(lambda: script.runs > 3)
+
+    assert monitor.loop_restarts == 0
+    assert "did not hear of orders" in caplog.text

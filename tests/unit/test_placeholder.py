@@ -1,0 +1,165 @@
+import base64
+import random
+import string
+import uuid
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.config.naming import is_mounted_name, is_near, is_secret_name
+from sidecar.config.placeholder import Shape, shape_of
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        ("your-api-key-here", Shape.YOURS),
+        ("your_secret_key", Shape.YOURS),
+        ("sk-your-key-here", Shape.YOURS),
+        ("YOUR_API_KEY", Shape.YOURS),
+        ("my-secret-key", Shape.YOURS),
+        ("you-secret-key", Shape.YOURS),
+        ("paste_your_token_here", Shape.YOURS),
+        ("openai-key-goes-here", Shape.YOURS),
+        ("changeme", Shape.IMPERATIVE),
+        ("ChangeMe123!", Shape.IMPERATIVE),
+        ("changethis", Shape.IMPERATIVE),
+        ("change-this-in-production", Shape.IMPERATIVE),
+        ("please-change-me", Shape.IMPERATIVE),
+        ("replace_me_with_a_real_one", Shape.IMPERATIVE),
+        ("generate_a_new_key", Shape.IMPERATIVE),
+        ("get_a_key_from_the_console", Shape.IMPERATIVE),
+        ("TODO", Shape.IMPERATIVE),
+        ("__REPLACE_ME__1", Shape.BRACKETS),
+        ("<office365_password>", Shape.BRACKETS),
+        ("< replace me >", Shape.BRACKETS),
+        ("${SECRET}", Shape.BRACKETS),
+        ("{{ secret }}", Shape.BRACKETS),
+        ("$SECRET_KEY", Shape.BRACKETS),
+        ("%SECRET%", Shape.BRACKETS),
+        ("xxxx", Shape.MASK),
+        ("sk-xxxxxxxx", Shape.MASK),
+        ("sk-proj-xxxxxxxx", Shape.MASK),
+        ("A0XXXXXXX", Shape.MASK),
+        ("xx-xxxx-x", Shape.MASK),
+        ("********", Shape.MASK),
+        ("sk-...", Shape.MASK),
+        ("fake_key", Shape.MARKER),
+        ("example", Shape.MARKER),
+        ("user_provided", Shape.MARKER),
+        ("secret", Shape.WORDS),
+        ("password", Shape.WORDS),
+        ("password1", Shape.WORDS),
+        ("supersecret", Shape.WORDS),
+        ("RANDOM_STRING", Shape.WORDS),
+        ("super-secret-jwt-token-with-at-least-32-characters-long", Shape.WORDS),
+        ("1234567890", Shape.SEQUENCE),
+        ("sk-1234567890", Shape.SEQUENCE),
+        ("difyai123456", Shape.SEQUENCE),
+        ("abc123", Shape.SEQUENCE),
+        ("123", Shape.SEQUENCE),
+        ("abcdefgh", Shape.SEQUENCE),
+        ("0" * 64, Shape.REPEAT),
+        ("abababab", Shape.REPEAT),
+        ("CAFEBABE", Shape.REPEAT),
+        ("DEADBEEFDEADBEEF", Shape.REPEAT),
+        ("a" * 1_000_000, Shape.REPEAT),
+    ],
+)
+def test_a_published_placeholder_is_told_by_its_shape(value: str, shape: Shape) -> None:
+    assert shape_of(value, "SOME_KEY") is shape
+
+
+def test_a_value_that_repeats_its_variable_is_a_placeholder() -> None:
+    assert shape_of("google-project-key", "GOOGLE_PROJECT_KEY") is Shape.OWN_NAME
+    assert shape_of("smtpPassword", "SMTP_PASSWORD") is Shape.OWN_NAME
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "   ",
+        "correct horse battery staple",
+        "tango-Velvet-91-harbor-mint",
+        "sk-ant-api03-7Hq2mXv9Lr4TzWb8NcYd1KfGs6JpEu0A",
+        "AIzaSyD3x9kQw7Rt2Vb5Nm8Lp1Zc4Xs6Yh0Jf_",
+        "sk_live_51H8s9dKj3Lm2Qw7Er5Ty9Ui",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzQ8v",
+        "v^8k#Lq2!zR7@mW4",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg",
+    ],
+)
+def test_a_real_secret_is_no_placeholder(value: str) -> None:
+    assert shape_of(value, "SOME_KEY") is None
+
+
+def _hex(size: int) -> Callable[[Random], str]:
+    return lambda rng: rng.randbytes(size).hex()
+
+
+def _base64(size: int) -> Callable[[Random], str]:
+    return lambda rng: base64.b64encode(rng.randbytes(size)).decode()
+
+
+def _urlsafe(rng: Random) -> str:
+    return base64.urlsafe_b64encode(rng.randbytes(32)).rstrip(b"=").decode()
+
+
+def _uuid4(rng: Random) -> str:
+    return str(uuid.UUID(bytes=rng.randbytes(16), version=4))
+
+
+def _django(rng: Random) -> str:
+    return "".join(rng.choices(string.ascii_lowercase + string.digits + "!@#$%^&*(-_=+)", k=50))
+
+
+def _manager(rng: Random) -> str:
+    return "".join(rng.choices(string.ascii_letters + string.digits + string.punctuation, k=20))
+
+
+@pytest.mark.parametrize(
+    "generate",
+    [_hex(16), _hex(32), _base64(24), _base64(32), _urlsafe, _uuid4, _django, _manager],
+    ids=["hex16", "hex32", "base64-24", "base64-32", "urlsafe", "uuid4", "django", "manager"],
+)
+def test_of_many_generated_secrets_almost_none_is_flagged(
+    generate: Callable[[Random], str],
+) -> None:
+    rng = random.Random(20)  # a fixed draw: the rate is the subject, not luck
+    flagged = sum(shape_of(generate(rng), "SECRET_KEY") is not None for _ in range(10_000))
+
+    assert flagged <= 1
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_generated_secret_is_no_placeholder_unless_it_repeats(drawn: bytes) -> None:
+    if len(set(drawn)) > 16:
+        for text in (drawn.hex(), base64.urlsafe_b64encode(drawn).decode()):
+            assert shape_of(text, "SECRET_KEY") is None
+
+
+@given(st.text(), st.text())
+def test_any_text_is_judged(value: str, name: str) -> None:
+    assert shape_of(value, name) in {None, *Shape}
+
+
+def test_names_tell_secrets_and_what_may_be_mounted() -> None:
+    secret = ["SECRET_KEY", "GEMINI_API_KEY", "PGPASSWORD", "github_token", "AWS_SECRET_ACCESS_KEY"]
+    public = ["JWT_PUBLIC_KEY", "PRIMARY_KEY", "TOKENIZERS_PARALLELISM", "KEYBOARD", "DATABASE_URL"]
+
+    assert all(map(is_secret_name, secret))
+    assert not any(map(is_secret_name, public))
+    assert is_mounted_name("DATABASE_URL")
+    assert not is_mounted_name("SSL_CERT")
+
+
+def test_near_names_are_at_most_two_edits_apart() -> None:
+    assert is_near("DATBASE_URL", "DATABASE_URL")
+    assert is_near("SECRET_KYE", "SECRET_KEY")
+    assert is_near("SECRET_KEY", "SECRET_KEYS1")
+    assert not is_near("DATA_URL", "DATABASE_URL")
+    assert not is_near("ABC", "XYZ")

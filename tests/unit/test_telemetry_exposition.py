@@ -1,0 +1,173 @@
+"""The exposition holds what the contract promises, and promtool finds nothing to mend."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from sidecar.events.publisher import EventPublisher
+from sidecar.projections.observer import RunnerTally
+from sidecar.telemetry import contract
+from sidecar.telemetry.contract import INSTRUMENTS, Kind
+from sidecar.telemetry.merge import Exposition
+from sidecar.telemetry.pool import PoolTelemetry, observe_pool
+from sidecar.telemetry.publishing import observe_publisher
+from sidecar.telemetry.running import RunnerTelemetry, observe_projections
+from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.watching import (
+    ProjectionSight,
+    Sight,
+    StoreSight,
+    observe_loop_lag,
+    observe_sight,
+)
+
+SIGHT = Sight(
+    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0)],
+    store=StoreSight(head_position=9, safe_head_position=8, hold_seconds=0, skipped_positions=1),
+    checks={"database": "pass"},
+    transitions={("database", "fail"): 1},
+    findings={("cors_wildcard", "warning"): 1},
+    restarts={("worker-1", "exited"): 0},
+    scrape_failures={"worker-1": 0},
+    ready=True,
+)
+
+
+@dataclass(frozen=True)
+class Pool:
+    name: str
+    used: int = 1
+    idle: int = 2
+    max: int = 20
+    pending: int = 0
+    timeouts: int = 0
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    telemetry = Telemetry.start("shop", "probe", version="1.2.3", environ={})
+    yield telemetry
+    assert telemetry.close()
+
+
+async def publish_once(publisher: EventPublisher) -> None:
+    async def handle(_event: object) -> None: ...
+
+    publisher.add_handler(handle)
+    publisher.add_projection(
+        type("Totals", (), {"name": "totals", "handle": staticmethod(handle)})()
+    )
+    await publisher.publish(object())
+
+
+@pytest.fixture
+def full(telemetry: Telemetry) -> Telemetry:
+    publisher = EventPublisher()
+    observe_publisher(telemetry, publisher)
+    asyncio.run(publish_once(publisher))
+    tally = RunnerTally()
+    tally.heartbeat_at = tally.progress_at = 1.5
+    observe_projections(telemetry, lambda: {"totals": tally})
+    runner = RunnerTelemetry(telemetry)
+    batch = runner.batch_started("totals", [])
+    batch.error_type = "ValueError"
+    runner.batch_finished(batch, 0)
+    observe_pool(telemetry, Pool("shop"))
+    pool = PoolTelemetry(telemetry, "shop")
+    pool.waited(0.1, "ok")
+    pool.used(0.1)
+    pool.created(0.1)
+    observe_sight(telemetry, lambda: SIGHT)
+    observe_loop_lag(telemetry, lambda: 0.001)
+    return telemetry
+
+
+def render(telemetry: Telemetry) -> str:
+    return Exposition("probe", telemetry.registry).render()[0].decode()
+
+
+def test_every_metric_has_the_name_type_and_labels_of_the_contract(full: Telemetry) -> None:
+    families = {family.name: family for family in parse(render(full))}
+    assert set(families) == {i.prometheus_name.removesuffix("_total") for i in INSTRUMENTS}
+    types = {Kind.UP_DOWN_COUNTER: "gauge"}
+    for instrument in INSTRUMENTS:
+        family = families[instrument.prometheus_name.removesuffix("_total")]
+        assert family.type == types.get(instrument.kind, instrument.kind.value)
+        assert family.documentation == instrument.description
+        labels = {name.replace(".", "_") for name in instrument.attributes}
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == labels | {"process"}
+
+
+def test_promtool_complains_of_one_suffix_only(full: Telemetry) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        assert not os.environ.get("CI"), "promtool is missing"
+        pytest.skip("promtool is missing")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=render(full),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    complaints = (checked.stdout + checked.stderr).strip().splitlines()
+    assert [line for line in complaints if "db_client_connection_count" not in line] == []
+
+
+def test_what_is_not_known_has_no_series(telemetry: Telemetry) -> None:
+    sight = SIGHT
+
+    def look() -> Sight:
+        return sight
+
+    observe_sight(telemetry, look)
+    assert 'sidecar_projection_lag_events{projection="totals",process="probe"} 3' in render(
+        telemetry
+    )
+    sight = Sight()
+    text = render(telemetry)
+    assert "sidecar_projection_lag" not in text
+    assert "sidecar_store_head_position" not in text
+    assert "sidecar_ready" not in text
+    assert 'sidecar_draining{process="probe"} 0.0' in text
+
+
+def test_exactly_one_status_of_a_projection_and_a_check_is_one(telemetry: Telemetry) -> None:
+    observe_sight(telemetry, lambda: SIGHT)
+    families = {family.name: family for family in parse(render(telemetry))}
+    for name, expected in (
+        (contract.PROJECTION_STATUS.prometheus_name, "running"),
+        (contract.CHECK_STATUS.prometheus_name, "pass"),
+    ):
+        ones = [s.labels["status"] for s in families[name].samples if s.value == 1]
+        assert ones == [expected]
+
+
+def test_a_reader_that_fails_costs_its_own_series_only(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> float:
+        raise OSError
+
+    observe_loop_lag(telemetry, fail)
+    observe_sight(telemetry, lambda: SIGHT)
+    text = render(telemetry)
+    assert "sidecar_loop_lag" not in text
+    assert "sidecar_ready" in text
+    assert "Callback failed" in caplog.text
+
+
+def test_a_closed_pool_ends_its_series(telemetry: Telemetry) -> None:
+    observe_pool(telemetry, Pool("kept"))
+    observe_pool(telemetry, Pool("closed"))()
+    text = render(telemetry)
+    assert 'pool_name="kept",db_client_connection_state="used",process="probe"} 1.0' in text
+    assert "closed" not in text

@@ -1,0 +1,130 @@
+"""One span and one duration for each batch, linked to the writers of its events."""
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from sidecar.events.record import RecordedEvent
+from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
+from sidecar.telemetry.contract import PROCESS_SPAN
+from sidecar.telemetry.exposition import render_registry
+from sidecar.telemetry.running import RunnerTelemetry, observe_projections
+from sidecar.telemetry.setup import Telemetry
+
+
+def record(position: int, metadata: str | None = None) -> RecordedEvent:
+    return RecordedEvent(
+        position=position,
+        stream="order-1",
+        version=position,
+        id=uuid.UUID(int=position),
+        type="OrderPlaced",
+        schema_version=1,
+        data="{}",
+        metadata=metadata,
+        recorded_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    )
+
+
+def written_by(writer: int) -> str:
+    return json.dumps({"traceparent": f"00-{writer:032x}-{writer:016x}-01", "user": 7})
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def telemetry(spans: InMemorySpanExporter) -> Iterator[Telemetry]:
+    telemetry = Telemetry.start(
+        "shop",
+        "worker-1",
+        version="1.2.3",
+        environ={},
+        span_processors=[SimpleSpanProcessor(spans)],
+    )
+    yield telemetry
+    assert telemetry.close()
+
+
+@pytest.fixture
+def observer(telemetry: Telemetry) -> RunnerTelemetry:
+    return RunnerTelemetry(telemetry)
+
+
+def test_a_batch_is_a_consumer_span_linked_once_to_each_writer(
+    observer: RunnerTelemetry, spans: InMemorySpanExporter
+) -> None:
+    metadata = [written_by(1), written_by(2), None, "no json", "[1]", '{"traceparent": "x"}']
+    events = [record(n, text) for n, text in enumerate([*metadata, written_by(1)], start=1)]
+    runner: RunnerObserver = observer
+    runner.batch_finished(runner.batch_started("totals", events), applied=7)
+    (span,) = spans.get_finished_spans()
+    assert span.name == "process totals"
+    assert span.kind is SpanKind.CONSUMER
+    assert [link.context.trace_id for link in span.links] == [1, 2]
+    optional = {"error.type", "sidecar.links.dropped"}
+    assert set(span.attributes or {}) == set(PROCESS_SPAN.attributes) - optional
+
+
+def test_links_past_the_limit_are_counted(
+    observer: RunnerTelemetry, spans: InMemorySpanExporter
+) -> None:
+    events = [record(n, written_by(n)) for n in range(1, 201)]
+    observer.batch_finished(observer.batch_started("totals", events), applied=200)
+    (span,) = spans.get_finished_spans()
+    assert len(span.links) == 128
+    assert dict(span.attributes or {})["sidecar.links.dropped"] == 72
+
+
+def test_a_failed_event_is_on_the_span_and_in_the_duration(
+    observer: RunnerTelemetry, telemetry: Telemetry, spans: InMemorySpanExporter
+) -> None:
+    event = record(1)
+    batch = observer.batch_started("totals", [event])
+    trace_id = observer.trace_id()
+    observer.event_failed("totals", event, ValueError("poison"), Action.PARK, 3)
+    observer.batch_finished(batch, applied=0)
+    (span,) = spans.get_finished_spans()
+    context = span.get_span_context()
+    assert context is not None
+    assert trace_id == f"{context.trace_id:032x}"
+    assert observer.trace_id() is None
+    assert span.status.status_code is StatusCode.ERROR
+    assert dict(span.events[0].attributes or {})["sidecar.failure.action"] == "park"
+    labels = (
+        'error_type="ValueError",messaging_consumer_group_name="totals",'
+        'messaging_operation_name="process"'
+    )
+    assert f"messaging_process_duration_seconds_count{{{labels}}} 1.0" in render_registry(
+        telemetry.registry
+    )
+
+
+def test_a_failure_outside_a_batch_is_no_fault(observer: RunnerTelemetry) -> None:
+    observer.event_failed("totals", record(1), ValueError(), Action.RETRY, 1)
+
+
+def test_the_loops_numbers_are_shown_while_they_run(telemetry: Telemetry) -> None:
+    tally = RunnerTally()
+    stop = observe_projections(telemetry, lambda: {"totals": tally})
+    before = render_registry(telemetry.registry)
+    for action in Action:
+        assert f'{{action="{action.value}",error_type="_OTHER",projection="totals"}} 0.0' in before
+    assert "heartbeat" not in before
+    tally.applied = 5
+    tally.heartbeat_at = 1.5
+    tally.add_failure("ValueError", Action.PARK)
+    after = render_registry(telemetry.registry)
+    assert 'sidecar_projection_events_total{projection="totals"} 5.0' in after
+    assert 'sidecar_projection_heartbeat_timestamp_seconds{projection="totals"} 1.5' in after
+    assert '{action="park",error_type="ValueError",projection="totals"} 1.0' in after
+    stop()
+    assert "totals" not in render_registry(telemetry.registry)
