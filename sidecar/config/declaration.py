@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Rule, Severity
-from sidecar.config.form import Form
+from sidecar.config.form import Form, Shown
 
 T = TypeVar("T")
 
@@ -46,6 +46,10 @@ class Declaration:
     default: object
     strict: object
     misfit: Rule
+
+    def shown(self, value: object) -> Shown:
+        """Give what a report may show of a value; `None` when that is nothing."""
+        return None if self.form.show is None or value is None else self.form.show(value)
 
     def default_in(self, environment: Environment) -> object:
         """Give the default for an environment."""

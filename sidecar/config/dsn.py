@@ -99,8 +99,8 @@ class Dsn:
 
 
 def _split(text: str) -> SplitResult:
-    if any(ord(character) < ord(" ") for character in text):
-        raise DsnError("It holds a control character; copy the address again.")
+    if not text.isprintable():
+        raise DsnError("It holds a control character or is not UTF-8; copy the address again.")
     # Raised outside of the handler: the context of an exception would carry the address along.
     parts = None
     with suppress(ValueError):
@@ -111,7 +111,18 @@ def _split(text: str) -> SplitResult:
         raise DsnError("It names a driver; write postgresql:// without one.")
     if parts.scheme not in SCHEMES:
         raise DsnError("It does not begin with postgresql://.")
+    if _is_split_inside_password(parts):
+        raise DsnError("Its password holds one of / ? # that is not percent-encoded.")
     return parts
+
+
+def _is_split_inside_password(parts: SplitResult) -> bool:
+    """Tell whether an unencoded `/`, `?` or `#` has made path or query of half a password.
+
+    Shown as the database's name, that half would leak.
+    """
+    is_in_query = "@" in parts.query and "@" not in parts.netloc
+    return "@" in parts.path or "/" in parts.path[1:] or bool(parts.fragment) or is_in_query
 
 
 def _first_host(hosts: str, options: Mapping[str, str]) -> tuple[str | None, int]:

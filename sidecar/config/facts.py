@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sidecar.config.dsn import Dsn, DsnError
-from sidecar.config.environ import Environ, Variable
+from sidecar.config.environ import Environ
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_secret_name
 from sidecar.config.placeholder import Shape, shape_of
 from sidecar.config.settings import Settings
 from sidecar.config.sidecar_file import SidecarFile
+from sidecar.config.variable import Variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ def bind_host() -> Form[str]:
     """Take an address or a name to listen on; a name is not shown, for it may be anything."""
 
     def read(text: str) -> str:
-        if not is_address(text) and _HOST_NAME.fullmatch(text) is None:
+        if not is_host(text):
             raise ValueError
         return text
 
@@ -127,7 +127,7 @@ def http_url(example: str) -> Form[str]:
     def read(text: str) -> str:
         parts = urlsplit(text)
         is_plain = parts.username is None and text.isascii() and " " not in text
-        is_web = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_web = parts.scheme in {"http", "https"} and is_host(parts.hostname or "")
         if not is_web or not is_plain or parts.port == 0:
             raise ValueError
         return text
@@ -188,10 +188,15 @@ def cors() -> Form[CorsPolicy]:
     )
 
 
+def is_host(text: str) -> bool:
+    """Tell whether text is an address or has the letters of a host's name."""
+    return is_address(text) or _HOST_NAME.fullmatch(text) is not None
+
+
 def is_address(text: str) -> bool:
-    """Tell whether text is an IPv4 or IPv6 address."""
+    """Tell whether text is an IPv4 or IPv6 address, without a scope: that may be any text."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text

@@ -11,7 +11,12 @@ class OnInvalid(StrEnum):
 
 
 class DrainReadiness(StrEnum):
-    """What `/ready` answers while draining."""
+    """The two schools of draining: what `/ready` answers meanwhile.
+
+    `FAIL` asks load balancers to look elsewhere at once. `KEEP` is for platforms that take a
+    terminating pod out themselves, and where red readiness only cuts its last requests
+    (KEP-1669).
+    """
 
     FAIL = "fail"
     KEEP = "keep"

@@ -56,14 +56,14 @@ _SHAPES: tuple[tuple[Shape, re.Pattern[str]], ...] = (
     (
         Shape.MASK,
         re.compile(
-            r".*(?:x{5,}|X{5,}|\*{3,}|•{2,}|\.{3,}|…).*|(?:[a-z]{2,6}[-_])*x{2,}(?:[-_]x+)*|"
+            r".*(?:x{5,}|X{5,}|\*{4,}|•{2,}|…).*|.{0,12}(?:\*{3,}|\.{3,})|(?:[a-z]{2,6}[-_])*x{2,}(?:[-_]x+)*|"
             r"[A-Za-z0-9]{0,6}X{4,}|[-_?]+",
         ),
     ),
     (
         Shape.MARKER,
         re.compile(
-            rf"(?:.*{_EDGE})?(?:fake|stub|dummy|example|sample|placeholder|insecure|notreal|"
+            rf"(?:.*{_EDGE})?(?:fake|stub|dummy|example|sample|placeholder|notreal|"
             rf"not[-_ ]a[-_ ]real|mock|bogus|user_provided|redacted)(?:{_END}.*|[0-9]*)",
             re.IGNORECASE,
         ),
@@ -73,7 +73,7 @@ _WORD = re.compile(
     r"a|access|account|admin|administrator|an|and|anthropic|api|apikey|app|at|auth|aws|bar|"
     r"baz|be|bearer|bot|bytes|char|character|characters|chars|client|cookie|credential|"
     r"credentials|csrf|database|db|default|demo|dev|development|encryption|foo|for|gemini|"
-    r"generated|git|google|hash|here|hex|in|is|its|jwt|key|keys|least|length|letmein|local|"
+    r"generated|git|google|hash|here|hex|in|insecure|is|its|jwt|key|keys|least|length|letmein|local|"
     r"long|longer|master|mercurial|min|minimum|more|must|my|mypassword|mysecret|name|none|"
     r"not|null|of|openai|or|pass|passphrase|passwd|password|postgres|postgresql|private|"
     r"prod|production|project|pwd|qwerty|random|really|redis|refresh|role|root|salt|sample|"

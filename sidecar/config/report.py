@@ -112,10 +112,7 @@ def _shown(declaration: Declaration, settings: Settings, environ: Environ) -> Se
         "set": is_set,
         "source": variable.source if variable is not None and is_set else DEFAULT_SOURCE,
     }
-    value: object = getattr(settings, declaration.field)
-    public = (
-        None if declaration.form.show is None or value is None else declaration.form.show(value)
-    )
+    public = declaration.shown(getattr(settings, declaration.field))
     if isinstance(public, Mapping):
         return shown | dict(public)
     if public is not None:

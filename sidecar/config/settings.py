@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from sidecar.config import form
 from sidecar.config.cors import CorsPolicy
 from sidecar.config.declaration import DB07, Declaration, declared
@@ -14,11 +16,12 @@ from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
     """What the process was told; `Settings()` is what an empty environment gives.
 
-    Times are seconds, sizes are connections.
+    Times are seconds, sizes are connections. Its `repr` shows no more than the report does: a
+    secret may have been put into the wrong variable.
     """
 
     environment: Environment = field(
@@ -266,6 +269,11 @@ class Settings:
             "where the embedded server keeps its data",
         ),
     )
+
+    @override
+    def __repr__(self) -> str:
+        shown = (f"{each.field}={each.shown(getattr(self, each.field))}" for each in declarations())
+        return f"Settings({', '.join(shown)})"
 
 
 def declarations() -> tuple[Declaration, ...]:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar.config.option import DrainReadiness
 from sidecar.health.check import Probe
 from sidecar.health.monitor import Monitor
-from sidecar.health.phase import DrainReadiness, Phase
+from sidecar.health.phase import Phase
 from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import (
     Verdict,
@@ -38,11 +39,15 @@ class Answer:
     unknown_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class _Kept:
-    answer: Answer
-    stamp: tuple[int, Phase]
-    until_mono: float
+    """An answer and how long it holds; a plain class, for every probe request reads it."""
+
+    __slots__ = ("answer", "revision", "until_mono")
+
+    def __init__(self, answer: Answer, revision: int, until_mono: float) -> None:
+        self.answer = answer
+        self.revision = revision
+        self.until_mono = until_mono
 
 
 class Board:
@@ -69,6 +74,7 @@ class Board:
     def enter(self, phase: Phase) -> None:
         """Move to a phase; every probe sees it with its next answer."""
         self._phase = phase
+        self._kept.clear()
 
     def liveness(self) -> Answer:
         """Answer `/health`: would a restart help?"""
@@ -110,15 +116,17 @@ class Board:
 
     def _answer(self, key: str, judge: Callable[[float], Answer]) -> Answer:
         now_mono = self._clock()
-        stamp = (self.monitor.revision, self._phase)
         kept = self._kept.get(key)
-        if kept is not None and kept.stamp == stamp and now_mono < kept.until_mono:
+        if (
+            kept is not None
+            and now_mono < kept.until_mono
+            and kept.revision == self.monitor.revision
+        ):
             return kept.answer
         answer = judge(now_mono)
-        until_mono = min(
-            (now_mono + ANSWER_LIFE_SECONDS, *(status.expires_mono for status in answer.statuses))
-        )
-        self._kept[key] = _Kept(answer, stamp, until_mono)
+        expiries = (status.expires_mono for status in answer.statuses)
+        until_mono = min((now_mono + ANSWER_LIFE_SECONDS, *expiries))
+        self._kept[key] = _Kept(answer, self.monitor.revision, until_mono)
         return answer
 
     def _judge_liveness(self, now_mono: float) -> Answer:

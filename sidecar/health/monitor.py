@@ -12,10 +12,9 @@ from typing import Protocol
 
 from sidecar.errors import UsageError
 from sidecar.health.check import Check
-from sidecar.health.hysteresis import Damped, step
-from sidecar.health.inquiry import Inquiry
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
+from sidecar.health.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -42,42 +41,6 @@ class ChangeListener(Protocol):
 
     def __call__(self, change: Change, /) -> None:
         """Take note of it; an exception is logged and does not stop the check."""
-
-
-class _Watch:
-    """What the monitor remembers of one check."""
-
-    __slots__ = ("check", "damped", "inquiry", "latest", "loop", "measured_at", "measured_mono",
-                 "reason")  # fmt: skip
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
-        self.inquiry = Inquiry(check)
-        self.damped = Damped()
-        self.reason = f"{check.name}.pending"
-        self.latest: CheckResult | None = None
-        self.measured_at: datetime | None = None
-        self.measured_mono = 0.0
-        self.loop: asyncio.Task[None] | None = None
-
-    def status(self, now_mono: float) -> CheckStatus:
-        """Return where the check stands, its age taken into account."""
-        if self.latest is None:
-            return CheckStatus(self.check, Outcome.UNKNOWN, self.reason)
-        age_seconds = now_mono - self.measured_mono
-        is_stale = age_seconds >= self.check.max_age_seconds
-        return CheckStatus(
-            check=self.check,
-            outcome=Outcome.UNKNOWN if is_stale else self.damped.outcome or Outcome.UNKNOWN,
-            reason=f"{self.check.name}.stale" if is_stale else self.reason,
-            observed_value=self.latest.observed_value,
-            observed_unit=self.latest.observed_unit,
-            measured_at=self.measured_at,
-            age_seconds=age_seconds,
-            expires_mono=float("inf")
-            if is_stale
-            else self.measured_mono + self.check.max_age_seconds,
-        )
 
 
 def _utc_now() -> datetime:
@@ -107,7 +70,7 @@ class Monitor:
         self._clock = clock
         self._now = now
         self._listeners = tuple(listeners)
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[str, Watch] = {}
         self._is_running = False
         for check in checks:
             self.add(check)
@@ -120,7 +83,7 @@ class Monitor:
         """
         if check.name in self._watches:
             raise UsageError(f"Two checks are named {check.name!r}; rename one of them.")
-        watch = self._watches[check.name] = _Watch(check)
+        watch = self._watches[check.name] = Watch(check)
         self.revision += 1
         if self._is_running:
             self._start(watch)
@@ -155,15 +118,18 @@ class Monitor:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
 
-    def _start(self, watch: _Watch) -> None:
-        if not self._is_running or self._watches.get(watch.check.name) is not watch:
+    def _wants(self, watch: Watch) -> bool:
+        return self._is_running and self._watches.get(watch.check.name) is watch
+
+    def _start(self, watch: Watch) -> None:
+        if not self._wants(watch) or (watch.loop is not None and not watch.loop.done()):
             return
         watch.loop = asyncio.create_task(self._keep_asking(watch), name=f"ask {watch.check.name}")
         watch.loop.add_done_callback(partial(self._restart, watch))
 
-    def _restart(self, watch: _Watch, ended: "asyncio.Task[None]") -> None:
+    def _restart(self, watch: Watch, ended: "asyncio.Task[None]") -> None:
         error = None if ended.cancelled() else ended.exception()
-        if not self._is_running or self._watches.get(watch.check.name) is not watch:
+        if not self._wants(watch):
             return
         self.loop_restarts += 1
         logger.error(
@@ -175,27 +141,24 @@ class Monitor:
         # After a pause: a loop that dies at once must not spin.
         ended.get_loop().call_later(watch.check.interval_seconds, self._start, watch)
 
-    async def _keep_asking(self, watch: _Watch) -> None:
+    async def _keep_asking(self, watch: Watch) -> None:
         while True:
             self._take(watch, await watch.inquiry.ask())
             await asyncio.sleep(watch.check.interval_seconds)
 
-    def _take(self, watch: _Watch, result: CheckResult) -> None:
-        check, before, reason_before = watch.check, watch.damped, watch.reason
-        watch.damped = step(
-            before, result.outcome, fail_after=check.fail_after, recover_after=check.recover_after
-        )
-        watch.latest = result
-        watch.measured_mono = self._clock()
-        watch.measured_at = self._now()
-        if watch.damped.outcome is result.outcome:
-            watch.reason = result.reason
-        if watch.damped.outcome is not before.outcome:
-            self._announce(
-                Change(check.name, before.outcome or Outcome.UNKNOWN, result.outcome, watch.reason)
-            )
-        if (watch.damped.outcome, watch.reason) != (before.outcome, reason_before):
+    def _take(self, watch: Watch, result: CheckResult) -> None:
+        before = watch.outcome
+        if watch.take(result, now_mono=self._clock(), now=self._now()):
             self.revision += 1
+        if watch.outcome is not before:
+            self._announce(
+                Change(
+                    watch.check.name,
+                    before or Outcome.UNKNOWN,
+                    watch.outcome or Outcome.UNKNOWN,
+                    watch.reason,
+                )
+            )
 
     def _announce(self, change: Change) -> None:
         self.transitions[change.check, change.after] += 1

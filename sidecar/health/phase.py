@@ -1,4 +1,4 @@
-"""Where the process is in its life, and what a draining one tells the load balancer."""
+"""Where the process is in its life."""
 
 from enum import StrEnum
 
@@ -10,15 +10,3 @@ class Phase(StrEnum):
     RUNNING = "running"
     DRAINING = "draining"
     HELD = "held"
-
-
-class DrainReadiness(StrEnum):
-    """The two schools of draining.
-
-    `FAIL` asks load balancers to look elsewhere at once. `KEEP` is for platforms that take a
-    terminating pod out themselves, and where red readiness only cuts its last requests
-    (KEP-1669).
-    """
-
-    FAIL = "fail"
-    KEEP = "keep"

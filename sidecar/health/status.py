@@ -20,7 +20,7 @@ class CheckStatus:
         observed_unit: Its unit.
         measured_at: Aware UTC time of the last answer.
         age_seconds: Time since the last answer.
-        expires_mono: Monotonic time from which the answer is unknown; infinite before the first.
+        expires_mono: Monotonic time from which the answer is unknown; infinite where it is already.
     """
 
     check: Check

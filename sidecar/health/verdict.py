@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar.config.option import DrainReadiness
 from sidecar.health.outcome import Outcome
-from sidecar.health.phase import DrainReadiness, Phase
+from sidecar.health.phase import Phase
 from sidecar.health.status import CheckStatus
 
 _SEVERITY: Final = (Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL)

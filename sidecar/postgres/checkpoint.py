@@ -40,6 +40,8 @@ async def register(connection: RawConnection, subscriptions: Iterable[Subscripti
         await connection.execute(sql("lock_migrations"))
         for subscription in subscriptions:
             await _register(connection, subscription)
+            if subscription.setup is not None:
+                await subscription.setup(connection)
 
 
 async def _register(connection: RawConnection, subscription: Subscription) -> None:

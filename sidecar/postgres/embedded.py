@@ -28,7 +28,7 @@ def embedded_server(directory: Path) -> Iterator[str]:
     Raises:
         EmbeddedServerError: The extra is not installed or the server does not start.
     """
-    server, was_running = _start(directory)
+    server, was_running = _start(directory.resolve())
     if was_running:
         yield server.get_uri()
         return

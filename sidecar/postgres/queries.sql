@@ -194,10 +194,59 @@ SELECT stream FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND stream = ANY($2);
 
 -- name: park
+-- $13 null or the seconds after which to try again without being asked.
 INSERT INTO sidecar.dead_letters (
-    projection, partition, stream, position, version, event_id, event_type,
-    category, error_type, error_message, traceback, attempts, trace_id
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+    projection, stream, position, version, event_id, event_type,
+    category, error_type, error_message, traceback, attempts, trace_id, retry_at
+) VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+    clock_timestamp() + make_interval(secs => $13::float8)
+);
+
+-- name: has_due_letters
+SELECT EXISTS (
+    SELECT FROM sidecar.dead_letters
+    WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
+);
+
+-- name: lock_due_letter
+-- The one that waits longest among the streams of partition $2 of $3.
+SELECT id, stream, version, attempts FROM sidecar.dead_letters
+WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
+  AND position IS NOT NULL
+  AND (hashtext(stream) & 2147483647) % $3::integer = $2::integer
+ORDER BY retry_at, position
+LIMIT 1
+FOR UPDATE;
+
+-- name: resolve_letter
+UPDATE sidecar.dead_letters
+SET resolution = $2, reason = $3, resolved_at = clock_timestamp(), retry_at = NULL
+WHERE id = $1;
+
+-- name: advance_letter
+-- The letter now stands for a later event of its stream; the rest of it is history.
+UPDATE sidecar.dead_letters
+SET position = $2, version = $3, event_id = $4, event_type = $5
+WHERE id = $1;
+
+-- name: fail_letter
+-- $12 as in `park`.
+UPDATE sidecar.dead_letters
+SET position = $2, version = $3, event_id = $4, event_type = $5, category = $6, error_type = $7,
+    error_message = $8, traceback = $9, attempts = $10, trace_id = $11,
+    last_failed_at = clock_timestamp(),
+    retry_at = clock_timestamp() + make_interval(secs => $12::float8)
+WHERE id = $1;
+
+-- name: request_retry
+-- Of one letter $1, a projection $2 and a stream $3, each null for any.
+UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
+WHERE resolution IS NULL AND position IS NOT NULL
+  AND ($1::bigint IS NULL OR id = $1)
+  AND ($2::text IS NULL OR projection = $2)
+  AND ($3::text IS NULL OR stream = $3)
+RETURNING id;
 
 -- name: try_lease
 SELECT pg_try_advisory_lock(7236174, $1);

@@ -20,7 +20,7 @@ from sidecar.postgres.query import sql
 from sidecar.postgres.transience import is_transient
 from sidecar.projections.letter import Letter
 from sidecar.projections.projection import PAGE_EVENTS, Partition
-from sidecar.projections.work import Checkpoint, State
+from sidecar.projections.work import Checkpoint, OpenLetter, State
 
 # Bounds one page in memory; a single larger event still passes.
 PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -57,24 +57,46 @@ class PostgresWork:
         """Send deferred writes."""
         await self.connection.flush()
 
-    async def park(self, letter: Letter) -> None:
+    async def park(self, letter: Letter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter."""
-        record = letter.record
+        place = (self._partition.projection, letter.record.stream)
         await self._raw.execute(
-            sql("park"),
-            self._partition.projection,
-            self._partition.index,
-            record.stream,
-            record.position,
-            record.version,
-            record.id,
-            record.type,
-            letter.category.value,
-            letter.error_type,
-            letter.error_message,
-            letter.traceback,
-            letter.attempts,
-            letter.trace_id,
+            sql("park"), *place, *_event(letter.record), *_failure(letter), retry_after_seconds
+        )
+
+    async def take_due_letter(self) -> OpenLetter | None:
+        """Lock the letter that has been due longest."""
+        share = (self._partition.index, self._partition.count)
+        row = await self._raw.fetchrow(sql("lock_due_letter"), self._partition.projection, *share)
+        return None if row is None else OpenLetter(*row)
+
+    async def queued_events(
+        self, letter: OpenLetter, upto_position: int, limit: int
+    ) -> list[RecordedEvent]:
+        """Return the events of a letter's stream from its version on."""
+        rows = await self._raw.fetch(
+            sql("read_stream_until"), letter.stream, letter.version, upto_position, limit
+        )
+        return [RecordedEvent(*row) for row in rows]
+
+    async def resolve(self, letter: OpenLetter) -> None:
+        """Close a letter."""
+        await self._raw.execute(sql("resolve_letter"), letter.id, "retried", None)
+
+    async def advance(self, letter: OpenLetter, record: RecordedEvent) -> None:
+        """Let a letter stand for a later event of its stream."""
+        await self._raw.execute(sql("advance_letter"), letter.id, *_event(record))
+
+    async def fail_again(
+        self, letter: OpenLetter, failure: Letter, retry_after_seconds: float | None
+    ) -> None:
+        """Keep a letter open for the event that failed now."""
+        await self._raw.execute(
+            sql("fail_letter"),
+            letter.id,
+            *_event(failure.record),
+            *_failure(failure),
+            retry_after_seconds,
         )
 
     async def move(self, position: int) -> None:
@@ -133,9 +155,28 @@ class PostgresDesk:
                     ) from error
                 raise
 
+    async def has_due_letters(self, partition: Partition) -> bool:
+        """Tell whether a dead letter of the projection is to be tried again."""
+        return bool(await self._pool.fetchval(sql("has_due_letters"), partition.projection))
+
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether the same work can succeed later with nobody's help."""
         return isinstance(error, StoreUnavailableError) or is_transient(error)
+
+
+def _event(record: RecordedEvent) -> tuple[object, ...]:
+    return record.position, record.version, record.id, record.type
+
+
+def _failure(letter: Letter) -> tuple[object, ...]:
+    return (
+        letter.category.value,
+        letter.error_type,
+        letter.error_message,
+        letter.traceback,
+        letter.attempts,
+        letter.trace_id,
+    )
 
 
 async def _lock(raw: RawConnection, partition: Partition, position: int) -> bool:

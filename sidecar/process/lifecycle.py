@@ -38,3 +38,11 @@ class Shutdown:
                 await self.cut_short.wait()
         except TimeoutError:
             return
+
+    async def wait_requested(self, limit_seconds: float) -> None:
+        """Wait for the first signal, but not longer than the limit."""
+        try:
+            async with asyncio.timeout(limit_seconds):
+                await self.requested.wait()
+        except TimeoutError:
+            return

@@ -13,7 +13,7 @@ from sidecar.process.agent import AgentReader, AgentSilentError, listen
 from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
 
 LISTEN_SECONDS: Final = 1.0
-LISTENER_VARIABLE: Final = "SIDECAR_AGENT_FD"
+LISTENER_VARIABLE: Final = "EVENT_SIDECAR_LISTENER_FD"
 
 logger = logging.getLogger(__name__)
 

@@ -67,3 +67,19 @@ def log_interruption(partition: Partition, event: str, reason: str) -> None:
         reason,
         extra={"event": event, "projection": partition.projection},
     )
+
+
+def log_resumed(partition: Partition, stream: str, events: int) -> None:
+    """Log that a parked stream was taken up again."""
+    logger.info(
+        "Projection %s took up stream %s again: %d event(s) applied",
+        partition,
+        stream,
+        events,
+        extra={
+            "event": "sidecar.stream.resumed",
+            "projection": partition.projection,
+            "stream": stream,
+            "events": events,
+        },
+    )

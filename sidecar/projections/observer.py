@@ -1,6 +1,8 @@
 """What the runner tells: counts as integers, moments through a Protocol."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -55,14 +57,9 @@ class RunnerObserver(Protocol):
         """The batch was committed with so many events applied, or given up with 0."""
 
     def event_failed(
-        self,
-        projection: str,
-        event: RecordedEvent,
-        error: BaseException,
-        action: str,
-        attempt: int,
+        self, token: object, event: RecordedEvent, error: BaseException, action: str, attempt: int
     ) -> None:
-        """An event failed inside the batch under way."""
+        """An event failed inside the batch that `token` stands for."""
 
     def trace_id(self) -> str | None:
         """Return the trace under way, 32 hex digits, if there is one."""
@@ -78,15 +75,41 @@ class SilentObserver:
         """Do nothing."""
 
     def event_failed(
-        self,
-        projection: str,
-        event: RecordedEvent,
-        error: BaseException,
-        action: str,
-        attempt: int,
+        self, token: object, event: RecordedEvent, error: BaseException, action: str, attempt: int
     ) -> None:
         """Do nothing."""
 
     def trace_id(self) -> str | None:
         """Return None."""
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A projection's tallies over the partitions that one process runs.
+
+    Attributes:
+        heartbeat_at: Unix time of the oldest heartbeat; None when a partition has none yet.
+        progress_at: Unix time of the latest progress.
+    """
+
+    applied: int
+    failures: Mapping[tuple[str, str], int]
+    heartbeat_at: float | None
+    progress_at: float | None
+
+
+def add_up(tallies: Sequence[RunnerTally]) -> Numbers:
+    """Fold the tallies of one projection's partitions."""
+    failures: Counter[tuple[str, str]] = Counter()
+    for tally in tallies:
+        failures.update(tally.failures)
+    beats = [tally.heartbeat_at for tally in tallies]
+    known = [beat for beat in beats if beat is not None]
+    moves = [tally.progress_at for tally in tallies if tally.progress_at is not None]
+    return Numbers(
+        applied=sum(tally.applied for tally in tallies),
+        failures=dict(failures),
+        heartbeat_at=min(known) if known and len(known) == len(beats) else None,
+        progress_at=max(moves, default=None),
+    )

@@ -1,12 +1,12 @@
 """What a service developer writes, and what the runner makes of it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher, SubscriberKind
-from sidecar.events.subscriber import Subscriber
+from sidecar.events.subscriber import Connection, Subscriber
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 PAGE_EVENTS: Final = 1000
@@ -24,6 +24,9 @@ class Projection:
     `handle` takes (event), (event, connection) or (event, connection, record). With a connection
     its writes and its checkpoint are one transaction, so that each event takes effect exactly once;
     without one an event may be handled again after a crash.
+
+    It may also have `async def setup(connection)`, called before its first event and at every start
+    since: the place to create its tables, if they do not exist yet.
 
     Attributes:
         name: Name in checkpoints, metrics and commands; the class name by default. Changing it
@@ -69,6 +72,7 @@ class Subscription:
     Attributes:
         chunk_events: At most so many events per transaction.
         tables: As declared by the projection.
+        setup: Prepares the read model; safe to repeat.
     """
 
     subscriber: Subscriber
@@ -78,6 +82,7 @@ class Subscription:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     chunk_events: int = PAGE_EVENTS
     tables: tuple[str, ...] = ()
+    setup: Callable[[Connection], Awaitable[object]] | None = None
 
     @property
     def name(self) -> str:
@@ -119,6 +124,7 @@ def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
         ),
         chunk_events=chunk_events,
         tables=_read(subscriber, "tables", ()),
+        setup=getattr(subscriber.target, "setup", None),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 FIRST_DELAY_SECONDS: Final = 0.1
 MAX_DELAY_SECONDS: Final = 30.0
+MAX_PARK_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,15 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: Tries per event before its stream is parked, the first included.
+        park_seconds: After how long a parked stream is tried again without being asked; doubles
+            with each failure, up to a day. None waits to be asked.
         max_streak: After so many events in a row were parked for the same type of error, the next
             ones are parked at once: the handler is broken, waiting for it only delays the rest.
     """
 
     max_attempts: int = 3
     max_streak: int = 3
+    park_seconds: float | None = None
 
     def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
         """Decide about a failure that does not pass by itself.
@@ -43,6 +47,13 @@ class RetryPolicy:
         if attempt >= self.max_attempts or streak >= self.max_streak:
             return Park()
         return Retry(delay_seconds(attempt, jitter_ratio))
+
+    def retry_after_seconds(self, attempt: int) -> float | None:
+        """Return after how long a stream parked at this attempt is tried again; None for never."""
+        if self.park_seconds is None:
+            return None
+        doublings = min(max(attempt - self.max_attempts, 0), 32)
+        return min(self.park_seconds * 2.0**doublings, MAX_PARK_SECONDS)
 
 
 def delay_seconds(attempt: int, jitter_ratio: float) -> float:

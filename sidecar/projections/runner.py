@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,10 +20,11 @@ from sidecar.projections.application import (
     parked_streams,
 )
 from sidecar.projections.letter import write_letter
-from sidecar.projections.log import log_failure, log_interruption, log_parked
+from sidecar.projections.log import log_failure, log_interruption, log_parked, log_resumed
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally, SilentObserver
 from sidecar.projections.page import Page, PageReader
 from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.retrial import retry_letter
 from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
 from sidecar.projections.route import Delivery, Router
 from sidecar.projections.signal import HeadSignal
@@ -34,6 +35,8 @@ from sidecar.projections.work import Desk, State, Work
 IDLE_SECONDS: Final = 1.0
 # A checkpoint that only passed over events nobody handles is stored this often.
 UNHANDLED_MOVE_SECONDS: Final = 1.0
+# How often a loop looks for dead letters that are to be tried again.
+RETRIAL_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -60,7 +63,7 @@ class Runner:
         head: The safe head of this process.
         observer: Hears of batches and failures.
         policy: Bounds on trying again.
-        wall_clock: Unix time, for heartbeats.
+        tally: Where it counts; handed on from an earlier runner, so that counters never fall.
     """
 
     def __init__(
@@ -73,10 +76,10 @@ class Runner:
         head: HeadSignal,
         observer: RunnerObserver | None = None,
         policy: RetryPolicy | None = None,
-        wall_clock: Callable[[], float] = time.time,
+        tally: RunnerTally | None = None,
     ) -> None:
         self.partition: Final = partition
-        self.tally: Final = RunnerTally()
+        self.tally: Final = tally or RunnerTally()
         self._subscription: Final = subscription
         self._desk: Final = desk
         self._head: Final = head
@@ -84,11 +87,12 @@ class Runner:
         self._pages: Final = PageReader(desk, partition, head)
         self._observer: Final[RunnerObserver] = observer or SilentObserver()
         self._policy: Final = policy or RetryPolicy()
-        self._wall_clock: Final = wall_clock
         self._trouble: Final = Trouble()
+        self._batch: object = None  # the observer's token
         self._seen = 0  # everything up to here was looked at
         self._stored = -1  # the checkpoint in the database; -1 while it has to be read
         self._stored_mono = 0.0
+        self._retried_mono = 0.0
         self._careful = False  # something in this page failed: event by event
         self._stopping = False
 
@@ -127,6 +131,8 @@ class Runner:
     async def _advance(self) -> None:
         if self._stored < 0:
             await self._load()
+        if self._is_retrial_due():
+            await self._retry_letters()
         page = await self._pages.take(self._seen)
         self._beat()
         self._trouble.outages = 0
@@ -136,6 +142,45 @@ class Runner:
             await self._pass_over(self._seen)
         else:
             await self._head.wait_beyond(self._seen, IDLE_SECONDS)
+
+    def _is_retrial_due(self) -> bool:
+        now_mono = time.monotonic()
+        due = now_mono - self._retried_mono > RETRIAL_SECONDS
+        if due:
+            self._retried_mono = now_mono
+        return due
+
+    async def _retry_letters(self) -> None:
+        """Take up parked streams whose time has come, one transaction each."""
+        if not await self._desk.has_due_letters(self.partition):
+            return
+        while not self._stopping and await self._retry_letter():
+            self._beat()
+
+    async def _retry_letter(self) -> bool:
+        self._batch = self._observer.batch_started(self.partition.projection, [])
+        events = 0
+        try:
+            async with self._begin(eager=True) as work:
+                retrial = await retry_letter(
+                    work,
+                    self._subscription,
+                    self._router,
+                    self._stored,
+                    self._observer.trace_id(),
+                    self._policy.retry_after_seconds,
+                )
+            if retrial is None:
+                return False
+            events = retrial.events
+            self.tally.applied += events
+            if retrial.failure is not None:
+                self._tell_failure(retrial.failure, Action.PARK, retrial.attempts)
+            else:
+                log_resumed(self.partition, retrial.letter.stream, events)
+            return True
+        finally:
+            self._observer.batch_finished(self._batch, events)
 
     async def _load(self) -> None:
         await self._pages.close()
@@ -160,7 +205,7 @@ class Runner:
 
     async def _apply_chunk(self, deliveries: Sequence[Delivery], upto: int) -> bool:
         """Apply deliveries up to a position and tell whether all of them are behind us."""
-        token = self._observer.batch_started(
+        self._batch = self._observer.batch_started(
             self.partition.projection, [delivery.record for delivery in deliveries]
         )
         events = 0
@@ -172,7 +217,7 @@ class Runner:
             if self._seen == before:
                 events = await self._apply_singly(deliveries, upto)
         finally:
-            self._observer.batch_finished(token, events)
+            self._observer.batch_finished(self._batch, events)
         return self._seen >= upto
 
     def _must_be_careful(self, deliveries: Sequence[Delivery]) -> bool:
@@ -254,7 +299,8 @@ class Runner:
         if isinstance(decision, Retry):
             return decision
         self._trouble.count_parked(error_type)
-        await work.park(write_letter(record, error, attempt, self._observer.trace_id()))
+        letter = write_letter(record, error, attempt, self._observer.trace_id())
+        await work.park(letter, self._policy.retry_after_seconds(attempt))
         return None
 
     async def _pass_over(self, upto: int) -> None:
@@ -273,10 +319,10 @@ class Runner:
         self._seen = self._stored = self.tally.position = position
         self._stored_mono = time.monotonic()
         self.tally.applied += events
-        self.tally.progress_at = self._wall_clock()
+        self.tally.progress_at = time.time()
 
     def _beat(self) -> None:
-        self.tally.heartbeat_at = self._wall_clock()
+        self.tally.heartbeat_at = time.time()
 
     async def _rest(self, seconds: float) -> None:
         if not self._stopping:
@@ -295,5 +341,5 @@ class Runner:
     def _tell_failure(self, failure: EventFailedError, action: Action, attempt: int) -> None:
         record, error = failure.delivery.record, failure.cause
         self.tally.add_failure(type(error).__name__, action)
-        self._observer.event_failed(self.partition.projection, record, error, action, attempt)
+        self._observer.event_failed(self._batch, record, error, action, attempt)
         log_failure(self.partition, record, error, action, attempt)

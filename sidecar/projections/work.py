@@ -28,6 +28,16 @@ class Checkpoint:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class OpenLetter:
+    """An unresolved dead letter; `version` is that of the event it stands for."""
+
+    id: int
+    stream: str
+    version: int
+    attempts: int
+
+
 class Work(Protocol):
     """One open transaction of one partition: read model, dead letters and checkpoint together."""
 
@@ -48,8 +58,27 @@ class Work(Protocol):
     async def flush(self) -> None:
         """Send deferred writes."""
 
-    async def park(self, letter: Letter) -> None:
-        """Keep a dead letter."""
+    async def park(self, letter: Letter, retry_after_seconds: float | None) -> None:
+        """Keep a dead letter, to be tried again after a while or, with None, when asked."""
+
+    async def take_due_letter(self) -> OpenLetter | None:
+        """Lock the letter of this partition that has been due longest."""
+
+    async def queued_events(
+        self, letter: OpenLetter, upto_position: int, limit: int
+    ) -> list[RecordedEvent]:
+        """Return the events of a letter's stream from its version on, ascending by version."""
+
+    async def resolve(self, letter: OpenLetter) -> None:
+        """Close a letter: its stream is no longer parked."""
+
+    async def advance(self, letter: OpenLetter, record: RecordedEvent) -> None:
+        """Let a letter stand for a later event of its stream, still due."""
+
+    async def fail_again(
+        self, letter: OpenLetter, failure: Letter, retry_after_seconds: float | None
+    ) -> None:
+        """Keep a letter open for the event that failed now."""
 
     async def move(self, position: int) -> None:
         """Move the checkpoint.
@@ -84,6 +113,9 @@ class Desk(Protocol):
             StoreUnavailableError: The session ended; whether the commit took place is found out by
                 reading the checkpoint again.
         """
+
+    async def has_due_letters(self, partition: Partition) -> bool:
+        """Tell whether a dead letter of the projection is to be tried again."""
 
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether the same work can succeed later with nobody's help."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final, Protocol
 
+from sidecar.projections.observer import Numbers, RunnerTally, add_up
 from sidecar.projections.pace import FASTEST_SECONDS, next_delay_seconds
 from sidecar.projections.projection import Partition
 from sidecar.projections.retry import delay_seconds
@@ -53,11 +54,12 @@ class Worker:
         *,
         open_head: Callable[[], AbstractAsyncContextManager[HeadSource]],
         open_leases: Callable[[], AbstractAsyncContextManager[Leases]],
-        make_runner: Callable[[Partition], Runner],
+        make_runner: Callable[[Partition, RunnerTally], Runner],
         head: HeadSignal,
         is_transient: Callable[[BaseException], bool],
     ) -> None:
         self.runners: Final[dict[Partition, Runner]] = {}
+        self._tallies: Final[dict[Partition, RunnerTally]] = {}
         self._tasks: Final[dict[Partition, asyncio.Task[None]]] = {}
         self._open_head = open_head
         self._open_leases = open_leases
@@ -69,6 +71,13 @@ class Worker:
     def stop(self) -> None:
         """Ask `run` to return once the transactions under way are done."""
         self._stopping.set()
+
+    def numbers(self) -> dict[str, Numbers]:
+        """Return, by projection, what the partitions run here did and do."""
+        tallies: dict[str, list[RunnerTally]] = {}
+        for partition in self.runners:
+            tallies.setdefault(partition.projection, []).append(self._tallies[partition])
+        return {projection: add_up(own) for projection, own in tallies.items()}
 
     async def run(self) -> None:
         """Work until `stop`; cancelling rolls the transactions under way back."""
@@ -116,7 +125,8 @@ class Worker:
 
     def _start_runners(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:
-            runner = self.runners[partition] = self._make_runner(partition)
+            tally = self._tallies.setdefault(partition, RunnerTally())
+            runner = self.runners[partition] = self._make_runner(partition, tally)
             self._tasks[partition] = asyncio.create_task(self._drive(runner))
             logger.info(
                 "Projection %s runs here",

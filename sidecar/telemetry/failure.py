@@ -22,13 +22,14 @@ def record_exception(
     """
     if not span.is_recording():
         return
-    text = "".join(traceback.format_exception(error))
+    # Unlike str(error) this stands an exception whose own __str__ fails.
+    told = traceback.TracebackException.from_exception(error)
     span.add_event(
         "exception",
         {
             "exception.type": type(error).__qualname__,
-            "exception.message": redact(str(error)),
-            "exception.stacktrace": redact(text),
+            "exception.message": redact(str(told)),
+            "exception.stacktrace": redact("".join(told.format())),
             **attributes,
         },
     )

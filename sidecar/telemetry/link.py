@@ -1,6 +1,6 @@
-"""From a batch back to the writers of its events, by the `traceparent` in their metadata."""
+"""From writers to batches and back, by the `traceparent` in the metadata of events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,6 +13,19 @@ from sidecar.telemetry import contract
 
 MAX_LINKS: Final = 128
 """The SDK keeps no more on a span."""
+
+
+def add_trace_context(metadata: Mapping[str, object]) -> dict[str, object]:
+    """Return metadata with the current `traceparent` and `tracestate`; outside a span, as it is.
+
+    A context that the caller has put there is never overwritten. Baggage stays behind: it may hold
+    what must not be stored.
+    """
+    if "traceparent" in metadata:
+        return dict(metadata)
+    headers: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(headers)
+    return {**metadata, **headers}
 
 
 class _Metadata(msgspec.Struct):

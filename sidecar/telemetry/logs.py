@@ -85,11 +85,11 @@ class TextFormatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         clock = dt.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        trace_id = getattr(record, "trace_id", "")
+        ids = [getattr(record, name, "") for name in ("trace_id", "span_id")]
         head = f"{clock} {record.levelname:<8} {record.name}: {_write_message(record)}"
-        tail = f" [trace {trace_id}]" if trace_id else ""
+        tail = f" [trace_id={ids[0]} span_id={ids[1]}]" if all(ids) else ""
         exception = _write_exception(record)
-        return _redact_text(f"{head}{tail}\n{exception}".rstrip("\n"), self._redact)
+        return self._redact(f"{head}{tail}\n{exception}".rstrip("\n"))
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -144,18 +144,12 @@ def redact_value(value: object, redact: Redact, depth: int = 0) -> object:
     if depth < _MAX_DEPTH:
         if isinstance(value, Mapping):
             return {
-                _redact_text(str(key), redact): redact_value(item, redact, depth + 1)
+                redact(str(key)): redact_value(item, redact, depth + 1)
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple | set | frozenset):
             return [redact_value(item, redact, depth + 1) for item in value]
-    return _redact_text(str(value), redact)
-
-
-def _redact_text(text: str, redact: Redact) -> str:
-    text = redact(text)
-    # File names can hold lone surrogates, which no encoding takes.
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    return redact(str(value))
 
 
 def _find_extras(record: logging.LogRecord) -> dict[str, object]:

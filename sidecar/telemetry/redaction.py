@@ -11,8 +11,9 @@ MIN_SECRET_CHARACTERS: Final = 4
 """Masking anything shorter would mask half of every line."""
 
 _PATTERNS: Final = (
-    # A database URL may hold an unescaped @ or / in its password: up to the last @.
-    re.compile(r"(?i)(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S*(?=@)"),
+    # A database URL may hold an unescaped @ or / in its password: up to the last @. The bound
+    # keeps a hostile text from costing the square of its length.
+    re.compile(r"(?i)(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S{0,512}(?=@)"),
     re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)"),
     re.compile(
         r"""(?i)(\bpassword['"]?\s*[=:]\s*)(?:'[^']*'|"[^"]*"|[^\s'"&;,)]+)""",
@@ -53,12 +54,13 @@ class Redactor:
         )
 
     def __call__(self, text: str) -> str:
-        """Return `text` with every secret masked."""
+        """Return `text` with every secret masked, and fit to be encoded."""
         if self._secrets is not None:
             text = self._secrets.sub(MASK, text)
         for pattern in _PATTERNS:
             text = pattern.sub(rf"\1{MASK}", text)
-        return text
+        # File names can hold lone surrogates, which neither JSON nor protobuf takes.
+        return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _parts(value: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Projections at work, as spans and numbers: one span and one duration for each batch."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from opentelemetry.trace import (
 )
 
 from sidecar.events.record import RecordedEvent
-from sidecar.events.tally import OTHER
+from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
 from sidecar.projections.observer import Action
 from sidecar.telemetry import contract
 from sidecar.telemetry.failure import mark_failed, record_exception
@@ -62,13 +63,13 @@ class Batch:
 
 
 class RunnerTelemetry:
-    """Observes the loops of one process, each of which has one batch under way at most."""
+    """Observes the loops of one process."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer: Final = telemetry.tracer
         self._redact: Final = telemetry.redact
         self._record: Final = telemetry.histogram(contract.PROCESS_DURATION).record
-        self._batches: Final[dict[str, Batch]] = {}
+        self._error_types: Final[defaultdict[str, set[str]]] = defaultdict(set)
 
     def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> Batch:
         """Start a span, linked to the writers' spans, and make it current."""
@@ -86,9 +87,7 @@ class RunnerTelemetry:
         if span.is_recording():
             link_writers(span, events)
         token = otel_context.attach(set_span_in_context(span))
-        batch = Batch(projection, span, token, time.perf_counter())
-        self._batches[projection] = batch
-        return batch
+        return Batch(projection, span, token, time.perf_counter())
 
     def batch_finished(self, token: object, applied: int) -> None:  # noqa: ARG002 - counted by the loop
         """Record the duration and end the span."""
@@ -98,24 +97,16 @@ class RunnerTelemetry:
             contract.OPERATION_NAME: contract.PROCESS_SPAN.operation,
         }
         if batch.error_type is not None:
-            attributes[contract.ERROR_TYPE] = batch.error_type
+            attributes[contract.ERROR_TYPE] = self._fold(batch.projection, batch.error_type)
         self._record(time.perf_counter() - batch.began_mono, attributes)
         otel_context.detach(batch.token)
-        self._batches.pop(batch.projection, None)
         batch.span.end()
 
     def event_failed(
-        self,
-        projection: str,
-        event: RecordedEvent,
-        error: BaseException,
-        action: str,
-        attempt: int,
+        self, token: object, event: RecordedEvent, error: BaseException, action: str, attempt: int
     ) -> None:
         """Record the failure on the batch's span; the loop's tally counts it."""
-        batch = self._batches.get(projection)
-        if batch is None:
-            return
+        batch = cast("Batch", token)
         batch.error_type = type(error).__name__
         record_exception(
             batch.span,
@@ -129,6 +120,14 @@ class RunnerTelemetry:
             },
         )
         mark_failed(batch.span, batch.error_type, f"{event.type} at position {event.position}")
+
+    def _fold(self, projection: str, error_type: str) -> str:
+        """Bound the series that error types can make, as the tally does."""
+        known = self._error_types[projection]
+        if error_type not in known and len(known) >= MAX_ERROR_TYPES:
+            return OTHER
+        known.add(error_type)
+        return error_type
 
     def trace_id(self) -> str | None:
         """Return the id of the trace under way in this task, 32 hex digits."""

@@ -2,18 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
+from sidecar.health.outcome import Outcome
+from sidecar.projections.standing import Status
 from sidecar.telemetry import contract
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.reading import Read, Reading
 from sidecar.telemetry.setup import Telemetry
-
-PROJECTION_STATUSES: Final = (
-    *("running", "caught_up", "rebuilding", "paused"),
-    *("failed", "stalled", "unowned"),
-)
-CHECK_STATUSES: Final = ("pass", "warn", "fail", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +112,17 @@ def _by_projection(
 def _projection_statuses(sight: Sight) -> Iterable[Reading]:
     for projection in sight.projections:
         if projection.status is not None:
-            for status in PROJECTION_STATUSES:
+            for status in Status:
                 yield (
                     projection.status == status,
-                    {contract.PROJECTION: projection.name, contract.STATUS: status},
+                    {contract.PROJECTION: projection.name, contract.STATUS: status.value},
                 )
 
 
 def _check_statuses(sight: Sight) -> Iterable[Reading]:
     for check, outcome in sight.checks.items():
-        for status in CHECK_STATUSES:
-            yield outcome == status, {contract.CHECK: check, contract.STATUS: status}
+        for status in Outcome:
+            yield outcome == status, {contract.CHECK: check, contract.STATUS: status.value}
 
 
 def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Iterable[Reading]:

@@ -1,20 +1,17 @@
-"""The application: which path is answered by what."""
+"""Which path is answered by what."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import hdrs, web
-
 from sidecar.config.cors import CorsPolicy
 from sidecar.health.board import Board
 from sidecar.health.check import Probe
-from sidecar.web.auth import Guard, Handler, Token
-from sidecar.web.cors import grant, preflight
+from sidecar.web.auth import Guard, Token
 from sidecar.web.metrics import Collect, MetricsPage
 from sidecar.web.openapi import openapi_page
 from sidecar.web.probe import ProbePage
-from sidecar.web.problem import method_not_allowed, not_found
 from sidecar.web.report import ReportPage, TakeReport
+from sidecar.web.router import Router
 from sidecar.web.status import StatusPage, TakeSnapshot
 
 _PROBES: Final = {
@@ -49,12 +46,11 @@ class Sources:
     cors: CorsPolicy | None = None
 
 
-def build(sources: Sources) -> web.Application:
-    """Build the application; no middleware stands before a probe."""
+def build(sources: Sources) -> Router:
+    """Build what answers every request; no middleware stands before a probe."""
     guard = Guard(sources.token)
     status = StatusPage(sources.take_snapshot)
-    app = web.Application()
-    routes = Routes(app, sources.cors)
+    router = Router(sources.cors)
     for paths, probe in _PROBES.items():
         page = ProbePage(
             sources.board,
@@ -64,32 +60,10 @@ def build(sources: Sources) -> web.Application:
             service=sources.service,
             version=sources.version,
         )
-        routes.add(page.respond, *paths)
-    routes.add(MetricsPage(sources.collect_metrics).respond, "/metrics")
-    routes.add(guard.protect(ReportPage(sources.take_report).respond), "/config-report")
-    routes.add(guard.protect(status.respond_json), "/api/status")
-    routes.add(guard.protect(openapi_page(sources.version)), "/openapi.json")
-    routes.add(guard.protect(status.respond_html), "/")
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", not_found)
-    return app
-
-
-class Routes:
-    """Adds read-only routes: GET and HEAD answer, OPTIONS asks about CORS, the rest is refused."""
-
-    def __init__(self, app: web.Application, cors: CorsPolicy | None) -> None:
-        self._router = app.router
-        self._grant = grant(cors) if cors else _as_it_is
-        self._other = preflight(cors, otherwise=method_not_allowed) if cors else method_not_allowed
-
-    def add(self, handler: Handler, *paths: str) -> None:
-        """Serve the same answer under every path."""
-        for path in paths:
-            resource = self._router.add_resource(path)
-            resource.add_route(hdrs.METH_GET, self._grant(handler))
-            resource.add_route(hdrs.METH_HEAD, self._grant(handler))
-            resource.add_route(hdrs.METH_ANY, self._other)
-
-
-def _as_it_is(handler: Handler) -> Handler:
-    return handler
+        router.add(page.respond, *paths)
+    router.add(MetricsPage(sources.collect_metrics).respond, "/metrics")
+    router.add(guard.protect(ReportPage(sources.take_report).respond), "/config-report")
+    router.add(guard.protect(status.respond_json), "/api/status")
+    router.add(guard.protect(openapi_page(sources.version)), "/openapi.json")
+    router.add(guard.protect(status.respond_html), "/")
+    return router

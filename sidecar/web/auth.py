@@ -12,7 +12,7 @@ from multidict import istr
 
 from sidecar.web.problem import problem
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 _SCHEME: Final = "bearer "
 _X_REAL_IP: Final = istr("X-Real-IP")
@@ -34,7 +34,7 @@ class Guard:
     def __init__(self, token: Token | None) -> None:
         self._token = token
 
-    def admits(self, request: web.Request) -> bool:
+    def admits(self, request: web.BaseRequest) -> bool:
         """Tell whether the caller may see details."""
         if self._token is None:
             return is_direct_loopback(request)
@@ -48,7 +48,7 @@ class Guard:
     def protect(self, handler: Handler) -> Handler:
         """Wrap a handler so that only admitted callers reach it."""
 
-        async def guarded(request: web.Request) -> web.Response:
+        async def guarded(request: web.BaseRequest) -> web.Response:
             return await handler(request) if self.admits(request) else self._refuse()
 
         return guarded
@@ -67,7 +67,7 @@ class Guard:
         )
 
 
-def is_direct_loopback(request: web.Request) -> bool:
+def is_direct_loopback(request: web.BaseRequest) -> bool:
     """Tell whether the caller sits on this machine and speaks for itself.
 
     A proxy on this machine also connects from loopback, for callers anywhere: it is known by the
@@ -76,8 +76,7 @@ def is_direct_loopback(request: web.Request) -> bool:
     """
     headers = request.headers
     return (
-        is_loopback_address(request.remote)
-        and is_loopback_host(headers.get(hdrs.HOST, "localhost"))
+        is_loopback(request.remote, headers.get(hdrs.HOST))
         # Spelt out, because probes come through here: a loop would cost more than the answer.
         and hdrs.X_FORWARDED_FOR not in headers
         and hdrs.FORWARDED not in headers
@@ -86,14 +85,20 @@ def is_direct_loopback(request: web.Request) -> bool:
     )
 
 
-def is_loopback_address(address: str | None) -> bool:
-    """Tell whether a peer's address, as the system spells it, is this machine's loopback."""
+@lru_cache(maxsize=64)
+def is_loopback(peer: str | None, host: str | None) -> bool:
+    """Tell whether a peer's address and the `Host` it asked for both are this machine's own.
+
+    HTTP/1.0 has no `Host`, and no browser speaks it.
+    """
+    return _is_loopback_address(peer) and (host is None or _is_loopback_host(host))
+
+
+def _is_loopback_address(address: str | None) -> bool:
     return address is not None and (address == "::1" or address.startswith(_LOOPBACK_PREFIXES))
 
 
-@lru_cache(maxsize=64)
-def is_loopback_host(host: str) -> bool:
-    """Tell whether a `Host` header names this machine's loopback, with or without a port."""
+def _is_loopback_host(host: str) -> bool:
     name = _IPV6_HOST.sub(r"\1", host) if host.startswith("[") else host.partition(":")[0]
     # Digits only, so that 127.0.0.1.example.com does not pass for an address.
     is_address = name.startswith("127.") and name.replace(".", "").isdigit()

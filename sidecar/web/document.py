@@ -63,15 +63,16 @@ def _check(status: CheckStatus) -> Mapping[str, Any]:
 
 
 def _line(status: CheckStatus) -> str:
+    remark = "" if status.check.critical else " (not critical)"
     match status.outcome:
         case Outcome.PASS:
             return f"[+]{status.name} ok"
         case Outcome.WARN:
             return f"[+]{status.name} warning: {status.reason}"
         case Outcome.FAIL:
-            return f"[-]{status.name} failed: {status.reason}"
+            return f"[-]{status.name} failed: {status.reason}{remark}"
         case Outcome.UNKNOWN:
-            return f"[-]{status.name} unknown: {status.reason}"
+            return f"[-]{status.name} unknown: {status.reason}{remark}"
 
 
 def _notes(answer: Answer) -> list[str]:

@@ -9,6 +9,8 @@ HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 PLAIN: Final = "text/plain; charset=utf-8"
 
+SERVER: Final = "event-sidecar"
+
 RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks callers to wait; about the time that checks need to insist on a change."""
 
@@ -22,11 +24,12 @@ def respond(body: bytes, content_type: str, *, status: int = 200, **more: str) -
 
 
 def headers_for(content_type: str) -> CIMultiDict[str]:
-    """Return fresh headers: never cached, never sniffed."""
+    """Return fresh headers: never cached, never sniffed, no versions of libraries told."""
     return CIMultiDict(
         {
             hdrs.CONTENT_TYPE: content_type,
             hdrs.CACHE_CONTROL: "no-store",
             "X-Content-Type-Options": "nosniff",
+            hdrs.SERVER: SERVER,
         }
     )

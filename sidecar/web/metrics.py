@@ -15,7 +15,7 @@ class MetricsPage:
     def __init__(self, collect: Collect) -> None:
         self._collect = collect
 
-    async def respond(self, request: web.Request) -> web.Response:
+    async def respond(self, request: web.BaseRequest) -> web.Response:
         """Answer in the format that the scraper prefers."""
         body, content_type = await self._collect(request.headers.get(hdrs.ACCEPT, ""))
         return respond(body, content_type, Vary=hdrs.ACCEPT)

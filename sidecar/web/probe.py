@@ -54,7 +54,7 @@ class ProbePage:
         self._headers: CIMultiDict[str] = headers_for(HEALTH_JSON)
         self._status = 0
 
-    async def respond(self, request: web.Request) -> web.Response:
+    async def respond(self, request: web.BaseRequest) -> web.Response:
         """Answer a request; the status code is the same for every caller."""
         if request.query_string:
             return self._respond_to_query(request)
@@ -73,7 +73,7 @@ class ProbePage:
         self._full = full_document(answer, service=self._service, version=self._version)
         self._status, self._headers = _head(answer, HEALTH_JSON)
 
-    def _respond_to_query(self, request: web.Request) -> web.Response:
+    def _respond_to_query(self, request: web.BaseRequest) -> web.Response:
         query = request.query
         only = query.getall("check", [])
         answer = self._select(only, query.getall("exclude", []))

@@ -17,7 +17,7 @@ def problem(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
     return respond(msgspec.json.encode(document), PROBLEM_JSON, status=status.value, **headers)
 
 
-async def not_found(_request: web.Request) -> web.Response:
+async def not_found(_request: web.BaseRequest) -> web.Response:
     """Answer for a path that does not exist."""
     return problem(
         HTTPStatus.NOT_FOUND,
@@ -26,7 +26,7 @@ async def not_found(_request: web.Request) -> web.Response:
     )
 
 
-async def method_not_allowed(_request: web.Request) -> web.Response:
+async def method_not_allowed(_request: web.BaseRequest) -> web.Response:
     """Answer for any method that could change something."""
     return problem(
         HTTPStatus.METHOD_NOT_ALLOWED,

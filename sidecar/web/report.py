@@ -19,7 +19,7 @@ class ReportPage:
     def __init__(self, take_report: TakeReport) -> None:
         self._take_report = take_report
 
-    async def respond(self, _request: web.Request) -> web.Response:
+    async def respond(self, _request: web.BaseRequest) -> web.Response:
         """Answer 503 until there is a report."""
         report = self._take_report()
         if report is None:

@@ -5,12 +5,13 @@ import logging
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import UsageError
+from sidecar.web.auth import Handler
+from sidecar.web.connection import Server, hush_malformed
 
 KEEPALIVE_SECONDS: Final = 75.0
-"""Also the time for a whole request head, counted from the connection or the last answer."""
+"""Longer than a minute's scrape interval, so that scrapers keep their connection."""
 
 HEADER_LIMIT_BYTES: Final = 8190
 SHUTDOWN_SECONDS: Final = 2.0
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Listener:
     """A server that listens; whoever opened it closes it."""
 
-    def __init__(self, runner: web.AppRunner, host: str) -> None:
+    def __init__(self, runner: web.ServerRunner, host: str) -> None:
         self._runner = runner
         self.host: Final = host
         self.port: Final[int] = runner.addresses[0][1]
@@ -38,25 +39,33 @@ class Listener:
         await self._runner.cleanup()
 
 
-async def serve(app: web.Application, host: str, port: int) -> Listener:
+async def serve(
+    answer: Handler, host: str, port: int, *, keepalive_seconds: float = KEEPALIVE_SECONDS
+) -> Listener:
     """Listen on a host and port; port 0 lets the system choose.
 
     Signals are left to whoever owns the process.
+
+    Args:
+        answer: Answers every request, such as what `build` returns.
+        host: Address to listen on.
+        port: Port to listen on.
+        keepalive_seconds: Time for a whole request head, counted from the connection or the last
+            answer; afterwards the connection is closed, however slowly its client trickles.
 
     Raises:
         UsageError: The address cannot be listened on.
     """
     logger.addFilter(hush_malformed)
-    runner = web.AppRunner(
-        app,
+    server = Server(
+        answer,
         access_log=None,
-        handle_signals=False,
         logger=logger,
-        keepalive_timeout=KEEPALIVE_SECONDS,
+        keepalive_timeout=keepalive_seconds,
         max_line_size=HEADER_LIMIT_BYTES,
         max_field_size=HEADER_LIMIT_BYTES,
-        shutdown_timeout=SHUTDOWN_SECONDS,
     )
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
@@ -64,20 +73,6 @@ async def serve(app: web.Application, host: str, port: int) -> Listener:
         await runner.cleanup()
         raise UsageError(_explain(error, host, port)) from error
     return Listener(runner, host)
-
-
-def hush_malformed(record: logging.LogRecord) -> bool:
-    """Take the traceback off the record of a malformed request, and the alarm out of it.
-
-    Anybody can send one, and its traceback quotes it, credentials included.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.exc_info = None
-        record.levelno, record.levelname = logging.INFO, "INFO"
-        record.msg, record.args = "Refused a malformed request (%s)", (type(error).__name__,)
-        record.event = "sidecar.http.malformed"
-    return True
 
 
 def _explain(error: OSError, host: str, port: int) -> str:

@@ -26,11 +26,11 @@ class StatusPage:
     def __init__(self, take_snapshot: TakeSnapshot) -> None:
         self._take_snapshot = take_snapshot
 
-    async def respond_json(self, _request: web.Request) -> web.Response:
+    async def respond_json(self, _request: web.BaseRequest) -> web.Response:
         """Answer for machines; a value that is not a finite number becomes null."""
         return respond(msgspec.json.encode(self._take_snapshot()), JSON)
 
-    async def respond_html(self, _request: web.Request) -> web.Response:
+    async def respond_html(self, _request: web.BaseRequest) -> web.Response:
         """Answer for people; the page loads nothing else, and runs no script."""
         return respond(
             render(self._take_snapshot()).encode(),

@@ -2,9 +2,12 @@ from contextlib import suppress
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sidecar.config.dsn import Dsn, DsnError
+
+unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
 
 def test_every_part_of_an_address_is_found() -> None:
@@ -57,6 +60,9 @@ def test_the_first_of_several_hosts_is_taken() -> None:
         ("postgresql://canary7@[h/d", "IPv6"),
         ("postgresql://canary7\x00@h/d", "control character"),
         ("", "postgresql://"),
+        ("postgresql://u:12/canary7@h/d", "percent-encoded"),
+        ("postgresql://u:p?canary7@h/d", "percent-encoded"),
+        ("postgresql://u:p#canary7@h/d", "percent-encoded"),
     ],
 )
 def test_a_bad_address_is_told_without_the_address(text: str, said: str) -> None:
@@ -67,6 +73,7 @@ def test_a_bad_address_is_told_without_the_address(text: str, said: str) -> None
     assert refused.value.__context__ is None
 
 
+@unhurried
 @given(st.one_of(st.text(), st.text().map("postgresql://".__add__)))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     with suppress(DsnError):

@@ -2,11 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from sidecar.config.option import DrainReadiness
 from sidecar.health.board import ANSWER_LIFE_SECONDS, Board
 from sidecar.health.check import Check, Probe
 from sidecar.health.monitor import Monitor
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed
-from sidecar.health.phase import DrainReadiness, Phase
+from sidecar.health.phase import Phase
 
 
 async def never_asked() -> CheckResult:

@@ -28,12 +28,14 @@ def inquiry(run: Run, *, timeout_seconds: float = 5.0) -> Inquiry:
     )
 
 
-async def landing(asked: Inquiry) -> None:
+async def first_in_time(asked: Inquiry) -> CheckResult:
+    """Ask until an answer comes within the short timeout, which a busy machine may miss."""
     async with asyncio.timeout(10):
         while True:
             await asyncio.sleep(0)
-            if not asked.is_in_flight:
-                return
+            answer = await asked.ask()
+            if answer.reason != "payments.timeout":
+                return answer
 
 
 async def test_an_answer_is_returned_as_given() -> None:
@@ -92,8 +94,7 @@ async def test_a_check_that_resists_cancellation_is_left_behind_and_not_started_
     assert runs == 1
 
     may_end.set()
-    await landing(asked)
-    assert await asked.ask() == passed()
+    assert await first_in_time(asked) == passed()
 
 
 async def test_a_blocking_check_runs_in_a_thread_and_is_not_started_twice(
@@ -112,8 +113,7 @@ async def test_a_blocking_check_runs_in_a_thread_and_is_not_started_twice(
     assert threads == ["check-payments"]
 
     release.set()
-    await landing(asked)
-    assert await asked.ask() == passed()
+    assert await first_in_time(asked) == passed()
 
 
 async def test_a_blocking_check_that_raises_fails(caplog: pytest.LogCaptureFixture) -> None:

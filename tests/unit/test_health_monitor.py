@@ -45,8 +45,8 @@ class Ear:
                 await self._news.wait()
 
 
-def quick(name: str, run: Run) -> Check:
-    return Check(name=name, run=run, interval_seconds=0.001, timeout_seconds=0.05)
+def quick(name: str, run: Run, *, timeout_seconds: float = 5.0) -> Check:
+    return Check(name=name, run=run, interval_seconds=0.001, timeout_seconds=timeout_seconds)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -150,8 +150,9 @@ async def test_a_hanging_and_a_raising_check_leave_the_others_alone(
         raise RuntimeError("boom")
 
     fine = Script(passed())
-    for name, run in (("hanging", hang), ("raising", fall), ("fine", fine)):
-        monitor.add(quick(name, run))
+    monitor.add(quick("hanging", hang, timeout_seconds=0.02))
+    monitor.add(quick("raising", fall))
+    monitor.add(quick("fine", fine))
 
     async with running(monitor):
         await ear.wait_for("hanging", Outcome.FAIL)
@@ -188,6 +189,22 @@ async def test_a_monitor_that_was_stopped_can_run_again(monitor: Monitor) -> Non
         await until(lambda: script.runs > runs)
 
     assert monitor.loop_restarts == 0
+
+
+async def test_a_monitor_that_runs_again_asks_each_check_in_one_loop_only(monitor: Monitor) -> None:
+    script = Script(passed())
+    monitor.add(quick("postgres", script))
+    async with running(monitor):
+        await until(lambda: script.runs > 0)
+        loop = monitor._watches["postgres"].loop
+        assert loop is not None
+        loop.cancel()
+        await until(lambda: monitor.loop_restarts == 1)
+
+    async with running(monitor):
+        runs = script.runs
+        await until(lambda: script.runs > runs + 5)
+        assert [t.get_name() for t in asyncio.all_tasks()].count("ask postgres") == 1
 
 
 async def test_stopping_leaves_no_task_behind(monitor: Monitor) -> None:

@@ -23,7 +23,7 @@ def test_a_secret_shows_a_mask_however_it_is_printed() -> None:
         f"{secret}",
         f"{secret:>40}",
         f"{secret!r}",
-        "{}".format(secret),
+        f"{secret}",
     ]
     shown += [repr(Holder(secret)), repr([secret]), repr({"key": secret})]
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sidecar.config.environ import Environ
@@ -10,6 +11,8 @@ from sidecar.config.environment import Environment
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
 from sidecar.config.settings import Settings, declarations, load
+
+unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
 NAMES = tuple(each.name for each in declarations())
 
@@ -145,6 +148,7 @@ def test_every_field_is_declared_once() -> None:
     assert len(set(NAMES)) == len(NAMES) == len(fields(Settings))
 
 
+@unhurried
 @given(st.dictionaries(st.sampled_from(NAMES), st.text()))
 def test_loading_never_raises_and_the_pool_can_always_open(values: dict[str, str]) -> None:
     settings, _ = load(Environ.of(values))

@@ -11,9 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sidecar.events.publisher import EventPublisher
+from sidecar.postgres.pool import MeteredPool
 from sidecar.projections.observer import RunnerTally
 from sidecar.telemetry import contract
 from sidecar.telemetry.contract import INSTRUMENTS, Kind
+from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
 from sidecar.telemetry.publishing import observe_publisher
@@ -163,6 +165,15 @@ def test_a_reader_that_fails_costs_its_own_series_only(
     assert "sidecar_loop_lag" not in text
     assert "sidecar_ready" in text
     assert "Callback failed" in caplog.text
+
+
+async def test_the_sidecar_s_own_pool_can_be_observed(telemetry: Telemetry) -> None:
+    pool = MeteredPool("postgresql://localhost/shop", name="shop", max_size=7)
+    pool.observer = PoolTelemetry(telemetry, pool.name)
+    observe_pool(telemetry, pool)
+    assert 'db_client_connection_max{db_client_connection_pool_name="shop"} 7' in render_registry(
+        telemetry.registry
+    )
 
 
 def test_a_closed_pool_ends_its_series(telemetry: Telemetry) -> None:

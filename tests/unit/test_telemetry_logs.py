@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,6 +94,14 @@ def test_a_line_inside_a_span_carries_its_ids(stream: io.StringIO) -> None:
     assert (line["trace_id"], line["span_id"]) == (f"{0xABC:032x}", f"{0xDEF:016x}")
 
 
+def test_text_inside_a_span_ends_with_its_ids(stream: io.StringIO) -> None:
+    configure(format="text", level="INFO", service="shop", process="app", stream=stream)
+    span = NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(1)))
+    with trace.use_span(span):
+        logging.getLogger("shop").info("inside")
+    assert f"[trace_id={0xABC:032x} span_id={0xDEF:016x}]\n" in stream.getvalue()
+
+
 def test_a_failure_brings_its_traceback(stream: io.StringIO) -> None:
     configure_json(stream)
     try:
@@ -140,6 +149,12 @@ def test_passwords_in_urls_and_connection_strings_are_masked_unknown_as_they_are
     assert redact("host=h password='a b' user=u") == "host=h password=*** user=u"
     assert redact("{'password': 'abc'}") == "{'password': ***}"
     assert redact("http://host:8080/path is up") == "http://host:8080/path is up"
+
+
+def test_a_hostile_text_is_redacted_in_time() -> None:
+    began_mono = time.monotonic()
+    Redactor([Secret(PASSWORD)])("postgres://a:" * 20_000 + "password='" * 20_000)
+    assert time.monotonic() - began_mono < 10
 
 
 @given(st.text(min_size=4))

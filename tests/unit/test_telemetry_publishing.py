@@ -131,6 +131,31 @@ async def test_no_secret_reaches_a_span(
     assert "key *** is refused" in span.to_json()
 
 
+async def test_an_exception_that_cannot_be_told_harms_nobody(
+    publisher: EventPublisher, spans: InMemorySpanExporter
+) -> None:
+    class UntellableError(Exception):
+        def __str__(self) -> str:
+            raise OSError
+
+    publisher.add_projection(Projection("totals", UntellableError()))
+    publisher.add_projection(Projection("audit", ValueError("file \udcff")))
+    result = await publisher.publish(OrderPlaced())
+    assert result.failed_projections == ("totals", "audit")
+    (span,) = spans.get_finished_spans()
+    messages = [str(dict(event.attributes or {})["exception.message"]) for event in span.events]
+    assert messages == ["<exception str() failed>", "file ?"]
+
+
+async def test_a_disabled_sdk_costs_the_publisher_nothing() -> None:
+    telemetry = Telemetry.start("shop", "app", version="1", environ={"OTEL_SDK_DISABLED": "true"})
+    publisher = EventPublisher()
+    observe_publisher(telemetry, publisher)
+    publisher.add_projection(Projection("totals", ValueError()))
+    assert not (await publisher.publish(OrderPlaced())).ok
+    assert telemetry.close()
+
+
 async def test_a_cancelled_publish_ends_its_span(
     publisher: EventPublisher, spans: InMemorySpanExporter
 ) -> None:

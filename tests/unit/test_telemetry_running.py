@@ -14,6 +14,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
 from sidecar.telemetry.contract import PROCESS_SPAN
 from sidecar.telemetry.exposition import render_registry
+from sidecar.telemetry.link import add_trace_context
 from sidecar.telemetry.running import RunnerTelemetry, observe_projections
 from sidecar.telemetry.setup import Telemetry
 
@@ -90,7 +91,7 @@ def test_a_failed_event_is_on_the_span_and_in_the_duration(
     event = record(1)
     batch = observer.batch_started("totals", [event])
     trace_id = observer.trace_id()
-    observer.event_failed("totals", event, ValueError("poison"), Action.PARK, 3)
+    observer.event_failed(batch, event, ValueError("poison"), Action.PARK, 3)
     observer.batch_finished(batch, applied=0)
     (span,) = spans.get_finished_spans()
     context = span.get_span_context()
@@ -108,8 +109,33 @@ def test_a_failed_event_is_on_the_span_and_in_the_duration(
     )
 
 
-def test_a_failure_outside_a_batch_is_no_fault(observer: RunnerTelemetry) -> None:
-    observer.event_failed("totals", record(1), ValueError(), Action.RETRY, 1)
+def test_error_types_are_folded_past_the_limit(
+    observer: RunnerTelemetry, telemetry: Telemetry
+) -> None:
+    for number in range(30):
+        batch = observer.batch_started("totals", [])
+        observer.event_failed(batch, record(1), type(f"E{number}", (Exception,), {})(), "park", 1)
+        observer.batch_finished(batch, applied=0)
+    text = render_registry(telemetry.registry)
+    counts = [line for line in text.splitlines() if "process_duration_seconds_count" in line]
+    assert len(counts) == 21
+    assert [line for line in counts if 'error_type="_OTHER"' in line and line.endswith(" 10.0")]
+
+
+def test_a_writer_s_context_travels_and_is_never_overwritten(
+    observer: RunnerTelemetry, spans: InMemorySpanExporter
+) -> None:
+    assert add_trace_context({"user": 7}) == {"user": 7}
+    batch = observer.batch_started("totals", [])
+    metadata = add_trace_context({"user": 7})
+    assert add_trace_context({"traceparent": "theirs"}) == {"traceparent": "theirs"}
+    observer.batch_finished(batch, applied=0)
+    follower = observer.batch_started("audit", [record(1, json.dumps(metadata))])
+    observer.batch_finished(follower, applied=1)
+    first, second = spans.get_finished_spans()
+    (link,) = second.links
+    assert link.context.span_id == first.get_span_context().span_id  # type: ignore[union-attr]
+    assert second.parent is None
 
 
 def test_the_loops_numbers_are_shown_while_they_run(telemetry: Telemetry) -> None:

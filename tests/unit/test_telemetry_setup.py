@@ -96,11 +96,16 @@ def test_traces_and_metrics_reach_a_collector(monkeypatch: pytest.MonkeyPatch) -
     assert set(paths) == {"/v1/traces", "/v1/metrics"}
 
 
+@pytest.mark.parametrize("protocol", list(Protocol))
 def test_a_receiver_that_never_answers_does_not_hold_up_the_end(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, protocol: Protocol
 ) -> None:
     with black_hole() as endpoint:
-        telemetry = start(monkeypatch, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol.value,
+        }
+        telemetry = start(monkeypatch, environ)
         for _ in range(1500):
             telemetry.tracer.start_span("publish").end()
         began_mono = time.monotonic()
@@ -287,3 +292,29 @@ def test_the_environment_names_the_service_last(monkeypatch: pytest.MonkeyPatch)
     resource = Identity("shop", "app", "1").resource()
     assert resource.attributes["service.name"] == "named-by-operations"
     assert resource.attributes["sidecar.process"] == "app"
+
+
+def test_a_forked_child_starts_with_an_empty_queue() -> None:
+    program = """
+import os, sys
+from opentelemetry.sdk.trace import TracerProvider
+from sidecar.telemetry.loss import BoundedSpanProcessor, Losses
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+losses, spans = Losses(), InMemorySpanExporter()
+environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10"}
+provider = TracerProvider(shutdown_on_exit=False)
+provider.add_span_processor(BoundedSpanProcessor(spans, losses, environ))
+tracer = provider.get_tracer("x")
+for _ in range(9):
+    tracer.start_span("parent").end()
+child = os.fork()
+if child == 0:
+    for _ in range(9):
+        tracer.start_span("child").end()
+    provider.shutdown()
+    names = {span.name for span in spans.get_finished_spans()}
+    count = len(spans.get_finished_spans())
+    os._exit(0 if (names, count) == ({"child"}, 9) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=30)

@@ -121,9 +121,7 @@ async def test_without_a_token_loopback_sees_the_checks(start: Any, http: Client
     ],
 )
 def test_only_a_loopback_peer_under_a_loopback_name_is_direct(
-    peer: str,
-    host: str,
-    expected: bool,  # noqa: FBT001
+    peer: str, host: str, *, expected: bool
 ) -> None:
     transport = Mock()
     transport.get_extra_info.side_effect = lambda key, default=None: (

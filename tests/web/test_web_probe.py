@@ -23,6 +23,7 @@ async def test_a_probe_tells_the_public_one_word(
         assert answer.headers["Content-Type"] == "application/health+json"
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Server"] == "event-sidecar"
         assert await answer.json(content_type=None) == {"status": "pass"}
 
 
@@ -172,6 +173,22 @@ async def test_verbose_is_plain_text_with_one_line_a_check(
             "reason: postgres.unreachable",
             "readyz check failed",
         ]
+
+
+async def test_verbose_tells_failures_that_do_not_count_and_answers_that_are_too_old(
+    start: Any, http: ClientSession, tell: Any, clock: SimpleNamespace
+) -> None:
+    clock.mono = 100.0
+    tell(disk=failed("disk.full"))
+    listener = await start()
+
+    async with http.get(listener.url + "/readyz?verbose", headers=BEARER) as answer:
+        lines = (await answer.text()).splitlines()
+
+    assert lines[:2] == [
+        "[-]postgres unknown: postgres.stale",
+        "[-]disk failed: disk.full (not critical)",
+    ]
 
 
 async def test_verbose_hides_checks_from_the_public(start: Any, http: ClientSession) -> None:

@@ -37,7 +37,7 @@ def head(line: str, *headers: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_anything_but_get_and_head_is_405(
     method: str, path: str, start: Any, http: ClientSession
 ) -> None:
@@ -107,8 +107,9 @@ async def test_bad_escapes_in_a_query_never_break_a_probe(query: str, start: Any
         head("GET /health HTTP/1.1", "Content-Length: many"),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET\r\n\r\n",
+        head("BREW /health HTTP/1.1"),
     ],
-    ids=["header", "line", "count", "colon", "length", "tls", "short"],
+    ids=["header", "line", "count", "colon", "length", "tls", "short", "method"],
 )
 async def test_a_malformed_request_is_refused_and_the_server_goes_on(
     request_: bytes, start: Any, http: ClientSession
@@ -201,3 +202,56 @@ async def test_closing_waits_for_nobody_who_is_idle(start: Any) -> None:
 
     assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_client_that_never_finishes_its_head_is_disconnected(
+    sent: bytes, sources: Sources
+) -> None:
+    listener = await serve(build(sources), "127.0.0.1", 0, keepalive_seconds=0.05)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(sent)
+
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+    finally:
+        await listener.close()
+
+
+async def test_a_client_that_keeps_sending_after_a_refusal_is_disconnected(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.web.connection.LINGER_SECONDS", 0.05)
+    listener = await start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"nonsense\r\n\r\n")
+
+    async with asyncio.timeout(5):
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request")
+        with pytest.raises(ConnectionError):
+            await _send_forever(writer)
+    writer.close()
+
+
+async def _send_forever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 65536)
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
+async def test_hundreds_of_idle_connections_do_not_keep_others_from_an_answer(
+    start: Any, http: ClientSession
+) -> None:
+    listener = await start()
+    idle = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(400)]
+    try:
+        for _, writer in idle:
+            writer.write(b"GET /health HTTP/1.1\r\nX-Slow: ")
+        async with http.get(listener.url + "/health") as answer:
+            assert answer.status == 200
+    finally:
+        for _, writer in idle:
+            writer.close()

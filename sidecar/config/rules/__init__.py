@@ -1,9 +1,9 @@
 """The catalogue: every rule, and every look that sees them."""
 
 from sidecar.config.declaration import DB07, ENV04
-from sidecar.config.environ import ENV06
 from sidecar.config.facts import Look
 from sidecar.config.finding import Rule
+from sidecar.config.mount import ENV06
 from sidecar.config.rules import (
     address,
     database,

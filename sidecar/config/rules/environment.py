@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 
-from sidecar.config.environ import Variable
 from sidecar.config.environment import is_known
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_near, is_secret_name
 from sidecar.config.settings import declarations
 from sidecar.config.text import has_mark, is_quoted, tidy
+from sidecar.config.variable import Variable
 
 ENV01 = Rule(
     "ENV01",
@@ -64,7 +64,7 @@ def unknown_environment(facts: Facts) -> Iterator[Sighting]:
 def misspelt_name(facts: Facts) -> Iterator[Sighting]:
     """See names within two edits of a known variable that is itself not set."""
     known = {each.name for each in declarations()} | set(facts.own.required)
-    missing = [name for name in known if name not in facts.environ]
+    missing = [name for name in known if not facts.environ.text(name)]
     for variable in facts.environ:
         name = variable.name
         if name in known or name.removesuffix("_FILE") in known or len(name) < _SHORTEST_JUDGED:

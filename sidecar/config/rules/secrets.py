@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from sidecar.config.environ import Variable
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_url_name
 from sidecar.config.placeholder import Shape, shape_of
+from sidecar.config.variable import Variable
 
 GENERATE = "Generate one with: sidecar secret (or: openssl rand -hex 32)."
 

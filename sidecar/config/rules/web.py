@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
+from sidecar.config.option import LogLevel
 
 APP01 = Rule(
     "APP01",
-    "DEBUG on in production",
+    "DEBUG or a log level of DEBUG in production",
     relaxed=None,
     strict=Severity.WARNING,
     refs=("OWASP ASVS 14.3", "CWE-489"),
@@ -47,6 +48,13 @@ def debug_on(facts: Facts) -> Iterator[Sighting]:
             "DEBUG",
             "DEBUG is enabled in production; it may expose sensitive information.",
             "Set DEBUG=false.",
+        )
+    if facts.settings.log_level is LogLevel.DEBUG:
+        yield facts.sighting(
+            APP01,
+            "SIDECAR_LOG_LEVEL",
+            "SIDECAR_LOG_LEVEL is DEBUG; libraries then log what they send.",
+            "Set it to INFO.",
         )
 
 

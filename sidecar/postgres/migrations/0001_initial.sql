@@ -33,11 +33,11 @@ CREATE TABLE sidecar.checkpoints (
 );
 
 -- Events that a projection could not apply. While one is unresolved its stream is parked: later
--- events of the stream wait in the log and are applied in order when the letter is retried.
+-- events of the stream wait in the log and are applied in order when the letter is retried, which
+-- the projection's worker does once `retry_at` has come.
 CREATE TABLE sidecar.dead_letters (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     projection      text COLLATE "C" NOT NULL,
-    partition       integer     NOT NULL DEFAULT 0,
     stream          text COLLATE "C" NOT NULL,
     position        bigint,
     version         bigint      NOT NULL,
@@ -52,6 +52,7 @@ CREATE TABLE sidecar.dead_letters (
     trace_id        text,
     first_failed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_failed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    retry_at        timestamptz,
     resolution      text CHECK (resolution IN ('retried', 'discarded')),
     reason          text,
     resolved_at     timestamptz,
@@ -60,6 +61,8 @@ CREATE TABLE sidecar.dead_letters (
 
 CREATE UNIQUE INDEX dead_letters_parked_key ON sidecar.dead_letters (projection, stream)
     WHERE resolution IS NULL;
+CREATE INDEX dead_letters_due_idx ON sidecar.dead_letters (projection, retry_at)
+    WHERE resolution IS NULL AND retry_at IS NOT NULL;
 
 -- Gaps in the log that were proved dead: no transaction could still fill them.
 CREATE TABLE sidecar.skipped_positions (

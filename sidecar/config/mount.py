@@ -1,0 +1,94 @@
+"""Secrets mounted as files: `NAME_FILE` holds the path of the value of `NAME`."""
+
+from pathlib import Path
+
+from sidecar.config.finding import Rule, Severity, Sighting
+from sidecar.config.naming import is_mounted_name
+from sidecar.config.variable import Variable
+
+LIMIT_BYTES = 1024 * 1024
+
+ENV06 = Rule(
+    "ENV06",
+    "`X` and `X_FILE` both set, a mounted file or `.env` that cannot be read",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("12-factor III",),
+)
+
+
+class MountTooLargeError(ValueError):
+    """A mounted file is larger than a secret can be."""
+
+
+def mount(layer: dict[str, Variable]) -> list[Sighting]:
+    """Replace each `NAME_FILE` of a layer by the `NAME` that its file holds."""
+    sightings = []
+    for pointer in [each for each in layer.values() if each.name.endswith("_FILE")]:
+        name = pointer.name.removesuffix("_FILE")
+        if not is_mounted_name(name) or not pointer.value.strip():
+            continue
+        if name in layer:
+            sightings.append(_both_set(name, layer[name].source))
+            continue
+        try:
+            layer[name] = Variable(name, read_text(pointer.value.strip()), pointer.value.strip())
+        except (OSError, ValueError) as error:
+            sightings.append(_unreadable_mount(pointer, reason_of(error)))
+    return sightings
+
+
+def read_text(path_text: str) -> str:
+    """Read a small file, without a byte order mark and its last line end.
+
+    Raises:
+        OSError: It is not there, not a regular file, or may not be read.
+        ValueError: It is too large, not UTF-8, or its path holds a NUL.
+    """
+    path_text.encode()  # a path that is not UTF-8 could not be shown as the source
+    path = Path(path_text)
+    # A pipe or a device would block or never end; the type is asked before opening.
+    if path.exists() and not path.is_file():
+        raise IsADirectoryError
+    with path.open("rb") as file:
+        content = file.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise MountTooLargeError
+    return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+
+
+def reason_of(error: Exception) -> str:
+    """Say why a file could not be read, without its path and without its content.
+
+    The path is left out because people put the secret itself into `NAME_FILE`.
+    """
+    reasons: dict[type[Exception], str] = {
+        FileNotFoundError: "a file that does not exist",
+        PermissionError: "a file that this user may not read",
+        IsADirectoryError: "something that is not a regular file",
+        MountTooLargeError: "a file larger than 1 MiB",
+        UnicodeDecodeError: "a file that is not UTF-8 text",
+    }
+    return reasons.get(type(error), "a file that cannot be read")
+
+
+def _both_set(name: str, source: str) -> Sighting:
+    return Sighting(
+        ENV06,
+        name,
+        f"{name} and {name}_FILE are both set; {name} is used.",
+        f"Unset one of them: keep {name}_FILE for a mounted secret.",
+        source,
+        at_most=Severity.WARNING,
+    )
+
+
+def _unreadable_mount(pointer: Variable, reason: str) -> Sighting:
+    name = pointer.name.removesuffix("_FILE")
+    return Sighting(
+        ENV06,
+        pointer.name,
+        f"{pointer.name} names {reason}.",
+        f"Mount the file and let this user read it; a value itself belongs into {name}.",
+        pointer.source,
+    )

@@ -1,0 +1,108 @@
+"""Looks at the database again and again, on one connection, and remembers what it saw last."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import asyncpg
+
+from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.migration import migrate, pending
+from sidecar.postgres.sample import Sample, take_sample
+
+INTERVAL_SECONDS: Final = 1.0
+TIMEOUT_SECONDS: Final = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+class Watch:
+    """What is known of the database, for readers that must not wait.
+
+    Attributes:
+        sample: The last look; None before the first and whenever the last one failed, for an old
+            number is worse than none.
+        sampled_mono: Monotonic time of the last look that succeeded.
+        pending_migrations: Names of what is not applied; None while that is not known.
+
+    Args:
+        dsn: Where the server is. It appears in no message.
+        application_name: How the connection is called at the server.
+        auto_migrate: Apply missing migrations.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        auto_migrate: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sample: Sample | None = None
+        self.sampled_mono: float | None = None
+        self.pending_migrations: tuple[str, ...] | None = None
+        self._dsn = dsn
+        self._application_name = application_name
+        self._auto_migrate = auto_migrate
+        self._clock = clock
+        self._follower = HeadFollower()
+        self._connection: RawConnection | None = None
+
+    async def run(self) -> None:
+        """Look every second until cancelled."""
+        try:
+            while True:
+                await self._look()
+                await asyncio.sleep(INTERVAL_SECONDS)
+        finally:
+            self._drop()
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                connection = await self._connect()
+                await self._check_schema(connection)
+                if self.pending_migrations == ():
+                    self.sample = await take_sample(connection, self._follower)
+                    self.sampled_mono = self._clock()
+        except (
+            OSError,
+            TimeoutError,
+            StoreUnavailableError,
+            MigrationError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ) as error:
+            self._lose(error)
+
+    async def _connect(self) -> RawConnection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._dsn, application_name=self._application_name)
+        return self._connection
+
+    async def _check_schema(self, connection: RawConnection) -> None:
+        if self.pending_migrations == ():
+            return
+        if self._auto_migrate:
+            await migrate(connection)
+        self.pending_migrations = tuple(step.name for step in await pending(connection))
+
+    def _lose(self, error: Exception) -> None:
+        if self.sample is not None or self.sampled_mono is None:
+            logger.warning(
+                "The database cannot be watched: %s",
+                error if isinstance(error, MigrationError) else type(error).__name__,
+                extra={"event": "sidecar.watch.lost", "error_type": type(error).__name__},
+            )
+        self.sample, self.pending_migrations = None, None
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -1,0 +1,94 @@
+"""The in-app half: an agent inside the application, or inside a worker."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+
+import sidecar
+from sidecar.config import environ as environment
+from sidecar.config.settings import load
+from sidecar.events.publisher import EventPublisher
+from sidecar.postgres.pool import MeteredPool
+from sidecar.process.agent import Agent, listen
+from sidecar.process.pulse import Pulse
+from sidecar.telemetry.exposition import PLAIN, render_registry
+from sidecar.telemetry.pool import PoolTelemetry, observe_pool
+from sidecar.telemetry.publishing import observe_publisher
+from sidecar.telemetry.redaction import Redactor
+from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.watching import observe_loop_lag
+from sidecar.wiring.boot import secrets_of
+
+
+def make_agent(
+    telemetry: Telemetry,
+    tell: Callable[[], Mapping[str, object]],
+    pulse: Pulse,
+    listener: socket.socket,
+) -> Agent:
+    """Build an agent that shows a process's telemetry in Prometheus format."""
+
+    def exposition(_accept: str | None) -> tuple[bytes, str]:
+        return render_registry(telemetry.registry).encode(), PLAIN
+
+    return Agent(exposition=exposition, heartbeat=tell, pulse=pulse, listener=listener)
+
+
+@asynccontextmanager
+async def agent(
+    *,
+    publisher: EventPublisher | None = None,
+    pool: MeteredPool | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> AsyncIterator[None]:
+    """Serve the application's own numbers on loopback, from its own event loop.
+
+    Give the address to the sidecar as `SIDECAR_APP_AGENT_URL`. The numbers of publisher and pool
+    are shown for the length of the block; both stay the caller's to close.
+
+    Args:
+        publisher: Told of by spans and counters.
+        pool: Told of by gauges and durations.
+        host: Where to listen; `SIDECAR_AGENT_HOST` by default, 127.0.0.1 without it.
+        port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
+
+    Raises:
+        OSError: The address is taken.
+    """
+    environ = environment.read()
+    settings, _ = load(environ)
+    telemetry = Telemetry.start(
+        settings.service_name,
+        "app",
+        version=sidecar.__version__,
+        environ={variable.name: variable.value for variable in environ},
+        redact=Redactor(secrets_of(settings)),
+    )
+    pulse = Pulse()
+    listener = listen(host or settings.agent_host, settings.agent_port if port is None else port)
+    with ExitStack() as stack:
+        stack.callback(telemetry.close)
+        _observe(stack, telemetry, pulse, publisher, pool)
+        async with make_agent(telemetry, _tell, pulse, listener):
+            yield
+
+
+def _observe(
+    stack: ExitStack,
+    telemetry: Telemetry,
+    pulse: Pulse,
+    publisher: EventPublisher | None,
+    pool: MeteredPool | None,
+) -> None:
+    observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
+    if publisher is not None:
+        stack.callback(observe_publisher(telemetry, publisher))
+    if pool is not None:
+        pool.observer = PoolTelemetry(telemetry, pool.name)
+        stack.callback(observe_pool(telemetry, pool))
+
+
+def _tell() -> Mapping[str, object]:
+    return {"process": "app", "pid": os.getpid()}

@@ -1,0 +1,116 @@
+"""What every process does first: read the environment, judge it, set up logs and telemetry."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import sidecar
+from sidecar.config import environ as environment
+from sidecar.config.environ import Environ
+from sidecar.config.finding import Severity
+from sidecar.config.option import LogFormat
+from sidecar.config.render import line
+from sidecar.config.secret import Secret
+from sidecar.config.settings import Settings
+from sidecar.config.verdict import Verdict, validate
+from sidecar.telemetry.logs import configure
+from sidecar.telemetry.redaction import Redactor
+from sidecar.telemetry.setup import Telemetry
+
+EX_CONFIG: Final = 78
+
+_LEVELS: Final = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.ERROR: logging.ERROR,
+    Severity.REFUSE: logging.CRITICAL,
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A process that knows its settings and can speak.
+
+    Attributes:
+        process: `probe`, `worker-1`, `app`.
+    """
+
+    process: str
+    environ: Environ
+    verdict: Verdict
+
+    @property
+    def settings(self) -> Settings:
+        """What the process was told."""
+        return self.verdict.settings
+
+    def with_address(self, host: str | None, port: int | None) -> "Boot":
+        """Return the same with another address to listen on, where one is given."""
+        settings = replace(
+            self.settings,
+            host=self.settings.host if host is None else host,
+            port=self.settings.port if port is None else port,
+        )
+        return replace(self, verdict=replace(self.verdict, settings=settings))
+
+    def start_telemetry(self) -> Telemetry:
+        """Start traces and metrics; whoever calls this closes them."""
+        return Telemetry.start(
+            self.settings.service_name,
+            self.process,
+            version=sidecar.__version__,
+            environ={variable.name: variable.value for variable in self.environ},
+            own_process=True,
+            redact=Redactor(secrets_of(self.settings)),
+        )
+
+
+def prepare(process: str) -> Boot:
+    """Read and judge the environment and set up logging."""
+    environ = environment.read()
+    verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
+    settings = verdict.settings
+    configure(
+        format=_log_format(settings),
+        level=settings.log_level.value,
+        service=settings.service_name,
+        process=process,
+        stream=sys.stdout,
+        secrets=tuple(secrets_of(settings)),
+    )
+    return Boot(process, environ, verdict)
+
+
+def secrets_of(settings: Settings) -> Iterator[Secret]:
+    """Yield every secret that the settings hold."""
+    values = (getattr(settings, field.name) for field in fields(settings))
+    return (value for value in values if isinstance(value, Secret))
+
+
+def log_findings(verdict: Verdict) -> None:
+    """Log each finding at the level of its severity."""
+    for finding in verdict.findings:
+        logger.log(
+            _LEVELS[finding.severity] if finding.is_active else logging.INFO,
+            "%s %s",
+            line(finding),
+            finding.hint,
+            extra={
+                "event": "sidecar.configuration.found",
+                "finding": finding.id,
+                "severity": finding.severity.value,
+                "field": finding.field,
+            },
+        )
+
+
+def _log_format(settings: Settings) -> Literal["json", "text"]:
+    if settings.log_format is not LogFormat.AUTO:
+        return "json" if settings.log_format is LogFormat.JSON else "text"
+    return "text" if sys.stdout.isatty() else "json"

@@ -1,0 +1,107 @@
+"""Running the probe process from its first signal handler to its last metric."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from sidecar.config import environ as environment
+from sidecar.config.option import OnInvalid
+from sidecar.config.settings import Settings
+from sidecar.health.phase import Phase
+from sidecar.process.background import Background
+from sidecar.process.lifecycle import Shutdown
+from sidecar.process.supervisor import Supervisor, WorkerProcess
+from sidecar.web.app import build
+from sidecar.web.server import serve as listen
+from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
+from sidecar.wiring.probe import ProbeProcess, open_database
+
+logger = logging.getLogger(__name__)
+
+Beside = Callable[[str, ProbeProcess], Awaitable[None]]
+"""What runs beside the probe process while it serves, given the DSN; ended by cancellation."""
+
+
+async def serve(
+    boot: Boot, *, target: str | None, workers: int, beside: Beside | None = None
+) -> int:
+    """Serve until SIGTERM or SIGINT and return the exit code.
+
+    On a signal the process drains: readiness turns red (or stays, as configured), requests are
+    served on for the drain delay, workers finish their transactions, then everything is closed. A
+    second signal skips the waiting.
+
+    Raises:
+        UsageError: The address cannot be listened on.
+        EmbeddedServerError: The embedded server does not start.
+    """
+    shutdown = Shutdown()
+    shutdown.install()
+    log_findings(boot.verdict)
+    settings = boot.settings
+    if boot.verdict.refused and settings.on_invalid is OnInvalid.EXIT:
+        return EX_CONFIG
+    async with AsyncExitStack() as stack:
+        telemetry = boot.start_telemetry()
+        stack.push_async_callback(asyncio.to_thread, telemetry.close)
+        probe = ProbeProcess(boot, telemetry)
+        listener = await listen(build(probe.sources()), settings.host, settings.port)
+        stack.push_async_callback(listener.close)
+        logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
+        background = await stack.enter_async_context(Background())
+        background.start("pulse", probe.pulse.run)
+        background.start("monitor", probe.monitor.run)
+        background.start("refresh", probe.refresh)
+        if boot.verdict.refused:
+            probe.board.enter(Phase.HELD)
+            await shutdown.requested.wait()
+            return 0
+        dsn = await stack.enter_async_context(open_database(settings))
+        background.start("watch", probe.attach_database(dsn).run)
+        if settings.app_agent_url is not None:
+            background.start("application", probe.attach_application(settings.app_agent_url).run)
+        supervisor = make_supervisor(settings, target, workers, dsn)
+        if supervisor.workers:
+            probe.attach_workers(supervisor)
+        if beside is not None:
+            background.start("beside", lambda: beside(dsn, probe))
+        await _supervise(supervisor, probe, settings, shutdown)
+    return 0
+
+
+async def _supervise(
+    supervisor: Supervisor, probe: ProbeProcess, settings: Settings, shutdown: Shutdown
+) -> None:
+    """Run the workers until a signal; then drain."""
+    supervising = asyncio.create_task(supervisor.run())
+    try:
+        probe.board.enter(Phase.RUNNING)
+        await shutdown.requested.wait()
+        probe.board.enter(Phase.DRAINING)
+        logger.info("Draining", extra={"event": "sidecar.serve.draining"})
+        await shutdown.rest(settings.drain_delay_seconds)
+        supervisor.stop()
+        cut_short = asyncio.create_task(shutdown.cut_short.wait())
+        await asyncio.wait((supervising, cut_short), return_when=asyncio.FIRST_COMPLETED)
+        cut_short.cancel()
+    finally:
+        supervising.cancel()
+        await asyncio.wait((supervising,))
+
+
+def make_supervisor(settings: Settings, target: str | None, workers: int, dsn: str) -> Supervisor:
+    """Build the supervisor of so many workers; of none without a target."""
+    # Workers read the environment themselves; only the embedded server's address is news to them.
+    news = {} if settings.database_url is not None else {"DATABASE_URL": dsn}
+    environ = environment.inherit(**news)
+    names = [f"worker-{number}" for number in range(1, workers + 1)] if target else []
+    return Supervisor(
+        [WorkerProcess(name, _command(target or "", name), environ) for name in names],
+        hang_seconds=settings.worker_hang_seconds,
+    )
+
+
+def _command(target: str, name: str) -> list[str]:
+    return [sys.executable, "-m", "sidecar", "run", target, "--supervised-as", name]

@@ -1,0 +1,154 @@
+"""What `/api/status`, the status page and the metrics show, made from memory."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sidecar.config.verdict import Verdict
+from sidecar.health.status import CheckStatus
+from sidecar.postgres.sample import Sample
+from sidecar.process.supervisor import WorkerProcess
+from sidecar.projections.standing import FailureSample, Standing, Status
+from sidecar.telemetry.watching import ProjectionSight, StoreSight
+
+
+def show_check(status: CheckStatus) -> dict[str, Any]:
+    """Return one check as plain data."""
+    return {
+        "name": status.name,
+        "outcome": status.outcome.value,
+        "reason": status.reason,
+        "critical": status.check.critical,
+        "observed_value": status.observed_value,
+        "observed_unit": status.observed_unit,
+        "age_seconds": status.age_seconds,
+    }
+
+
+def show_standing(
+    standing: Standing, failures: Sequence[FailureSample], heartbeat_at: float | None, now: float
+) -> dict[str, Any]:
+    """Return one projection as plain data; times are Unix seconds."""
+    last = next((f for f in failures if f.projection == standing.name), None)
+    return {
+        "name": standing.name,
+        "kind": standing.kind,
+        "status": standing.status.value,
+        "position": standing.position,
+        "lag_events": standing.lag_events,
+        "lag_seconds": standing.lag_seconds,
+        "dead_letters": standing.dead_letters,
+        "parked_streams": standing.dead_letters,
+        "owner": ", ".join(standing.owners) or None,
+        "progress": standing.progress,
+        "detail": standing.detail,
+        "heartbeat_age_seconds": None if heartbeat_at is None else max(now - heartbeat_at, 0.0),
+        "last_failure": None if last is None else show_failure(last),
+    }
+
+
+def show_failure(failure: FailureSample) -> dict[str, Any]:
+    """Return one unresolved dead letter as plain data, with the command that cures it."""
+    return {
+        "id": failure.id,
+        "projection": failure.projection,
+        "stream": failure.stream,
+        "position": failure.position,
+        "event_type": failure.event_type,
+        "error_type": failure.error_type,
+        "attempts": failure.attempts,
+        "trace_id": failure.trace_id,
+        "at": failure.last_failed_at.isoformat(),
+        "command": f"sidecar dead-letters retry {failure.id}",
+    }
+
+
+def show_store(sample: Sample | None) -> dict[str, Any] | None:
+    """Return the event store as plain data; None while it is not seen."""
+    if sample is None:
+        return None
+    return {
+        "head": sample.head,
+        "safe_head": sample.safe_head,
+        "held_seconds": sample.held_seconds,
+        "skipped_positions": sample.skipped_positions,
+        "held_by": [
+            {
+                "pid": writer.pid,
+                "application_name": writer.application_name,
+                "state": writer.state,
+                "age_seconds": writer.age_seconds,
+            }
+            for writer in sample.writers
+        ],
+    }
+
+
+def show_worker(worker: WorkerProcess) -> dict[str, Any]:
+    """Return one worker as plain data."""
+    return {
+        "name": worker.name,
+        "state": worker.state.value,
+        "pid": worker.pid,
+        "restarts": sum(worker.restarts.values()),
+        "loop_lag_seconds": worker.heartbeat.get("loop_lag_seconds"),
+    }
+
+
+def heartbeats_of(workers: Sequence[WorkerProcess]) -> dict[str, float]:
+    """Return each projection's oldest heartbeat over its partitions, Unix seconds."""
+    beats: dict[str, float] = {}
+    for worker in workers:
+        told = worker.heartbeat.get("projections")
+        for partition, numbers in told.items() if isinstance(told, Mapping) else ():
+            beat = numbers.get("heartbeat_at") if isinstance(numbers, Mapping) else None
+            if isinstance(beat, int | float):
+                name = str(partition).partition("/")[0]
+                beats[name] = min(beats.get(name, beat), beat)
+    return beats
+
+
+def see_projections(sample: Sample | None) -> list[ProjectionSight]:
+    """Return the projections as the metrics see them; none when the last look failed."""
+    return [
+        ProjectionSight(
+            standing.name,
+            standing.status.value,
+            standing.lag_events,
+            standing.lag_seconds,
+            standing.dead_letters,
+            standing.dead_letters,
+        )
+        for standing in (sample.standings if sample else ())
+    ]
+
+
+def see_store(sample: Sample | None) -> StoreSight:
+    """Return the event store as the metrics see it."""
+    if sample is None:
+        return StoreSight()
+    return StoreSight(sample.head, sample.safe_head, sample.held_seconds, sample.skipped_positions)
+
+
+def count_findings(verdict: Verdict) -> Counter[tuple[str, str]]:
+    """Count the findings that nobody silenced, by (rule id, severity)."""
+    return Counter((f.id, f.severity.value) for f in verdict.findings if f.is_active)
+
+
+def say(ready: bool, reasons: Sequence[str], standings: Sequence[Standing]) -> str:  # noqa: FBT001
+    """Put the state into a sentence or two."""
+    head = "Ready." if ready else f"Not ready: {', '.join(reasons) or 'starting'}."
+    return " ".join([head, *(said for s in standings if (said := _say_standing(s)))])
+
+
+def _say_standing(standing: Standing) -> str:
+    parts = []
+    if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
+        parts.append(f"is {standing.status.value}")
+    if standing.lag_seconds >= 1:
+        parts.append(f"is {standing.lag_seconds:.0f} s behind")
+    if standing.dead_letters:
+        noun = "stream" if standing.dead_letters == 1 else "streams"
+        since = f" since {standing.oldest_letter_at:%H:%M}" if standing.oldest_letter_at else ""
+        parts.append(f"has {standing.dead_letters} {noun} parked{since}")
+    return f"Projection {standing.name} {' and '.join(parts)}." if parts else ""

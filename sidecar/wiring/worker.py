@@ -1,0 +1,190 @@
+"""`sidecar run TARGET`: a worker with its agent."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.events.publisher import EventPublisher
+from sidecar.postgres.checkpoint import register
+from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.head import HeadFollower, ListeningHead
+from sidecar.postgres.lease import LeaseTable
+from sidecar.postgres.migration import migrate, pending
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.work import PostgresDesk
+from sidecar.process.lifecycle import Shutdown
+from sidecar.process.pulse import Pulse
+from sidecar.projections.observer import RunnerTally
+from sidecar.projections.projection import Partition, subscriptions_of
+from sidecar.projections.runner import Runner
+from sidecar.projections.signal import HeadSignal
+from sidecar.projections.worker import HeadSource, Leases, Worker
+from sidecar.telemetry.pool import PoolTelemetry, observe_pool
+from sidecar.telemetry.running import RunnerTelemetry, observe_projections
+from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.watching import observe_loop_lag
+from sidecar.wiring.agent import make_agent
+from sidecar.wiring.boot import Boot
+
+DATABASE_WAIT_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerProcess:
+    """Everything that one worker is made of.
+
+    Args:
+        boot: The prepared process.
+        publisher: Whose projections and handlers to run.
+        dsn: Where the events are.
+        telemetry: Of this process; whoever started it closes it.
+    """
+
+    def __init__(
+        self, boot: Boot, publisher: EventPublisher, dsn: str, telemetry: Telemetry
+    ) -> None:
+        self._boot = boot
+        self._publisher = publisher
+        self._dsn = dsn
+        self._telemetry = telemetry
+        self._pulse: Final = Pulse()
+        self._head: Final = HeadSignal()
+        self._follower: Final = HeadFollower()
+        self._observer: Final = RunnerTelemetry(telemetry)
+        self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
+        self._partitions: Final = tuple(
+            partition for s in self._subscriptions.values() for partition in s.split()
+        )
+        self._worker: Worker | None = None
+
+    async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
+        """Work until a shutdown is requested; a second request cuts the last batch off."""
+        observe_loop_lag(self._telemetry, lambda: self._pulse.lag_seconds)
+        agent = make_agent(self._telemetry, self._tell, self._pulse, listener)
+        async with agent:
+            if not await self._prepare_database(shutdown):
+                return
+            async with self._open_pool() as pool:
+                await self._work(PostgresDesk(pool), shutdown)
+
+    async def _work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
+        def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
+            return Runner(
+                self._subscriptions[partition.projection],
+                partition,
+                types=self._publisher.types,
+                desk=desk,
+                head=self._head,
+                observer=self._observer,
+                tally=tally,
+            )
+
+        worker = self._worker = Worker(
+            open_head=self._open_head,
+            open_leases=self._open_leases,
+            make_runner=make_runner,
+            head=self._head,
+            is_transient=desk.is_transient,
+        )
+        observe_projections(self._telemetry, worker.numbers)
+        working = asyncio.create_task(worker.run())
+        requested = asyncio.create_task(shutdown.requested.wait())
+        await asyncio.wait((working, requested), return_when=asyncio.FIRST_COMPLETED)
+        requested.cancel()
+        worker.stop()
+        cut_short = asyncio.create_task(shutdown.cut_short.wait())
+        await asyncio.wait((working, cut_short), return_when=asyncio.FIRST_COMPLETED)
+        cut_short.cancel()
+        if not working.done():
+            working.cancel()
+        await asyncio.wait((working,))
+        if not working.cancelled():
+            working.result()
+
+    async def _prepare_database(self, shutdown: Shutdown) -> bool:
+        """Wait for the database and its schema; False when a shutdown came first."""
+        told = ""
+        while not shutdown.requested.is_set():
+            try:
+                async with self._session("setup") as connection:
+                    if self._boot.settings.auto_migrate:
+                        await migrate(connection)
+                    steps = await pending(connection)
+                    if not steps:
+                        await register(connection, self._subscriptions.values())
+                        return True
+                    reason = f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
+            except (StoreUnavailableError, MigrationError) as error:
+                reason = str(error)
+            if reason != told:
+                told = reason
+                logger.warning(
+                    "Waiting for the database: %s", reason, extra={"event": "sidecar.worker.waits"}
+                )
+            await shutdown.wait_requested(DATABASE_WAIT_SECONDS)
+        return False
+
+    @asynccontextmanager
+    async def _open_pool(self) -> AsyncIterator[MeteredPool]:
+        settings = self._boot.settings
+        pool = MeteredPool(
+            self._dsn,
+            name=self._name("pool"),
+            min_size=settings.pool_min_size,
+            max_size=settings.pool_max_size,
+            acquire_timeout_seconds=settings.pool_acquire_timeout_seconds,
+        )
+        pool.observer = PoolTelemetry(self._telemetry, pool.name)
+        forget = observe_pool(self._telemetry, pool)
+        try:
+            yield await pool.open()
+        finally:
+            forget()
+            await pool.close()
+
+    @asynccontextmanager
+    async def _open_head(self) -> AsyncIterator[HeadSource]:
+        async with self._session("head") as connection:
+            source = ListeningHead(connection, self._follower)
+            await source.listen()
+            yield source
+
+    @asynccontextmanager
+    async def _open_leases(self) -> AsyncIterator[Leases]:
+        async with self._session("lease") as connection:
+            table = LeaseTable(connection, self._partitions)
+            await table.join()
+            yield table
+
+    @asynccontextmanager
+    async def _session(self, part: str) -> AsyncIterator[RawConnection]:
+        connection = await connect(self._dsn, application_name=self._name(part))
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    def _name(self, part: str) -> str:
+        return f"{self._boot.settings.service_name} {self._boot.process} {part}"
+
+    def _tell(self) -> dict[str, object]:
+        runners = {} if self._worker is None else self._worker.runners
+        return {
+            "process": self._boot.process,
+            "pid": os.getpid(),
+            "projections": {
+                str(partition): {
+                    "position": runner.tally.position,
+                    "applied": runner.tally.applied,
+                    "heartbeat_at": runner.tally.heartbeat_at,
+                    "progress_at": runner.tally.progress_at,
+                }
+                for partition, runner in runners.items()
+            },
+        }

@@ -1,0 +1,52 @@
+"""Running a worker from its first signal handler to its end."""
+
+import asyncio
+import socket
+
+from sidecar.process.agent import listen
+from sidecar.process.lifecycle import Shutdown
+from sidecar.process.parent import end_with_parent
+from sidecar.process.supervisor import LISTENER_VARIABLE
+from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
+from sidecar.wiring.probe import open_database
+from sidecar.wiring.target import load_target
+from sidecar.wiring.worker import WorkerProcess
+
+
+async def work(boot: Boot, target: str, *, supervised: bool) -> int:
+    """Run a publisher's projections and handlers until a signal and return the exit code.
+
+    Args:
+        boot: The prepared process.
+        target: `module:attribute`.
+        supervised: Started by `sidecar serve`: end with it, and leave the findings to it.
+
+    Raises:
+        TargetError: The target is no publisher.
+        EmbeddedServerError: The embedded server does not start.
+    """
+    shutdown = Shutdown()
+    shutdown.install()
+    if supervised:
+        end_with_parent()
+    else:
+        log_findings(boot.verdict)
+    if boot.verdict.refused:
+        return EX_CONFIG
+    publisher = load_target(target)
+    telemetry = boot.start_telemetry()
+    try:
+        async with open_database(boot.settings) as dsn:
+            process = WorkerProcess(boot, publisher, dsn, telemetry)
+            await process.run(_listener(boot), shutdown)
+    finally:
+        await asyncio.to_thread(telemetry.close)
+    return 0
+
+
+def _listener(boot: Boot) -> socket.socket:
+    """Take the socket that the supervisor listens on, or open one."""
+    inherited = boot.environ.text(LISTENER_VARIABLE)
+    if inherited.isdigit():
+        return socket.socket(fileno=int(inherited))
+    return listen(boot.settings.agent_host, boot.settings.agent_port)

@@ -1,0 +1,122 @@
+import base64
+import pickle
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from sidecar.config import render
+from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.environ import Environ, compose
+from sidecar.config.settings import declarations
+from sidecar.config.verdict import Verdict, validate
+
+unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = [each.name for each in declarations() if each.name != "ENVIRONMENT"]
+OTHERS = ["STRIPE_SECRET_KEY", "REDIS_URL", "JWT_TOKEN", "SECERT_KEY", "SIDECAR_UNKNOWN"]
+SHAPES = [
+    "{}",
+    '"{}"',
+    "\ufeff{}\r\n",
+    "${{{}}}",
+    "your-{}-here",
+    "{}\x00",
+    "{} # comment",
+    "dev-{}",
+    "sk_test_{}",
+    "postgresql://user:{}@host:port/dbname",
+    "postgresql://{}:{}@[db.internal/orders",
+    "postgresql+asyncpg://u:{}@db.internal/orders",
+    "https://{}:{}@app.example.com",
+    "postgresql://u:p@db.internal/orders?password={}&sslmode=prefer",
+    "https://ok.io,{}",
+]
+
+
+def forms(canary: str) -> list[str]:
+    """Give the canary as it may turn up, also inside of a longer base64 text."""
+    encoded = [base64.b64encode(b" " * pad + canary.encode()).decode() for pad in range(3)]
+    return [canary, quote(canary, safe=""), quote_plus(canary), *(each[4:-4] for each in encoded)]
+
+
+def everything_said(verdict: Verdict, environ: Environ) -> str:
+    report = verdict.report(NOW)
+    said: Iterable[object] = [
+        report.as_json().decode(),
+        str(report.as_dict()),
+        *render.lines(verdict.findings),
+        render.summary(report),
+        repr(verdict),
+        repr(report),
+        repr(environ),
+        repr(list(environ)),
+        repr(verdict.settings),
+        str(verdict.settings),
+        repr(environ.findings),
+    ]
+    return "\n".join(map(str, said))
+
+
+@pytest.mark.parametrize("environment", ["development", "production", "unknown"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_canary_is_found_in_anything_that_is_said(
+    environment: str, shape: str, tmp_path: Path
+) -> None:
+    canaries = {name: f"cAn4ry+{place:03}/Zq7" for place, name in enumerate(NAMES + OTHERS)}
+    values = {
+        name: shape.replace("{{", "{").replace("}}", "}").replace("{}", canary)
+        for name, canary in canaries.items()
+    }
+    (tmp_path / ".env").write_bytes(
+        "".join(f"X{name}_KEY='{value}'\n{value}\n" for name, value in values.items()).encode()
+    )
+    mounts = {f"M{name}_KEY_FILE": value for name, value in values.items()}
+    environ = compose(values | mounts | {"ENVIRONMENT": environment}, tmp_path)
+
+    said = everything_said(validate(environ, now=NOW, repository=tmp_path), environ)
+
+    leaked = [
+        name for name, canary in canaries.items() if any(form in said for form in forms(canary))
+    ]
+    assert leaked == []
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql://u:canary7@[h", "postgresql://u:p@h:canary7/d", "canary7://h"]
+)
+def test_an_error_carries_no_part_of_the_address_in_its_traceback(text: str) -> None:
+    with pytest.raises(DsnError) as refused:
+        Dsn.parse(text)
+
+    assert "canary7" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_settings_with_secrets_are_not_pickled() -> None:
+    verdict = validate(Environ.of({"SECRET_KEY": "canary7"}), now=NOW)
+
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(verdict.settings)
+
+
+@unhurried
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=60),
+    st.sampled_from(["SECRET_KEY", "GEMINI_API_KEY", "SIDECAR_TOKEN", "OTHER_SECRET"]),
+    st.sampled_from(["development", "production"]),
+)
+def test_no_secret_is_found_in_the_report_or_its_text(
+    value: str, name: str, environment: str
+) -> None:
+    environ = Environ.of({name: value, "ENVIRONMENT": environment})
+    said = everything_said(validate(environ, now=NOW), environ)
+    without = Environ.of({"ENVIRONMENT": environment})
+
+    assert value not in said or value in everything_said(validate(without, now=NOW), without)

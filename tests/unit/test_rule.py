@@ -1,0 +1,245 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from sidecar.config.environ import Environ
+from sidecar.config.finding import Severity
+from sidecar.config.rules import RULES
+from sidecar.config.rules.quality import entropy_bits, expiry, jwt_claims
+from sidecar.config.secret import generate
+from sidecar.config.settings import declarations
+from sidecar.config.verdict import Verdict, validate
+
+unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PASSWORD = "Zr4tQ9wLk2Vn7Xc1"
+URL = f"postgresql://shop:{PASSWORD}@db.internal:5432/orders"
+GOOD = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": f"{URL}?sslmode=verify-full",
+    "SECRET_KEY": "9f2c7d41b8e603a5c4d7f1928e6b3a50d1c8e47f2b96a3051e7d8c4f6a2b9035",
+    "GEMINI_API_KEY": "AIzaSyD3x9kQw7Rt2Vb5Nm8Lp1Zc4Xs6Yh0Jf_",
+    "SIDECAR_TOKEN": "Qm7Xv2Lr9TzWb4NcYd1KfGs6JpEu0AHh3oPiRtUwVx5ZyBnMkLqS",
+    "CORS_ORIGINS": "https://app.shop.io,https://admin.shop.io",
+    "DEBUG": "false",
+    "ENABLE_DOCS": "false",
+    "DB_POOL_MIN_SIZE": "10",
+    "DB_POOL_MAX_SIZE": "50",
+}
+EXPIRED = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2lnbmF0dXJl"  # exp 1700000000, in 2023
+DEMO = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJzdXBhYmFzZS1kZW1vIn0.c2lnbmF0dXJl"
+
+
+def judge(**values: str) -> Verdict:
+    return validate(Environ.of(values), now=NOW)
+
+
+def found(verdict: Verdict) -> list[tuple[str, str, str]]:
+    return [(each.id, each.field, each.severity.value) for each in verdict.findings]
+
+
+FIRING = [
+    ("ENV01", "ENVIRONMENT", {"ENVIRONMENT": "prodution"}),
+    ("ENV02", "DB_POOL_MAXSIZE", {"DB_POOL_MAX_SIZE": "", "DB_POOL_MAXSIZE": "9"}),
+    ("ENV02", "SIDECAR_NONSENSE", {"SIDECAR_NONSENSE": "1"}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f'"{GOOD["SECRET_KEY"]}"'}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"{GOOD['SECRET_KEY']}\r"}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"\ufeff{GOOD['SECRET_KEY']}"}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"{GOOD['SECRET_KEY']}\x00"}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"{GOOD['SECRET_KEY']}\udcff"}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"{GOOD['SECRET_KEY']} # signing"}),
+    ("ENV03", "DATABASE_URL", {"DATABASE_URL": "postgresql://${PGUSER}@db.internal/orders"}),
+    ("ENV03", "DEBUG", {"DEBUG": "false "}),
+    ("ENV04", "SIDECAR_PORT", {"SIDECAR_PORT": "web"}),
+    ("SEC01", "SECRET_KEY", {"SECRET_KEY": "  "}),
+    ("SEC02", "GEMINI_API_KEY", {"GEMINI_API_KEY": "your-api-key-here"}),
+    ("SEC02", "STRIPE_SECRET_KEY", {"STRIPE_SECRET_KEY": "changeme"}),
+    ("SEC02", "REDIS_URL", {"REDIS_URL": "redis://:changeme@cache:6379/0"}),
+    ("SEC05", "SECRET_KEY", {"SECRET_KEY": GOOD["SECRET_KEY"][:31]}),
+    ("SEC06", "SECRET_KEY", {"SECRET_KEY": GOOD["SECRET_KEY"][:32]}),
+    ("SEC07", "SECRET_KEY", {"SECRET_KEY": "abbaabababbbaabbabaabbbabababbaa"}),
+    ("SEC08", "SECRET_KEY", {"SECRET_KEY": f"django-insecure-{GOOD['SECRET_KEY']}"}),
+    ("SEC09", "SECRET_KEY", {"OTHER_TOKEN": GOOD["SECRET_KEY"]}),
+    ("SEC11", "GEMINI_API_KEY", {"GEMINI_API_KEY": ""}),
+    ("SEC13", "OPENAI_API_KEY", {"OPENAI_API_KEY": "sk-ant-api03-7Hq2mXv9Lr4TzWb8NcYd1"}),
+    ("SEC13", "STRIPE_KEY", {"STRIPE_KEY": "sk_test_51H8s9dKj3Lm2Qw7Er5Ty9Ui"}),
+    ("SEC14", "SERVICE_TOKEN", {"SERVICE_TOKEN": EXPIRED}),
+    ("SEC14", "SERVICE_TOKEN", {"SERVICE_TOKEN": DEMO}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": ""}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": "mysql://shop@db.internal/orders"}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": "postgresql+asyncpg://shop@db.internal/orders"}),
+    ("SEC02", "DATABASE_URL", {"DATABASE_URL": "postgresql://user:password@host:port/dbname"}),
+    ("SEC02", "DATABASE_URL", {"DATABASE_URL": "postgresql://shop:x7@db.example.com/orders"}),
+    ("SEC02", "DATABASE_URL", {"DATABASE_URL": "postgres://shop:<password>@db.internal/orders"}),
+    ("SEC02", "DATABASE_URL", {"DATABASE_URL": "your-database-url"}),
+    ("DB02", "DATABASE_URL", {"DATABASE_URL": "postgresql://shop:shop@db.internal/orders"}),
+    ("DB02", "DATABASE_URL", {"DATABASE_URL": "postgresql://postgres:postgres@db.internal/orders"}),
+    ("DB03", "DATABASE_URL", {"DATABASE_URL": f"postgresql://postgres:{PASSWORD}@db.internal/o"}),
+    ("DB04", "DATABASE_URL", {"DATABASE_URL": f"postgresql://shop:{PASSWORD}@localhost/orders"}),
+    ("DB05", "DATABASE_URL", {"DATABASE_URL": URL}),
+    ("DB05", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=prefer"}),
+    ("DB06", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require"}),
+    ("DB07", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "60"}),
+    ("DB07", "DB_POOL_MAX_SIZE", {"DB_POOL_MAX_SIZE": "0"}),
+    ("DB09", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "", "DB_POOL_MAX_SIZE": ""}),
+    ("DB12", "DATABASE_URL", {"DATABASE_URL": URL.replace("5432", "6543")}),
+    ("DB12", "DATABASE_URL", {"DATABASE_URL": f"{URL}?pgbouncer=true"}),
+    ("DB13", "DATABASE_URL", {"DATABASE_URL": f"{URL}_test"}),
+    ("DB15", "DB_POOL_MAX_SIZE", {"DB_POOL_MIN_SIZE": "2", "DB_POOL_MAX_SIZE": "4"}),
+    ("DB15", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "1"}),
+    ("APP01", "DEBUG", {"DEBUG": "on"}),
+    ("APP01", "SIDECAR_LOG_LEVEL", {"SIDECAR_LOG_LEVEL": "debug"}),
+    ("APP02", "ENABLE_DOCS", {"ENABLE_DOCS": "true"}),
+    ("APP03", "CORS_ORIGINS", {"CORS_ORIGINS": "http://localhost:3000,*"}),
+    ("APP04", "CORS_ORIGINS", {"CORS_ORIGINS": "https://app.example.com"}),
+    ("APP04", "CORS_ORIGINS", {"CORS_ORIGINS": "http://localhost:3000"}),
+    ("APP04", "CORS_ORIGINS", {"CORS_ORIGINS": ""}),
+    ("OPS01", "SIDECAR_TOKEN", {"SIDECAR_HOST": "0.0.0.0", "SIDECAR_TOKEN": ""}),
+    ("OPS02", "SIDECAR_DRAIN_DELAY_SECONDS", {"SIDECAR_DRAIN_DELAY_SECONDS": "26"}),
+]
+FROM_FILES = {"ENV06", "ENV07", "SEC03"}
+
+
+def test_a_good_production_environment_has_no_finding() -> None:
+    assert found(judge(**GOOD)) == []
+
+
+def test_a_generated_secret_is_good_enough_for_our_own_rules() -> None:
+    assert found(judge(**(GOOD | {"SECRET_KEY": generate().reveal()}))) == []
+
+
+@pytest.mark.parametrize(("rule", "name", "change"), FIRING)
+def test_a_rule_sees_its_case(rule: str, name: str, change: dict[str, str]) -> None:
+    verdict = judge(**(GOOD | change))
+    seen = [each for each in verdict.findings if (each.id, each.field) == (rule, name)]
+
+    assert seen
+    assert seen[0].hint
+    assert not [value for value in change.values() if len(value) > 8 and value in str(seen)]
+
+
+def test_every_rule_has_a_case_and_an_id_of_its_own() -> None:
+    ids = [rule.id for rule in RULES]
+
+    assert {rule for rule, _, _ in FIRING} | FROM_FILES == set(ids)
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"DATABASE_URL": "postgresql:///orders?host=/var/run/postgresql"},
+        {
+            "DATABASE_URL": f"postgresql://shop:{PASSWORD}@db.mycompany.dev/orders?sslmode=verify-full"
+        },
+        {"SECRET_KEY": "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVx"},
+        {"GEMINI_API_KEY": "", "OPENAI_API_KEY": "sk-proj-7Hq2mXv9Lr4TzWb8NcYd1KfGs6JpEu0A"},
+        {"GENAI_API_KEY": "7Hq2mXv9Lr4TzWb8NcYd1KfGs6JpEu0A"},
+        {"POSTGRES_PASSWORD": PASSWORD, "PGPASSWORD": PASSWORD},
+        {"HOME": "/root", "PATH": "/bin", "LANG": "C", "SSH_AUTH_SOCK": "/tmp/agent"},
+        {"SIDECAR_HOST": "0.0.0.0"},
+    ],
+)
+def test_a_good_case_is_not_warned_about(change: dict[str, str]) -> None:
+    assert {severity for _, _, severity in found(judge(**(GOOD | change)))} <= {"info"}
+
+
+def test_the_tutorial_environment_gives_three_refusals_and_two_warnings_by_name() -> None:
+    verdict = judge(
+        ENVIRONMENT="production",
+        DATABASE_URL="postgresql://user:password@localhost:5432/dbname",
+        GEMINI_API_KEY="your-api-key-here",
+        CORS_ORIGINS="*",
+        DEBUG="true",
+    )
+
+    assert verdict.refused
+    assert [each for each in found(verdict) if each[2] != "info"] == [
+        ("SEC01", "SECRET_KEY", "refuse"),
+        ("SEC02", "DATABASE_URL", "refuse"),
+        ("SEC02", "GEMINI_API_KEY", "refuse"),
+        ("APP01", "DEBUG", "warning"),
+        ("APP03", "CORS_ORIGINS", "warning"),
+    ]
+
+
+def test_an_empty_production_environment_is_refused_with_everything_that_is_missing() -> None:
+    verdict = judge(ENVIRONMENT="production")
+
+    assert verdict.refused
+    assert {each.field for each in verdict.findings if each.severity is Severity.REFUSE} == {
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "GEMINI_API_KEY",
+    }
+
+
+@pytest.mark.parametrize("environment", ["development", "test"])
+@pytest.mark.parametrize("change", [change for _, _, change in FIRING])
+def test_development_is_never_refused(environment: str, change: dict[str, str]) -> None:
+    verdict = judge(**(GOOD | change | {"ENVIRONMENT": environment}))
+
+    assert not verdict.refused
+    assert Severity.REFUSE not in {each.severity for each in verdict.findings}
+
+
+def test_an_empty_development_environment_warns_and_starts() -> None:
+    assert found(judge()) == [
+        ("SEC01", "SECRET_KEY", "warning"),
+        ("SEC11", "GEMINI_API_KEY", "warning"),
+        ("DB01", "DATABASE_URL", "info"),
+        ("ENV01", "ENVIRONMENT", "info"),
+    ]
+
+
+def test_an_unknown_environment_counts_as_production() -> None:
+    assert ("ENV01", "ENVIRONMENT", "refuse") in found(judge(**(GOOD | {"ENVIRONMENT": "qa"})))
+    assert found(judge(**(GOOD | {"ENVIRONMENT": "PRODUCTION"}))) == []
+
+
+def test_a_misspelt_name_is_told_what_was_meant() -> None:
+    values = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
+    verdict = judge(**values, SECERT_KEY="x")
+
+    assert "did you mean SECRET_KEY?" in " ".join(each.message for each in verdict.findings)
+
+
+def test_a_megabyte_in_every_variable_is_judged() -> None:
+    values = {each.name: "a9" * 500_000 for each in declarations()}
+
+    assert judge(**(values | {"ENVIRONMENT": "production"})).refused
+
+
+@unhurried
+@given(
+    st.dictionaries(
+        st.sampled_from([each.name for each in declarations()]) | st.text(max_size=12),
+        st.text() | st.text().map("postgresql://a:b@".__add__) | st.text().map("eyJ".__add__),
+        max_size=8,
+    )
+)
+def test_any_environment_is_judged(values: dict[str, str]) -> None:
+    assert json.loads(judge(**values).report(NOW).as_json())["checklist"]
+
+
+@pytest.mark.parametrize(
+    "value", ["\udcff", "postgresql://h/\udcff", "fe80::1%\udcff", "http://\udcff"]
+)
+def test_what_is_not_utf8_is_judged_and_reported(value: str) -> None:
+    values = {each.name: value for each in declarations()}
+
+    assert json.loads(judge(**values).report(NOW).as_json())["status"] == "refused"
+
+
+@unhurried
+@given(st.text(min_size=1), st.floats() | st.integers() | st.text() | st.none())
+def test_claims_and_entropy_of_anything_can_be_asked_for(value: str, seconds: object) -> None:
+    assert 0 <= entropy_bits(value) <= 21
+    assert jwt_claims(value) == {}
+    expires_at = expiry({"exp": seconds})
+    assert expires_at is None or expires_at.tzinfo is UTC
