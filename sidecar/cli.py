@@ -64,7 +64,6 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 def serve(target: str | None, workers: int | None, host: str | None, port: int | None) -> None:
     """Answer probes and run workers for TARGET, `module:publisher`."""
-
     boot = prepare("probe").with_address(host, port)
     count = workers or boot.settings.workers
     _run(serve_until_signal(boot, target=target, workers=count))
@@ -75,7 +74,6 @@ def serve(target: str | None, workers: int | None, host: str | None, port: int |
 @click.option("--supervised-as", hidden=True, help="Name given by `sidecar serve`.")
 def run(target: str, supervised_as: str | None) -> None:
     """Run the projections and handlers of TARGET, `module:publisher`."""
-
     boot = prepare(supervised_as or f"worker-{socket.gethostname()}")
     _run(work(boot, target, supervised=supervised_as is not None))
 
@@ -99,7 +97,6 @@ def check(output: str) -> None:
 @main.command()
 def migrate() -> None:
     """Apply what is pending of the schema `sidecar`."""
-
     applied = uvloop.run(migrate_database(prepare("migrate")))
     click.echo("\n".join(f"Applied {name}" for name in applied) or "Nothing to apply")
 
@@ -129,7 +126,6 @@ def secret(count: int) -> None:
 )
 def demo(port: int | None, rate: float, poison_every: float) -> None:
     """Show the whole product at work on the embedded PostgreSQL."""
-
     _run(perform(port=port, rate=rate, poison_every_seconds=poison_every))
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,11 +39,13 @@ class Boot:
 
     Attributes:
         process: `probe`, `worker-1`, `app`.
+        changes: Variables that this process was given beside its environment.
     """
 
     process: str
     environ: Environ
     verdict: Verdict
+    changes: Mapping[str, str]
 
     @property
     def settings(self) -> Settings:
@@ -59,6 +61,10 @@ class Boot:
         )
         return replace(self, verdict=replace(self.verdict, settings=settings))
 
+    def child_environ(self, **more: str) -> dict[str, str]:
+        """Return the environment for a process that this one starts."""
+        return environment.inherit(**{**self.changes, **more})
+
     def start_telemetry(self) -> Telemetry:
         """Start traces and metrics; whoever calls this closes them."""
         return Telemetry.start(
@@ -71,9 +77,10 @@ class Boot:
         )
 
 
-def prepare(process: str) -> Boot:
-    """Read and judge the environment and set up logging."""
-    environ = environment.read()
+def prepare(process: str, changes: Mapping[str, str] | None = None) -> Boot:
+    """Read and judge the environment, with these changes, and set up logging."""
+    changes = changes or {}
+    environ = environment.compose(environment.inherit(**changes), Path.cwd())
     verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
     settings = verdict.settings
     configure(
@@ -84,7 +91,7 @@ def prepare(process: str) -> Boot:
         stream=sys.stdout,
         secrets=tuple(secrets_of(settings)),
     )
-    return Boot(process, environ, verdict)
+    return Boot(process, environ, verdict, changes)
 
 
 def secrets_of(settings: Settings) -> Iterator[Secret]:

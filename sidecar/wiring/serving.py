@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from sidecar.config import environ as environment
 from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase
@@ -59,14 +58,16 @@ async def serve(
             await shutdown.requested.wait()
             return 0
         dsn = await stack.enter_async_context(open_database(settings))
-        background.start("watch", probe.attach_database(dsn).run)
+        # Whatever uses the database ends before an embedded server does.
+        attached = await stack.enter_async_context(Background())
+        attached.start("watch", probe.attach_database(dsn).run)
         if settings.app_agent_url is not None:
-            background.start("application", probe.attach_application(settings.app_agent_url).run)
-        supervisor = make_supervisor(settings, target, workers, dsn)
+            attached.start("application", probe.attach_application(settings.app_agent_url).run)
+        supervisor = make_supervisor(boot, target, workers, dsn)
         if supervisor.workers:
             probe.attach_workers(supervisor)
         if beside is not None:
-            background.start("beside", lambda: beside(dsn, probe))
+            attached.start("beside", lambda: beside(dsn, probe))
         await _supervise(supervisor, probe, settings, shutdown)
     return 0
 
@@ -91,15 +92,15 @@ async def _supervise(
         await asyncio.wait((supervising,))
 
 
-def make_supervisor(settings: Settings, target: str | None, workers: int, dsn: str) -> Supervisor:
+def make_supervisor(boot: Boot, target: str | None, workers: int, dsn: str) -> Supervisor:
     """Build the supervisor of so many workers; of none without a target."""
     # Workers read the environment themselves; only the embedded server's address is news to them.
-    news = {} if settings.database_url is not None else {"DATABASE_URL": dsn}
-    environ = environment.inherit(**news)
+    news = {} if boot.settings.database_url is not None else {"DATABASE_URL": dsn}
+    environ = boot.child_environ(**news)
     names = [f"worker-{number}" for number in range(1, workers + 1)] if target else []
     return Supervisor(
         [WorkerProcess(name, _command(target or "", name), environ) for name in names],
-        hang_seconds=settings.worker_hang_seconds,
+        hang_seconds=boot.settings.worker_hang_seconds,
     )
 
 

@@ -1,0 +1,64 @@
+"""Says in plain words what just happened, from the snapshot that the status page is made of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Snapshot = Mapping[str, Any]
+
+
+class Narrator:
+    """Compares each snapshot with the one before. Pure but for what it remembers."""
+
+    def __init__(self) -> None:
+        self._ready: bool | None = None
+        self._parked: dict[int, Mapping[str, Any]] = {}
+        self._restarts = 0
+
+    def tell(self, snapshot: Snapshot) -> Iterator[str]:
+        """Yield a sentence for everything that is new."""
+        yield from self._tell_ready(snapshot)
+        yield from self._tell_letters(snapshot["failures"])
+        yield from self._tell_workers(snapshot["workers"])
+
+    def _tell_ready(self, snapshot: Snapshot) -> Iterator[str]:
+        if snapshot["ready"] == self._ready:
+            return
+        self._ready = bool(snapshot["ready"])
+        if self._ready:
+            yield "/ready answers 200: PostgreSQL, migrations and configuration are fine."
+        else:
+            yield f"/ready answers 503. {snapshot['verdict']} /health stays 200."
+
+    def _tell_letters(self, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        now = {failure["id"]: failure for failure in failures}
+        for number, failure in now.items():
+            if number not in self._parked:
+                yield (
+                    f"Projection {failure['projection']} could not apply {failure['event_type']} "
+                    f"of stream {failure['stream']}: {failure['error_type']}. The event is dead "
+                    f"letter {number}, its stream is parked, everything else goes on."
+                )
+        for number, failure in self._parked.items():
+            if number not in now:
+                yield (
+                    f"Dead letter {number} was retried: {failure['projection']} took stream "
+                    f"{failure['stream']} up again, in order. Nothing was lost."
+                )
+        self._parked = now
+
+    def _tell_workers(self, workers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        restarts = sum(worker["restarts"] for worker in workers)
+        if restarts > self._restarts:
+            yield "A worker ended and was started again; it goes on from its checkpoints."
+        self._restarts = restarts
+
+
+def summarize(snapshot: Snapshot, orders: int) -> str:
+    """Return one line on how things stand."""
+    lag = max((p["lag_seconds"] for p in snapshot["projections"]), default=0.0)
+    letters = sum(p["dead_letters"] for p in snapshot["projections"])
+    word = "ready" if snapshot["ready"] else "not ready"
+    return (
+        f"{word} · {orders} orders in the read model · slowest projection {lag:.1f} s behind · "
+        f"{letters} dead letter{'' if letters == 1 else 's'}"
+    )

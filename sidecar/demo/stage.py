@@ -1,0 +1,146 @@
+"""`sidecar demo`: the shop in a process of its own, behind the same `serve` as any service."""
+
+import asyncio
+import socket
+import sys
+import time
+from contextlib import suppress
+from typing import Final
+
+from rich.console import Console
+
+from sidecar.config import environ as environment
+from sidecar.demo.narrator import Narrator, summarize
+from sidecar.demo.office import Office
+from sidecar.wiring.boot import Boot, prepare
+from sidecar.wiring.probe import ProbeProcess
+from sidecar.wiring.serving import serve
+
+TARGET: Final = "sidecar.demo.shop:publisher"
+TELL_SECONDS: Final = 1.0
+SUMMARY_SECONDS: Final = 10.0
+CURE_SECONDS: Final = 15.0
+SHOP_STOP_SECONDS: Final = 2.0
+
+# The demo is about a development machine, whatever the environment says, and must never touch a
+# database that DATABASE_URL names.
+_ENVIRONMENT: Final = {"ENVIRONMENT": "development", "DATABASE_URL": "", "DATABASE_URL_FILE": ""}
+_DEFAULTS: Final = {"OTEL_SERVICE_NAME": "shop", "SIDECAR_LOG_LEVEL": "CRITICAL"}
+
+
+async def perform(*, port: int | None, rate: float, poison_every_seconds: float) -> int:
+    """Run the demo until Ctrl-C and return the exit code.
+
+    Args:
+        port: Where the probe process listens; `SIDECAR_PORT` by default, 8686 without it.
+        rate: Orders per second.
+        poison_every_seconds: Pause between orders that a projection fails on.
+    """
+    agent_port = _free_port()
+    boot = _prepare(agent_port).with_address(None, port)
+    show = Show(boot, rate, poison_every_seconds, agent_port)
+    return await serve(boot, target=TARGET, workers=boot.settings.workers, beside=show.run)
+
+
+def _prepare(agent_port: int) -> Boot:
+    given = environment.inherit()
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    agent = {"SIDECAR_APP_AGENT_URL": f"http://127.0.0.1:{agent_port}"}
+    return prepare("probe", {**defaults, **agent, **_ENVIRONMENT})
+
+
+class Show:
+    """What runs beside the probe process: the shop, its repair, and the narration.
+
+    Args:
+        boot: The prepared process.
+        rate: Orders per second.
+        poison_every_seconds: Pause between orders that a projection fails on.
+        agent_port: Where the shop's agent is to listen.
+    """
+
+    def __init__(
+        self, boot: Boot, rate: float, poison_every_seconds: float, agent_port: int
+    ) -> None:
+        self._boot = boot
+        self._rate = rate
+        self._poison_every_seconds = poison_every_seconds
+        self._agent_port = agent_port
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._narrator = Narrator()
+
+    async def run(self, dsn: str, probe: ProbeProcess) -> None:
+        """Keep the shop open and tell what happens, until cancelled."""
+        self._say_where()
+        shop = await self._open_shop(dsn)
+        try:
+            await self._narrate(dsn, probe)
+        finally:
+            await _close_shop(shop)
+
+    def _say_where(self) -> None:
+        settings = self._boot.settings
+        url = f"http://{settings.host}:{settings.port}"
+        for path, text in (
+            ("/", "the status page"),
+            ("/ready", "what a load balancer asks"),
+            ("/metrics", "what Prometheus reads: look for sidecar_projection_failures_total"),
+            ("/config-report", "what is right and wrong with the environment"),
+        ):
+            self._console.print(f"  [bold]{url}{path}[/]  {text}")
+        self._console.print(
+            f"  The shop takes {self._rate:g} orders a second. About every "
+            f"{self._poison_every_seconds:g} s one goes to a country without a shipping rate:\n"
+            "  projection shipping_labels fails on it, the other two go on. Ctrl-C ends it all.\n"
+            "  SIDECAR_LOG_LEVEL=INFO shows every log line."
+        )
+
+    async def _open_shop(self, dsn: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sidecar.demo.till"),
+            *("--rate", str(self._rate)),
+            *("--poison-every", str(self._poison_every_seconds)),
+            *("--agent-port", str(self._agent_port)),
+            stdin=asyncio.subprocess.PIPE,
+            env=self._boot.child_environ(DATABASE_URL=dsn),
+            start_new_session=True,
+        )
+
+    async def _narrate(self, dsn: str, probe: ProbeProcess) -> None:
+        office = Office(dsn, CURE_SECONDS)
+        summary_mono = time.monotonic()
+        try:
+            while True:
+                await asyncio.sleep(TELL_SECONDS)
+                for country in await office.work():
+                    self._say(
+                        f"The office added a shipping rate for {country} and asked for a retry, "
+                        "as `sidecar dead-letters retry` does."
+                    )
+                snapshot = probe.take_snapshot()
+                for sentence in self._narrator.tell(snapshot):
+                    self._say(sentence)
+                if time.monotonic() - summary_mono > SUMMARY_SECONDS:
+                    summary_mono = time.monotonic()
+                    self._say(summarize(snapshot, office.orders))
+        finally:
+            office.close()
+
+    def _say(self, sentence: str) -> None:
+        self._console.print(f"{time.strftime('%H:%M:%S')} {sentence}", markup=False)
+
+
+async def _close_shop(shop: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        shop.terminate()
+    try:
+        async with asyncio.timeout(SHOP_STOP_SECONDS):
+            await shop.wait()
+    except TimeoutError:
+        shop.kill()
+        await shop.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,60 @@
+"""What tests of all folders share: a clean environment, and a private PostgreSQL on demand."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.postgres.cluster import TEMPLATE, Cluster, migrate_template, running_cluster
+
+_OURS = re.compile(
+    r"(SIDECAR|OTEL|DB_POOL|PG)[A-Z]*_?.*|ENVIRONMENT|DATABASE_URL.*|SECRET_KEY.*|CORS_ORIGINS.*"
+    r"|DEBUG|ENABLE_DOCS|(GEMINI|ANTHROPIC|OPENAI)_API_KEY.*|TRACEPARENT|TRACESTATE"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sidecar")
+    group.addoption("--load-seconds", type=float, default=10.0, help="Length of the load test.")
+    group.addoption("--seed", type=int, default=4711, help="Seed of the load test.")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what the developer's shell has set for a service of their own."""
+    for name in list(os.environ):
+        if _OURS.fullmatch(name):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One server for all tests of this process; do not stop it."""
+    with running_cluster() as cluster:
+        # In a thread, for the event loop of a test may exist in this one already.
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(migrate_template, cluster).result()
+        yield cluster
+
+
+@pytest.fixture
+def private_cluster() -> Iterator[Cluster]:
+    """A server for a test that stops it; without the template of `database`."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def database(cluster: Cluster) -> AsyncIterator[str]:
+    """DSN of a fresh database with the schema of the newest migration."""
+    async with cluster.database(TEMPLATE) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def empty_database(cluster: Cluster) -> AsyncIterator[str]:
+    """DSN of a fresh database without any schema of ours."""
+    async with cluster.database() as dsn:
+        yield dsn
