@@ -1,3 +1,61 @@
-"""Observability-first sidecar for event-sourced services on PostgreSQL."""
+"""Observability-first sidecar for event-sourced services on PostgreSQL.
+
+Names are imported when they are first used, so that `import sidecar` costs nothing and loads no
+driver, no web server and no exporter.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sidecar.errors import ConcurrencyError, SidecarError
+    from sidecar.events.publisher import EventPublisher, PublishResult
+    from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
+    from sidecar.events.types import EventTypes
+    from sidecar.postgres.pool import MeteredPool
+    from sidecar.postgres.store import EventStore
+    from sidecar.projections.projection import Projection
+    from sidecar.wiring.agent import agent
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "NO_STREAM",
+    "ConcurrencyError",
+    "EventPublisher",
+    "EventStore",
+    "EventTypes",
+    "MeteredPool",
+    "Projection",
+    "PublishResult",
+    "RecordedEvent",
+    "SidecarError",
+    "agent",
+]
+
+_HOMES: Final = {
+    "ANY": "sidecar.events.record",
+    "NO_STREAM": "sidecar.events.record",
+    "ConcurrencyError": "sidecar.errors",
+    "EventPublisher": "sidecar.events.publisher",
+    "EventStore": "sidecar.postgres.store",
+    "EventTypes": "sidecar.events.types",
+    "MeteredPool": "sidecar.postgres.pool",
+    "Projection": "sidecar.projections.projection",
+    "PublishResult": "sidecar.events.publisher",
+    "RecordedEvent": "sidecar.events.record",
+    "SidecarError": "sidecar.errors",
+    "agent": "sidecar.wiring.agent",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

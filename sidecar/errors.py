@@ -77,6 +77,12 @@ class CheckpointMovedError(SidecarError):
     code = "checkpoint_moved"
 
 
+class CheckpointGoneError(SidecarError):
+    """The checkpoint's row is gone: its rebuild was cancelled, or has been swapped in."""
+
+    code = "checkpoint_gone"
+
+
 class ProjectionPausedError(SidecarError):
     """Somebody paused the projection; its loop waits for `sidecar projections resume`."""
 

@@ -10,7 +10,7 @@ import pytest
 from tests.postgres.cluster import TEMPLATE, Cluster, migrate_template, running_cluster
 
 _OURS = re.compile(
-    r"(SIDECAR|OTEL|DB_POOL|PG)[A-Z]*_?.*|ENVIRONMENT|DATABASE_URL.*|SECRET_KEY.*|CORS_ORIGINS.*"
+    r"(SIDECAR|OTEL|DB_POOL|PG).*|ENVIRONMENT|DATABASE_URL.*|SECRET_KEY.*|CORS_ORIGINS.*"
     r"|DEBUG|ENABLE_DOCS|(GEMINI|ANTHROPIC|OPENAI)_API_KEY.*|TRACEPARENT|TRACESTATE"
 )
 

@@ -36,16 +36,24 @@ class EventType:
             if record.schema_version == self.version:
                 return self._decode(record.data)
             return self._decode_older(record)
+        except EventDecodingError:
+            raise
         except (msgspec.DecodeError, UnicodeError) as error:
             raise EventDecodingError(_describe(record, _withhold_value(error))) from error
+        # The edge to user code: a `__post_init__` can raise anything.
+        except Exception as error:
+            reason = f"its class refused it with {type(error).__name__}"
+            raise EventDecodingError(_describe(record, reason)) from error
 
     def _decode_older(self, record: RecordedEvent) -> object:
         if record.schema_version > self.version:
             reason = f"this service knows schema versions up to {self.version}; deploy a newer one"
             raise EventDecodingError(_describe(record, reason))
+        fields = record.fields()
         try:
-            shape = upcast(record.fields(), record.schema_version, self.version, self.upcasters)
-        except (KeyError, TypeError, ValueError) as error:
+            shape = upcast(fields, record.schema_version, self.version, self.upcasters)
+        # The edge to user code: an upcaster can raise anything.
+        except Exception as error:
             reason = f"its upcaster failed with {type(error).__name__}"
             raise EventDecodingError(_describe(record, reason)) from error
         return msgspec.convert(shape, self.cls)
@@ -207,6 +215,10 @@ def _describe(record: RecordedEvent, reason: str) -> str:
 
 
 def _withhold_value(error: Exception) -> str:
-    """Keep the place that msgspec names; it prints types and paths, but a bad enum's value too."""
+    """Keep the place that msgspec names; it prints types and paths, but some values too."""
+    if error.__cause__ is not None:
+        # A `__post_init__` raised; its words are the service's own and may hold anything.
+        return f"its class refused it with {type(error.__cause__).__name__}"
     text = str(error)
-    return "an unexpected value" if text.startswith("Invalid enum value") else text.rstrip(".")
+    shows_value = text.startswith(("Invalid enum value", "Invalid value"))
+    return "an unexpected value" if shows_value else text.rstrip(".")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Subscription
 from sidecar.projections.work import State
@@ -30,7 +31,7 @@ class CheckpointRow:
 async def register(connection: RawConnection, subscriptions: Iterable[Subscription]) -> None:
     """Make sure that each partition has its row.
 
-    A new projection starts before the first event, a new handler after the last one: its effects
+    A new projection starts before the first event, a new handler at the safe head: its effects
     lie outside, and nobody wants years of mails again.
 
     Raises:
@@ -48,6 +49,7 @@ async def _register(connection: RawConnection, subscription: Subscription) -> No
     name = subscription.name
     rows = await connection.fetch(sql("list_partitions"), name)
     if rows and len(rows) == subscription.partitions:
+        await connection.execute(sql("declare_tables"), name, list(subscription.tables))
         return
     positions = {row["position"] for row in rows}
     if len(positions) > 1:
@@ -65,6 +67,7 @@ async def _register(connection: RawConnection, subscription: Subscription) -> No
             part.index,
             part.count,
             subscription.kind.value,
+            list(subscription.tables),
             position,
         )
 
@@ -72,7 +75,8 @@ async def _register(connection: RawConnection, subscription: Subscription) -> No
 async def _first_position(connection: RawConnection, subscription: Subscription) -> int:
     if subscription.kind is SubscriberKind.PROJECTION:
         return 0
-    return int(await connection.fetchval(sql("read_highest_position")))
+    # Not at the highest position: below it a slow transaction may still commit.
+    return (await HeadFollower().advance(connection)).position
 
 
 async def list_checkpoints(connection: RawConnection) -> list[CheckpointRow]:

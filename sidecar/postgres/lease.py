@@ -1,10 +1,9 @@
 """Leases as advisory locks: whoever's session ends has given them back."""
 
 import zlib
-from collections.abc import Mapping
 from typing import Final
 
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
 from sidecar.projections.share import plan_share
@@ -21,7 +20,7 @@ class LeaseTable:
     def __init__(self, connection: RawConnection, partitions: tuple[Partition, ...]) -> None:
         self.mine: frozenset[Partition] = frozenset()
         self._connection: Final = connection
-        self._by_key: Final[Mapping[int, Partition]] = {key_of(p): p for p in partitions}
+        self._live: Final = partitions
         self._pid: Final = connection.get_server_pid()
 
     async def join(self) -> None:
@@ -32,24 +31,43 @@ class LeaseTable:
         """Take and give back leases towards a fair share; return those gained and those to lose.
 
         Leases to lose are still held; stop their work, then `release` them.
+
+        Raises:
+            StoreUnavailableError: The session ended, and the leases with it.
         """
+        with translate_loss(self._connection, "The session of the leases ended."):
+            return await self._share()
+
+    async def _share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
+        partitions = (*self._live, *await self._list_rebuilds())
         rows = await self._connection.fetch(sql("list_leases"))
         held = {row["key"]: row["pid"] for row in rows}
-        others = frozenset(
-            partition
-            for key, partition in self._by_key.items()
-            if held.get(key, self._pid) != self._pid
-        )
+        others = frozenset(p for p in partitions if held.get(key_of(p), self._pid) != self._pid)
         members = await self._connection.fetchval(sql("count_members"))
-        plan = plan_share(self._by_key.values(), self.mine, others, members, self._pid)
+        plan = plan_share(partitions, self.mine, others, members, self._pid)
         gained = frozenset([p for p in plan.take if await self._try(p)])
         self.mine |= gained
         return gained, frozenset(plan.give)
 
     async def release(self, partition: Partition) -> None:
-        """Give a lease back."""
-        await self._connection.execute(sql("release_lease"), _signed(key_of(partition)))
+        """Give a lease back.
+
+        Raises:
+            StoreUnavailableError: The session ended, and the leases with it.
+        """
+        with translate_loss(self._connection, "The session of the leases ended."):
+            await self._connection.execute(sql("release_lease"), _signed(key_of(partition)))
         self.mine -= {partition}
+
+    async def _list_rebuilds(self) -> list[Partition]:
+        """Return the rebuilds under way of projections that this worker knows."""
+        known = {partition.projection for partition in self._live}
+        rows = await self._connection.fetch(sql("list_rebuilds"))
+        return [
+            Partition(row["projection"], row["partition"], row["partitions"], "rebuild")
+            for row in rows
+            if row["projection"] in known
+        ]
 
     async def _try(self, partition: Partition) -> bool:
         return bool(await self._connection.fetchval(sql("try_lease"), _signed(key_of(partition))))

@@ -1,7 +1,116 @@
-"""Dead letters as people handle them."""
+"""Dead letters as people handle them: list, look at, ask for a retry, discard."""
 
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.errors import UsageError
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
+from sidecar.projections.projection import Partition
+
+LIST_LIMIT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFilter:
+    """Which letters are meant; None means any.
+
+    Attributes:
+        older_than_seconds: Since the first failure.
+        open_only: Leave out those that were retried or discarded.
+    """
+
+    projection: str | None = None
+    stream: str | None = None
+    error_type: str | None = None
+    older_than_seconds: float | None = None
+    open_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """One dead letter without its event; times are aware wall times."""
+
+    id: int
+    projection: str
+    stream: str
+    position: int | None
+    version: int
+    event_type: str
+    category: str
+    error_type: str
+    attempts: int
+    first_failed_at: dt.datetime
+    last_failed_at: dt.datetime
+    retry_at: dt.datetime | None
+    resolution: str | None
+    reason: str | None
+    resolved_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterDetail:
+    """One dead letter with its event and what went wrong.
+
+    Attributes:
+        data: The event's JSON text as stored.
+        queued: Later events of the stream that wait behind it.
+    """
+
+    id: int
+    projection: str
+    stream: str
+    position: int | None
+    version: int
+    event_id: uuid.UUID
+    event_type: str
+    category: str
+    error_type: str
+    error_message: str
+    traceback: str
+    attempts: int
+    trace_id: str | None
+    first_failed_at: dt.datetime
+    last_failed_at: dt.datetime
+    retry_at: dt.datetime | None
+    resolution: str | None
+    reason: str | None
+    resolved_at: dt.datetime | None
+    data: str | None
+    metadata: str | None
+    queued: int
+
+
+async def list_letters(
+    connection: RawConnection, which: LetterFilter, *, limit: int = LIST_LIMIT
+) -> list[LetterRow]:
+    """Return dead letters, the oldest failure first."""
+    rows = await connection.fetch(
+        sql("list_letters"),
+        which.projection,
+        which.stream,
+        which.error_type,
+        which.older_than_seconds,
+        which.open_only,
+        limit,
+    )
+    return [LetterRow(*row) for row in rows]
+
+
+async def show_letter(connection: RawConnection, letter_id: int) -> LetterDetail:
+    """Return one dead letter.
+
+    Raises:
+        UsageError: There is none of that number.
+    """
+    row = await connection.fetchrow(sql("show_letter"), letter_id)
+    if row is None:
+        raise UsageError(f"There is no dead letter {letter_id}; see `sidecar dead-letters list`.")
+    return LetterDetail(*row)
 
 
 async def request_retry(
@@ -13,6 +122,8 @@ async def request_retry(
 ) -> list[int]:
     """Ask the workers to take parked streams up again and return the letters asked for.
 
+    The projection's code runs in its worker, in order, under its lease; this only says when.
+
     Args:
         connection: Any connection to the database.
         letter_id: Only this letter.
@@ -21,3 +132,48 @@ async def request_retry(
     """
     rows = await connection.fetch(sql("request_retry"), letter_id, projection, stream)
     return sorted(row["id"] for row in rows)
+
+
+async def count_open(connection: RawConnection, letters: Sequence[int]) -> tuple[int, int]:
+    """Return how many of the letters are open, and how many of those failed again."""
+    row = await connection.fetchrow(sql("count_letters"), list(letters))
+    return (0, 0) if row is None else (row["open"], row["failed"])
+
+
+async def list_unowned(connection: RawConnection, letters: Sequence[int]) -> list[str]:
+    """Return the letters' projections that no worker runs, by name."""
+    rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))
+    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+    partitions = [Partition(*row) for row in rows]
+    return sorted({p.projection for p in partitions if key_of(p) not in held})
+
+
+async def discard(connection: RawConnection, letter_id: int, reason: str) -> None:
+    """Give an event up, with the reason kept; events queued behind it are taken up again.
+
+    Raises:
+        UsageError: There is no open letter of that number, or the reason is empty.
+    """
+    if not reason.strip():
+        raise UsageError("Say why the event is given up: --reason TEXT. It is kept for the audit.")
+    async with connection.transaction():
+        projection, stream = await _find_open(connection, letter_id)
+        # The loop holds the checkpoint while it applies a batch. Locked here in the same order as
+        # there, so that no event of the stream falls between the queue and the loop.
+        position = await connection.fetchval(sql("lock_checkpoint_of_stream"), projection, stream)
+        letter = await connection.fetchrow(sql("lock_letter"), letter_id)
+        if letter is None or letter["resolution"] is not None:
+            raise UsageError(f"Dead letter {letter_id} was resolved just now.")
+        await connection.execute(sql("resolve_letter"), letter_id, "discarded", reason.strip())
+        following = await connection.fetchrow(
+            sql("read_next_queued"), stream, letter["version"], position or 0
+        )
+        if following is not None:
+            await connection.execute(sql("queue_behind_discarded"), projection, stream, *following)
+
+
+async def _find_open(connection: RawConnection, letter_id: int) -> tuple[str, str]:
+    letter = await show_letter(connection, letter_id)
+    if letter.resolution is not None:
+        raise UsageError(f"Dead letter {letter_id} was {letter.resolution} already.")
+    return letter.projection, letter.stream

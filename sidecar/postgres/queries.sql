@@ -157,9 +157,12 @@ WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
 
 -- name: create_checkpoint
-INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, position)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (projection, copy, partition) DO NOTHING;
+INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, tables, position)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: declare_tables
+UPDATE sidecar.checkpoints SET tables = $2
+WHERE projection = $1 AND copy = 'live' AND tables IS DISTINCT FROM $2;
 
 -- name: read_checkpoint
 SELECT position, state FROM sidecar.checkpoints
@@ -169,7 +172,7 @@ WHERE projection = $1 AND copy = $2 AND partition = $3;
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
-           WHERE d.projection = c.projection AND d.resolution IS NULL
+           WHERE d.projection = c.projection AND d.resolution IS NULL AND c.copy = 'live'
        ) AS has_parked
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3
@@ -299,11 +302,150 @@ JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 7236174 AND l.objsubid = 2 AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
--- name: read_highest_position
-SELECT coalesce(max(position), 0) FROM sidecar.events;
-
 -- name: wake
 SELECT pg_notify($1, '');
 
 -- name: read_clock
 SELECT clock_timestamp();
+
+-- name: list_letters
+-- $1 projection, $2 stream, $3 error type, $4 minimal age in seconds, each null for any; $5 open
+-- letters only.
+SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_type, d.category, d.error_type,
+       d.attempts, d.first_failed_at, d.last_failed_at, d.retry_at, d.resolution, d.reason,
+       d.resolved_at
+FROM sidecar.dead_letters d
+WHERE ($1::text IS NULL OR d.projection = $1)
+  AND ($2::text IS NULL OR d.stream = $2)
+  AND ($3::text IS NULL OR d.error_type = $3)
+  AND ($4::float8 IS NULL
+       OR d.first_failed_at <= clock_timestamp() - make_interval(secs => $4::float8))
+  AND (NOT $5::boolean OR d.resolution IS NULL)
+ORDER BY d.first_failed_at, d.id
+LIMIT $6;
+
+-- name: show_letter
+SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_id, d.event_type, d.category,
+       d.error_type, d.error_message, d.traceback, d.attempts, d.trace_id, d.first_failed_at,
+       d.last_failed_at, d.retry_at, d.resolution, d.reason, d.resolved_at,
+       coalesce(e.data, d.event) AS data, e.metadata,
+       (
+           SELECT count(*) FROM sidecar.events q
+           WHERE d.resolution IS NULL AND q.stream = d.stream AND q.version > d.version
+       ) AS queued
+FROM sidecar.dead_letters d
+LEFT JOIN sidecar.events e ON e.position = d.position
+WHERE d.id = $1;
+
+-- name: lock_letter
+SELECT d.id, d.projection, d.stream, d.position, d.version, d.resolution
+FROM sidecar.dead_letters d WHERE d.id = $1 FOR UPDATE;
+
+-- name: lock_checkpoint_of_stream
+SELECT position FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'live'
+  AND partition = (hashtext($2) & 2147483647) % partitions
+FOR UPDATE;
+
+-- name: read_next_queued
+SELECT position, version, id, type FROM sidecar.events
+WHERE stream = $1 AND version > $2 AND position <= $3
+ORDER BY version LIMIT 1;
+
+-- name: queue_behind_discarded
+INSERT INTO sidecar.dead_letters (
+    projection, stream, position, version, event_id, event_type,
+    category, error_type, error_message, traceback, attempts, retry_at
+) VALUES (
+    $1, $2, $3, $4, $5, $6, 'queued', 'Queued', 'waited behind a discarded event', '', 0,
+    clock_timestamp()
+);
+
+-- name: count_letters
+-- Of the letters $1: open, and open that are not due.
+SELECT count(*) FILTER (WHERE resolution IS NULL) AS open,
+       count(*) FILTER (
+           WHERE resolution IS NULL AND (retry_at IS NULL OR retry_at > clock_timestamp())
+       ) AS failed
+FROM sidecar.dead_letters WHERE id = ANY($1::bigint[]);
+
+-- name: list_projections_of_letters
+SELECT DISTINCT d.projection, c.partition, c.partitions
+FROM sidecar.dead_letters d
+JOIN sidecar.checkpoints c ON c.projection = d.projection AND c.copy = 'live'
+WHERE d.id = ANY($1::bigint[])
+ORDER BY d.projection;
+
+-- name: read_live_rows
+SELECT partition, partitions, kind, tables, position FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
+
+-- name: read_rebuild_rows
+SELECT partition, position, state, detail FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'rebuild' ORDER BY partition FOR UPDATE;
+
+-- name: list_rebuilds
+SELECT projection, partition, partitions FROM sidecar.checkpoints
+WHERE copy = 'rebuild' AND state = 'running';
+
+-- name: create_rebuild
+INSERT INTO sidecar.checkpoints (projection, copy, partition, partitions, kind, tables)
+SELECT projection, 'rebuild', partition, partitions, kind, tables FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'live';
+
+-- name: resume_rebuild
+UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
+WHERE projection = $1 AND copy = 'rebuild' AND state <> 'running';
+
+-- name: halt_rebuild
+UPDATE sidecar.checkpoints SET state = 'failed', detail = $2
+WHERE projection = $1 AND copy = 'rebuild';
+
+-- name: delete_rebuild
+DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild';
+
+-- name: take_over_positions
+UPDATE sidecar.checkpoints live SET position = r.position, moved_at = clock_timestamp()
+FROM sidecar.checkpoints r
+WHERE live.projection = $1 AND live.copy = 'live'
+  AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;
+
+-- name: resolve_rebuilt_letters
+UPDATE sidecar.dead_letters
+SET resolution = 'retried', reason = 'applied by a rebuild', resolved_at = clock_timestamp(),
+    retry_at = NULL
+WHERE projection = $1 AND resolution IS NULL;
+
+-- name: replay_handler
+UPDATE sidecar.checkpoints SET position = 0, moved_at = NULL
+WHERE projection = $1 AND copy = 'live' AND kind = 'handler'
+RETURNING partition;
+
+-- name: find_table
+-- Where a read model's table is found, and what a new copy of it could not take along.
+SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'r' AS is_plain,
+       c.relrowsecurity AS has_policies,
+       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+           AS has_triggers,
+       EXISTS (
+           SELECT FROM pg_constraint k
+           WHERE k.contype = 'f' AND (k.conrelid = c.oid OR k.confrelid = c.oid)
+       ) AS has_foreign_keys,
+       EXISTS (
+           SELECT FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
+           WHERE d.refobjid = c.oid AND d.classid = 'pg_rewrite'::regclass AND w.ev_class <> c.oid
+       ) AS has_views
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = to_regclass($1);
+
+-- name: list_grants
+SELECT format(
+           'GRANT %s ON TABLE %I.%I TO %s%s', a.privilege_type, $2::text, c.relname,
+           CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+           CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+       ) AS statement
+FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.oid = to_regclass($1);
+
+-- name: prepend_search_path
+SELECT set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true);

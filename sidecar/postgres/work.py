@@ -4,19 +4,18 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-import asyncpg
-
 from sidecar.errors import (
+    CheckpointGoneError,
     CheckpointMovedError,
-    ProjectionError,
     ProjectionPausedError,
     StoreUnavailableError,
 )
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
+from sidecar.postgres.rebuild import new_schema, swap
 from sidecar.postgres.transience import is_transient
 from sidecar.projections.letter import Letter
 from sidecar.projections.projection import PAGE_EVENTS, Partition
@@ -123,7 +122,7 @@ class PostgresDesk:
             sql("read_checkpoint"), partition.projection, partition.copy, partition.index
         )
         if row is None:
-            raise ProjectionError(f"{partition} has no checkpoint; was it registered?")
+            raise CheckpointGoneError(f"{partition} has no checkpoint.")
         return Checkpoint(row["position"], State(row["state"]))
 
     async def read_page(
@@ -144,16 +143,23 @@ class PostgresDesk:
     ) -> AsyncIterator[PostgresWork]:
         """Open a transaction at the checkpoint."""
         async with self._pool.acquire() as raw:
-            try:
+            lost = f"The session of {partition} ended in the middle of its transaction."
+            with translate_loss(raw, lost):
                 async with raw.transaction():
                     has_parked = await _lock(raw, partition, position)
+                    if partition.copy == "rebuild":
+                        schema = new_schema(partition.projection)
+                        await raw.execute(sql("prepend_search_path"), schema)
                     yield PostgresWork(raw, partition, position, has_parked=has_parked, eager=eager)
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-                if raw.is_closed():
-                    raise StoreUnavailableError(
-                        f"The session of {partition} ended in the middle of its transaction."
-                    ) from error
-                raise
+
+    async def halt(self, partition: Partition, reason: str) -> None:
+        """Stop a rebuild until somebody takes it up again."""
+        await self._pool.execute(sql("halt_rebuild"), partition.projection, reason)
+
+    async def swap(self, projection: str) -> bool:
+        """Swap a rebuilt copy in."""
+        async with self._pool.acquire() as raw:
+            return await swap(raw, projection)
 
     async def has_due_letters(self, partition: Partition) -> bool:
         """Tell whether a dead letter of the projection is to be tried again."""

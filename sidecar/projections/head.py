@@ -8,6 +8,10 @@ When none of the transactions that held such a lock then remains, what is still 
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
+
+# After a restart `pg_locks` shows a prepared transaction under this prefix and its xid.
+_PREPARED: Final = "-1/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +105,26 @@ def step(
     if gap is None or gap.first != position + 1:
         noted = Gap(position + 1, sighting.beyond, now_mono)
         return Head(position, highest, noted), None
-    if gap.suspects is None or gap.suspects & remaining:
+    if gap.suspects is None:
         return Head(position, highest, gap), None
+    suspects = _still_suspect(gap.suspects, remaining)
+    if suspects:
+        return Head(position, highest, replace(gap, suspects=suspects)), None
     # The lowest visible position may have come down since the note, never gone up.
     dead = Skip(gap.first, min(gap.beyond, sighting.beyond) - 1)
     return Head(dead.last, highest), dead
+
+
+def _still_suspect(suspects: frozenset[str], remaining: frozenset[str]) -> frozenset[str]:
+    """Return who may still fill a gap.
+
+    A prepared transaction outlives a restart of the server, under another id. So when a suspect is
+    gone, every transaction that shows itself as prepared may be that suspect.
+    """
+    gone = suspects - remaining
+    if all(writer.startswith(_PREPARED) for writer in gone):
+        return suspects & remaining
+    return frozenset(w for w in remaining if w in suspects or w.startswith(_PREPARED))
 
 
 def suspect(head: Head, writers: frozenset[str]) -> Head:

@@ -62,7 +62,7 @@ class Partition:
 
     def __str__(self) -> str:
         part = f"/{self.index}" if self.count > 1 else ""
-        return f"{self.projection}{part}"
+        return f"{self.projection}{part}" + ("" if self.copy == "live" else f" ({self.copy})")
 
 
 @dataclass(frozen=True, slots=True)

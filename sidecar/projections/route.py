@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sidecar.errors import EventDecodingError
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventType, EventTypes
@@ -14,7 +13,7 @@ class Delivery(NamedTuple):
 
     record: RecordedEvent
     event: object
-    error: EventDecodingError | None = None
+    error: Exception | None = None
 
 
 class Router:
@@ -32,8 +31,7 @@ class Router:
     def route(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         """Return what is to be handled, in order; a record that cannot be read comes with why."""
         if self._types.is_empty:
-            accepts = self._subscriber.accepts
-            return [Delivery(record, record) for record in records if accepts(record)]
+            return self._route_records(records)
         deliveries = []
         # `handles` is checked by class, once per type; only `can_handle` has to see each event.
         accepts_all = self._subscriber.handles is not None
@@ -42,13 +40,23 @@ class Router:
             event_type = self._find(record.type)
             if event_type is None:
                 continue
+            # The edge to user code: upcasters and `can_handle` fail for their event alone.
             try:
                 event = event_type.decode(record)
-            except EventDecodingError as error:
+                if accepts_all or accepts(event):
+                    deliveries.append(Delivery(record, event))
+            except Exception as error:  # noqa: BLE001 - kept with the delivery, judged later
                 deliveries.append(Delivery(record, None, error))
-                continue
-            if accepts_all or accepts(event):
-                deliveries.append(Delivery(record, event))
+        return deliveries
+
+    def _route_records(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
+        deliveries = []
+        for record in records:
+            try:
+                if self._subscriber.accepts(record):
+                    deliveries.append(Delivery(record, record))
+            except Exception as error:  # noqa: BLE001 - likewise
+                deliveries.append(Delivery(record, None, error))
         return deliveries
 
     def _find(self, name: str) -> EventType | None:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
-from sidecar.errors import CheckpointMovedError, ProjectionPausedError
+from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionPausedError
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.projections.application import (
@@ -66,6 +66,8 @@ class Runner:
         tally: Where it counts; handed on from an earlier runner, so that counters never fall.
     """
 
+    giving_up: ClassVar[Action] = Action.PARK
+
     def __init__(
         self,
         subscription: Subscription,
@@ -81,7 +83,7 @@ class Runner:
         self.partition: Final = partition
         self.tally: Final = tally or RunnerTally()
         self._subscription: Final = subscription
-        self._desk: Final = desk
+        self._desk: Desk = desk
         self._head: Final = head
         self._router: Final = Router(subscription.subscriber, types)
         self._pages: Final = PageReader(desk, partition, head)
@@ -117,6 +119,8 @@ class Runner:
             self._stored = -1
             self._beat()
             await self._rest(IDLE_SECONDS)
+        except CheckpointGoneError:
+            self.stop()
         except CheckpointMovedError:
             self._stored = -1
             log_interruption(
@@ -138,7 +142,12 @@ class Runner:
         self._trouble.outages = 0
         if page is not None:
             await self._apply(page)
-        elif self._seen > self._stored and self._is_move_due():
+        else:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Do what is to be done at the safe head."""
+        if self._seen > self._stored and self._is_move_due():
             await self._pass_over(self._seen)
         else:
             await self._head.wait_beyond(self._seen, IDLE_SECONDS)
@@ -294,14 +303,20 @@ class Runner:
         decision = self._policy.decide(
             attempt, self._trouble.streak_of(error_type), random.random()
         )
-        action = Action.RETRY if isinstance(decision, Retry) else Action.PARK
+        action = Action.RETRY if isinstance(decision, Retry) else self.giving_up
         self._tell_failure(failure, action, attempt)
         if isinstance(decision, Retry):
             return decision
         self._trouble.count_parked(error_type)
-        letter = write_letter(record, error, attempt, self._observer.trace_id())
-        await work.park(letter, self._policy.retry_after_seconds(attempt))
+        await self._give_up(work, failure, attempt)
         return None
+
+    async def _give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
+        """Park the event's stream."""
+        letter = write_letter(
+            failure.delivery.record, failure.cause, attempt, self._observer.trace_id()
+        )
+        await work.park(letter, self._policy.retry_after_seconds(attempt))
 
     async def _pass_over(self, upto: int) -> None:
         """Store that everything up to a position is behind us, though nothing was to be handled."""

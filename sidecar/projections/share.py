@@ -28,17 +28,23 @@ def plan_share(
     whoever has room.
 
     Args:
-        partitions: Everything there is to run.
+        partitions: Everything there is to run; what is not among it is given back.
         mine: Held by this worker.
         others: Held by anyone else.
         members: Workers alive, this one included.
         offset: Differs between workers, so that they do not all try for the same lease first.
     """
-    ordered = sorted(partitions, key=str)
+    ordered = sorted(partitions, key=_order)
     fair = ceil(len(ordered) / max(members, 1))
     # Sorted, so that what is given back is the same whoever asks.
-    given = tuple(sorted(mine, key=str)[fair:])
-    room = max(fair - len(mine), 0)
+    gone = mine.difference(ordered)
+    kept = sorted(mine - gone, key=_order)
+    given = (*gone, *kept[fair:])
+    room = max(fair - len(kept), 0)
     free = [p for p in ordered if p not in mine and p not in others]
     turn = offset % len(free) if free else 0
     return Plan(take=tuple((free[turn:] + free[:turn])[:room]), give=given)
+
+
+def _order(partition: Partition) -> tuple[str, str, int]:
+    return partition.copy, partition.projection, partition.index

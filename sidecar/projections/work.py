@@ -92,7 +92,11 @@ class Desk(Protocol):
     """Where a partition's loop reads events and opens its transactions."""
 
     async def read_checkpoint(self, partition: Partition) -> Checkpoint:
-        """Return where the partition stands."""
+        """Return where the partition stands.
+
+        Raises:
+            CheckpointGoneError: It has no row.
+        """
 
     async def read_page(
         self, partition: Partition, after_position: int, upto_position: int

@@ -1,10 +1,17 @@
 """What the commands for people do: one connection, one task, done."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from sidecar.errors import MigrationError, ProjectionError
+from sidecar.postgres import letter, rebuild
+from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection, connect
-from sidecar.postgres.migration import migrate
+from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.migration import migrate, pending
+from sidecar.postgres.sample import take_sample
+from sidecar.projections.standing import Standing
+from sidecar.projections.work import State
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.probe import open_database
 
@@ -34,3 +41,104 @@ async def migrate_database(boot: Boot) -> list[str]:
     """
     async with open_session(boot) as connection:
         return [step.name for step in await migrate(connection)]
+
+
+async def list_projections(boot: Boot) -> tuple[Standing, ...]:
+    """Return how every projection and handler stands."""
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        return (await take_sample(connection, HeadFollower())).standings
+
+
+async def set_projection_state(boot: Boot, name: str, state: State) -> None:
+    """Pause or resume a projection.
+
+    Raises:
+        ProjectionError: There is none of that name.
+    """
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        if not await set_state(connection, name, state):
+            raise ProjectionError(
+                f"There is no projection {name!r}; see `sidecar projections list`."
+            )
+
+
+async def start_rebuild(boot: Boot, name: str) -> None:
+    """Begin a rebuild or take a failed one up again; see `postgres/rebuild.py`."""
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        await rebuild.start_rebuild(connection, name)
+
+
+async def cancel_rebuild(boot: Boot, name: str) -> None:
+    """Drop the new copy."""
+    async with open_session(boot) as connection:
+        await rebuild.cancel_rebuild(connection, name)
+
+
+async def drop_old_copy(boot: Boot, name: str) -> None:
+    """Drop what the last swap kept."""
+    async with open_session(boot) as connection:
+        await rebuild.drop_old_copy(connection, name)
+
+
+async def replay_handler(boot: Boot, name: str) -> None:
+    """Let a handler hear of every event again."""
+    async with open_session(boot) as connection:
+        await rebuild.replay_handler(connection, name)
+
+
+@asynccontextmanager
+async def watch_projection(
+    boot: Boot, name: str
+) -> AsyncIterator[Callable[[], Awaitable[tuple[Standing | None, int]]]]:
+    """Yield a function that looks how a projection stands and where the safe head is."""
+    async with open_session(boot) as connection:
+        follower = HeadFollower()
+
+        async def look() -> tuple[Standing | None, int]:
+            sample = await take_sample(connection, follower)
+            found = (standing for standing in sample.standings if standing.name == name)
+            return next(found, None), sample.safe_head
+
+        yield look
+
+
+async def list_letters(boot: Boot, which: letter.LetterFilter) -> list[letter.LetterRow]:
+    """Return dead letters, the oldest first."""
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        return await letter.list_letters(connection, which)
+
+
+async def show_letter(boot: Boot, letter_id: int) -> letter.LetterDetail:
+    """Return one dead letter with its event."""
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        return await letter.show_letter(connection, letter_id)
+
+
+async def request_retry(
+    boot: Boot, letter_id: int | None, projection: str | None, stream: str | None
+) -> list[int]:
+    """Ask the workers to take parked streams up again."""
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        return await letter.request_retry(
+            connection, letter_id=letter_id, projection=projection, stream=stream
+        )
+
+
+async def discard_letter(boot: Boot, letter_id: int, reason: str) -> None:
+    """Give an event up, with the reason kept."""
+    async with open_session(boot) as connection:
+        await _require_schema(connection)
+        await letter.discard(connection, letter_id, reason)
+
+
+async def _require_schema(connection: RawConnection) -> None:
+    steps = await pending(connection)
+    if steps:
+        names = ", ".join(step.name for step in steps)
+        raise MigrationError(f"The schema is not at head, run `sidecar migrate`; pending: {names}.")

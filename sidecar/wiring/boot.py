@@ -77,18 +77,25 @@ class Boot:
         )
 
 
-def prepare(process: str, changes: Mapping[str, str] | None = None) -> Boot:
-    """Read and judge the environment, with these changes, and set up logging."""
+def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bool = False) -> Boot:
+    """Read and judge the environment and set up logging.
+
+    Args:
+        process: What the process is called in logs, metrics and at the server.
+        changes: Variables given beside the environment.
+        quiet: A command for people, whose output is its result: only warnings are logged, to
+            standard error.
+    """
     changes = changes or {}
     environ = environment.compose(environment.inherit(**changes), Path.cwd())
     verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
     settings = verdict.settings
     configure(
-        format=_log_format(settings),
-        level=settings.log_level.value,
+        format="text" if quiet else _log_format(settings),
+        level=logging.WARNING if quiet else settings.log_level.value,
         service=settings.service_name,
         process=process,
-        stream=sys.stdout,
+        stream=sys.stderr if quiet else sys.stdout,
         secrets=tuple(secrets_of(settings)),
     )
     return Boot(process, environ, verdict, changes)

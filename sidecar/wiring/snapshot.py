@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sidecar.config.verdict import Verdict
 from sidecar.health.status import CheckStatus
@@ -10,6 +10,8 @@ from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerProcess
 from sidecar.projections.standing import FailureSample, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
+
+REBUILD_MARK: Final = "(rebuild)"
 
 
 def show_check(status: CheckStatus) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def heartbeats_of(workers: Sequence[WorkerProcess]) -> dict[str, float]:
         told = worker.heartbeat.get("projections")
         for partition, numbers in told.items() if isinstance(told, Mapping) else ():
             beat = numbers.get("heartbeat_at") if isinstance(numbers, Mapping) else None
-            if isinstance(beat, int | float):
+            if isinstance(beat, int | float) and not str(partition).endswith(REBUILD_MARK):
                 name = str(partition).partition("/")[0]
                 beats[name] = min(beats.get(name, beat), beat)
     return beats

@@ -21,6 +21,7 @@ from sidecar.process.lifecycle import Shutdown
 from sidecar.process.pulse import Pulse
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition, subscriptions_of
+from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import HeadSource, Leases, Worker
@@ -75,7 +76,8 @@ class WorkerProcess:
 
     async def _work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
-            return Runner(
+            make = Runner if partition.copy == "live" else Rebuilder
+            return make(
                 self._subscriptions[partition.projection],
                 partition,
                 types=self._publisher.types,

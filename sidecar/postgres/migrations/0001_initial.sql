@@ -22,6 +22,7 @@ CREATE TABLE sidecar.checkpoints (
     partition  integer     NOT NULL DEFAULT 0,
     partitions integer     NOT NULL DEFAULT 1,
     kind       text        NOT NULL DEFAULT 'projection' CHECK (kind IN ('projection', 'handler')),
+    tables     text[]      NOT NULL DEFAULT '{}',
     position   bigint      NOT NULL DEFAULT 0,
     state      text        NOT NULL DEFAULT 'running'
                CHECK (state IN ('running', 'paused', 'failed')),

@@ -1,0 +1,22 @@
+"""The command line: a thin edge that parses, calls the wiring and turns errors into exit codes."""
+
+import click
+
+import sidecar
+from sidecar.cli.configuration import check, secret
+from sidecar.cli.letter import dead_letters
+from sidecar.cli.outcome import SidecarGroup
+from sidecar.cli.process import demo, migrate, run, serve
+from sidecar.cli.projection import projections
+
+__all__ = ["main"]
+
+
+@click.group(cls=SidecarGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sidecar.__version__, prog_name="sidecar")
+def main() -> None:
+    """Watch an event-sourced service on PostgreSQL and keep its read models true."""
+
+
+for command in (serve, run, check, demo, migrate, projections, dead_letters, secret):
+    main.add_command(command)

@@ -1,0 +1,131 @@
+"""`sidecar dead-letters`: what a projection could not apply, and the cure."""
+
+import sys
+
+import click
+
+from sidecar.cli.outcome import EX_FAILED, finish
+from sidecar.cli.printing import FORMAT, print_json, print_rows
+from sidecar.cli.progress import follow_retry
+from sidecar.errors import UsageError
+from sidecar.postgres.letter import LetterDetail, LetterFilter
+from sidecar.wiring import admin
+from sidecar.wiring.boot import Boot, prepare
+
+_COLUMNS = {
+    "id": "ID",
+    "projection": "PROJECTION",
+    "stream": "STREAM",
+    "event_type": "EVENT",
+    "error_type": "ERROR",
+    "attempts": "TRIES",
+    "first_failed_at": "SINCE",
+    "retry_at": "RETRY AT",
+}
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """See, retry and discard events that a projection could not apply."""
+
+
+@dead_letters.command("list")
+@click.option("--projection", help="Only of this projection.")
+@click.option("--stream", help="Only of this stream.")
+@click.option("--error", "error_type", help="Only with this type of error.")
+@click.option("--older-than", type=click.FloatRange(0), help="Only older than so many seconds.")
+@click.option("--all", "everything", is_flag=True, help="Also those retried or discarded.")
+@FORMAT
+def list_(
+    projection: str | None,
+    stream: str | None,
+    error_type: str | None,
+    older_than: float | None,
+    *,
+    everything: bool,
+    output: str,
+) -> None:
+    """List dead letters, the oldest first."""
+    which = LetterFilter(
+        projection=projection,
+        stream=stream,
+        error_type=error_type,
+        older_than_seconds=older_than,
+        open_only=not everything,
+    )
+    rows = finish(admin.list_letters(_boot(), which))
+    print_rows(rows, _COLUMNS, output=output, empty="No dead letters.")
+
+
+@dead_letters.command()
+@click.argument("letter_id", type=int, metavar="ID")
+@FORMAT
+def show(letter_id: int, output: str) -> None:
+    """Show the event, the error with its traceback, attempts and trace."""
+    letter = finish(admin.show_letter(_boot(), letter_id))
+    if output == "json":
+        print_json(letter)
+    else:
+        click.echo(_describe(letter))
+
+
+@dead_letters.command()
+@click.argument("letter_id", type=int, metavar="[ID]", required=False)
+@click.option("--projection", help="All of this projection.")
+@click.option("--stream", help="All of this stream.")
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--no-wait", is_flag=True, help="Return at once; workers go on.")
+def retry(
+    letter_id: int | None,
+    projection: str | None,
+    stream: str | None,
+    *,
+    everything: bool,
+    no_wait: bool,
+) -> None:
+    """Take parked streams up again, each in order, until it fails or has caught up.
+
+    The projection's worker does the work. Ctrl-C only ends the watching.
+    """
+    if not everything and letter_id is None and projection is None and stream is None:
+        raise UsageError("Say which: ID, --projection NAME, --stream NAME or --all.")
+    boot = _boot()
+    letters = finish(admin.request_retry(boot, letter_id, projection, stream))
+    if not letters:
+        click.echo("No open dead letter matches.")
+    elif no_wait:
+        click.echo(f"Asked for a retry of {len(letters)}.")
+    elif not finish(follow_retry(boot, letters)):
+        sys.exit(EX_FAILED)
+
+
+@dead_letters.command()
+@click.argument("letter_id", type=int, metavar="ID")
+@click.option("--reason", required=True, help="Why; kept for the audit.")
+def discard(letter_id: int, reason: str) -> None:
+    """Give an event up; events queued behind it are taken up again."""
+    finish(admin.discard_letter(_boot(), letter_id, reason))
+    click.echo(f"Dead letter {letter_id} is discarded.")
+
+
+def _describe(letter: LetterDetail) -> str:
+    facts = {
+        "dead letter": letter.id,
+        "projection": letter.projection,
+        "event": f"{letter.event_type} at position {letter.position}",
+        "stream": f"{letter.stream}, version {letter.version}; {letter.queued} more wait behind it",
+        "error": f"{letter.error_type}: {letter.error_message} ({letter.category})",
+        "attempts": letter.attempts,
+        "failed": f"{letter.first_failed_at:%F %T%z}, last {letter.last_failed_at:%F %T%z}",
+        "trace": letter.trace_id or "-",
+        "resolution": letter.resolution or "open",
+        "reason": letter.reason or "-",
+        "data": letter.data or "-",
+    }
+    width = max(map(len, facts))
+    lines = [f"{name:{width}}  {value}" for name, value in facts.items()]
+    return "\n".join([*lines, "", letter.traceback.rstrip()])
+
+
+def _boot() -> Boot:
+    return prepare("dead-letters", quiet=True)

@@ -1,0 +1,35 @@
+"""Exit codes: 0 good, 1 the operation failed, 2 usage, 78 configuration refused."""
+
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import click
+import uvloop
+
+from sidecar.errors import SidecarError, UsageError
+
+EX_FAILED: Final = 1
+EX_USAGE: Final = 2
+
+T = TypeVar("T")
+
+
+class SidecarGroup(click.Group):
+    """Prints errors of ours as a sentence for a person instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command and turn errors into exit codes."""
+        try:
+            return super().invoke(ctx)
+        except SidecarError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(EX_USAGE if isinstance(error, UsageError) else EX_FAILED)
+
+
+def finish(task: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine to its end; Ctrl-C ends it without a traceback."""
+    try:
+        return uvloop.run(task)
+    except KeyboardInterrupt:
+        sys.exit(EX_FAILED)

@@ -1,0 +1,62 @@
+"""Commands that start processes, and the schema they need."""
+
+import socket
+import sys
+
+import click
+
+from sidecar.cli.outcome import finish
+from sidecar.demo.stage import perform
+from sidecar.wiring.admin import migrate_database
+from sidecar.wiring.boot import prepare
+from sidecar.wiring.serving import serve as serve_until_signal
+from sidecar.wiring.working import work
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes to run.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+def serve(target: str | None, workers: int | None, host: str | None, port: int | None) -> None:
+    """Answer probes and run workers for TARGET, `module:publisher`."""
+    boot = prepare("probe").with_address(host, port)
+    count = workers or boot.settings.workers
+    sys.exit(finish(serve_until_signal(boot, target=target, workers=count)))
+
+
+@click.command()
+@click.argument("target")
+@click.option("--supervised-as", hidden=True, help="Name given by `sidecar serve`.")
+def run(target: str, supervised_as: str | None) -> None:
+    """Run the projections and handlers of TARGET, `module:publisher`."""
+    boot = prepare(supervised_as or f"worker-{socket.gethostname()}")
+    sys.exit(finish(work(boot, target, supervised=supervised_as is not None)))
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 1000),
+    default=5.0,
+    show_default=True,
+    help="Orders per second.",
+)
+@click.option(
+    "--poison-every",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="Seconds between poison orders.",
+)
+def demo(port: int | None, rate: float, poison_every: float) -> None:
+    """Show the whole product at work on the embedded PostgreSQL."""
+    sys.exit(finish(perform(port=port, rate=rate, poison_every_seconds=poison_every)))
+
+
+@click.command()
+def migrate() -> None:
+    """Apply what is pending of the schema `sidecar`."""
+    applied = finish(migrate_database(prepare("migrate", quiet=True)))
+    click.echo("\n".join(f"Applied {name}" for name in applied) or "Nothing to apply")

@@ -1,0 +1,116 @@
+"""Watching long work that workers do: a bar with rate and time left, plain lines elsewhere."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final, Self
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sidecar.postgres.letter import count_open, list_unowned
+from sidecar.projections.standing import Standing, Status
+from sidecar.wiring import admin
+from sidecar.wiring.boot import Boot
+
+LOOK_SECONDS: Final = 0.5
+LINE_SECONDS: Final = 5.0
+
+
+class Meter:
+    """Shows `done` of `total` events or letters.
+
+    Args:
+        title: What is done.
+        total: How many there are.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title = title
+        self._total = total
+        self._began_mono = time.monotonic()
+        self._told_mono = 0.0
+        console = Console()
+        self._bar = (
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]:,.0f}/s"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = (
+            self._bar.add_task(title, total=total, rate=0.0) if self._bar is not None else None
+        )
+
+    def __enter__(self) -> Self:
+        """Start to show."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop to show."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, total: int | None = None) -> None:
+        """Show how far it came."""
+        self._total = self._total if total is None else total
+        rate = done / max(time.monotonic() - self._began_mono, 1e-9)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=self._total, rate=rate)
+        elif time.monotonic() - self._told_mono > LINE_SECONDS:
+            self._told_mono = time.monotonic()
+            left = max(self._total - done, 0) / rate if rate else 0.0
+            click.echo(
+                f"{self._title}: {done} of {self._total}, {rate:,.0f}/s, about {left:.0f} s left"
+            )
+
+
+async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
+    """Watch a retry until every letter is resolved or has failed again; tell whether all went."""
+    async with admin.open_session(boot) as connection:
+        if unowned := await list_unowned(connection, letters):
+            click.echo(
+                f"No worker runs {', '.join(unowned)}. The retry is noted and happens once "
+                "`sidecar run` or `sidecar serve` does.",
+                err=True,
+            )
+            return False
+        with Meter("retrying", len(letters)) as meter:
+            while True:
+                still_open, failed = await count_open(connection, letters)
+                meter.show(len(letters) - still_open)
+                if still_open <= failed:
+                    break
+                await asyncio.sleep(LOOK_SECONDS)
+    click.echo(f"{len(letters) - failed} taken up again, {failed} failed again.")
+    return failed == 0
+
+
+async def follow_rebuild(boot: Boot, name: str) -> bool:
+    """Watch a rebuild until it is swapped in or stops; tell whether it was swapped in."""
+    standing = None
+    with Meter(f"rebuilding {name}", 1) as meter:
+        async with admin.watch_projection(boot, name) as look:
+            while True:
+                standing, safe_head = await look()
+                if standing is None or standing.progress is None or _has_stopped(standing):
+                    break
+                meter.show(int(standing.progress * safe_head), safe_head)
+                await asyncio.sleep(LOOK_SECONDS)
+    if standing is not None and standing.progress is not None:
+        click.echo(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
+        return False
+    click.echo(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
+    return True
+
+
+def _has_stopped(standing: Standing) -> bool:
+    return standing.status is not Status.REBUILDING

@@ -1,0 +1,89 @@
+"""`sidecar projections`: how they stand; pause, resume, rebuild."""
+
+import sys
+
+import click
+
+from sidecar.cli.outcome import EX_FAILED, finish
+from sidecar.cli.printing import FORMAT, print_rows
+from sidecar.cli.progress import follow_rebuild
+from sidecar.projections.work import State
+from sidecar.wiring import admin
+from sidecar.wiring.boot import Boot, prepare
+
+_COLUMNS = {
+    "name": "PROJECTION",
+    "status": "STATUS",
+    "position": "POSITION",
+    "lag_events": "LAG (EVENTS)",
+    "lag_seconds": "LAG (S)",
+    "dead_letters": "PARKED",
+    "owners": "LEASE HELD BY",
+    "detail": "DETAIL",
+}
+
+
+@click.group()
+def projections() -> None:
+    """See how projections stand; pause, resume and rebuild them."""
+
+
+@projections.command("list")
+@FORMAT
+def list_(output: str) -> None:
+    """Show status, position, lag, parked streams and lease holder."""
+    boot = prepare("projections", quiet=True)
+    standings = finish(admin.list_projections(boot))
+    print_rows(standings, _COLUMNS, output=output, empty="No projection has run yet.")
+
+
+@projections.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Stop NAME after its present batch; other projections go on."""
+    finish(admin.set_projection_state(_boot(), name, State.PAUSED))
+    click.echo(f"{name} is paused; `sidecar projections resume {name}` lets it go on.")
+
+
+@projections.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Let NAME go on from its checkpoint."""
+    finish(admin.set_projection_state(_boot(), name, State.RUNNING))
+    click.echo(f"{name} goes on.")
+
+
+@projections.command()
+@click.argument("name")
+@click.option("--cancel", is_flag=True, help="Drop the new copy; the live one is not touched.")
+@click.option("--drop-old", is_flag=True, help="Drop the copy that the last rebuild replaced.")
+@click.option("--no-wait", is_flag=True, help="Return at once; workers go on.")
+@click.option("--replay-effects", is_flag=True, help="For a handler: have every event again.")
+def rebuild(
+    name: str, *, cancel: bool, drop_old: bool, no_wait: bool, replay_effects: bool
+) -> None:
+    """Fill a new copy of NAME's read model beside the live one, then swap it in.
+
+    Workers do the work. Ctrl-C only ends the watching; calling it again watches on, and takes up a
+    rebuild that failed.
+    """
+    boot = _boot()
+    if replay_effects:
+        finish(admin.replay_handler(boot, name))
+        click.echo(f"{name} hears of every event again.")
+    elif cancel:
+        finish(admin.cancel_rebuild(boot, name))
+        click.echo(f"The rebuild of {name} is cancelled.")
+    elif drop_old:
+        finish(admin.drop_old_copy(boot, name))
+        click.echo(f"The old copy of {name} is dropped.")
+    else:
+        finish(admin.start_rebuild(boot, name))
+        if no_wait:
+            click.echo(f"The rebuild of {name} is under way; see `sidecar projections list`.")
+        elif not finish(follow_rebuild(boot, name)):
+            sys.exit(EX_FAILED)
+
+
+def _boot() -> Boot:
+    return prepare("projections", quiet=True)

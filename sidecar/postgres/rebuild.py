@@ -1,0 +1,166 @@
+"""Rebuilding a read model beside the live one, and swapping it in.
+
+The new copy's tables live in a schema of their own, put in front of the search path while the
+projection fills them, so that its handler's statements stay as they are. The swap moves the old
+tables out and the new ones in within one transaction that holds the live checkpoint.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+
+from sidecar.errors import ProjectionError
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
+
+# A swap waits for readers this long and lets newcomers wait behind it as long; then it steps back
+# and tries again.
+SWAP_LOCK_TIMEOUT: Final = "80ms"
+# So far behind the live copy the new one may be when it takes over; it catches up in a moment.
+MAX_SWAP_LAG_EVENTS: Final = 1000
+
+_OBSTACLES: Final = {
+    "has_triggers": "has triggers",
+    "has_policies": "has row-level security",
+    "has_foreign_keys": "takes part in foreign keys",
+    "has_views": "is read by views, which would go on reading the old copy",
+}
+
+
+def new_schema(projection: str) -> str:
+    """Return the schema in which a projection's new tables are filled."""
+    return f"sidecar_new_{projection}"[:63]
+
+
+def old_schema(projection: str) -> str:
+    """Return the schema in which its old tables are kept after a swap."""
+    return f"sidecar_old_{projection}"[:63]
+
+
+async def start_rebuild(connection: RawConnection, projection: str) -> None:
+    """Begin a rebuild, or take up one that failed; workers do the rest.
+
+    Raises:
+        ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied.
+    """
+    async with connection.transaction():
+        tables = await _read_tables(connection, projection)
+        if await connection.fetch(sql("read_rebuild_rows"), projection):
+            await connection.execute(sql("resume_rebuild"), projection)
+            return
+        schema = new_schema(projection)
+        await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
+        await connection.execute(f"CREATE SCHEMA {_quote(schema)}")
+        for table in tables:
+            await _copy_shape(connection, table, schema)
+        await connection.execute(sql("create_rebuild"), projection)
+
+
+async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
+    """Drop the new copy; the live one was never touched.
+
+    Raises:
+        ProjectionError: No rebuild is under way.
+    """
+    async with connection.transaction():
+        if not await connection.fetch(sql("read_rebuild_rows"), projection):
+            raise ProjectionError(f"No rebuild of {projection} is under way.")
+        await connection.execute(sql("delete_rebuild"), projection)
+        await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(new_schema(projection))} CASCADE")
+
+
+async def drop_old_copy(connection: RawConnection, projection: str) -> None:
+    """Drop what the last swap kept."""
+    await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(old_schema(projection))} CASCADE")
+
+
+async def swap(connection: RawConnection, projection: str) -> bool:
+    """Swap the new copy in, if it is caught up and the tables come free at once.
+
+    One transaction: the live checkpoints are held, the tables change places, positions are taken
+    over, dead letters are closed, for the new copy applied their events.
+
+    Returns:
+        Whether it was swapped; if not, nothing was changed and the caller tries again.
+    """
+    try:
+        async with connection.transaction():
+            if not await _is_caught_up(connection, projection):
+                return False
+            tables = await _read_tables(connection, projection)
+            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
+            await _exchange(connection, projection, tables)
+            await connection.execute(sql("take_over_positions"), projection)
+            await connection.execute(sql("resolve_rebuilt_letters"), projection)
+            await connection.execute(sql("delete_rebuild"), projection)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
+
+
+async def replay_handler(connection: RawConnection, handler: str) -> None:
+    """Let a handler hear of every event again, with all its effects.
+
+    Raises:
+        ProjectionError: There is no such handler.
+    """
+    if not await connection.fetch(sql("replay_handler"), handler):
+        raise ProjectionError(f"There is no handler {handler!r}; see `sidecar projections list`.")
+
+
+async def _is_caught_up(connection: RawConnection, projection: str) -> bool:
+    live = await connection.fetch(sql("read_live_rows"), projection)
+    new = await connection.fetch(sql("read_rebuild_rows"), projection)
+    if len(live) != len(new) or any(row["state"] != "running" for row in new):
+        return False
+    behind = (old["position"] - fresh["position"] for old, fresh in zip(live, new, strict=True))
+    return all(events <= MAX_SWAP_LAG_EVENTS for events in behind)
+
+
+async def _exchange(connection: RawConnection, projection: str, tables: Sequence[str]) -> None:
+    new, old = _quote(new_schema(projection)), _quote(old_schema(projection))
+    await connection.execute(f"DROP SCHEMA IF EXISTS {old} CASCADE")
+    await connection.execute(f"CREATE SCHEMA {old}")
+    for table in tables:
+        place = await connection.fetchrow(sql("find_table"), table)
+        if place is None:
+            raise ProjectionError(f"Table {table!r} of {projection} is gone.")
+        schema, name = _quote(place["schema"]), _quote(place["name"])
+        await connection.execute(f"ALTER TABLE {schema}.{name} SET SCHEMA {old}")
+        await connection.execute(f"ALTER TABLE {new}.{name} SET SCHEMA {schema}")
+    await connection.execute(f"DROP SCHEMA {new} CASCADE")
+
+
+async def _read_tables(connection: RawConnection, projection: str) -> Sequence[str]:
+    rows = await connection.fetch(sql("read_live_rows"), projection)
+    if not rows:
+        raise ProjectionError(
+            f"There is no projection {projection!r}; see `sidecar projections list`."
+        )
+    tables: Sequence[str] = rows[0]["tables"]
+    if not tables:
+        raise ProjectionError(
+            f"{projection} declares no `tables`, so there is nothing to build a copy of. Name its "
+            "read model's tables in the class, start the workers once, and try again."
+        )
+    return tables
+
+
+async def _copy_shape(connection: RawConnection, table: str, schema: str) -> None:
+    """Create an empty copy with the same columns, defaults, indexes, checks and grants."""
+    place = await connection.fetchrow(sql("find_table"), table)
+    if place is None or not place["is_plain"]:
+        raise ProjectionError(f"{table!r} is no plain table on the search path.")
+    for column, obstacle in _OBSTACLES.items():
+        if place[column]:
+            raise ProjectionError(f"Table {table!r} {obstacle}; it cannot be rebuilt by swapping.")
+    source = f"{_quote(place['schema'])}.{_quote(place['name'])}"
+    copy = f"{_quote(schema)}.{_quote(place['name'])}"
+    await connection.execute(f"CREATE TABLE {copy} (LIKE {source} INCLUDING ALL)")
+    for row in await connection.fetch(sql("list_grants"), source, schema):
+        await connection.execute(row["statement"])
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,87 @@
+"""Filling a new copy of a read model, and asking for the swap once it has caught up."""
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from sidecar.projections.application import EventFailedError
+from sidecar.projections.observer import Action
+from sidecar.projections.projection import Partition
+from sidecar.projections.runner import IDLE_SECONDS, Runner
+from sidecar.projections.work import Desk, Work
+
+SWAP_RETRY_SECONDS: Final = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+class RebuildDesk(Desk, Protocol):
+    """What a rebuild needs besides."""
+
+    async def halt(self, partition: Partition, reason: str) -> None:
+        """Stop a rebuild until somebody takes it up again; the live copy goes on."""
+
+    async def swap(self, projection: str) -> bool:
+        """Swap the new copy in; False when that has to be tried again."""
+
+
+class RebuildHaltedError(Exception):
+    """Carries the failure that stopped a rebuild out of its transaction."""
+
+    def __init__(self, failure: EventFailedError) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class Rebuilder(Runner):
+    """A runner for the copy `rebuild`. It takes no dead letters: a new copy must have no holes."""
+
+    giving_up = Action.HALT
+    _desk: RebuildDesk
+
+    async def _turn(self) -> None:
+        try:
+            await super()._turn()
+        except RebuildHaltedError as halted:
+            await self._halt(halted.failure)
+
+    async def _give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:  # noqa: ARG002 - the live copy's way needs them
+        raise RebuildHaltedError(failure) from failure
+
+    async def _retry_letters(self) -> None:
+        """Leave them to the live copy."""
+
+    async def _wait(self) -> None:
+        if self._seen > self._stored:
+            await self._pass_over(self._seen)
+        if await self._desk.swap(self.partition.projection):
+            logger.info(
+                "The rebuilt copy of projection %s took over",
+                self.partition.projection,
+                extra={
+                    "event": "sidecar.rebuild.swapped",
+                    "projection": self.partition.projection,
+                },
+            )
+            self.stop()
+        else:
+            await self._head.wait_beyond(self._seen, SWAP_RETRY_SECONDS)
+
+    async def _halt(self, failure: EventFailedError) -> None:
+        record, error_type = failure.delivery.record, type(failure.cause).__name__
+        reason = f"{error_type} at position {record.position} ({record.type}, {record.stream})"
+        await self._desk.halt(self.partition, reason)
+        self._stored = -1
+        logger.critical(
+            "The rebuild of projection %s stopped: %s. The live copy goes on. Mend the handler, "
+            "then take it up again with `sidecar projections rebuild %s`",
+            self.partition.projection,
+            reason,
+            self.partition.projection,
+            extra={
+                "event": "sidecar.rebuild.halted",
+                "projection": self.partition.projection,
+                "error_type": error_type,
+            },
+        )
+        await asyncio.sleep(IDLE_SECONDS)

@@ -1,0 +1,124 @@
+"""`python -m tests.benchmarks [--only PREFIX] [--large]`: one table and `build/bench.json`."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import append, catchup, lag, latency, publish, workers
+from tests.benchmarks.measure import Result, SkippedError
+from tests.benchmarks.place import Place, open_place
+
+OUTPUT: Final = Path("build/bench.json")
+LARGE_EVENTS: Final = 10_000_000
+USUAL_EVENTS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Something to run, and the names of the rows that it yields."""
+
+    names: tuple[str, ...]
+    run: Callable[[Place], Awaitable[list[Result]]]
+
+    def is_wanted(self, only: str) -> bool:
+        return any(name.startswith(only) for name in self.names)
+
+
+BENCHMARKS: Final = (
+    Benchmark(("append-one", "append-batch"), append.run),
+    Benchmark(("catchup",), catchup.run),
+    Benchmark(("catchup-peer",), catchup.run_peer),
+    Benchmark(("latency-p50", "latency-p99"), latency.run),
+    Benchmark(("lag-growth",), lag.run),
+    Benchmark(("workers",), workers.run),
+    Benchmark(
+        ("publish-off", "publish-sampled", "publish-unsampled", "publish-naive"), publish.run
+    ),
+)
+
+
+@click.command()
+@click.option("--only", default="", help="Run only rows whose name starts with this.")
+@click.option("--large", is_flag=True, help="Sample a log of 10 million events, not of 1 million.")
+def main(only: str, *, large: bool) -> None:
+    """Measure what each part costs, against a peer, in one run."""
+    # Not on a terminal, rich would squeeze the table into 80 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=130)
+    chosen = [benchmark for benchmark in BENCHMARKS if benchmark.is_wanted(only)]
+    if not chosen:
+        names = ", ".join(name for benchmark in BENCHMARKS for name in benchmark.names)
+        raise click.BadParameter(f"nothing starts with {only!r}; there are {names}")
+    uvloop.run(measure(console, chosen, only, LARGE_EVENTS if large else USUAL_EVENTS))
+
+
+async def measure(console: Console, chosen: list[Benchmark], only: str, events: int) -> None:
+    """Run the benchmarks one after another and show what came of them, even after an error."""
+    results: list[Result] = []
+    with open_place(events) as place:
+        machine = await place.describe()
+        try:
+            for benchmark in chosen:
+                results += await run_one(console, benchmark, place)
+        finally:
+            wanted = [result for result in results if result.name.startswith(only)]
+            console.print(make_table(wanted, machine))
+            write(wanted)
+
+
+async def run_one(console: Console, benchmark: Benchmark, place: Place) -> list[Result]:
+    """Run one benchmark; nothing comes of one that cannot run here."""
+    with console.status(", ".join(benchmark.names)):
+        try:
+            return await benchmark.run(place)
+        except SkippedError as skip:
+            console.print(f"{benchmark.names[0]} is left out: {skip}", markup=False)
+            return []
+
+
+def make_table(results: list[Result], machine: str) -> Table:
+    """Lay the results out."""
+    table = Table(caption=machine)
+    for heading in ("name", "unit"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("ours", "peer", "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("limit", "holds", "peer is"):
+        table.add_column(heading)
+    for result in results:
+        table.add_row(
+            result.name,
+            result.unit,
+            show(result.pair.ours),
+            show(result.pair.peer),
+            show(result.pair.ratio),
+            result.limit.text,
+            "yes" if result.holds else "[red]no[/red]",
+            result.peer_name or "",
+        )
+    return table
+
+
+def show(number: float | None) -> str:
+    """Write a figure with about three digits that mean something."""
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
+def write(results: list[Result]) -> None:
+    """Write the results for machines."""
+    OUTPUT.parent.mkdir(exist_ok=True)
+    text = msgspec.json.format(msgspec.json.encode([result.as_json() for result in results]))
+    OUTPUT.write_bytes(text + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""`workers`: eight projections caught up by two worker processes, against one."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.postgres.connection import RawConnection
+from tests.benchmarks.measure import Result, alternate, poll, ratio_at_least
+from tests.benchmarks.place import Place, session
+from tests.benchmarks.process import started
+from tests.benchmarks.shop import fill_at_once
+
+PROJECTIONS: Final = 8
+EVENTS: Final = 20_000
+LIMIT_SECONDS: Final = 60.0
+
+COUNT_LEASES: Final = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7236174"
+    " AND objsubid = 2 AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " GROUP BY pid"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """So many workers that share the projections of one database."""
+
+    connection: RawConnection
+    workers: int
+
+    async def is_settled(self) -> bool:
+        """Tell whether each worker holds its share."""
+        leases = [row["count"] for row in await self.connection.fetch(COUNT_LEASES)]
+        return leases == [PROJECTIONS // self.workers] * self.workers
+
+    async def catch_up(self) -> float:
+        """Commit events all at once; return the rate at which the projections take them in."""
+        head = await fill_at_once(self.connection, EVENTS)
+        began = time.perf_counter()
+        await poll(lambda: self._has_reached(head), limit_seconds=LIMIT_SECONDS)
+        return PROJECTIONS * EVENTS / (time.perf_counter() - began)
+
+    async def _has_reached(self, position: int) -> bool:
+        lowest = await self.connection.fetchval("SELECT min(position) FROM sidecar.checkpoints")
+        return int(lowest) >= position
+
+
+async def run(place: Place) -> list[Result]:
+    """Measure two crews, each idle while the other works."""
+    async with (
+        _crew(place, await place.create_database("workers-2"), 2) as two,
+        _crew(place, await place.create_database("workers-1"), 1) as one,
+    ):
+        pair = await alternate(two.catch_up, one.catch_up)
+    return [Result("workers", "events/s", pair, ratio_at_least(1.5), "1 worker; ours 2")]
+
+
+@asynccontextmanager
+async def _crew(place: Place, dsn: str, workers: int) -> AsyncIterator[Crew]:
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(session(dsn))
+        for _ in range(workers):
+            worker = await stack.enter_async_context(
+                started(place, "sidecar", "run", "tests.benchmarks.shop:eight", dsn=dsn)
+            )
+            await worker.until("/heartbeat")
+        crew = Crew(connection, workers)
+        await poll(crew.is_settled, limit_seconds=LIMIT_SECONDS)
+        yield crew

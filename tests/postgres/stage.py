@@ -1,0 +1,235 @@
+"""A store, and the projections that follow it, on a database of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.types import EventTypes
+from sidecar.postgres.checkpoint import register
+from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.head import HeadFollower, ListeningHead
+from sidecar.postgres.lease import LeaseTable
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.store import EventStore
+from sidecar.postgres.work import PostgresDesk
+from sidecar.projections.observer import RunnerTally
+from sidecar.projections.projection import Partition, subscriptions_of
+from sidecar.projections.retry import RetryPolicy
+from sidecar.projections.runner import Runner
+from sidecar.projections.signal import HeadSignal
+from sidecar.projections.worker import HeadSource, Leases, Worker
+from tests.postgres import shop
+from tests.postgres.eventually import eventually
+from tests.postgres.shop import Line, Placed
+
+
+class Stage:
+    """Runs loops against a database; made by `open_stage`."""
+
+    def __init__(
+        self, dsn: str, pool: MeteredPool, publisher: EventPublisher, policy: RetryPolicy
+    ) -> None:
+        self.dsn: Final = dsn
+        self.pool: Final = pool
+        self.publisher: Final = publisher
+        self.policy: Final = policy
+        self.store: Final = EventStore(pool, publisher.types)
+        self.desk: Final = PostgresDesk(pool)
+        self.head: Final = HeadSignal()
+        self.subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
+        self.partitions: Final = tuple(p for s in self.subscriptions.values() for p in s.split())
+        self.runners: Final[list[Runner]] = []
+        self.tasks: Final[list[asyncio.Task[None]]] = []
+        self._follower: Final = HeadFollower()
+
+    async def register(self) -> None:
+        """Make the checkpoints and the read models."""
+        async with self.pool.acquire() as connection:
+            await register(connection, self.subscriptions.values())
+
+    async def place(self, stream: str, *amounts: int, order: str | None = None) -> None:
+        """Append one `Placed` per amount."""
+        await self.store.append(stream, [Placed(order or stream, amount) for amount in amounts])
+
+    async def insert(self, stream: str, kind: str, data: str, schema_version: int = 1) -> None:
+        """Append what no writer of ours would."""
+        await self.pool.execute(
+            "INSERT INTO sidecar.events (stream, version, type, schema_version, data) SELECT $1, "
+            "1 + count(*), $2, $4, $3 FROM sidecar.events WHERE stream = $1",
+            stream,
+            kind,
+            data,
+            schema_version,
+        )
+
+    def make_runner(self, partition: Partition, tally: RunnerTally | None = None) -> Runner:
+        """Make a loop without starting it."""
+        return Runner(
+            self.subscriptions[partition.projection],
+            partition,
+            types=self.publisher.types,
+            desk=self.desk,
+            head=self.head,
+            policy=self.policy,
+            tally=tally,
+        )
+
+    def start(self) -> None:
+        """Start one loop for each partition."""
+        for partition in self.partitions:
+            self.start_runner(self.make_runner(partition))
+
+    def start_runner(self, runner: Runner) -> None:
+        """Start one loop."""
+        self.runners.append(runner)
+        self.tasks.append(asyncio.create_task(runner.run()))
+
+    async def stop(self) -> None:
+        """Stop the loops and pass on what they raised."""
+        for runner in self.runners:
+            runner.stop()
+        tasks = list(self.tasks)
+        self.runners.clear()
+        self.tasks.clear()
+        await asyncio.gather(*tasks)
+
+    async def advance(self) -> int:
+        """Move the safe head that the loops see."""
+        async with self.pool.acquire() as connection:
+            self.head.advance((await self._follower.advance(connection)).position)
+        return self.head.position
+
+    async def settle(self, within_seconds: float = 10.0) -> None:
+        """Wait until every loop is done with everything that is in the log now."""
+        head = await self.advance()
+
+        async def is_done() -> bool:
+            for task in self.tasks:
+                if task.done():
+                    task.result()
+            return all(runner._seen >= head for runner in self.runners)
+
+        await eventually(is_done, within_seconds)
+
+    async def catch_up(self) -> None:
+        """Start the loops, let them do all there is to do, and stop them."""
+        self.start()
+        await self.settle()
+        await self.stop()
+
+    async def lines(self, table: str = "journal") -> list[Line]:
+        """Return the effects on a journal's read model in the order in which they were made."""
+        rows = await self.pool.fetch(f"SELECT position, stream, version FROM {table} ORDER BY line")
+        return [Line(*row) for row in rows]
+
+    async def letters(self) -> list[dict[str, Any]]:
+        """Return the unresolved dead letters."""
+        rows = await self.pool.fetch(
+            "SELECT * FROM sidecar.dead_letters WHERE resolution IS NULL ORDER BY stream"
+        )
+        return [dict(row) for row in rows]
+
+    async def ask_retry(self) -> None:
+        """Ask for a retry of every dead letter, as a person would."""
+        await self.pool.execute(
+            "UPDATE sidecar.dead_letters SET retry_at = clock_timestamp() WHERE resolution IS NULL"
+        )
+
+    async def no_due_letters(self) -> bool:
+        """Tell whether every retry that was asked for took place."""
+        due = "SELECT count(*) FROM sidecar.dead_letters WHERE retry_at IS NOT NULL"
+        return bool(await self.pool.fetchval(due) == 0)
+
+    async def checkpoint(self, projection: str = "journal") -> int:
+        """Return the lowest stored position of a projection."""
+        query = "SELECT min(position) FROM sidecar.checkpoints WHERE projection = $1"
+        return int(await self.pool.fetchval(query, projection))
+
+    def make_worker(self) -> Worker:
+        """Make a worker that follows the head and takes its share of the leases."""
+        head = HeadSignal()
+        follower = HeadFollower()
+
+        @asynccontextmanager
+        async def open_head() -> AsyncIterator[HeadSource]:
+            async with session(self.dsn, "head") as connection:
+                source = ListeningHead(connection, follower)
+                await source.listen()
+                yield source
+
+        @asynccontextmanager
+        async def open_leases() -> AsyncIterator[Leases]:
+            async with session(self.dsn, "lease") as connection:
+                table = LeaseTable(connection, self.partitions)
+                await table.join()
+                yield table
+
+        def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
+            return Runner(
+                self.subscriptions[partition.projection],
+                partition,
+                types=self.publisher.types,
+                desk=self.desk,
+                head=head,
+                policy=self.policy,
+                tally=tally,
+            )
+
+        return Worker(
+            open_head=open_head,
+            open_leases=open_leases,
+            make_runner=make_runner,
+            head=head,
+            is_transient=self.desk.is_transient,
+        )
+
+
+@asynccontextmanager
+async def session(dsn: str, application_name: str = "test") -> AsyncIterator[RawConnection]:
+    """Lend a connection of its own."""
+    connection = await connect(dsn, application_name=application_name)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+@asynccontextmanager
+async def open_stage(
+    dsn: str,
+    *projections: object,
+    handlers: Sequence[object] = (),
+    types: EventTypes = shop.types,
+    policy: RetryPolicy | None = None,
+    max_connections: int = 10,
+) -> AsyncIterator[Stage]:
+    """Set the stage and clear it afterwards, loops included."""
+    publisher = EventPublisher(types)
+    for projection in projections:
+        publisher.add_projection(projection)
+    for handler in handlers:
+        publisher.add_handler(handler)
+    async with AsyncExitStack() as stack:
+        pool = MeteredPool(dsn, name="stage", min_size=2, max_size=max_connections)
+        await stack.enter_async_context(pool)
+        stage = Stage(dsn, pool, publisher, policy or RetryPolicy())
+        await stage.register()
+        try:
+            yield stage
+        finally:
+            for task in stage.tasks:
+                task.cancel()
+            await asyncio.gather(*stage.tasks, return_exceptions=True)
+
+
+async def fetchval(dsn: str, query: str, *args: object) -> Any:
+    """Ask one question on a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query, *args)
+    finally:
+        await connection.close()

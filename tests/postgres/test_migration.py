@@ -1,0 +1,63 @@
+import asyncio
+
+import pytest
+
+from sidecar.errors import MigrationError
+from sidecar.postgres import migration
+from sidecar.postgres.migration import Migration, load_migrations, migrate, pending
+from sidecar.postgres.query import sql, statements
+from tests.postgres.stage import fetchval, session
+
+
+async def test_migrations_are_applied_once(empty_database: str) -> None:
+    async with session(empty_database) as connection:
+        assert await pending(connection) == load_migrations()
+        assert await migrate(connection) == list(load_migrations())
+        assert await migrate(connection) == []
+        assert await pending(connection) == []
+
+
+async def test_of_many_processes_one_applies(empty_database: str) -> None:
+    async def run() -> int:
+        async with session(empty_database) as connection:
+            return len(await migrate(connection))
+
+    applied = await asyncio.gather(*(run() for _ in range(6)))
+    assert sorted(applied) == [0] * 5 + [len(load_migrations())]
+
+
+async def test_schema_of_a_newer_release_is_refused(database: str) -> None:
+    async with session(database) as connection:
+        await connection.execute(sql("record_migration"), 999, "0999_future")
+        with pytest.raises(MigrationError, match="999"):
+            await migrate(connection)
+
+
+async def test_failed_migration_changes_nothing(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = (
+        *load_migrations(),
+        Migration(len(load_migrations()) + 1, "broken", "CREATE TABLE sidecar.x (); SELECT 1 / 0"),
+    )
+    monkeypatch.setattr(migration, "load_migrations", lambda: steps)
+    async with session(empty_database) as connection:
+        with pytest.raises(MigrationError, match=r"broken .*22012"):
+            await migrate(connection)
+        assert await connection.fetchval("SELECT to_regnamespace('sidecar')") is None
+
+
+def test_migrations_are_numbered_without_holes() -> None:
+    numbers = [step.number for step in load_migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_sequence_hands_out_one_position_at_a_time(database: str) -> None:
+    assert await fetchval(database, sql("read_sequence_cache")) == 1
+
+
+async def test_every_statement_is_understood_by_the_server(database: str) -> None:
+    async with session(database) as connection:
+        for name in statements():
+            if name != "create_migrations":
+                await connection.prepare(sql(name))
