@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.query import sql
-from sidecar.projections.head import Head, Sighting, Skip, Writer, held_seconds, step, suspect
+from sidecar.projections.head import Gap, Head, Sighting, Writer, held_seconds, step, suspect
 
 LOOK_EVENTS: Final = 10_000
 WAKE_CHANNEL: Final = "sidecar_events"
@@ -47,32 +47,34 @@ class HeadFollower:
     async def _advance_once(self, connection: RawConnection) -> bool:
         """Take one step and tell whether another may lead further at once."""
         before = self.head
-        held = before.gap is not None and before.gap.suspects is not None
+        held = before.hold is not None and before.hold.suspects is not None
         writers = await self._list_writers(connection) if held else ()
         remaining = frozenset(writer.id for writer in writers)
         sighting, seen = await self._look(connection)
-        head, skip = step(before, sighting, remaining, self._clock())
-        if skip is not None:
-            await self._record(connection, skip)
-        if head.gap is not None and head.gap.suspects is None:
+        head, dead = step(before, sighting, remaining, self._clock())
+        if dead:
+            await self._record(connection, dead)
+        if head.hold is not None and head.hold.suspects is None:
             writers = await self._list_writers(connection)
             head = suspect(head, frozenset(writer.id for writer in writers))
         self.head = head
-        suspects = head.gap.suspects if head.gap is not None else None
+        suspects = head.hold.suspects if head.hold is not None else None
         self.writers = tuple(w for w in writers if suspects and w.id in suspects)
-        noted = head.gap is not None and head.gap != before.gap
+        noted = head.hold is not None and head.hold != before.hold
         more = seen == LOOK_EVENTS and head.position > before.position
-        return skip is not None or noted or more
+        return noted or more
 
     async def _look(self, connection: RawConnection) -> tuple[Sighting, int]:
         row = await connection.fetchrow(sql("look_at_head"), self.head.position, LOOK_EVENTS)
         if row is None:
             raise RuntimeError("an aggregate without GROUP BY returned no row")
-        return Sighting(row["contiguous"], row["beyond"], row["highest"] or 0), row["seen"]
+        gaps = tuple(Gap(*ends) for ends in zip(row["firsts"], row["lasts"], strict=True))
+        return Sighting(row["last"], gaps, row["highest"]), row["seen"]
 
-    async def _record(self, connection: RawConnection, skip: Skip) -> None:
-        await connection.execute(sql("record_skip"), skip.first, skip.last)
-        self.skipped_positions += skip.last - skip.first + 1
+    async def _record(self, connection: RawConnection, gaps: Sequence[Gap]) -> None:
+        rows = [(gap.first, gap.last) for gap in gaps]
+        await connection.executemany(sql("record_skip"), rows)
+        self.skipped_positions += sum(last - first + 1 for first, last in rows)
 
     async def _list_writers(self, connection: RawConnection) -> tuple[Writer, ...]:
         return tuple(Writer(*row) for row in await connection.fetch(sql("list_writers")))

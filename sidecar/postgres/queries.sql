@@ -110,14 +110,16 @@ WHERE before < $4
 ORDER BY position;
 
 -- name: look_at_head
--- Numbers the visible positions above mark $1: while position - number stays at the mark the prefix
--- is contiguous; the first that differs is the lowest visible one above a gap.
-SELECT max(position) FILTER (WHERE position - n = $1) AS contiguous,
-       min(position) FILTER (WHERE position - n > $1) AS beyond,
+-- The next $2 visible positions above mark $1, told as the last of them and the gaps before it.
+SELECT coalesce(max(position), $1) AS last,
+       coalesce(array_agg(before + 1 ORDER BY position) FILTER (WHERE position - before > 1), '{}')
+           AS firsts,
+       coalesce(array_agg(position - 1 ORDER BY position) FILTER (WHERE position - before > 1), '{}')
+           AS lasts,
        count(*) AS seen,
-       (SELECT max(position) FROM sidecar.events) AS highest
+       coalesce((SELECT max(position) FROM sidecar.events), 0) AS highest
 FROM (
-    SELECT position, row_number() OVER (ORDER BY position) AS n
+    SELECT position, lag(position, 1, $1::bigint) OVER (ORDER BY position) AS before
     FROM (
         SELECT position FROM sidecar.events WHERE position > $1 ORDER BY position LIMIT $2
     ) AS page

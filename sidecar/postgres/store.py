@@ -1,7 +1,7 @@
 """`EventStore`: append with an expected version, read by stream and by position."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ _MAX_POSITION: Final = 2**63 - 1
 # one writer wins, so this many losses in a row mean a stream that should not be written like that.
 _MAX_RACES: Final = 50
 
+AddHeaders = Callable[[Mapping[str, object]], Mapping[str, object]]
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,6 +38,9 @@ class Appended:
 class EventStore:
     """The log in PostgreSQL. No lock serialises writers; positions grow, with gaps.
 
+    Attributes:
+        add_headers: Adds to each append's metadata, such as the trace under way; set by the agent.
+
     Args:
         pool: Lends connections; whoever made it closes it.
         types: The event types that this service writes and reads.
@@ -45,6 +50,7 @@ class EventStore:
         self._pool = pool
         self._types = types
         self._wake = Wake(pool)
+        self.add_headers: AddHeaders | None = None
 
     async def append(
         self,
@@ -127,7 +133,9 @@ class EventStore:
         metadata: Mapping[str, object] | None,
     ) -> tuple[object, ...]:
         rows = [(uuid.uuid4(), *self._types.encode(event)) for event in events]
-        headers = None if metadata is None else _encode(metadata).decode()
+        if self.add_headers is not None:
+            metadata = self.add_headers(metadata or {})
+        headers = _encode(metadata).decode() if metadata else None
         if len(rows) == 1:
             return (stream, expected_version, *rows[0], headers)
         columns = (list(column) for column in zip(*rows, strict=True))

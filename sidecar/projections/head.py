@@ -35,19 +35,32 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Missing positions that someone may still fill.
+    """A run of missing positions between visible ones; both ends belong to it."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A note of what someone may still fill.
 
     Attributes:
         first: Lowest missing position.
-        beyond: Lowest visible position above it when the gap was noted.
-        since_mono: Monotonic time of that note, seconds.
-        suspects: Transactions that held a write lock after that note; None until they are known.
+        below: A position that was visible at the note, so that all below it were drawn by then.
+        since_mono: Monotonic time since which `first` is the lowest, seconds.
+        suspects: Transactions that held a write lock after the note; None until they are known.
     """
 
     first: int
-    beyond: int
+    below: int
     since_mono: float
     suspects: frozenset[str] | None = None
+
+    @property
+    def is_disproved(self) -> bool:
+        """Whether nobody is left who could fill anything: what was still missing *then* is dead."""
+        return self.suspects is not None and not self.suspects
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +68,13 @@ class Sighting:
     """What one statement saw above the safe head.
 
     Attributes:
-        contiguous: End of the contiguous prefix; None when its first position is missing.
-        beyond: Lowest visible position above the first gap; None without a gap.
+        last: Highest position looked at; the safe head itself when there is none above.
+        gaps: All gaps between the safe head and `last`, ascending.
         highest: Highest visible position in the log; 0 when it is empty.
     """
 
-    contiguous: int | None
-    beyond: int | None
+    last: int
+    gaps: tuple[Gap, ...]
     highest: int
 
 
@@ -71,69 +84,72 @@ class Head:
 
     position: int = 0
     highest: int = 0
-    gap: Gap | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """A dead gap: both ends belong to it."""
-
-    first: int
-    last: int
+    hold: Hold | None = None
 
 
 def step(
     head: Head, sighting: Sighting, remaining: frozenset[str], now_mono: float
-) -> tuple[Head, Skip | None]:
+) -> tuple[Head, tuple[Gap, ...]]:
     """Advance the safe head by one sighting.
 
     Args:
         head: Where it stands.
         sighting: What was read *after* `remaining` was.
         remaining: Transactions with a write lock, read before the sighting; only asked for while
-            a gap with known suspects holds the head.
+            a note with known suspects holds the head.
         now_mono: Monotonic time, seconds.
 
     Returns:
-        The new head, and the gap it stepped over if one was proved dead.
+        The new head, and the gaps it stepped over because they were proved dead.
     """
-    position = head.position if sighting.contiguous is None else sighting.contiguous
-    highest = max(head.highest, sighting.highest, position)
-    if sighting.beyond is None:
-        return Head(position, highest), None
-    gap = head.gap
-    if gap is None or gap.first != position + 1:
-        noted = Gap(position + 1, sighting.beyond, now_mono)
-        return Head(position, highest, noted), None
-    if gap.suspects is None:
-        return Head(position, highest, gap), None
-    suspects = _still_suspect(gap.suspects, remaining)
-    if suspects:
-        return Head(position, highest, replace(gap, suspects=suspects)), None
-    # The lowest visible position may have come down since the note, never gone up.
-    dead = Skip(gap.first, min(gap.beyond, sighting.beyond) - 1)
-    return Head(dead.last, highest), dead
+    hold = _narrow(head.hold, remaining)
+    dead, alive = _part(sighting.gaps, hold)
+    highest = max(head.highest, sighting.highest)
+    if not alive:
+        return Head(sighting.last, highest), dead
+    first = alive[0].first
+    return Head(first - 1, highest, _hold_at(first, hold, sighting.last, now_mono)), dead
 
 
-def _still_suspect(suspects: frozenset[str], remaining: frozenset[str]) -> frozenset[str]:
-    """Return who may still fill a gap.
+def suspect(head: Head, writers: frozenset[str]) -> Head:
+    """Add the transactions that were found writing after the note was made."""
+    if head.hold is None or head.hold.suspects is not None:
+        return head
+    return replace(head, hold=replace(head.hold, suspects=writers))
+
+
+def held_seconds(head: Head, now_mono: float) -> float:
+    """Return for how long the lowest gap has held the head; 0.0 when none does."""
+    return 0.0 if head.hold is None else max(now_mono - head.hold.since_mono, 0.0)
+
+
+def _part(gaps: tuple[Gap, ...], hold: Hold | None) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
+    """Part the gaps that are proved dead from those that may still be filled."""
+    if hold is None or not hold.is_disproved:
+        return (), gaps
+    count = sum(1 for gap in gaps if gap.last < hold.below)
+    return gaps[:count], gaps[count:]
+
+
+def _hold_at(first: int, hold: Hold | None, last: int, now_mono: float) -> Hold:
+    """Keep the note while it covers the lowest gap, else make a new one that covers all seen."""
+    if hold is None or hold.is_disproved or first > hold.below:
+        return Hold(first, last, now_mono)
+    if first != hold.first:
+        return replace(hold, first=first, since_mono=now_mono)
+    return hold
+
+
+def _narrow(hold: Hold | None, remaining: frozenset[str]) -> Hold | None:
+    """Forget the suspects that are gone.
 
     A prepared transaction outlives a restart of the server, under another id. So when a suspect is
     gone, every transaction that shows itself as prepared may be that suspect.
     """
-    gone = suspects - remaining
-    if all(writer.startswith(_PREPARED) for writer in gone):
-        return suspects & remaining
-    return frozenset(w for w in remaining if w in suspects or w.startswith(_PREPARED))
-
-
-def suspect(head: Head, writers: frozenset[str]) -> Head:
-    """Add the transactions that were found writing after the gap was noted."""
-    if head.gap is None or head.gap.suspects is not None:
-        return head
-    return replace(head, gap=replace(head.gap, suspects=writers))
-
-
-def held_seconds(head: Head, now_mono: float) -> float:
-    """Return for how long the present gap has held the head; 0.0 when none does."""
-    return 0.0 if head.gap is None else max(now_mono - head.gap.since_mono, 0.0)
+    if hold is None or hold.suspects is None:
+        return hold
+    gone = hold.suspects - remaining
+    left = hold.suspects & remaining
+    if any(not writer.startswith(_PREPARED) for writer in gone):
+        left |= {writer for writer in remaining if writer.startswith(_PREPARED)}
+    return replace(hold, suspects=left)

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
 from sidecar.projections.observer import Action
 from sidecar.telemetry import contract
+from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import link_writers
-from sidecar.telemetry.reading import Reading
+from sidecar.telemetry.reading import Read, Reading
 from sidecar.telemetry.setup import Telemetry
 
 
@@ -137,12 +139,35 @@ class RunnerTelemetry:
 
 def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], None]:
     """Show the numbers of a process's projections; call the returned function to stop."""
-    removers = [
-        telemetry.observe(contract.PROJECTION_EVENTS, lambda: _read_applied(read())),
-        telemetry.observe(contract.PROJECTION_FAILURES, lambda: _read_failures(read())),
-        telemetry.observe(contract.HEARTBEAT, lambda: _read_heartbeats(read())),
-        telemetry.observe(contract.PROGRESS, lambda: _read_progress(read())),
-    ]
+    return _observe_all(
+        telemetry,
+        {
+            contract.PROJECTION_EVENTS: lambda: _read_applied(read(), contract.PROJECTION),
+            contract.PROJECTION_FAILURES: lambda: _read_failures(read()),
+            contract.HEARTBEAT: lambda: _read_heartbeats(read()),
+            contract.PROGRESS: lambda: _read_progress(read()),
+        },
+    )
+
+
+def observe_handlers(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], None]:
+    """Show the numbers of the handlers that follow the store in this process.
+
+    Their loops beat and progress as projections do, so those series bear the same names.
+    """
+    return _observe_all(
+        telemetry,
+        {
+            contract.HANDLER_EVENTS: lambda: _read_applied(read(), contract.HANDLER),
+            contract.HANDLER_FAILURES: lambda: _read_handler_failures(read()),
+            contract.HEARTBEAT: lambda: _read_heartbeats(read()),
+            contract.PROGRESS: lambda: _read_progress(read()),
+        },
+    )
+
+
+def _observe_all(telemetry: Telemetry, readers: Mapping[Instrument, Read]) -> Callable[[], None]:
+    removers = [telemetry.observe(instrument, read) for instrument, read in readers.items()]
 
     def stop() -> None:
         for remove in removers:
@@ -151,8 +176,17 @@ def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[],
     return stop
 
 
-def _read_applied(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
-    return [(own.applied, {contract.PROJECTION: name}) for name, own in numbers.items()]
+def _read_applied(numbers: Mapping[str, ProjectionNumbers], label: str) -> Iterable[Reading]:
+    return [(own.applied, {label: name}) for name, own in numbers.items()]
+
+
+def _read_handler_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
+    for name, own in numbers.items():
+        by_type: Counter[str] = Counter({OTHER: 0})
+        for (error_type, _action), count in tuple(own.failures.items()):
+            by_type[error_type] += count
+        for error_type, count in by_type.items():
+            yield count, {contract.HANDLER: name, contract.ERROR_TYPE: error_type}
 
 
 def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:

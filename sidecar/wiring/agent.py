@@ -10,9 +10,11 @@ from sidecar.config import environ as environment
 from sidecar.config.settings import load
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.store import EventStore
 from sidecar.process.agent import Agent, listen
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
+from sidecar.telemetry.link import add_trace_context
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
 from sidecar.telemetry.publishing import observe_publisher
 from sidecar.telemetry.redaction import Redactor
@@ -40,6 +42,7 @@ async def agent(
     *,
     publisher: EventPublisher | None = None,
     pool: MeteredPool | None = None,
+    store: EventStore | None = None,
     host: str | None = None,
     port: int | None = None,
 ) -> AsyncIterator[None]:
@@ -51,6 +54,7 @@ async def agent(
     Args:
         publisher: Told of by spans and counters.
         pool: Told of by gauges and durations.
+        store: Its events carry the trace in which they were appended.
         host: Where to listen; `SIDECAR_AGENT_HOST` by default, 127.0.0.1 without it.
         port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
 
@@ -71,6 +75,9 @@ async def agent(
     with ExitStack() as stack:
         stack.callback(telemetry.close)
         _observe(stack, telemetry, pulse, publisher, pool)
+        if store is not None:
+            store.add_headers = add_trace_context
+            stack.callback(setattr, store, "add_headers", None)
         async with make_agent(telemetry, _tell, pulse, listener):
             yield
 

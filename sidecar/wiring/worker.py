@@ -5,13 +5,13 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from sidecar.errors import MigrationError, StoreUnavailableError
-from sidecar.events.publisher import EventPublisher
+from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.postgres.checkpoint import register
-from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.head import HeadFollower, ListeningHead
 from sidecar.postgres.lease import LeaseTable
 from sidecar.postgres.migration import migrate, pending
@@ -19,14 +19,14 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.pulse import Pulse
-from sidecar.projections.observer import RunnerTally
+from sidecar.projections.observer import Numbers, RunnerTally
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import HeadSource, Leases, Worker
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
-from sidecar.telemetry.running import RunnerTelemetry, observe_projections
+from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.agent import make_agent
@@ -68,10 +68,9 @@ class WorkerProcess:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
         observe_loop_lag(self._telemetry, lambda: self._pulse.lag_seconds)
         agent = make_agent(self._telemetry, self._tell, self._pulse, listener)
-        async with agent:
-            if not await self._prepare_database(shutdown):
-                return
-            async with self._open_pool() as pool:
+        async with agent, AsyncExitStack() as stack:
+            pool = await self._reach_database(stack, shutdown)
+            if pool is not None:
                 await self._work(PostgresDesk(pool), shutdown)
 
     async def _work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
@@ -94,7 +93,10 @@ class WorkerProcess:
             head=self._head,
             is_transient=desk.is_transient,
         )
-        observe_projections(self._telemetry, worker.numbers)
+        observe_projections(
+            self._telemetry, lambda: self._numbers(worker, SubscriberKind.PROJECTION)
+        )
+        observe_handlers(self._telemetry, lambda: self._numbers(worker, SubscriberKind.HANDLER))
         working = asyncio.create_task(worker.run())
         requested = asyncio.create_task(shutdown.requested.wait())
         await asyncio.wait((working, requested), return_when=asyncio.FIRST_COMPLETED)
@@ -109,19 +111,16 @@ class WorkerProcess:
         if not working.cancelled():
             working.result()
 
-    async def _prepare_database(self, shutdown: Shutdown) -> bool:
-        """Wait for the database and its schema; False when a shutdown came first."""
+    async def _reach_database(
+        self, stack: AsyncExitStack, shutdown: Shutdown
+    ) -> MeteredPool | None:
+        """Wait for the database, its schema and a pool; None when a shutdown came first."""
         told = ""
         while not shutdown.requested.is_set():
             try:
-                async with self._session("setup") as connection:
-                    if self._boot.settings.auto_migrate:
-                        await migrate(connection)
-                    steps = await pending(connection)
-                    if not steps:
-                        await register(connection, self._subscriptions.values())
-                        return True
-                    reason = f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
+                reason = await self._prepare_schema()
+                if not reason:
+                    return await stack.enter_async_context(self._open_pool())
             except (StoreUnavailableError, MigrationError) as error:
                 reason = str(error)
             if reason != told:
@@ -130,7 +129,18 @@ class WorkerProcess:
                     "Waiting for the database: %s", reason, extra={"event": "sidecar.worker.waits"}
                 )
             await shutdown.wait_requested(DATABASE_WAIT_SECONDS)
-        return False
+        return None
+
+    async def _prepare_schema(self) -> str:
+        """Bring the schema to head and register; return what is in the way, if anything."""
+        async with self._session("setup") as connection:
+            if self._boot.settings.auto_migrate:
+                await migrate(connection)
+            steps = await pending(connection)
+            if steps:
+                return f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
+            await register(connection, self._subscriptions.values())
+            return ""
 
     @asynccontextmanager
     async def _open_pool(self) -> AsyncIterator[MeteredPool]:
@@ -168,9 +178,17 @@ class WorkerProcess:
     async def _session(self, part: str) -> AsyncIterator[RawConnection]:
         connection = await connect(self._dsn, application_name=self._name(part))
         try:
-            yield connection
+            with translate_loss(connection, f"The session for {part} ended."):
+                yield connection
         finally:
             connection.terminate()
+
+    def _numbers(self, worker: Worker, kind: SubscriberKind) -> dict[str, Numbers]:
+        return {
+            name: numbers
+            for name, numbers in worker.numbers().items()
+            if self._subscriptions[name].kind is kind
+        }
 
     def _name(self, part: str) -> str:
         return f"{self._boot.settings.service_name} {self._boot.process} {part}"
