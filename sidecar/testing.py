@@ -1,1 +1,131 @@
-"""What a service's own tests need."""
+"""What a service's own tests need: a store in memory, and samples of old event shapes."""
+
+import datetime as dt
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sidecar.errors import ConcurrencyError, EventDecodingError
+from sidecar.events.record import ANY, RecordedEvent
+from sidecar.events.types import EventTypes
+from sidecar.postgres.store import PAGE_EVENTS, Appended
+
+_SAMPLE_PATTERN: Final = "*.v*.json"
+
+
+class InMemoryEventStore:
+    """Behaves as `EventStore` does, without a server; nothing survives the object.
+
+    Args:
+        types: The event types that the service writes and reads.
+    """
+
+    def __init__(self, types: EventTypes) -> None:
+        self._types = types
+        self._log: list[RecordedEvent] = []
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[object],
+        *,
+        expected_version: int | None = ANY,
+        metadata: Mapping[str, object] | None = None,
+    ) -> Appended:
+        """Append events to a stream, all or none.
+
+        Raises:
+            ConcurrencyError: The stream is at another version.
+            EventTypeError: An event's class is not registered.
+            ValueError: There are no events, or the stream has no name.
+        """
+        if not stream or not events:
+            raise ValueError("append needs the name of a stream and at least one event")
+        encoded = [self._types.encode(event) for event in events]
+        version = sum(record.stream == stream for record in self._log)
+        if expected_version is not ANY and expected_version != version:
+            raise ConcurrencyError(stream, expected_version, version)
+        headers = msgspec.json.encode(metadata).decode() if metadata else None
+        for offset, (name, schema_version, data) in enumerate(encoded, 1):
+            self._log.append(
+                RecordedEvent(
+                    position=len(self._log) + 1,
+                    stream=stream,
+                    version=version + offset,
+                    id=uuid.uuid4(),
+                    type=name,
+                    schema_version=schema_version,
+                    data=data,
+                    metadata=headers,
+                    recorded_at=dt.datetime.now(dt.UTC),
+                )
+            )
+        return Appended(version + len(events), len(self._log))
+
+    async def read_stream(
+        self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
+    ) -> list[RecordedEvent]:
+        """Return a stream's events above a version, ascending by version, at most `limit`."""
+        found = (r for r in self._log if r.stream == stream and r.version > after_version)
+        return list(found)[:limit]
+
+    async def read(
+        self, *, after_position: int = 0, limit: int = PAGE_EVENTS
+    ) -> list[RecordedEvent]:
+        """Return the log above a position, ascending by position, at most `limit`."""
+        return self._log[after_position : after_position + limit]
+
+    async def read_all(self, *, page_events: int = PAGE_EVENTS) -> AsyncIterator[RecordedEvent]:
+        """Yield the whole log, ascending by position, reading it in pages."""
+        position = 0
+        while page := await self.read(after_position=position, limit=page_events):
+            for record in page:
+                yield record
+            position = page[-1].position
+
+    def decode(self, record: RecordedEvent) -> object:
+        """Make the event object of a record whose type is registered.
+
+        Raises:
+            EventDecodingError: The record does not fit its type.
+            KeyError: The type is not registered.
+        """
+        event_type = self._types.find(record.type)
+        if event_type is None:
+            raise KeyError(record.type)
+        return event_type.decode(record)
+
+
+def check_samples(types: EventTypes, directory: Path) -> None:
+    """Read a stored sample of every schema version of every type with today's code.
+
+    Samples are files named `<type>.v<schema version>.json` that hold the event's data as it was
+    stored then. Write one whenever a schema version is left behind.
+
+    Raises:
+        AssertionError: Samples that cannot be read, and old versions without a sample, each named.
+    """
+    faults = []
+    missing = {(name, version) for name, newest in types.versions() for version in range(1, newest)}
+    for path in sorted(directory.glob(_SAMPLE_PATTERN)):
+        name, _, version = path.name.removesuffix(".json").rpartition(".v")
+        missing.discard((name, int(version)))
+        event_type = types.find(name)
+        if event_type is None:
+            faults.append(f"{path.name}: event type {name!r} is not registered")
+            continue
+        try:
+            event_type.decode(_sample_record(name, int(version), path.read_text("utf-8")))
+        except EventDecodingError as error:
+            faults.append(f"{path.name}: {error}")
+    faults += [f"{name}.v{version}.json is missing" for name, version in sorted(missing)]
+    if faults:
+        raise AssertionError("\n".join(faults))
+
+
+def _sample_record(name: str, version: int, data: str) -> RecordedEvent:
+    now = dt.datetime.now(dt.UTC)
+    return RecordedEvent(1, "sample", 1, uuid.UUID(int=0), name, version, data, None, now)

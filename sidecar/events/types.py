@@ -173,7 +173,11 @@ class EventTypes:
             ) from error
         return event_type.name, event_type.version, data.decode()
 
-    def find_faults(self) -> Iterator[tuple[str, int]]:
+    def versions(self) -> Iterator[tuple[str, int]]:
+        """Yield (type name, current schema version) of every registered type."""
+        return ((event_type.name, event_type.version) for event_type in self._by_class.values())
+
+    def find_holes(self) -> Iterator[tuple[str, int]]:
         """Yield (type name, schema version) wherever a chain of upcasters has a hole."""
         for event_type in self._by_class.values():
             for version in find_holes(event_type.version, event_type.upcasters):

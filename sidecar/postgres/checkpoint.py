@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
@@ -11,6 +12,8 @@ from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Subscription
 from sidecar.projections.work import State
+
+RECENT_EVENTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,12 @@ async def _first_position(connection: RawConnection, subscription: Subscription)
         return 0
     # Not at the highest position: below it a slow transaction may still commit.
     return (await HeadFollower().advance(connection)).position
+
+
+async def list_recent_versions(connection: RawConnection) -> dict[str, int]:
+    """Return the newest schema version of each event type among the latest events."""
+    rows = await connection.fetch(sql("list_recent_versions"), RECENT_EVENTS)
+    return {row["type"]: row["schema_version"] for row in rows}
 
 
 async def list_checkpoints(connection: RawConnection) -> list[CheckpointRow]:

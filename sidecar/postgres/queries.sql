@@ -304,6 +304,12 @@ JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 7236174 AND l.objsubid = 2 AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
+-- name: list_recent_versions
+-- Newest schema version by type among the last $1 positions.
+SELECT type, max(schema_version) AS schema_version FROM sidecar.events
+WHERE position > (SELECT coalesce(max(position), 0) FROM sidecar.events) - $1::bigint
+GROUP BY type;
+
 -- name: wake
 SELECT pg_notify($1, '');
 

@@ -1,8 +1,7 @@
 """Projections at work, as spans and numbers: one span and one duration for each batch."""
 
 import time
-from collections import defaultdict
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass

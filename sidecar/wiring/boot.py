@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Final, Literal
 import sidecar
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity
+from sidecar.config.finding import Finding, Severity
 from sidecar.config.option import LogFormat
 from sidecar.config.render import line
 from sidecar.config.secret import Secret
@@ -107,9 +107,9 @@ def secrets_of(settings: Settings) -> Iterator[Secret]:
     return (value for value in values if isinstance(value, Secret))
 
 
-def log_findings(verdict: Verdict) -> None:
+def log_findings(findings: Iterable[Finding]) -> None:
     """Log each finding at the level of its severity."""
-    for finding in verdict.findings:
+    for finding in findings:
         logger.log(
             _LEVELS[finding.severity] if finding.is_active else logging.INFO,
             "%s %s",

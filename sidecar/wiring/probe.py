@@ -109,8 +109,9 @@ class ProbeProcess:
         return await asyncio.to_thread(self._exposition.render, accept)
 
     def take_report(self) -> Mapping[str, Any]:
-        """Return the configuration report."""
-        return self._boot.verdict.report(datetime.now(UTC)).as_dict()
+        """Return the configuration report, with what workers found at their start."""
+        report = self._boot.verdict.report(datetime.now(UTC)).as_dict()
+        return {**report, "findings": self._findings()}
 
     def look(self) -> Sight:
         """Return what the metrics show."""
@@ -124,7 +125,7 @@ class ProbeProcess:
                 (name, outcome.value): count
                 for (name, outcome), count in tuple(self.monitor.transitions.items())
             },
-            findings=snapshot.count_findings(self._boot.verdict),
+            findings=snapshot.count_findings(self._findings()),
             restarts={
                 (worker.name, reason.value): count
                 for worker in self._workers()
@@ -158,9 +159,13 @@ class ProbeProcess:
             ],
             "store": snapshot.show_store(sample),
             "workers": [snapshot.show_worker(worker) for worker in self._workers()],
-            "findings": [finding.as_dict() for finding in self._boot.verdict.findings],
+            "findings": self._findings(),
             "failures": [snapshot.show_failure(failure) for failure in failures],
         }
+
+    def _findings(self) -> list[Mapping[str, Any]]:
+        own = [finding.as_dict() for finding in self._boot.verdict.findings]
+        return [*own, *snapshot.findings_of(self._workers())]
 
     def _workers(self) -> tuple[WorkerProcess, ...]:
         return self._supervisor.workers if self._supervisor else ()

@@ -38,7 +38,7 @@ async def serve(
     """
     shutdown = Shutdown()
     shutdown.install()
-    log_findings(boot.verdict)
+    log_findings(boot.verdict.findings)
     settings = boot.settings
     if boot.verdict.refused and settings.on_invalid is OnInvalid.EXIT:
         return EX_CONFIG

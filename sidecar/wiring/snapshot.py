@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sidecar.config.verdict import Verdict
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerProcess
@@ -132,9 +131,19 @@ def see_store(sample: Sample | None) -> StoreSight:
     return StoreSight(sample.head, sample.safe_head, sample.held_seconds, sample.skipped_positions)
 
 
-def count_findings(verdict: Verdict) -> Counter[tuple[str, str]]:
+def findings_of(workers: Sequence[WorkerProcess]) -> list[Mapping[str, Any]]:
+    """Return what workers found at their start, each finding once."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for worker in workers:
+        told = worker.heartbeat.get("findings")
+        for finding in told if isinstance(told, list) else ():
+            found[str(finding["id"]), str(finding["message"])] = finding
+    return list(found.values())
+
+
+def count_findings(findings: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
     """Count the findings that nobody silenced, by (rule id, severity)."""
-    return Counter((f.id, f.severity.value) for f in verdict.findings if f.is_active)
+    return Counter((f["id"], f["severity"]) for f in findings if f["silenced_by"] is None)
 
 
 def say(ready: bool, reasons: Sequence[str], standings: Sequence[Standing]) -> str:  # noqa: FBT001

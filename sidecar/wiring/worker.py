@@ -4,13 +4,15 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from sidecar.config.finding import Finding, weigh_all
 from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.events.fault import find_faults
 from sidecar.events.publisher import EventPublisher, SubscriberKind
-from sidecar.postgres.checkpoint import register
+from sidecar.postgres.checkpoint import list_recent_versions, register
 from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.head import HeadFollower, ListeningHead
 from sidecar.postgres.lease import LeaseTable
@@ -30,7 +32,7 @@ from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.agent import make_agent
-from sidecar.wiring.boot import Boot
+from sidecar.wiring.boot import Boot, log_findings
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 
@@ -63,6 +65,7 @@ class WorkerProcess:
             partition for s in self._subscriptions.values() for partition in s.split()
         )
         self._worker: Worker | None = None
+        self._findings: tuple[Finding, ...] = ()
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
@@ -140,7 +143,14 @@ class WorkerProcess:
             if steps:
                 return f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
             await register(connection, self._subscriptions.values())
+            self._judge_types(await list_recent_versions(connection))
             return ""
+
+    def _judge_types(self, stored: Mapping[str, int]) -> None:
+        """Find what will park events, log it, and tell it to the probe process."""
+        faults = tuple(find_faults(self._publisher.types, stored))
+        self._findings = weigh_all(faults, self._boot.settings.environment)
+        log_findings(self._findings)
 
     @asynccontextmanager
     async def _open_pool(self) -> AsyncIterator[MeteredPool]:
@@ -198,6 +208,7 @@ class WorkerProcess:
         return {
             "process": self._boot.process,
             "pid": os.getpid(),
+            "findings": [finding.as_dict() for finding in self._findings],
             "projections": {
                 str(partition): {
                     "position": runner.tally.position,

@@ -30,7 +30,7 @@ async def work(boot: Boot, target: str, *, supervised: bool) -> int:
     if supervised:
         end_with_parent()
     else:
-        log_findings(boot.verdict)
+        log_findings(boot.verdict.findings)
     if boot.verdict.refused:
         return EX_CONFIG
     publisher = load_target(target)
