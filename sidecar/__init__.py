@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
     from sidecar.events.types import EventTypes
     from sidecar.postgres.pool import MeteredPool
+    from sidecar.postgres.sink import DeadLetterSink
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
     from sidecar.wiring.agent import agent
@@ -23,6 +24,7 @@ __all__ = [
     "ANY",
     "NO_STREAM",
     "ConcurrencyError",
+    "DeadLetterSink",
     "EventPublisher",
     "EventStore",
     "EventTypes",
@@ -38,6 +40,7 @@ _HOMES: Final = {
     "ANY": "sidecar.events.record",
     "NO_STREAM": "sidecar.events.record",
     "ConcurrencyError": "sidecar.errors",
+    "DeadLetterSink": "sidecar.postgres.sink",
     "EventPublisher": "sidecar.events.publisher",
     "EventStore": "sidecar.postgres.store",
     "EventTypes": "sidecar.events.types",

@@ -1,13 +1,13 @@
 """Publishing in process: every subscriber hears, every failure is kept, nobody stops another."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from sidecar.errors import ProjectionError
+from sidecar.errors import ProjectionError, SidecarError
 from sidecar.events.subscriber import Connection, Subscriber
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
@@ -73,6 +73,20 @@ class PublishObserver(Protocol):
     def end(self, token: object, result: PublishResult | None) -> None:
         """Take note of its result; None when the publish was cancelled."""
 
+    def trace_id(self) -> str | None:
+        """Return the trace under way, 32 hex digits, if there is one."""
+
+
+class FailureSink(Protocol):
+    """Keeps failures durably, to be retried."""
+
+    async def keep(self, event: object, failures: Sequence[Failure], trace_id: str | None) -> None:
+        """Keep one dead letter per failed projection.
+
+        Raises:
+            SidecarError: They could not be kept.
+        """
+
 
 class EventPublisher:
     """Calls general handlers, type-specific handlers, then each projection that can handle.
@@ -85,16 +99,22 @@ class EventPublisher:
             attribute or their class.
         transaction: Opens the transaction in which `publish` calls projections that take a
             connection. Not needed for `sidecar run`, which brings its own.
+        sink: Keeps what projections failed on in `publish`, for `sidecar dead-letters`.
     """
 
     def __init__(
-        self, types: EventTypes | None = None, *, transaction: Transaction | None = None
+        self,
+        types: EventTypes | None = None,
+        *,
+        transaction: Transaction | None = None,
+        sink: FailureSink | None = None,
     ) -> None:
         self.types: Final = types or EventTypes()
         self.tally: Final = PublishTally()
         self.handlers: Final[list[Subscriber]] = []
         self.projections: Final[list[Subscriber]] = []
         self.observer: PublishObserver | None = None
+        self.sink: Final = sink
         self._transaction = transaction
         self._order: list[tuple[Subscriber, SubscriberKind, SubscriberTally]] = []
 
@@ -164,7 +184,51 @@ class EventPublisher:
         result = PublishResult(event_type, tuple(handled), tuple(failures))
         if failures:
             _log_failures(result)
+            await self._keep(event, result)
         return result
+
+    async def deliver_to(self, projection: str, event: object) -> Exception | None:
+        """Hand an event to one projection again and return what it raised, if anything.
+
+        Raises:
+            ProjectionError: There is no projection of that name.
+        """
+        for subscriber in self.projections:
+            if subscriber.name == projection:
+                break
+        else:
+            raise ProjectionError(f"There is no projection {projection!r}.")
+        tally = self.tally.projections[projection]
+        try:
+            await self._call(subscriber, event)
+        # The same edge as in `_deliver`.
+        except Exception as error:  # noqa: BLE001
+            tally.failures.add(type(error).__name__)
+            return error
+        tally.handled += 1
+        return None
+
+    async def _keep(self, event: object, result: PublishResult) -> None:
+        failed = [f for f in result.failures if f.kind is SubscriberKind.PROJECTION]
+        if self.sink is None or not failed:
+            return
+        trace_id = None if self.observer is None else self.observer.trace_id()
+        try:
+            await self.sink.keep(event, failed, trace_id)
+        except SidecarError:
+            logger.critical(
+                "The failures of event %s could not be kept as dead letters; the log is their "
+                "only trace",
+                result.event_type,
+                exc_info=True,
+                extra={"event": "sidecar.letters.lost", "event_type": result.event_type},
+            )
+
+    async def _call(self, subscriber: Subscriber, event: object) -> None:
+        if subscriber.parameters == 1:
+            await subscriber.call(event)
+        else:
+            await self._call_in_transaction(subscriber, event)
 
     async def _call_in_transaction(self, subscriber: Subscriber, event: object) -> None:
         if self._transaction is None:

@@ -165,9 +165,11 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
         if letter is None or letter["resolution"] is not None:
             raise UsageError(f"Dead letter {letter_id} was resolved just now.")
         await connection.execute(sql("resolve_letter"), letter_id, "discarded", reason.strip())
-        following = await connection.fetchrow(
-            sql("read_next_queued"), stream, letter["version"], position or 0
-        )
+        following = None
+        if letter["position"] is not None:
+            following = await connection.fetchrow(
+                sql("read_next_queued"), stream, letter["version"], position or 0
+            )
         if following is not None:
             await connection.execute(sql("queue_behind_discarded"), projection, stream, *following)
 

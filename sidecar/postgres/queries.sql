@@ -174,7 +174,8 @@ WHERE projection = $1 AND copy = $2 AND partition = $3;
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
-           WHERE d.projection = c.projection AND d.resolution IS NULL AND c.copy = 'live'
+           WHERE d.projection = c.projection AND c.copy = 'live'
+             AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3
@@ -196,7 +197,7 @@ FROM sidecar.checkpoints ORDER BY projection, copy, partition;
 
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters
-WHERE projection = $1 AND resolution IS NULL AND stream = ANY($2);
+WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL AND stream = ANY($2);
 
 -- name: park
 -- $13 null or the seconds after which to try again without being asked.
@@ -211,7 +212,8 @@ INSERT INTO sidecar.dead_letters (
 -- name: has_due_letters
 SELECT EXISTS (
     SELECT FROM sidecar.dead_letters
-    WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
+    WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL
+      AND retry_at <= clock_timestamp()
 );
 
 -- name: lock_due_letter
@@ -247,7 +249,7 @@ WHERE id = $1;
 -- name: request_retry
 -- Of one letter $1, a projection $2 and a stream $3, each null for any.
 UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
-WHERE resolution IS NULL AND position IS NOT NULL
+WHERE resolution IS NULL
   AND ($1::bigint IS NULL OR id = $1)
   AND ($2::text IS NULL OR projection = $2)
   AND ($3::text IS NULL OR stream = $3)
@@ -316,6 +318,38 @@ SELECT pg_notify($1, '');
 -- name: read_clock
 SELECT clock_timestamp();
 
+-- name: keep_pushed
+INSERT INTO sidecar.dead_letters (
+    projection, stream, event_type, schema_version, event,
+    error_type, error_message, traceback, trace_id, category, attempts, version, event_id
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'push', 1, 0, gen_random_uuid());
+
+-- name: lock_due_pushed
+-- The oldest due letter of the projections $1 whose stream has no older open one.
+SELECT d.id, d.projection, d.stream, d.event_type, d.schema_version, d.event, d.attempts,
+       d.event_id, d.first_failed_at
+FROM sidecar.dead_letters d
+WHERE d.projection = ANY($1) AND d.resolution IS NULL AND d.position IS NULL
+  AND d.event IS NOT NULL AND d.retry_at <= clock_timestamp()
+  AND NOT EXISTS (
+      SELECT FROM sidecar.dead_letters o
+      WHERE o.projection = d.projection AND o.stream = d.stream AND o.resolution IS NULL
+        AND o.position IS NULL AND o.id < d.id
+  )
+ORDER BY d.id LIMIT 1
+FOR UPDATE SKIP LOCKED;
+
+-- name: fail_pushed
+UPDATE sidecar.dead_letters
+SET error_type = $2, error_message = $3, traceback = $4, attempts = $5,
+    last_failed_at = clock_timestamp(), retry_at = NULL
+WHERE id = $1;
+
+-- name: hold_pushed_behind
+-- What waits behind a letter that failed again is not due any more.
+UPDATE sidecar.dead_letters SET retry_at = NULL
+WHERE projection = $1 AND stream = $2 AND resolution IS NULL AND position IS NULL AND id > $3;
+
 -- name: list_letters
 -- $1 projection, $2 stream, $3 error type, $4 minimal age in seconds, each null for any; $5 open
 -- letters only.
@@ -339,7 +373,8 @@ SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_id, d.event_
        coalesce(e.data, d.event) AS data, e.metadata,
        (
            SELECT count(*) FROM sidecar.events q
-           WHERE d.resolution IS NULL AND q.stream = d.stream AND q.version > d.version
+           WHERE d.resolution IS NULL AND d.position IS NOT NULL
+             AND q.stream = d.stream AND q.version > d.version
        ) AS queued
 FROM sidecar.dead_letters d
 LEFT JOIN sidecar.events e ON e.position = d.position

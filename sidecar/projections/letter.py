@@ -52,16 +52,31 @@ def write_letter(
     record: RecordedEvent, error: BaseException, attempts: int, trace_id: str | None
 ) -> Letter:
     """Describe a failure, bounded in size; PostgreSQL's text takes no NUL."""
-    trace = "".join(traceback.format_exception(error))
+    error_type, error_message, trace = describe_error(error)
     return Letter(
         record=record,
         category=categorize(error),
-        error_type=type(error).__name__,
-        error_message=_storable(str(error))[:MAX_MESSAGE_CHARACTERS],
-        traceback=_storable(trace)[-MAX_TRACEBACK_CHARACTERS:],
+        error_type=error_type,
+        error_message=error_message,
+        traceback=trace,
         attempts=attempts,
         trace_id=trace_id,
     )
+
+
+def describe_error(error: BaseException) -> tuple[str, str, str]:
+    """Return an error's type, message and traceback, bounded and fit to be stored."""
+    trace = "".join(traceback.format_exception(error))
+    return (
+        type(error).__name__,
+        _storable(_message_of(error))[:MAX_MESSAGE_CHARACTERS],
+        _storable(trace)[-MAX_TRACEBACK_CHARACTERS:],
+    )
+
+
+def _message_of(error: BaseException) -> str:
+    # Unlike str(error) this stands an exception whose own __str__ fails.
+    return str(traceback.TracebackException.from_exception(error))
 
 
 def _storable(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, get_current_span
+from opentelemetry.trace import Span, SpanContext, format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sidecar.events.record import RecordedEvent
@@ -74,3 +74,9 @@ def _parse_context(headers: _Metadata) -> SpanContext:
     }
     extracted = TraceContextTextMapPropagator().extract(carrier, Context())
     return get_current_span(extracted).get_span_context()
+
+
+def current_trace_id() -> str | None:
+    """Return the id of the trace under way in this task, 32 hex digits, if there is one."""
+    context = get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else None

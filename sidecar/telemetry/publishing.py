@@ -13,6 +13,7 @@ from sidecar.events.publisher import EventPublisher, PublishResult
 from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
 from sidecar.telemetry import contract
 from sidecar.telemetry.failure import mark_failed, record_exception
+from sidecar.telemetry.link import current_trace_id
 from sidecar.telemetry.reading import Reading
 from sidecar.telemetry.setup import Telemetry
 
@@ -59,6 +60,10 @@ class PublishTelemetry:
         elif result.failures:
             self._record_failures(span, result)
         span.end()
+
+    def trace_id(self) -> str | None:
+        """Return the id of the trace under way in this task, 32 hex digits."""
+        return current_trace_id()
 
     def _record_failures(self, span: Span, result: PublishResult) -> None:
         for failure in result.failures:

@@ -12,8 +12,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import (
     Span,
     SpanKind,
-    format_trace_id,
-    get_current_span,
     set_span_in_context,
 )
 
@@ -23,7 +21,7 @@ from sidecar.projections.observer import Action
 from sidecar.telemetry import contract
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.failure import mark_failed, record_exception
-from sidecar.telemetry.link import link_writers
+from sidecar.telemetry.link import current_trace_id, link_writers
 from sidecar.telemetry.reading import Read, Reading
 from sidecar.telemetry.setup import Telemetry
 
@@ -132,8 +130,7 @@ class RunnerTelemetry:
 
     def trace_id(self) -> str | None:
         """Return the id of the trace under way in this task, 32 hex digits."""
-        context = get_current_span().get_span_context()
-        return format_trace_id(context.trace_id) if context.is_valid else None
+        return current_trace_id()
 
 
 def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], None]:

@@ -1,17 +1,23 @@
 """The in-app half: an agent inside the application, or inside a worker."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Final
 
 import sidecar
 from sidecar.config import environ as environment
 from sidecar.config.settings import load
+from sidecar.errors import StoreUnavailableError
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.sink import DeadLetterSink
 from sidecar.postgres.store import EventStore
 from sidecar.process.agent import Agent, listen
+from sidecar.process.background import Background
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
 from sidecar.telemetry.link import add_trace_context
@@ -21,6 +27,8 @@ from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.boot import secrets_of
+
+RETRY_SECONDS: Final = 1.0
 
 
 def make_agent(
@@ -78,8 +86,18 @@ async def agent(
         if store is not None:
             store.add_headers = add_trace_context
             stack.callback(setattr, store, "add_headers", None)
-        async with make_agent(telemetry, _tell, pulse, listener):
+        async with make_agent(telemetry, _tell, pulse, listener), Background() as background:
+            if publisher is not None and isinstance(publisher.sink, DeadLetterSink):
+                background.start("retries", partial(_retry, publisher, publisher.sink))
             yield
+
+
+async def _retry(publisher: EventPublisher, sink: DeadLetterSink) -> None:
+    """Take up what people ask to be retried; the projections' code runs here, in its service."""
+    while True:
+        with suppress(StoreUnavailableError):
+            await sink.retry_due(publisher)
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 def _observe(

@@ -16,6 +16,7 @@ from sidecar.web.app import build
 from sidecar.web.server import serve as listen
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
 from sidecar.wiring.probe import ProbeProcess, open_database
+from sidecar.wiring.target import split_target
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +34,15 @@ async def serve(
     second signal skips the waiting.
 
     Raises:
-        UsageError: The address cannot be listened on.
+        UsageError: The address cannot be listened on, or the target has no such form.
         EmbeddedServerError: The embedded server does not start.
     """
     shutdown = Shutdown()
     shutdown.install()
     log_findings(boot.verdict.findings)
     settings = boot.settings
+    if target is not None:
+        split_target(target)
     if boot.verdict.refused and settings.on_invalid is OnInvalid.EXIT:
         return EX_CONFIG
     async with AsyncExitStack() as stack:

@@ -17,9 +17,7 @@ def load_target(target: str) -> EventPublisher:
     Raises:
         TargetError: There is no such module or attribute, or it is no publisher.
     """
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        raise TargetError(f"TARGET {target!r} is not `module:attribute`, such as shop:publisher.")
+    module_name, attribute = split_target(target)
     found: object = _import(target, module_name)
     for name in attribute.split("."):
         if not hasattr(found, name):
@@ -33,6 +31,18 @@ def load_target(target: str) -> EventPublisher:
             "callable without parameters that returns one."
         )
     return found
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return module and attribute, imported by nobody yet.
+
+    Raises:
+        TargetError: It is not of that form.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise TargetError(f"TARGET {target!r} is not `module:attribute`, such as shop:publisher.")
+    return module_name, attribute
 
 
 def _import(target: str, module_name: str) -> object:

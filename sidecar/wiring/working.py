@@ -1,8 +1,10 @@
 """Running a worker from its first signal handler to its end."""
 
 import asyncio
+import errno
 import socket
 
+from sidecar.errors import UsageError
 from sidecar.process.agent import listen
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
@@ -23,6 +25,7 @@ async def work(boot: Boot, target: str, *, supervised: bool) -> int:
 
     Raises:
         TargetError: The target is no publisher.
+        UsageError: The agent's address cannot be listened on.
         EmbeddedServerError: The embedded server does not start.
     """
     shutdown = Shutdown()
@@ -49,4 +52,12 @@ def _listener(boot: Boot) -> socket.socket:
     inherited = boot.environ.text(LISTENER_VARIABLE)
     if inherited.isdigit():
         return socket.socket(fileno=int(inherited))
-    return listen(boot.settings.agent_host, boot.settings.agent_port)
+    host, port = boot.settings.agent_host, boot.settings.agent_port
+    try:
+        return listen(host, port)
+    except OSError as error:
+        reason = "is taken" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+        raise UsageError(
+            f"Port {port} on {host} {reason}: the worker's agent needs one of its own. "
+            "Set SIDECAR_AGENT_PORT, to 0 for any that is free."
+        ) from error

@@ -35,7 +35,8 @@ CREATE TABLE sidecar.checkpoints (
 
 -- Events that a projection could not apply. While one is unresolved its stream is parked: later
 -- events of the stream wait in the log and are applied in order when the letter is retried, which
--- the projection's worker does once `retry_at` has come.
+-- the projection's worker does once `retry_at` has come. A letter without a position is of an event
+-- that was published in process: it holds the event itself, and parks nothing.
 CREATE TABLE sidecar.dead_letters (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     projection      text COLLATE "C" NOT NULL,
@@ -45,6 +46,7 @@ CREATE TABLE sidecar.dead_letters (
     event_id        uuid        NOT NULL,
     event_type      text        NOT NULL,
     event           json,
+    schema_version  integer     NOT NULL DEFAULT 1,
     category        text        NOT NULL,
     error_type      text        NOT NULL,
     error_message   text        NOT NULL,
@@ -61,7 +63,7 @@ CREATE TABLE sidecar.dead_letters (
 );
 
 CREATE UNIQUE INDEX dead_letters_parked_key ON sidecar.dead_letters (projection, stream)
-    WHERE resolution IS NULL;
+    WHERE resolution IS NULL AND position IS NOT NULL;
 CREATE INDEX dead_letters_due_idx ON sidecar.dead_letters (projection, retry_at)
     WHERE resolution IS NULL AND retry_at IS NOT NULL;
 

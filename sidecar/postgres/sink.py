@@ -1,0 +1,129 @@
+"""Failures of in-process publishing, kept as dead letters and tried again by the application."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import asyncpg
+
+from sidecar.errors import EventDecodingError, EventTypeError, StoreUnavailableError
+from sidecar.events.publisher import EventPublisher, Failure
+from sidecar.events.record import RecordedEvent
+from sidecar.events.types import EventTypes
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.query import sql
+from sidecar.projections.letter import describe_error
+
+StreamOf = Callable[[object], str]
+
+
+def stream_of(event: object) -> str:
+    """Return the event's `stream` or `aggregate_id`, else its class: what its order is kept by."""
+    for attribute in ("stream", "aggregate_id"):
+        value = getattr(event, attribute, None)
+        if value is not None:
+            return str(value)
+    return type(event).__name__
+
+
+class DeadLetterSink:
+    """Keeps what projections failed on when a service publishes right after its commit.
+
+    Between the commit and the end of `publish` a crash still loses the event for the read models;
+    only `sidecar run`, which follows the log itself, closes that window.
+
+    Args:
+        pool: Lends connections; whoever made it closes it.
+        types: Registered event types; an event of another type is kept without its data, and can
+            be looked at and discarded, not retried.
+        find_stream: Names the sequence that retries keep in order.
+    """
+
+    def __init__(
+        self, pool: MeteredPool, types: EventTypes, *, find_stream: StreamOf = stream_of
+    ) -> None:
+        self._pool: Final = pool
+        self._types: Final = types
+        self._find_stream: Final = find_stream
+
+    async def keep(self, event: object, failures: Sequence[Failure], trace_id: str | None) -> None:
+        """Keep one letter per failure.
+
+        Raises:
+            StoreUnavailableError: They could not be kept.
+        """
+        encoded = self._encode(event)
+        rows = [
+            (
+                *(failure.name, self._find_stream(event), *encoded),
+                *(*describe_error(failure.error), trace_id),
+            )
+            for failure in failures
+        ]
+        try:
+            await self._pool.executemany(sql("keep_pushed"), rows)
+        except asyncpg.PostgresError as error:
+            raise StoreUnavailableError(
+                f"Failures could not be kept: SQLSTATE {error.sqlstate}"
+            ) from error
+
+    async def retry_due(self, publisher: EventPublisher) -> int:
+        """Try due letters again, in order, until none is due; return how many were resolved.
+
+        A stream is left at its first failure.
+
+        Raises:
+            StoreUnavailableError: The database was lost; what was resolved stays resolved.
+        """
+        names = [subscriber.name for subscriber in publisher.projections]
+        resolved = 0
+        while (outcome := await self._retry_next(publisher, names)) is not None:
+            resolved += outcome
+        return resolved
+
+    async def _retry_next(self, publisher: EventPublisher, names: list[str]) -> bool | None:
+        """Try the next letter; None when none is due."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            letter = await connection.fetchrow(sql("lock_due_pushed"), names)
+            if letter is None:
+                return None
+            error = await self._deliver(publisher, letter)
+            if error is None:
+                await connection.execute(sql("resolve_letter"), letter["id"], "retried", None)
+                return True
+            attempts = letter["attempts"] + 1
+            await connection.execute(
+                sql("fail_pushed"), letter["id"], *describe_error(error), attempts
+            )
+            place = (letter["projection"], letter["stream"], letter["id"])
+            await connection.execute(sql("hold_pushed_behind"), *place)
+            return False
+
+    async def _deliver(self, publisher: EventPublisher, letter: asyncpg.Record) -> Exception | None:
+        event_type = self._types.find(letter["event_type"])
+        if event_type is None:
+            return EventTypeError(f"Event type {letter['event_type']!r} is not registered.")
+        try:
+            event = event_type.decode(_record_of(letter))
+        except EventDecodingError as error:
+            return error
+        return await publisher.deliver_to(letter["projection"], event)
+
+    def _encode(self, event: object) -> tuple[str, int, str | None]:
+        try:
+            return self._types.encode(event)
+        except EventTypeError:
+            return self._types.name_of(event), 1, None
+
+
+def _record_of(letter: asyncpg.Record) -> RecordedEvent:
+    return RecordedEvent(
+        position=0,
+        stream=letter["stream"],
+        version=0,
+        id=letter["event_id"],
+        type=letter["event_type"],
+        schema_version=letter["schema_version"],
+        data=letter["event"],
+        metadata=None,
+        recorded_at=letter["first_failed_at"],
+    )
