@@ -138,11 +138,26 @@ class AgentReader:
         except UnicodeDecodeError as error:
             raise AgentSilentError(f"{url}/metrics is no UTF-8 text") from error
 
-    async def _read(self, url: str) -> bytes:
+    async def read_status(self, url: str) -> int:
+        """Return the HTTP status of any address, such as the application's own port.
+
+        Raises:
+            AgentSilentError: No answer within a second.
+        """
+        try:
+            async with self._open().get(url, allow_redirects=False) as answer:
+                return answer.status
+        except (ClientError, OSError, TimeoutError, ValueError) as error:
+            raise AgentSilentError(f"{url}: {type(error).__name__}") from error
+
+    def _open(self) -> ClientSession:
         if self._session is None:
             raise RuntimeError("an AgentReader is used inside `async with`")
+        return self._session
+
+    async def _read(self, url: str) -> bytes:
         try:
-            async with self._session.get(url, allow_redirects=False) as answer:
+            async with self._open().get(url, allow_redirects=False) as answer:
                 body = await answer.content.read(MAX_EXPOSITION_BYTES + 1)
                 while len(body) <= MAX_EXPOSITION_BYTES and not answer.content.at_eof():
                     body += await answer.content.read(MAX_EXPOSITION_BYTES + 1 - len(body))

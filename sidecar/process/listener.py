@@ -1,4 +1,4 @@
-"""Listening to the agent of a process that is not ours to start: the application."""
+"""Listening to the application, which is not ours to start: its agent and its own port."""
 
 import asyncio
 import time
@@ -51,3 +51,28 @@ class AgentListener:
         except AgentSilentError:
             # A service in another language has metrics alone.
             self.heartbeat = {}
+
+
+class PortProbe:
+    """Asks the application's real port and path, as its clients do.
+
+    Attributes:
+        status: HTTP status of the last answer; None while nobody answers.
+        asked: Whether it was asked at all.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.status: int | None = None
+        self.asked = False
+        self._url = url
+
+    async def run(self) -> None:
+        """Ask every second until cancelled."""
+        async with AgentReader() as reader:
+            while True:
+                try:
+                    self.status = await reader.read_status(self._url)
+                except AgentSilentError:
+                    self.status = None
+                self.asked = True
+                await asyncio.sleep(INTERVAL_SECONDS)

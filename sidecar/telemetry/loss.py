@@ -47,6 +47,10 @@ class Losses:
                 extra={"event": "sidecar.telemetry.dropped", "signal": signal.value},
             )
 
+    def total(self) -> int:
+        """Return how much was lost of all signals together."""
+        return sum(self._counts.values())
+
     def read(self) -> Iterable[Reading]:
         """Return the counts, zeros included."""
         return [(count, {SIGNAL: signal.value}) for signal, count in self._counts.items()]

@@ -36,6 +36,7 @@ class Telemetry:
         meter: Makes every instrument; the registry shows what it measured.
         registry: A private one, so that nothing of the host application slips in.
         redact: Masks secrets in exception texts before a span takes them.
+        losses: What could not be sent.
     """
 
     identity: Identity
@@ -43,6 +44,7 @@ class Telemetry:
     meter: Meter
     registry: CollectorRegistry
     redact: Redact
+    losses: Losses
     _readings: Readings = field(repr=False)
     _shutdowns: tuple[Shutdown, ...] = field(repr=False)
 
@@ -92,6 +94,7 @@ class Telemetry:
             meter,
             registry,
             redact,
+            losses,
             _readings=Readings(meter),
             _shutdowns=(meters.shutdown, *([close_tracers] if close_tracers else [])),
         )
@@ -104,7 +107,7 @@ class Telemetry:
     ) -> "Telemetry":
         meter = NoOpMeterProvider().get_meter(contract.SCOPE)
         tracer = trace.NoOpTracerProvider().get_tracer(contract.SCOPE)
-        return cls(identity, tracer, meter, registry, redact, Readings(meter), ())
+        return cls(identity, tracer, meter, registry, redact, Losses(), Readings(meter), ())
 
     def observe(self, instrument: Instrument, read: Read) -> Callable[[], None]:
         """Let `read` feed an observable instrument; call the returned function to stop.

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -13,6 +14,8 @@ from sidecar.config import environ as environment
 from sidecar.config.settings import load
 from sidecar.errors import StoreUnavailableError
 from sidecar.events.publisher import EventPublisher
+from sidecar.health.monitor import Monitor
+from sidecar.health.registry import Checks
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.sink import DeadLetterSink
 from sidecar.postgres.store import EventStore
@@ -27,6 +30,7 @@ from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.boot import secrets_of
+from sidecar.wiring.told import show_pool, show_statuses
 
 RETRY_SECONDS: Final = 1.0
 
@@ -51,6 +55,7 @@ async def agent(
     publisher: EventPublisher | None = None,
     pool: MeteredPool | None = None,
     store: EventStore | None = None,
+    checks: Checks | None = None,
     host: str | None = None,
     port: int | None = None,
 ) -> AsyncIterator[None]:
@@ -63,6 +68,7 @@ async def agent(
         publisher: Told of by spans and counters.
         pool: Told of by gauges and durations.
         store: Its events carry the trace in which they were appended.
+        checks: The service's own, asked here, and shown by the sidecar beside its own.
         host: Where to listen; `SIDECAR_AGENT_HOST` by default, 127.0.0.1 without it.
         port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
 
@@ -86,7 +92,10 @@ async def agent(
         if store is not None:
             store.add_headers = add_trace_context
             stack.callback(setattr, store, "add_headers", None)
-        async with make_agent(telemetry, _tell, pulse, listener), Background() as background:
+        monitor = Monitor(checks or ())
+        tell = partial(_tell, monitor, pool)
+        async with make_agent(telemetry, tell, pulse, listener), Background() as background:
+            background.start("checks", monitor.run)
             if publisher is not None and isinstance(publisher.sink, DeadLetterSink):
                 background.start("retries", partial(_retry, publisher, publisher.sink))
             yield
@@ -115,5 +124,10 @@ def _observe(
         stack.callback(observe_pool(telemetry, pool))
 
 
-def _tell() -> Mapping[str, object]:
-    return {"process": "app", "pid": os.getpid()}
+def _tell(monitor: Monitor, pool: MeteredPool | None) -> Mapping[str, object]:
+    return {
+        "process": "app",
+        "pid": os.getpid(),
+        "pools": [show_pool(pool)] if pool is not None else [],
+        "checks": show_statuses(monitor.snapshot(time.monotonic())),
+    }

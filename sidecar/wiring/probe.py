@@ -1,4 +1,4 @@
-"""`sidecar serve [TARGET]`: the probe process. No code of the user's runs in it."""
+"""The probe process's knowledge and what it shows of it. No code of the user's runs in it."""
 
 import asyncio
 import time
@@ -15,16 +15,18 @@ from sidecar.health.phase import Phase
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.watch import Watch
-from sidecar.process.listener import AgentListener
+from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.pulse import Pulse
-from sidecar.process.supervisor import Supervisor, WorkerProcess
+from sidecar.process.supervisor import Supervisor
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import Sight, observe_loop_lag, observe_sight
 from sidecar.web.app import Sources
-from sidecar.wiring import check, snapshot
+from sidecar.wiring import snapshot
 from sidecar.wiring.boot import Boot
-from sidecar.wiring.roster import ProjectionRoster
+from sidecar.wiring.checks import database, own, process
+from sidecar.wiring.roster import Roster
+from sidecar.wiring.scene import APPLICATION, Scene
 
 REFRESH_SECONDS: Final = 0.5
 
@@ -34,6 +36,7 @@ class ProbeProcess:
 
     Attributes:
         board: Answers of the probes.
+        monitor: Asks the checks.
         pulse: Of this process's own loop.
 
     Args:
@@ -44,17 +47,20 @@ class ProbeProcess:
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:
         self.pulse: Final = Pulse()
         self.monitor: Final = Monitor(
-            [check.loop_check(self.pulse), check.configuration_check(boot.verdict)]
+            [
+                own.loop_check(self.pulse),
+                own.configuration_check(boot.verdict),
+                own.telemetry_check(telemetry.losses.total),
+            ]
         )
         self.board: Final = Board(self.monitor, drain_readiness=boot.settings.drain_readiness)
         self._boot = boot
+        self._scene: Final = Scene()
+        self._roster: Final = Roster(self.monitor)
         self._exposition: Final = Exposition("probe", telemetry.registry)
-        self._watch: Watch | None = None
-        self._roster: ProjectionRoster | None = None
-        self._supervisor: Supervisor | None = None
-        self._application: AgentListener | None = None
+        self._sight = Sight()
         observe_loop_lag(telemetry, lambda: self.pulse.lag_seconds)
-        observe_sight(telemetry, self.look)
+        observe_sight(telemetry, lambda: self._sight)
 
     def sources(self) -> Sources:
         """Return what the web shows."""
@@ -74,34 +80,38 @@ class ProbeProcess:
         settings = self._boot.settings
         name = f"{settings.service_name} probe"
         watch = Watch(dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate)
-        self._watch = watch
-        self._roster = ProjectionRoster(self.monitor, watch, settings.lag_limit_seconds)
-        self.monitor.add(check.postgres_check(Ping(dsn, application_name=f"{name} check")))
-        self.monitor.add(check.migrations_check(watch))
-        self.monitor.add(check.store_check(watch))
+        self._scene.watch = watch
+        ping = Ping(dsn, application_name=f"{name} check")
+        self.monitor.add(database.postgres_check(ping))
+        self.monitor.add(database.migrations_check(watch))
+        self.monitor.add(database.store_check(watch))
+        if settings.database_url is None:
+            self.monitor.add(own.disk_check(settings.data_directory))
         return watch
 
     def attach_workers(self, supervisor: Supervisor) -> None:
         """Judge and show these workers; the caller runs them."""
-        self._supervisor = supervisor
-        self.monitor.add(check.workers_check(supervisor))
+        self._scene.supervisor = supervisor
+        self.monitor.add(process.workers_check(supervisor))
 
-    def attach_application(self, url: str) -> AgentListener:
-        """Judge and show the application behind an agent; the caller runs what is returned."""
-        self._application = AgentListener(url)
-        self.monitor.add(check.agent_check(self._application))
-        return self._application
+    def attach_application(self, agent: AgentListener | None, port: PortProbe | None) -> None:
+        """Judge and show the application; the caller runs what listens to it."""
+        self._scene.agent, self._scene.port = agent, port
+        if agent is not None or port is not None:
+            self.monitor.add(process.application_check(agent, port))
 
     async def refresh(self) -> None:
         """Take in what other processes said, until cancelled."""
         while True:
-            if self._roster is not None:
-                self._roster.refresh()
-            for process, text in self._expositions().items():
+            checks = self._scene.passing_checks(self._boot.settings.lag_limit_seconds)
+            if checks is not None:
+                self._roster.update(checks)
+            for name, text in self._scene.expositions().items():
                 if text is None:
-                    self._exposition.forget(process)
+                    self._exposition.forget(name)
                 else:
-                    self._exposition.accept(process, text)
+                    self._exposition.accept(name, text)
+            self._sight = self._look()
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def collect_metrics(self, accept: str) -> tuple[bytes, str]:
@@ -113,73 +123,58 @@ class ProbeProcess:
         report = self._boot.verdict.report(datetime.now(UTC)).as_dict()
         return {**report, "findings": self._findings()}
 
-    def look(self) -> Sight:
-        """Return what the metrics show."""
-        sample = self._watch.sample if self._watch else None
-        statuses = self.monitor.snapshot(time.monotonic())
-        return Sight(
-            projections=snapshot.see_projections(sample),
-            store=snapshot.see_store(sample),
-            checks={status.name: status.outcome.value for status in statuses},
-            transitions={
-                (name, outcome.value): count
-                for (name, outcome), count in tuple(self.monitor.transitions.items())
-            },
-            findings=snapshot.count_findings(self._findings()),
-            restarts={
-                (worker.name, reason.value): count
-                for worker in self._workers()
-                for reason, count in worker.restarts.items()
-            },
-            scrape_failures=self._scrape_failures(),
-            ready=self.board.readiness().verdict.ok,
-            draining=self.board.phase is Phase.DRAINING,
-        )
-
     def take_snapshot(self) -> Mapping[str, Any]:
         """Return what `/api/status` and the status page show."""
-        sample = self._watch.sample if self._watch else None
-        standings = sample.standings if sample else ()
-        failures = sample.failures if sample else ()
-        beats = snapshot.heartbeats_of(self._workers())
-        readiness = self.board.readiness()
+        scene, readiness = self._scene, self.board.readiness().verdict
+        failures = scene.sample.failures if scene.sample else ()
+        beats = snapshot.heartbeats_of(scene.workers)
+        statuses = self.monitor.snapshot(time.monotonic())
         now = time.time()
         return {
             "service": self._boot.settings.service_name,
             "version": sidecar.__version__,
             "phase": self.board.phase.value,
-            "ready": readiness.verdict.ok,
-            "verdict": snapshot.say(readiness.verdict.ok, readiness.verdict.reasons, standings),
-            "checks": [
-                snapshot.show_check(status) for status in self.monitor.snapshot(time.monotonic())
-            ],
+            "ready": readiness.ok,
+            "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.standings),
+            "checks": [snapshot.show_check(status) for status in statuses],
             "projections": [
                 snapshot.show_standing(standing, failures, beats.get(standing.name), now)
-                for standing in standings
+                for standing in scene.standings
             ],
-            "store": snapshot.show_store(sample),
-            "workers": [snapshot.show_worker(worker) for worker in self._workers()],
+            "store": snapshot.show_store(scene.sample),
+            "workers": [snapshot.show_worker(worker) for worker in scene.workers],
+            "pools": [snapshot.show_pool(owner, pool) for owner, pool in scene.pools()],
             "findings": self._findings(),
             "failures": [snapshot.show_failure(failure) for failure in failures],
         }
 
+    def _look(self) -> Sight:
+        """Return what the metrics show until the next refresh."""
+        scene = self._scene
+        statuses = self.monitor.snapshot(time.monotonic())
+        return Sight(
+            projections=snapshot.see_projections(scene.sample),
+            store=snapshot.see_store(scene.sample),
+            checks={status.name: status.outcome.value for status in statuses},
+            transitions={
+                (name, outcome.value): count
+                for (name, outcome), count in self.monitor.transitions.items()
+            },
+            findings=snapshot.count_findings(self._findings()),
+            restarts=snapshot.count_restarts(scene.workers),
+            scrape_failures=self._scrape_failures(),
+            ready=self.board.readiness().verdict.ok,
+            draining=self.board.phase is Phase.DRAINING,
+        )
+
     def _findings(self) -> list[Mapping[str, Any]]:
-        own = [finding.as_dict() for finding in self._boot.verdict.findings]
-        return [*own, *snapshot.findings_of(self._workers())]
-
-    def _workers(self) -> tuple[WorkerProcess, ...]:
-        return self._supervisor.workers if self._supervisor else ()
-
-    def _expositions(self) -> dict[str, str | None]:
-        texts = {worker.name: worker.metrics for worker in self._workers()}
-        if self._application is not None:
-            texts["app"] = self._application.metrics
-        return texts
+        found = [finding.as_dict() for finding in self._boot.verdict.findings]
+        return [*found, *self._scene.findings()]
 
     def _scrape_failures(self) -> dict[str, int]:
-        failures = dict.fromkeys(self._expositions(), 0) | dict(self._exposition.failures)
-        if self._application is not None:
-            failures["app"] = failures.get("app", 0) + self._application.failures
+        failures = dict.fromkeys(self._scene.expositions(), 0) | dict(self._exposition.failures)
+        if self._scene.agent is not None:
+            failures[APPLICATION] = failures.get(APPLICATION, 0) + self._scene.agent.failures
         return failures
 
 

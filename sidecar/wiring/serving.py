@@ -11,6 +11,7 @@ from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase
 from sidecar.process.background import Background
 from sidecar.process.lifecycle import Shutdown
+from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.supervisor import Supervisor, WorkerProcess
 from sidecar.web.app import build
 from sidecar.web.server import serve as listen
@@ -64,8 +65,7 @@ async def serve(
         # Whatever uses the database ends before an embedded server does.
         attached = await stack.enter_async_context(Background())
         attached.start("watch", probe.attach_database(dsn).run)
-        if settings.app_agent_url is not None:
-            attached.start("application", probe.attach_application(settings.app_agent_url).run)
+        _attach_application(probe, attached, settings)
         supervisor = make_supervisor(boot, target, workers, dsn)
         if supervisor.workers:
             probe.attach_workers(supervisor)
@@ -73,6 +73,16 @@ async def serve(
             attached.start("beside", lambda: beside(dsn, probe))
         await _supervise(supervisor, probe, settings, shutdown)
     return 0
+
+
+def _attach_application(probe: ProbeProcess, attached: Background, settings: Settings) -> None:
+    agent = AgentListener(settings.app_agent_url) if settings.app_agent_url else None
+    port = PortProbe(settings.app_url) if settings.app_url else None
+    probe.attach_application(agent, port)
+    if agent is not None:
+        attached.start("agent", agent.run)
+    if port is not None:
+        attached.start("application", port.run)
 
 
 async def _supervise(

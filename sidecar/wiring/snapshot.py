@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerProcess
 from sidecar.projections.standing import FailureSample, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
+from sidecar.wiring.told import PoolTold
 
 REBUILD_MARK: Final = "(rebuild)"
 
@@ -96,6 +99,20 @@ def show_worker(worker: WorkerProcess) -> dict[str, Any]:
     }
 
 
+def show_pool(process: str, pool: PoolTold) -> dict[str, Any]:
+    """Return one pool as plain data."""
+    return {"process": process, **msgspec.structs.asdict(pool)}
+
+
+def count_restarts(workers: Sequence[WorkerProcess]) -> dict[tuple[str, str], int]:
+    """Count restarts by (worker, reason), zeros included."""
+    return {
+        (worker.name, reason.value): count
+        for worker in workers
+        for reason, count in worker.restarts.items()
+    }
+
+
 def heartbeats_of(workers: Sequence[WorkerProcess]) -> dict[str, float]:
     """Return each projection's oldest heartbeat over its partitions, Unix seconds."""
     beats: dict[str, float] = {}
@@ -129,16 +146,6 @@ def see_store(sample: Sample | None) -> StoreSight:
     if sample is None:
         return StoreSight()
     return StoreSight(sample.head, sample.safe_head, sample.held_seconds, sample.skipped_positions)
-
-
-def findings_of(workers: Sequence[WorkerProcess]) -> list[Mapping[str, Any]]:
-    """Return what workers found at their start, each finding once."""
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for worker in workers:
-        told = worker.heartbeat.get("findings")
-        for finding in told if isinstance(told, list) else ():
-            found[str(finding["id"]), str(finding["message"])] = finding
-    return list(found.values())
 
 
 def count_findings(findings: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str]]:

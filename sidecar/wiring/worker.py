@@ -33,6 +33,7 @@ from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
+from sidecar.wiring.told import show_pool
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 
@@ -65,6 +66,7 @@ class WorkerProcess:
             partition for s in self._subscriptions.values() for partition in s.split()
         )
         self._worker: Worker | None = None
+        self._pool: MeteredPool | None = None
         self._findings: tuple[Finding, ...] = ()
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
@@ -165,8 +167,10 @@ class WorkerProcess:
         pool.observer = PoolTelemetry(self._telemetry, pool.name)
         forget = observe_pool(self._telemetry, pool)
         try:
-            yield await pool.open()
+            self._pool = await pool.open()
+            yield pool
         finally:
+            self._pool = None
             forget()
             await pool.close()
 
@@ -208,6 +212,7 @@ class WorkerProcess:
         return {
             "process": self._boot.process,
             "pid": os.getpid(),
+            "pools": [show_pool(self._pool)] if self._pool is not None else [],
             "findings": [finding.as_dict() for finding in self._findings],
             "projections": {
                 str(partition): {

@@ -1,0 +1,91 @@
+"""Checks of this process and its machine."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sidecar.config.finding import Severity
+from sidecar.config.verdict import Verdict
+from sidecar.health.check import Check, ComponentType, Probe
+from sidecar.health.outcome import CheckResult, failed, passed, warned
+from sidecar.process.pulse import Pulse
+
+# A probe process whose loop is this late for seconds on end is stuck, and a restart would help.
+LOOP_LAG_LIMIT_SECONDS: Final = 5.0
+DISK_WARN_BYTES: Final = 1024**3
+DISK_FAIL_BYTES: Final = 100 * 1024**2
+TELEMETRY_MEMORY_SECONDS: Final = 60.0
+
+
+def loop_check(pulse: Pulse) -> Check:
+    """Does the event loop turn?"""
+
+    async def ask() -> CheckResult:
+        lag = pulse.lag_seconds
+        if lag > LOOP_LAG_LIMIT_SECONDS:
+            return failed("event-loop.late", lag, "s")
+        return passed(lag, "s")
+
+    return Check(
+        name="event-loop",
+        run=ask,
+        probe=Probe.LIVENESS,
+        in_process=True,
+        component_type=ComponentType.SYSTEM,
+        measurement="lag",
+    )
+
+
+def configuration_check(verdict: Verdict) -> Check:
+    """Is the environment fit to run?"""
+    active = sum(finding.is_active for finding in verdict.findings)
+
+    async def ask() -> CheckResult:
+        if verdict.refused:
+            return failed("configuration.refused", active)
+        if any(f.is_active and f.severity is Severity.ERROR for f in verdict.findings):
+            return warned("configuration.invalid", active)
+        return passed(active)
+
+    return Check(name="configuration", run=ask, measurement="findings")
+
+
+def disk_check(directory: Path) -> Check:
+    """Has the embedded server room to write?"""
+
+    def ask() -> CheckResult:
+        free = shutil.disk_usage(directory).free
+        if free < DISK_FAIL_BYTES:
+            return failed("disk.full", free, "By")
+        if free < DISK_WARN_BYTES:
+            return warned("disk.low", free, "By")
+        return passed(free, "By")
+
+    return Check(
+        name="disk",
+        run=ask,
+        critical=False,
+        component_type=ComponentType.SYSTEM,
+        measurement="free",
+        interval_seconds=10.0,
+        max_age_seconds=60.0,
+    )
+
+
+def telemetry_check(count_losses: Callable[[], int]) -> Check:
+    """Is telemetry being dropped? It never fails: the work goes on without."""
+    lost_before = count_losses()
+    told_mono = float("-inf")
+
+    async def ask() -> CheckResult:
+        nonlocal lost_before, told_mono
+        lost = count_losses()
+        if lost > lost_before:
+            lost_before, told_mono = lost, time.monotonic()
+        if time.monotonic() - told_mono < TELEMETRY_MEMORY_SECONDS:
+            return warned("telemetry.dropping", lost)
+        return passed(lost)
+
+    return Check(name="telemetry", run=ask, critical=False, measurement="dropped")

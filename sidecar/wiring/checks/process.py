@@ -1,0 +1,98 @@
+"""Checks of other processes: workers, the application, and the pools in both."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.health.check import Check
+from sidecar.health.duration import lasted_seconds, since
+from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
+from sidecar.process.listener import AgentListener, PortProbe
+from sidecar.process.supervisor import Supervisor, WorkerState
+from sidecar.wiring.told import PoolTold, checks_told
+
+AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
+SERVER_ERROR: Final = 500
+# A burst fills a pool for a moment; what lasts this long makes requests wait.
+POOL_WARN_SECONDS: Final = 10.0
+POOL_FAIL_SECONDS: Final = 60.0
+
+_UNHEARD: Final = CheckResult(Outcome.UNKNOWN, "application.unheard")
+
+
+def workers_check(supervisor: Supervisor) -> Check:
+    """Do all workers answer?"""
+
+    async def ask() -> CheckResult:
+        states = [worker.state for worker in supervisor.workers]
+        running = states.count(WorkerState.RUNNING)
+        if running == len(states):
+            return passed(running)
+        silent = WorkerState.SILENT in states
+        return failed("workers.silent" if silent else "workers.down", running)
+
+    return Check(name="workers", run=ask, critical=False, measurement="running", fail_after=2)
+
+
+def application_check(agent: AgentListener | None, port: PortProbe | None) -> Check:
+    """Does the application answer on its own port, and does its event loop turn?"""
+
+    async def ask() -> CheckResult:
+        if port is not None and port.status is None:
+            return failed("application.unreachable") if port.asked else _UNHEARD
+        if port is not None and port.status is not None and port.status >= SERVER_ERROR:
+            return failed("application.failing", port.status)
+        return passed() if agent is None else _judge_agent(agent)
+
+    return Check(
+        name="application",
+        run=ask,
+        measurement="silence",
+        fail_after=1,
+        recover_after=1,
+        interval_seconds=0.5,
+    )
+
+
+def _judge_agent(agent: AgentListener) -> CheckResult:
+    silent_seconds = agent.silent_seconds()
+    if silent_seconds is None:
+        return failed("application.unreachable") if agent.failures else _UNHEARD
+    if silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
+        return failed("application.silent", silent_seconds, "s")
+    return passed(silent_seconds, "s")
+
+
+def told_check(name: str, agent: AgentListener, *, critical: bool) -> Check:
+    """What does the application's own check say? It damps itself; here it is only passed on."""
+
+    async def ask() -> CheckResult:
+        told = checks_told(agent.heartbeat).get(name)
+        silent_seconds = agent.silent_seconds()
+        if told is None or silent_seconds is None or silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
+            return CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
+        return told.result
+
+    return Check(name=name, run=ask, critical=critical, fail_after=1, recover_after=1)
+
+
+def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:
+    """Is a connection pool used up for long? One full moment is no news."""
+    started_mono: float | None = None
+
+    async def ask() -> CheckResult:
+        nonlocal started_mono
+        pool = read()
+        if pool is None:
+            return CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
+        now_mono = time.monotonic()
+        full = pool.used >= pool.max and pool.pending > 0
+        started_mono = since(started_mono, now_mono, holds=full)
+        seconds = lasted_seconds(started_mono, now_mono)
+        if seconds > POOL_FAIL_SECONDS:
+            return failed(f"{name}.exhausted", seconds, "s")
+        if seconds > POOL_WARN_SECONDS:
+            return warned(f"{name}.saturated", seconds, "s")
+        return passed(pool.used)
+
+    return Check(name=name, run=ask, critical=False, measurement="saturation", fail_after=1)

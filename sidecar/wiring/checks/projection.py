@@ -1,0 +1,42 @@
+"""One check per projection: is its read model kept up?"""
+
+from collections.abc import Callable
+
+from sidecar.health.check import Check
+from sidecar.health.outcome import CheckResult, failed, passed, warned
+from sidecar.projections.standing import Standing, Status
+
+
+def projection_check(
+    name: str, check_name: str, find: Callable[[str], Standing | None], lag_limit_seconds: float
+) -> Check:
+    """Is this read model kept up?
+
+    Args:
+        name: The projection's.
+        check_name: The check's, in kebab case.
+        find: Returns how the projection stands; None when that is not known now.
+        lag_limit_seconds: Lag above which to warn.
+    """
+
+    async def ask() -> CheckResult:
+        standing = find(name)
+        if standing is None:
+            return failed(f"{check_name}.unseen")
+        return judge_standing(check_name, standing, lag_limit_seconds)
+
+    return Check(name=check_name, run=ask, critical=False, measurement="lag", fail_after=2)
+
+
+def judge_standing(check_name: str, standing: Standing, lag_limit_seconds: float) -> CheckResult:
+    """Turn how a projection stands into a check's answer."""
+    lag_seconds = standing.lag_seconds
+    if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED}:
+        return failed(f"{check_name}.{standing.status.value}", lag_seconds, "s")
+    if standing.dead_letters:
+        return warned(f"{check_name}.dead-letters", lag_seconds, "s")
+    if standing.status is Status.PAUSED:
+        return warned(f"{check_name}.paused", lag_seconds, "s")
+    if lag_seconds > lag_limit_seconds and standing.status is not Status.REBUILDING:
+        return warned(f"{check_name}.late", lag_seconds, "s")
+    return passed(lag_seconds, "s")

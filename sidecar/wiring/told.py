@@ -1,0 +1,86 @@
+"""What agents tell in their heartbeats, read with care: it comes from another process."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from sidecar.health.outcome import CheckResult, Outcome
+from sidecar.health.status import CheckStatus
+from sidecar.postgres.pool import MeteredPool
+
+
+class PoolTold(msgspec.Struct, frozen=True):
+    """One connection pool of another process."""
+
+    name: str
+    used: int
+    idle: int
+    max: int
+    pending: int
+    timeouts: int
+
+
+class CheckTold(msgspec.Struct, frozen=True):
+    """One check that another process asks itself."""
+
+    name: str
+    outcome: Outcome
+    reason: str = ""
+    critical: bool = True
+    observed_value: float | int | str | None = None
+    observed_unit: str | None = None
+
+    @property
+    def result(self) -> CheckResult:
+        """The check's answer."""
+        return CheckResult(self.outcome, self.reason, self.observed_value, self.observed_unit)
+
+
+class _Told(msgspec.Struct, frozen=True):
+    pools: tuple[PoolTold, ...] = ()
+    checks: tuple[CheckTold, ...] = ()
+
+
+def show_pool(pool: MeteredPool) -> dict[str, Any]:
+    """Return a pool as a heartbeat tells it."""
+    return {
+        "name": pool.name,
+        "used": pool.used,
+        "idle": pool.idle,
+        "max": pool.max,
+        "pending": pool.pending,
+        "timeouts": pool.timeouts,
+    }
+
+
+def show_statuses(statuses: Sequence[CheckStatus]) -> list[dict[str, Any]]:
+    """Return checks as a heartbeat tells them."""
+    return [
+        {
+            "name": status.name,
+            "outcome": status.outcome.value,
+            "reason": status.reason,
+            "critical": status.check.critical,
+            "observed_value": status.observed_value,
+            "observed_unit": status.observed_unit,
+        }
+        for status in statuses
+    ]
+
+
+def pools_told(heartbeat: Mapping[str, object]) -> dict[str, PoolTold]:
+    """Return the pools by name; none where the heartbeat is not as ours are."""
+    return {pool.name: pool for pool in _read(heartbeat).pools}
+
+
+def checks_told(heartbeat: Mapping[str, object]) -> dict[str, CheckTold]:
+    """Return the checks by name; none where the heartbeat is not as ours are."""
+    return {check.name: check for check in _read(heartbeat).checks}
+
+
+def _read(heartbeat: Mapping[str, object]) -> _Told:
+    try:
+        return msgspec.convert(heartbeat, _Told)
+    except msgspec.ValidationError:
+        return _Told()
