@@ -30,7 +30,7 @@ class Meter:
         self._title = title
         self._total = total
         self._began_mono = time.monotonic()
-        self._told_mono = 0.0
+        self._told_mono = time.monotonic()
         console = Console()
         self._bar = (
             Progress(

@@ -1,9 +1,12 @@
 """Says in plain words what just happened, from the snapshot that the status page is made of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 Snapshot = Mapping[str, Any]
+
+QUEUED: Final = "Queued"
+"""Stands for an event that waited behind a discarded one; nothing failed."""
 
 
 class Narrator:
@@ -32,7 +35,7 @@ class Narrator:
     def _tell_letters(self, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         now = {failure["id"]: failure for failure in failures}
         for number, failure in now.items():
-            if number not in self._parked:
+            if number not in self._parked and failure["error_type"] != QUEUED:
                 yield (
                     f"Projection {failure['projection']} could not apply {failure['event_type']} "
                     f"of stream {failure['stream']}: {failure['error_type']}. The event is dead "
@@ -41,8 +44,8 @@ class Narrator:
         for number, failure in self._parked.items():
             if number not in now:
                 yield (
-                    f"Dead letter {number} was retried: {failure['projection']} took stream "
-                    f"{failure['stream']} up again, in order. Nothing was lost."
+                    f"Dead letter {number} is resolved: {failure['projection']} took stream "
+                    f"{failure['stream']} up again, in order."
                 )
         self._parked = now
 

@@ -25,7 +25,11 @@ SHOP_STOP_SECONDS: Final = 2.0
 # The demo is about a development machine, whatever the environment says, and must never touch a
 # database that DATABASE_URL names.
 _ENVIRONMENT: Final = {"ENVIRONMENT": "development", "DATABASE_URL": "", "DATABASE_URL_FILE": ""}
-_DEFAULTS: Final = {"OTEL_SERVICE_NAME": "shop", "SIDECAR_LOG_LEVEL": "CRITICAL"}
+_DEFAULTS: Final = {
+    "OTEL_SERVICE_NAME": "shop",
+    "SIDECAR_LOG_LEVEL": "CRITICAL",
+    "SIDECAR_LOG_FORMAT": "text",
+}
 
 
 async def perform(*, port: int | None, rate: float, poison_every_seconds: float) -> int:

@@ -147,18 +147,12 @@ class Monitor:
             await asyncio.sleep(watch.check.interval_seconds)
 
     def _take(self, watch: Watch, result: CheckResult) -> None:
-        before = watch.outcome
+        before = watch.outcome or Outcome.UNKNOWN
         if watch.take(result, now_mono=self._clock(), now=self._now()):
             self.revision += 1
-        if watch.outcome is not before:
-            self._announce(
-                Change(
-                    watch.check.name,
-                    before or Outcome.UNKNOWN,
-                    watch.outcome or Outcome.UNKNOWN,
-                    watch.reason,
-                )
-            )
+        after = watch.outcome or Outcome.UNKNOWN
+        if after is not before:
+            self._announce(Change(watch.check.name, before, after, watch.reason))
 
     def _announce(self, change: Change) -> None:
         self.transitions[change.check, change.after] += 1

@@ -60,9 +60,17 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
     try:
         yield
     except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        if connection.is_closed():
+        if _is_lost(connection):
             raise StoreUnavailableError(message) from error
         raise
+
+
+def _is_lost(connection: RawConnection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        # The pool has taken a dead connection back from whoever it was lent to.
+        return True
 
 
 def describe_refusal(error: BaseException) -> str:

@@ -490,5 +490,59 @@ SELECT format(
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = to_regclass($1);
 
+-- name: list_sequences
+-- LIKE lets a copy's `serial` column draw from the old table's sequence, which goes with the old
+-- table; these give the copy in schema $2 sequences of its own.
+SELECT unnest(ARRAY[
+           format(
+               'CREATE SEQUENCE %I.%I AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s '
+               '%s OWNED BY %I.%I.%I',
+               $2::text, s.relname, q.seqtypid::regtype, q.seqincrement, q.seqmin, q.seqmax,
+               q.seqstart, q.seqcache, CASE WHEN q.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END,
+               $2, c.relname, a.attname
+           ),
+           format(
+               'ALTER TABLE %I.%I ALTER %I SET DEFAULT nextval(%L::regclass)',
+               $2, c.relname, a.attname, format('%I.%I', $2, s.relname)
+           )
+       ]) AS statement
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid
+JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+JOIN pg_depend owned ON owned.classid = 'pg_class'::regclass AND owned.deptype = 'a'
+     AND owned.refobjid = c.oid AND owned.refobjsubid = a.attnum
+JOIN pg_depend used ON used.classid = 'pg_attrdef'::regclass AND used.objid = d.oid
+     AND used.refobjid = owned.objid
+JOIN pg_class s ON s.oid = owned.objid AND s.relkind = 'S'
+JOIN pg_sequence q ON q.seqrelid = s.oid
+WHERE c.oid = to_regclass($1);
+
+-- name: list_index_names
+-- LIKE names indexes, and the constraints behind them, anew; these give the copy $2 in schema $3
+-- the names that `ON CONFLICT ON CONSTRAINT` and `CREATE INDEX IF NOT EXISTS` go by. In two steps,
+-- for one's old name may be another's new one.
+WITH indexes AS (
+    SELECT i.indrelid, c.oid, c.relname, i.definition,
+           row_number() OVER (PARTITION BY i.indrelid, i.definition ORDER BY c.oid) AS number
+    FROM (
+        SELECT indrelid, indexrelid,
+               (indisunique, indisprimary, substring(pg_get_indexdef(indexrelid), ' USING .*'))::text
+                   AS definition
+        FROM pg_index WHERE indrelid IN (to_regclass($1), to_regclass($2))
+    ) AS i JOIN pg_class c ON c.oid = i.indexrelid
+), pairs AS (
+    SELECT fresh.relname AS name, 'sidecar_' || fresh.oid AS between, old.relname AS wanted
+    FROM indexes old JOIN indexes fresh USING (definition, number)
+    WHERE old.indrelid = to_regclass($1) AND fresh.indrelid = to_regclass($2)
+)
+SELECT format('ALTER INDEX %I.%I RENAME TO %I', $3::text, name, between) AS statement, 1 AS step
+FROM pairs
+UNION ALL
+SELECT format('ALTER INDEX %I.%I RENAME TO %I', $3, between, wanted), 2 FROM pairs
+ORDER BY step;
+
+-- name: has_schema
+SELECT to_regnamespace(quote_ident($1)) IS NOT NULL;
+
 -- name: prepend_search_path
 SELECT set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true);

@@ -71,8 +71,15 @@ async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
 
 
 async def drop_old_copy(connection: RawConnection, projection: str) -> None:
-    """Drop what the last swap kept."""
-    await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(old_schema(projection))} CASCADE")
+    """Drop what the last swap kept.
+
+    Raises:
+        ProjectionError: There is nothing to drop.
+    """
+    schema = old_schema(projection)
+    if not await connection.fetchval(sql("has_schema"), schema):
+        raise ProjectionError(f"There is no old copy of {projection}.")
+    await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
 
 
 async def swap(connection: RawConnection, projection: str) -> bool:
@@ -89,11 +96,12 @@ async def swap(connection: RawConnection, projection: str) -> bool:
             if not await _is_caught_up(connection, projection):
                 return False
             tables = await _read_tables(connection, projection)
-            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
-            await _exchange(connection, projection, tables)
             await connection.execute(sql("take_over_positions"), projection)
             await connection.execute(sql("resolve_rebuilt_letters"), projection)
             await connection.execute(sql("delete_rebuild"), projection)
+            # Last, for readers wait from here to the commit.
+            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
+            await _exchange(connection, projection, tables)
     except asyncpg.LockNotAvailableError:
         return False
     return True
@@ -158,7 +166,12 @@ async def _copy_shape(connection: RawConnection, table: str, schema: str) -> Non
     source = f"{_quote(place['schema'])}.{_quote(place['name'])}"
     copy = f"{_quote(schema)}.{_quote(place['name'])}"
     await connection.execute(f"CREATE TABLE {copy} (LIKE {source} INCLUDING ALL)")
-    for row in await connection.fetch(sql("list_grants"), source, schema):
+    rows = [
+        *await connection.fetch(sql("list_sequences"), source, schema),
+        *await connection.fetch(sql("list_index_names"), source, copy, schema),
+        *await connection.fetch(sql("list_grants"), source, schema),
+    ]
+    for row in rows:
         await connection.execute(row["statement"])
 
 

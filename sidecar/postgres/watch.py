@@ -27,6 +27,7 @@ class Watch:
         sample: The last look; None before the first and whenever the last one failed, for an old
             number is worse than none.
         sampled_mono: Monotonic time of the last look that succeeded.
+        failed: Whether the last look failed.
         pending_migrations: Names of what is not applied; None while that is not known.
 
     Args:
@@ -45,6 +46,7 @@ class Watch:
     ) -> None:
         self.sample: Sample | None = None
         self.sampled_mono: float | None = None
+        self.failed = False
         self.pending_migrations: tuple[str, ...] | None = None
         self._dsn = dsn
         self._application_name = application_name
@@ -69,7 +71,7 @@ class Watch:
                 await self._check_schema(connection)
                 if self.pending_migrations == ():
                     self.sample = await take_sample(connection, self._follower)
-                    self.sampled_mono = self._clock()
+                    self.sampled_mono, self.failed = self._clock(), False
         except (
             OSError,
             TimeoutError,
@@ -93,13 +95,13 @@ class Watch:
         self.pending_migrations = tuple(step.name for step in await pending(connection))
 
     def _lose(self, error: Exception) -> None:
-        if self.sample is not None or self.sampled_mono is None:
+        if not self.failed:
             logger.warning(
                 "The database cannot be watched: %s",
                 error if isinstance(error, MigrationError) else type(error).__name__,
                 extra={"event": "sidecar.watch.lost", "error_type": type(error).__name__},
             )
-        self.sample, self.pending_migrations = None, None
+        self.sample, self.pending_migrations, self.failed = None, None, True
         self._drop()
 
     def _drop(self) -> None:

@@ -1,7 +1,7 @@
 """The runner's desk in PostgreSQL: pages of the log and transactions of a read model."""
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
 from sidecar.errors import (
@@ -48,9 +48,13 @@ class PostgresWork:
         rows = await self._raw.fetch(sql("list_parked"), self._partition.projection, list(streams))
         return frozenset(row["stream"] for row in rows)
 
-    def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """Open a savepoint."""
-        return self.connection.transaction()
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Open a savepoint; when the session ended, that is the error, whatever came of it."""
+        lost = f"The session of {self._partition} ended in the middle of an event."
+        with translate_loss(self._raw, lost):
+            async with self.connection.transaction():
+                yield
 
     async def flush(self) -> None:
         """Send deferred writes."""

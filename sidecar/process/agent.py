@@ -14,6 +14,7 @@ from typing import Final, Self
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
+from sidecar.errors import UsageError
 from sidecar.process.pulse import Pulse
 
 READ_TIMEOUT_SECONDS: Final = 1.0
@@ -170,10 +171,16 @@ class AgentReader:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket, without waiting for an old one to time out.
+    """Open a listening socket for an agent; port 0 lets the system choose.
 
     Raises:
-        OSError: The address is taken or not ours.
+        UsageError: The address is taken or not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, reuse_port=False)
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"The agent cannot listen on {host}:{port}: {error.strerror}. Set SIDECAR_AGENT_PORT "
+            "to a free port; each process of one machine needs its own."
+        ) from error

@@ -13,6 +13,7 @@ from sidecar.process.agent import AgentReader, AgentSilentError, listen
 from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
 
 LISTEN_SECONDS: Final = 1.0
+EX_USAGE: Final = 2
 LISTENER_VARIABLE: Final = "EVENT_SIDECAR_LISTENER_FD"
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class WorkerProcess:
         restarts: By reason.
         heartbeat: What it last told of itself; empty before its first answer.
         metrics: Its last exposition; None while it is silent.
+        status: Exit status of the process before; None at first.
     """
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -56,11 +58,17 @@ class WorkerProcess:
         self.metrics: str | None = None
         self.answered_mono: float | None = None
         self.started_mono = 0.0
+        self.status: int | None = None
         self._command = command
         self._environ = environ
         self._listener: socket.socket = listen("127.0.0.1", 0)
         port = self._listener.getsockname()[1]
         self.url: Final = f"http://127.0.0.1:{port}"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether its first process has not answered yet, and still may."""
+        return self.answered_mono is None and not sum(self.restarts.values())
 
     async def start(self) -> asyncio.subprocess.Process:
         """Start a process in this place. Its standard input closes when we end."""
@@ -98,6 +106,10 @@ class WorkerProcess:
 class Supervisor:
     """Keeps workers running. Call `run` once, then `stop`.
 
+    Attributes:
+        refused: A worker's first process ended at once with 2: TARGET cannot be run, and starting
+            it again would not help.
+
     Args:
         workers: The places to fill; closed when `run` ends.
         hang_seconds: Silence after which a worker is killed.
@@ -112,6 +124,7 @@ class Supervisor:
         stop_seconds: float = 10.0,
     ) -> None:
         self.workers: Final = tuple(workers)
+        self.refused = False
         self._hang_seconds = hang_seconds
         self._stop_seconds = stop_seconds
         self._stopping = asyncio.Event()
@@ -136,12 +149,20 @@ class Supervisor:
             reason = await self._live(worker, reader)
             if self._stopping.is_set():
                 break
+            if self._is_refusal(worker):
+                self.refused = True
+                self.stop()
+                break
             quick = time.monotonic() - worker.started_mono < STEADY_SECONDS
             quick_ends = quick_ends + 1 if quick else 1
             worker.restarts[reason] += 1
             worker.state = WorkerState.WAITING
             await self._rest(backoff_seconds(quick_ends))
         worker.state = WorkerState.STOPPED
+
+    def _is_refusal(self, worker: WorkerProcess) -> bool:
+        """Tell whether a worker's very first process ended because of how it was called."""
+        return worker.is_new and worker.status == EX_USAGE
 
     async def _live(self, worker: WorkerProcess, reader: AgentReader) -> RestartReason:
         """See one process through, from its start to its end."""
@@ -154,10 +175,11 @@ class Supervisor:
         finally:
             if process.returncode is None:
                 process.kill()
-            await ended
+            worker.status = await ended
             worker.pid = None
             worker.miss()
-        self._tell_end(worker, process.returncode, reason)
+        if not self._is_refusal(worker):
+            self._tell_end(worker, worker.status, reason)
         return reason
 
     async def _listen(

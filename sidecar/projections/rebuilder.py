@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Final, Protocol
 
 from sidecar.projections.application import EventFailedError
@@ -38,6 +39,7 @@ class Rebuilder(Runner):
 
     giving_up = Action.HALT
     _desk: RebuildDesk
+    _swap_due_mono = 0.0
 
     async def _turn(self) -> None:
         try:
@@ -54,7 +56,7 @@ class Rebuilder(Runner):
     async def _wait(self) -> None:
         if self._seen > self._stored:
             await self._pass_over(self._seen)
-        if await self._desk.swap(self.partition.projection):
+        if await self._try_swap():
             logger.info(
                 "The rebuilt copy of projection %s took over",
                 self.partition.projection,
@@ -66,6 +68,15 @@ class Rebuilder(Runner):
             self.stop()
         else:
             await self._head.wait_beyond(self._seen, SWAP_RETRY_SECONDS)
+
+    async def _try_swap(self) -> bool:
+        # While it waits for the tables, newcomers wait behind it: never more often than this,
+        # however fast events come.
+        if time.monotonic() < self._swap_due_mono:
+            return False
+        swapped = await self._desk.swap(self.partition.projection)
+        self._swap_due_mono = time.monotonic() + SWAP_RETRY_SECONDS
+        return swapped
 
     async def _halt(self, failure: EventFailedError) -> None:
         record, error_type = failure.delivery.record, type(failure.cause).__name__

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from sidecar.errors import MigrationError, ProjectionError
+from sidecar.config.settings import Settings
+from sidecar.errors import MigrationError, ProjectionError, UsageError
 from sidecar.postgres import letter, rebuild
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection, connect
@@ -13,7 +14,7 @@ from sidecar.postgres.sample import take_sample
 from sidecar.projections.standing import Standing
 from sidecar.projections.work import State
 from sidecar.wiring.boot import Boot
-from sidecar.wiring.probe import open_database
+from sidecar.wiring.probe import EMBEDDED_DIRECTORY, open_database
 
 
 @asynccontextmanager
@@ -22,7 +23,9 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
 
     Raises:
         StoreUnavailableError: The server cannot be reached.
+        UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
     """
+    require_database(boot.settings)
     name = f"{boot.settings.service_name} {boot.process}"
     async with open_database(boot.settings) as dsn:
         connection = await connect(dsn, application_name=name)
@@ -30,6 +33,20 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
             yield connection
         finally:
             await connection.close()
+
+
+def require_database(settings: Settings) -> None:
+    """Refuse to make a new embedded server only to look into it.
+
+    Raises:
+        UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
+    """
+    directory = settings.data_directory / EMBEDDED_DIRECTORY
+    if settings.database_url is None and not directory.exists():
+        raise UsageError(
+            f"DATABASE_URL is not set, and no embedded server has run in {directory}. Set it, or "
+            "go to the directory where `sidecar serve` or `sidecar demo` was started."
+        )
 
 
 async def migrate_database(boot: Boot) -> list[str]:

@@ -73,7 +73,7 @@ async def agent(
         port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
 
     Raises:
-        OSError: The address is taken.
+        UsageError: The address is taken.
     """
     environ = environment.read()
     settings, _ = load(environ)

@@ -1,6 +1,7 @@
 """The probe process's knowledge and what it shows of it. No code of the user's runs in it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,9 @@ from sidecar.wiring.roster import Roster
 from sidecar.wiring.scene import APPLICATION, Scene
 
 REFRESH_SECONDS: Final = 0.5
+EMBEDDED_DIRECTORY: Final = "postgres"
+
+logger = logging.getLogger(__name__)
 
 
 class ProbeProcess:
@@ -188,8 +192,9 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.reveal()
         return
-    server = embedded_server(settings.data_directory / "postgres")
+    server = embedded_server(settings.data_directory / EMBEDDED_DIRECTORY)
     dsn = await asyncio.to_thread(server.__enter__)
+    logger.info("Embedded PostgreSQL: %s", dsn, extra={"event": "sidecar.embedded.started"})
     try:
         yield dsn
     finally:

@@ -12,7 +12,7 @@ from sidecar.health.phase import Phase
 from sidecar.process.background import Background
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.listener import AgentListener, PortProbe
-from sidecar.process.supervisor import Supervisor, WorkerProcess
+from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerProcess
 from sidecar.web.app import build
 from sidecar.web.server import serve as listen
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
@@ -72,7 +72,7 @@ async def serve(
         if beside is not None:
             attached.start("beside", lambda: beside(dsn, probe))
         await _supervise(supervisor, probe, settings, shutdown)
-    return 0
+        return EX_USAGE if supervisor.refused else 0
 
 
 def _attach_application(probe: ProbeProcess, attached: Background, settings: Settings) -> None:
@@ -92,10 +92,11 @@ async def _supervise(
     supervising = asyncio.create_task(supervisor.run())
     try:
         probe.board.enter(Phase.RUNNING)
-        await shutdown.requested.wait()
+        await _wait_for_end(supervisor, supervising, shutdown)
         probe.board.enter(Phase.DRAINING)
         logger.info("Draining", extra={"event": "sidecar.serve.draining"})
-        await shutdown.rest(settings.drain_delay_seconds)
+        if not supervisor.refused:
+            await shutdown.rest(settings.drain_delay_seconds)
         supervisor.stop()
         cut_short = asyncio.create_task(shutdown.cut_short.wait())
         await asyncio.wait((supervising, cut_short), return_when=asyncio.FIRST_COMPLETED)
@@ -103,6 +104,18 @@ async def _supervise(
     finally:
         supervising.cancel()
         await asyncio.wait((supervising,))
+
+
+async def _wait_for_end(
+    supervisor: Supervisor, supervising: asyncio.Task[None], shutdown: Shutdown
+) -> None:
+    """Wait for a signal, or for a worker that refuses to start at all."""
+    requested = asyncio.create_task(shutdown.requested.wait())
+    waiting = {requested, supervising} if supervisor.workers else {requested}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if not requested.done():
+        requested.cancel()
+        shutdown.request()
 
 
 def make_supervisor(boot: Boot, target: str | None, workers: int, dsn: str) -> Supervisor:

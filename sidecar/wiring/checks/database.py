@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.health.check import Check, ComponentType
-from sidecar.health.outcome import CheckResult, failed, passed, warned
+from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.watch import Watch
 
@@ -38,12 +38,15 @@ def migrations_check(watch: Watch) -> Check:
     async def ask() -> CheckResult:
         pending = watch.pending_migrations
         if pending is None:
-            return warned("migrations.unknown")
+            return CheckResult(Outcome.UNKNOWN, "migrations.unknown")
         if pending:
             return failed("migrations.pending", len(pending))
         return passed(0)
 
-    return Check(name="migrations", run=ask, measurement="pending", recover_after=1)
+    # Reading memory costs nothing, so that a boot is ready soon after the schema is known.
+    return Check(
+        name="migrations", run=ask, measurement="pending", interval_seconds=0.2, recover_after=1
+    )
 
 
 def store_check(watch: Watch) -> Check:
@@ -51,6 +54,8 @@ def store_check(watch: Watch) -> Check:
 
     async def ask() -> CheckResult:
         sample = watch.sample
+        if sample is None and watch.sampled_mono is None and not watch.failed:
+            return CheckResult(Outcome.UNKNOWN, "event-store.pending")
         if sample is None:
             return failed("event-store.unseen")
         if sample.held_seconds > HOLD_LIMIT_SECONDS:

@@ -25,6 +25,8 @@ def workers_check(supervisor: Supervisor) -> Check:
 
     async def ask() -> CheckResult:
         states = [worker.state for worker in supervisor.workers]
+        if all(worker.is_new for worker in supervisor.workers):
+            return CheckResult(Outcome.UNKNOWN, "workers.starting")
         running = states.count(WorkerState.RUNNING)
         if running == len(states):
             return passed(running)

@@ -1,0 +1,192 @@
+"""The README tells what is there. Run this file to write its tables again."""
+
+import ast
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import sidecar
+from sidecar.cli import main
+from sidecar.config import reference, sidecar_file
+from sidecar.config.rules import RULES
+from sidecar.events.publisher import EventPublisher
+from sidecar.health.board import Board
+from sidecar.health.monitor import Monitor
+from sidecar.telemetry.contract import INSTRUMENTS
+from sidecar.web.app import Sources, build
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+CHANGELOG = ROOT / "CHANGELOG.md"
+METRIC_HEADER = ("Name", "Type", "Labels", "Meaning")
+
+
+def metric_rows() -> list[tuple[str, ...]]:
+    return [
+        (
+            each.prometheus_name,
+            # Prometheus knows no counter that goes down.
+            "gauge" if each.kind == "updowncounter" else each.kind.value,
+            ", ".join(f"`{label.replace('.', '_')}`" for label in each.attributes) or "-",
+            each.description,
+        )
+        for each in sorted(INSTRUMENTS, key=lambda each: each.prometheus_name)
+    ]
+
+
+def tables() -> dict[str, str]:
+    return {
+        "variables": reference.markdown(reference.VARIABLE_HEADER, reference.variable_rows()),
+        "rules": reference.markdown(reference.RULE_HEADER, reference.rule_rows()),
+        "metrics": reference.markdown(METRIC_HEADER, metric_rows()),
+    }
+
+
+def block(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<=<!-- {name}: begin -->\n).*?(?=<!-- {name}: end -->)", re.DOTALL)
+
+
+def write_tables() -> None:
+    text = read()
+    for name, table in tables().items():
+        found = block(name).search(text)
+        if found is None:
+            sys.exit(f"README.md has no markers for {name}")
+        text = f"{text[: found.start()]}\n{table}\n{text[found.end() :]}"
+    README.write_text(text, encoding="utf-8")
+
+
+def read() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def fenced(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", read(), re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(program: str) -> list[list[str]]:
+    """Give the words after `program` of each line that calls it, variables before it left out."""
+    lines = [
+        shlex.split(line, comments=True) for text in fenced("sh") for line in text.splitlines()
+    ]
+    calls = []
+    for words in lines:
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words.pop(0)
+        if words and words[0] == program:
+            calls.append(words[1:])
+    return calls
+
+
+def table_paths() -> set[str]:
+    rows = re.findall(r"^\| (`/[^|]*) \|", read(), re.MULTILINE)
+    return {path for row in rows for path in re.findall(r"`([^`]+)`", row)}
+
+
+@pytest.mark.parametrize("name", ["variables", "rules", "metrics"])
+def test_a_generated_table_is_up_to_date(name: str) -> None:
+    found = block(name).search(read())
+
+    assert found is not None, f"README.md has no markers for {name}"
+    assert found.group().strip() == tables()[name].strip(), (
+        "run: .venv/bin/python tests/unit/test_readme.py"
+    )
+
+
+@pytest.mark.parametrize("words", shell_lines("sidecar"), ids=" ".join)
+def test_a_shown_command_parses(words: list[str]) -> None:
+    command: click.Command = main
+    name = "sidecar"
+    while isinstance(command, click.Group):
+        name, *words = words
+        assert name in command.commands
+        command = command.commands[name]
+
+    command.make_context(name, list(words))
+
+
+def test_the_commands_that_cure_are_all_shown() -> None:
+    shown = {" ".join(words[:2]) for words in shell_lines("sidecar")}
+
+    for group in ("projections", "dead-letters"):
+        command = main.commands[group]
+        assert isinstance(command, click.Group)
+        assert {f"{group} {name}" for name in command.commands} <= shown
+
+
+def test_every_make_target_that_is_shown_exists_and_all_are_shown() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+
+    assert {words[0] for words in shell_lines("make")} == targets - {"help"}
+
+
+@pytest.mark.parametrize("source", fenced("python"))
+def test_a_python_block_compiles_and_imports_public_names_only(source: str) -> None:
+    compile(source, "README.md", "exec")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            assert not [each.name for each in node.names if each.name.startswith("sidecar.")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sidecar"):
+            assert node.module == "sidecar"
+            assert {each.name for each in node.names} <= set(sidecar.__all__)
+
+
+def test_the_shown_shop_is_a_publisher_with_a_projection() -> None:
+    (source,) = (text for text in fenced("python") if "class OrderTotals" in text)
+    # The dataclass looks its own module up.
+    namespace: dict[str, Any] = {"__name__": __name__}
+    exec(source, namespace)
+    publisher = namespace["publisher"]
+
+    assert isinstance(publisher, EventPublisher)
+    assert [each.name for each in publisher.projections] == ["order_totals"]
+    assert publisher.projections[0].wants_connection
+    assert publisher.types.encode(namespace["OrderPlaced"]("Ada", 1200))[0] == "OrderPlaced"
+
+
+def test_the_shown_rules_of_a_project_are_accepted(tmp_path: Path) -> None:
+    (source,) = fenced("toml")
+    (tmp_path / "sidecar.toml").write_text(source, encoding="utf-8")
+
+    rules, mistakes = sidecar_file.read(tmp_path)
+
+    assert mistakes == ()
+    assert rules.severity.keys() | rules.silenced.keys() <= {rule.id for rule in RULES}
+
+
+def test_the_table_of_paths_has_every_route_and_no_other() -> None:
+    async def collect(accept: str) -> tuple[bytes, str]:
+        return b"", accept
+
+    sources = Sources(
+        board=Board(Monitor([])),
+        collect_metrics=collect,
+        take_report=lambda: None,
+        take_snapshot=dict,
+        service="shop",
+        version="0",
+    )
+
+    assert table_paths() == set(build(sources)._pages)
+
+
+@pytest.mark.parametrize("document", [README, CHANGELOG], ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    relative = [link for link in links if not re.match(r"[a-z]+:", link)]
+
+    assert [link for link in relative if not (ROOT / link).exists()] == []
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    assert f"\n## [{sidecar.__version__}] - " in CHANGELOG.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_tables()
