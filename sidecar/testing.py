@@ -1,6 +1,6 @@
 """What a service's own tests need: a store in memory, and samples of old event shapes."""
 
-import datetime as dt
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -55,12 +55,12 @@ class InMemoryEventStore:
                     position=len(self._log) + 1,
                     stream=stream,
                     version=version + offset,
-                    id=uuid.uuid4(),
+                    raw_id=uuid.uuid4().bytes,
                     type=name,
                     schema_version=schema_version,
                     data=data,
                     metadata=headers,
-                    recorded_at=dt.datetime.now(dt.UTC),
+                    recorded_unix=time.time(),
                 )
             )
         return Appended(version + len(events), len(self._log))
@@ -108,24 +108,34 @@ def check_samples(types: EventTypes, directory: Path) -> None:
     Raises:
         AssertionError: Samples that cannot be read, and old versions without a sample, each named.
     """
+    if not directory.is_dir():
+        raise AssertionError(f"{directory} is no directory")
     faults = []
     missing = {(name, version) for name, newest in types.versions() for version in range(1, newest)}
     for path in sorted(directory.glob(_SAMPLE_PATTERN)):
         name, _, version = path.name.removesuffix(".json").rpartition(".v")
-        missing.discard((name, int(version)))
-        event_type = types.find(name)
-        if event_type is None:
-            faults.append(f"{path.name}: event type {name!r} is not registered")
+        if not version.isdecimal():
+            faults.append(f"{path.name}: its name says no schema version")
             continue
-        try:
-            event_type.decode(_sample_record(name, int(version), path.read_text("utf-8")))
-        except EventDecodingError as error:
-            faults.append(f"{path.name}: {error}")
+        missing.discard((name, int(version)))
+        if fault := _find_fault(types, name, int(version), path):
+            faults.append(f"{path.name}: {fault}")
     faults += [f"{name}.v{version}.json is missing" for name, version in sorted(missing)]
     if faults:
         raise AssertionError("\n".join(faults))
 
 
+def _find_fault(types: EventTypes, name: str, version: int, path: Path) -> str | None:
+    """Say why a sample cannot be read, if it cannot."""
+    event_type = types.find(name)
+    if event_type is None:
+        return f"event type {name!r} is not registered"
+    try:
+        event_type.decode(_sample_record(name, version, path.read_text("utf-8")))
+    except (EventDecodingError, UnicodeDecodeError) as error:
+        return str(error)
+    return None
+
+
 def _sample_record(name: str, version: int, data: str) -> RecordedEvent:
-    now = dt.datetime.now(dt.UTC)
-    return RecordedEvent(1, "sample", 1, uuid.UUID(int=0), name, version, data, None, now)
+    return RecordedEvent(1, "sample", 1, bytes(16), name, version, data, None, time.time())

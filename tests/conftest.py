@@ -19,6 +19,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sidecar")
     group.addoption("--load-seconds", type=float, default=10.0, help="Length of the load test.")
     group.addoption("--seed", type=int, default=4711, help="Seed of the load test.")
+    group.addoption("--rebuild-events", type=int, default=100_000, help="Events to rebuild from.")
+    group.addoption(
+        "--chaos-rounds", type=int, default=50, help="Faults that the chaos test makes."
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +45,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def private_cluster() -> Iterator[Cluster]:
-    """A server for a test that stops it; without the template of `database`."""
-    with running_cluster() as cluster:
+    """A server for a test that stops it, in whatever way: what was committed is kept."""
+    with running_cluster(synchronous_commit="on") as cluster:
         yield cluster
 
 

@@ -237,7 +237,7 @@ class EventPublisher:
                 "run it with `sidecar run`, or give EventPublisher a `transaction`."
             )
         async with self._transaction() as connection:
-            await subscriber.call(*subscriber.arguments(event, connection, None))
+            await subscriber.bind(connection)(event, None)
 
     def _require_new(self, name: str) -> None:
         if any(name == other.name for other in (*self.handlers, *self.projections)):

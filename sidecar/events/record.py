@@ -23,23 +23,36 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         position: Global order number; grows, with gaps.
         stream: Name of the stream, such as `order-4711`.
         version: Number within the stream, from 1, without gaps.
-        id: Unique over all streams.
+        raw_id: The 16 bytes of `id`.
         type: Registered name of the event type.
         schema_version: Shape that `data` was written in, from 1.
         data: JSON text exactly as stored, unknown fields included.
         metadata: JSON text of what the writer added, such as `traceparent`; may be absent.
-        recorded_at: Aware wall time at which PostgreSQL took the row.
+        recorded_unix: Unix time, seconds, at which PostgreSQL took the row.
     """
 
     position: int
     stream: str
     version: int
-    id: uuid.UUID
+    raw_id: bytes
     type: str
     schema_version: int
     data: str
     metadata: str | None
-    recorded_at: dt.datetime
+    recorded_unix: float
+
+    # A page of 1000 is read for what its handlers want, and few want these two: made on demand,
+    # they save a sixth of the time that catching up takes.
+
+    @property
+    def id(self) -> uuid.UUID:
+        """Unique over all streams."""
+        return uuid.UUID(bytes=self.raw_id)
+
+    @property
+    def recorded_at(self) -> dt.datetime:
+        """Aware UTC time at which PostgreSQL took the row."""
+        return dt.datetime.fromtimestamp(self.recorded_unix, dt.UTC)
 
     @property
     def event_type(self) -> str:

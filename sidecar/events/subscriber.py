@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from sidecar.errors import ProjectionError
+from sidecar.events.record import RecordedEvent
 
+WITH_CONNECTION: Final = 2
 MAX_HANDLER_PARAMETERS: Final = 3
 
 
@@ -29,6 +31,7 @@ class Connection(Protocol):
 
 
 Call = Callable[..., Awaitable[object]]
+Invoke = Callable[[object, RecordedEvent | None], Awaitable[object]]
 
 
 class Subscriber:
@@ -57,7 +60,7 @@ class Subscriber:
         self.target: Final = target
         self.call: Final[Call] = call
         self.parameters: Final = _count_parameters(self.name, call)
-        self.handles: Final = handles or getattr(target, "handles", None) or None
+        self.handles: Final = _read_handles(self.name, handles or getattr(target, "handles", ()))
         self.accepts: Final = self._choose_test()
 
     @property
@@ -65,9 +68,14 @@ class Subscriber:
         """Whether the handler writes through a connection, and so exactly once in effect."""
         return self.parameters > 1
 
-    def arguments(self, event: object, *more: object) -> tuple[object, ...]:
-        """Return as many of (event, connection, record) as the handler takes."""
-        return (event, *more)[: self.parameters]
+    def bind(self, connection: Connection) -> Invoke:
+        """Return the handler as a function of (event, record), whatever it takes of the three."""
+        call = self.call
+        if self.parameters == 1:
+            return lambda event, _record: call(event)
+        if self.parameters == WITH_CONNECTION:
+            return lambda event, _record: call(event, connection)
+        return lambda event, record: call(event, connection, record)
 
     def _choose_test(self) -> Callable[[object], bool]:
         can_handle: Callable[[object], bool] | None = getattr(self.target, "can_handle", None)
@@ -83,6 +91,13 @@ def name_of(target: object) -> str:
     if isinstance(own, str) and own:
         return own
     return str(getattr(target, "__name__", None) or type(target).__name__)
+
+
+def _read_handles(name: str, handles: object) -> tuple[type, ...] | None:
+    classes = tuple(handles) if isinstance(handles, tuple | list | set | frozenset) else (handles,)
+    if any(not isinstance(cls, type) for cls in classes):
+        raise ProjectionError(f"{name}.handles is {handles!r}; it lists the event classes.")
+    return classes or None
 
 
 def _count_parameters(name: str, call: Call) -> int:

@@ -20,6 +20,14 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
 }
 
+SESSION_ERRORS: Final = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresError,
+)
+"""What a statement raises when its session ends, or when the server refuses it."""
+
 RawConnection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
@@ -59,13 +67,16 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        if _is_lost(connection):
+    except SESSION_ERRORS as error:
+        if _is_lost(connection, error):
             raise StoreUnavailableError(message) from error
         raise
 
 
-def _is_lost(connection: RawConnection) -> bool:
+def _is_lost(connection: RawConnection, error: Exception) -> bool:
+    # What asyncpg raises when the server's farewell arrived between two statements.
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:

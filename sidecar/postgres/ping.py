@@ -3,10 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-import asyncpg
-
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, connect
 
 
 class Ping:
@@ -35,7 +33,7 @@ class Ping:
         except asyncio.CancelledError:
             self.close()
             raise
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except SESSION_ERRORS as error:
             self.close()
             raise StoreUnavailableError(f"PostgreSQL: {type(error).__name__}") from error
 

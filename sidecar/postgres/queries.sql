@@ -57,7 +57,8 @@ SELECT head.version, (SELECT max(position) FROM appended) AS position FROM head;
 SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;
 
 -- name: read_stream
-SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
+       date_part('epoch', recorded_at)
 FROM sidecar.events
 WHERE stream = $1 AND version > $2
 ORDER BY version
@@ -65,24 +66,29 @@ LIMIT $3;
 
 -- name: read_stream_until
 -- A parked stream's events from its letter's version up to the checkpoint.
-SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
+       date_part('epoch', recorded_at)
 FROM sidecar.events
 WHERE stream = $1 AND version >= $2 AND position <= $3
 ORDER BY version
 LIMIT $4;
 
 -- name: read_log
-SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
+       date_part('epoch', recorded_at)
 FROM sidecar.events
 WHERE position > $1 AND position <= $2
 ORDER BY position
 LIMIT $3;
 
 -- name: read_page
--- As read_log, bounded by $4 bytes of stored data as well; the first event always comes.
-SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+-- As read_log, bounded by $4 bytes of data as well; the first event always comes. The length of a
+-- value is known without reading it from where long ones are kept.
+SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
+       date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS before
+    SELECT *, sum(octet_length(data::text)) OVER (ORDER BY position)
+              - octet_length(data::text) AS before
     FROM (
         SELECT * FROM sidecar.events
         WHERE position > $1 AND position <= $2
@@ -95,9 +101,11 @@ ORDER BY position;
 
 -- name: read_partition_page
 -- As read_page, for streams whose hash falls into partition $5 of $6.
-SELECT position, stream, version, id, type, schema_version, data, metadata, recorded_at
+SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
+       date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS before
+    SELECT *, sum(octet_length(data::text)) OVER (ORDER BY position)
+              - octet_length(data::text) AS before
     FROM (
         SELECT * FROM sidecar.events
         WHERE position > $1 AND position <= $2
@@ -247,9 +255,11 @@ SET position = $2, version = $3, event_id = $4, event_type = $5, category = $6, 
 WHERE id = $1;
 
 -- name: request_retry
--- Of one letter $1, a projection $2 and a stream $3, each null for any.
+-- Of one letter $1, a projection $2 and a stream $3, each null for any. What was published in
+-- process without a registered type has nothing that could be tried again.
 UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
 WHERE resolution IS NULL
+  AND (position IS NOT NULL OR event IS NOT NULL)
   AND ($1::bigint IS NULL OR id = $1)
   AND ($2::text IS NULL OR projection = $2)
   AND ($3::text IS NULL OR stream = $3)
@@ -277,7 +287,7 @@ WHERE locktype = 'advisory' AND classid = 7236175 AND objsubid = 2 AND granted
 -- name: sample_projections
 -- Lag in one snapshot against safe head $1. The age is that of the oldest event not yet applied.
 SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.state, c.detail,
-       c.moved_at,
+       c.moved_at, c.created_at,
        greatest($1::bigint - c.position, 0) AS lag_events,
        coalesce((
            SELECT greatest(extract(epoch FROM clock_timestamp() - e.recorded_at), 0)::float8
@@ -305,6 +315,12 @@ SELECT l.objid::bigint AS key, a.application_name FROM pg_locks l
 JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 7236174 AND l.objsubid = 2 AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- name: sample_activity
+SELECT coalesce(application_name, '') AS application_name, coalesce(state, '') AS state,
+       count(*) AS sessions
+FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+GROUP BY 1, 2;
 
 -- name: list_recent_versions
 -- Newest schema version by type among the last $1 positions.

@@ -9,6 +9,7 @@ from sidecar.errors import EventDecodingError, EventTypeError, StoreUnavailableE
 from sidecar.events.publisher import EventPublisher, Failure
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
+from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.projections.letter import describe_error
@@ -61,10 +62,9 @@ class DeadLetterSink:
         ]
         try:
             await self._pool.executemany(sql("keep_pushed"), rows)
-        except asyncpg.PostgresError as error:
-            raise StoreUnavailableError(
-                f"Failures could not be kept: SQLSTATE {error.sqlstate}"
-            ) from error
+        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+            reason = getattr(error, "sqlstate", None) or type(error).__name__
+            raise StoreUnavailableError(f"Failures could not be kept: {reason}.") from error
 
     async def retry_due(self, publisher: EventPublisher) -> int:
         """Try due letters again, in order, until none is due; return how many were resolved.
@@ -82,21 +82,15 @@ class DeadLetterSink:
 
     async def _retry_next(self, publisher: EventPublisher, names: list[str]) -> bool | None:
         """Try the next letter; None when none is due."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            letter = await connection.fetchrow(sql("lock_due_pushed"), names)
-            if letter is None:
-                return None
-            error = await self._deliver(publisher, letter)
-            if error is None:
-                await connection.execute(sql("resolve_letter"), letter["id"], "retried", None)
-                return True
-            attempts = letter["attempts"] + 1
-            await connection.execute(
-                sql("fail_pushed"), letter["id"], *describe_error(error), attempts
-            )
-            place = (letter["projection"], letter["stream"], letter["id"])
-            await connection.execute(sql("hold_pushed_behind"), *place)
-            return False
+        async with self._pool.acquire() as connection:
+            with translate_loss(connection, "The session of the retries ended."):
+                async with connection.transaction():
+                    letter = await connection.fetchrow(sql("lock_due_pushed"), names)
+                    if letter is None:
+                        return None
+                    error = await self._deliver(publisher, letter)
+                    await _settle(connection, letter, error)
+                    return error is None
 
     async def _deliver(self, publisher: EventPublisher, letter: asyncpg.Record) -> Exception | None:
         event_type = self._types.find(letter["event_type"])
@@ -115,15 +109,28 @@ class DeadLetterSink:
             return self._types.name_of(event), 1, None
 
 
+async def _settle(
+    connection: RawConnection, letter: asyncpg.Record, error: Exception | None
+) -> None:
+    """Close a letter, or keep it open and hold what waits behind it."""
+    if error is None:
+        await connection.execute(sql("resolve_letter"), letter["id"], "retried", None)
+        return
+    attempts = letter["attempts"] + 1
+    await connection.execute(sql("fail_pushed"), letter["id"], *describe_error(error), attempts)
+    place = (letter["projection"], letter["stream"], letter["id"])
+    await connection.execute(sql("hold_pushed_behind"), *place)
+
+
 def _record_of(letter: asyncpg.Record) -> RecordedEvent:
     return RecordedEvent(
         position=0,
         stream=letter["stream"],
         version=0,
-        id=letter["event_id"],
+        raw_id=letter["event_id"].bytes,
         type=letter["event_type"],
         schema_version=letter["schema_version"],
         data=letter["event"],
         metadata=None,
-        recorded_at=letter["first_failed_at"],
+        recorded_unix=letter["first_failed_at"].timestamp(),
     )

@@ -79,6 +79,7 @@ class Watch:
             MigrationError,
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
         ) as error:
             self._lose(error)
 

@@ -154,7 +154,15 @@ class PostgresDesk:
                     if partition.copy == "rebuild":
                         schema = new_schema(partition.projection)
                         await raw.execute(sql("prepend_search_path"), schema)
-                    yield PostgresWork(raw, partition, position, has_parked=has_parked, eager=eager)
+                    work = PostgresWork(
+                        raw, partition, position, has_parked=has_parked, eager=eager
+                    )
+                    try:
+                        yield work
+                    except BaseException:
+                        # The rollback needs the connection, on which a lot may be under way.
+                        await work.connection.abandon()
+                        raise
 
     async def halt(self, partition: Partition, reason: str) -> None:
         """Stop a rebuild until somebody takes it up again."""

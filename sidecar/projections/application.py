@@ -47,15 +47,14 @@ async def apply_together(
         TimeoutError: One event, or the writes behind them, took longer than `timeout_seconds`.
     """
     parked = await parked_streams(work, deliveries)
-    subscriber, limit = subscription.subscriber, subscription.timeout_seconds
-    call, parameters, connection = subscriber.call, subscriber.parameters, work.connection
+    invoke, limit = subscription.subscriber.bind(work.connection), subscription.timeout_seconds
     events = 0
     began_mono = checked_mono = time.monotonic()
     async with asyncio.timeout(limit) as timeout:
         for record, event, _ in deliveries:
             if parked and record.stream in parked:
                 continue
-            await call(*(event, connection, record)[:parameters])
+            await invoke(event, record)
             events += 1
             now_mono = time.monotonic()
             if now_mono - checked_mono < _CHECK_SECONDS:
@@ -78,11 +77,10 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
     """
     if delivery.error is not None:
         raise EventFailedError(delivery, delivery.error) from delivery.error
-    subscriber = subscription.subscriber
-    arguments = subscriber.arguments(delivery.event, work.connection, delivery.record)
+    invoke = subscription.subscriber.bind(work.connection)
     try:
         async with work.savepoint(), asyncio.timeout(subscription.timeout_seconds):
-            await subscriber.call(*arguments)
+            await invoke(delivery.event, delivery.record)
             await work.flush()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:

@@ -139,7 +139,6 @@ class Runner:
             await self._retry_letters()
         page = await self._pages.take(self._seen)
         self._beat()
-        self._trouble.outages = 0
         if page is not None:
             await self._apply(page)
         else:
@@ -150,6 +149,7 @@ class Runner:
         if self._seen > self._stored and self._is_move_due():
             await self._pass_over(self._seen)
         else:
+            self._trouble.outages = 0
             await self._head.wait_beyond(self._seen, IDLE_SECONDS)
 
     def _is_retrial_due(self) -> bool:
@@ -179,6 +179,8 @@ class Runner:
                     self._observer.trace_id(),
                     self._policy.retry_after_seconds,
                 )
+                if retrial is not None and retrial.failure is not None:
+                    self._require_lasting(retrial.failure.cause)
             if retrial is None:
                 return False
             events = retrial.events
@@ -190,6 +192,11 @@ class Runner:
             return True
         finally:
             self._observer.batch_finished(self._batch, events)
+
+    def _require_lasting(self, error: Exception) -> None:
+        """Roll a retrial back when its error passes by itself, so that the letter stays due."""
+        if self._desk.is_transient(error):
+            raise error
 
     async def _load(self) -> None:
         await self._pages.close()
@@ -297,7 +304,7 @@ class Runner:
         """Decide about a failed event: None when it is parked now."""
         record, error = failure.delivery.record, failure.cause
         if self._desk.is_transient(error):
-            raise error
+            return self._judge_transient(error)
         error_type = type(error).__name__
         attempt = self._trouble.count_attempt(record.position)
         decision = self._policy.decide(
@@ -310,6 +317,14 @@ class Runner:
         self._trouble.count_parked(error_type)
         await self._give_up(work, failure, attempt)
         return None
+
+    def _judge_transient(self, error: Exception) -> Retry:
+        """Give the transaction up, or only the event where effects lie outside of it."""
+        if self._subscription.subscriber.wants_connection:
+            raise error
+        self._trouble.outages += 1
+        self.tally.add_failure(type(error).__name__, Action.RETRY)
+        return Retry(delay_seconds(self._trouble.outages, random.random()))
 
     async def _give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
         """Park the event's stream."""
@@ -333,6 +348,7 @@ class Runner:
     def _moved(self, position: int, events: int) -> None:
         self._seen = self._stored = self.tally.position = position
         self._stored_mono = time.monotonic()
+        self._trouble.outages = 0
         self.tally.applied += events
         self.tally.progress_at = time.time()
 

@@ -33,6 +33,7 @@ class PartitionSample:
         lag_events: Events between checkpoint and safe head.
         lag_seconds: Age of the oldest of them; 0.0 when there is none.
         moved_at: Aware wall time of the last move; None before the first.
+        created_at: Aware wall time at which the row was made.
         owner: `application_name` of the lease's holder; None when nobody holds it.
     """
 
@@ -45,6 +46,7 @@ class PartitionSample:
     state: State
     detail: str | None
     moved_at: dt.datetime | None
+    created_at: dt.datetime
     lag_events: int
     lag_seconds: float
     owner: str | None = None
@@ -157,7 +159,7 @@ def judge(row: PartitionSample, now: dt.datetime) -> Status:
         return Status.UNOWNED
     if row.lag_events == 0:
         return Status.CAUGHT_UP
-    still_since = row.moved_at or now - dt.timedelta(seconds=row.lag_seconds)
+    still_since = row.moved_at or row.created_at
     still_seconds = (now - still_since).total_seconds()
     if row.lag_seconds > STALL_SECONDS and still_seconds > STALL_SECONDS:
         return Status.STALLED

@@ -113,6 +113,7 @@ class Worker:
             async with self._open_leases() as leases:
                 while not self._stopping.is_set():
                     gained, lost = await leases.share()
+                    lost |= self._ended()
                     await self._stop_runners(lost)
                     for partition in lost:
                         await leases.release(partition)
@@ -133,6 +134,11 @@ class Worker:
                 partition,
                 extra={"event": "sidecar.lease.taken", "projection": partition.projection},
             )
+
+    def _ended(self) -> frozenset[Partition]:
+        # Their checkpoint was gone, as a rebuild's is after its swap. Given back, so that the next
+        # rebuild of that name finds somebody.
+        return frozenset(partition for partition, task in self._tasks.items() if task.done())
 
     async def _drive(self, runner: Runner) -> None:
         """Run a loop, and again whenever a bug of ours ends it; user code cannot."""

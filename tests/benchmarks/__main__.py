@@ -12,8 +12,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import append, catchup, lag, latency, publish, workers
-from tests.benchmarks.measure import Result, SkippedError
+from sidecar.errors import SidecarError
+from tests.benchmarks import append, boot, catchup, lag, latency, probe, publish, scrape, workers
+from tests.benchmarks.measure import BenchmarkError, Result, SkippedError
 from tests.benchmarks.place import Place, open_place
 
 OUTPUT: Final = Path("build/bench.json")
@@ -42,6 +43,11 @@ BENCHMARKS: Final = (
     Benchmark(
         ("publish-off", "publish-sampled", "publish-unsampled", "publish-naive"), publish.run
     ),
+    Benchmark(
+        ("probe-health", "probe-ready", "probe-frozen-health", "probe-frozen-ready"), probe.run
+    ),
+    Benchmark(("scrape", "scrape-health"), scrape.run),
+    Benchmark(("boot-ready", "boot-memory"), boot.run),
 )
 
 
@@ -56,31 +62,40 @@ def main(only: str, *, large: bool) -> None:
     if not chosen:
         names = ", ".join(name for benchmark in BENCHMARKS for name in benchmark.names)
         raise click.BadParameter(f"nothing starts with {only!r}; there are {names}")
-    uvloop.run(measure(console, chosen, only, LARGE_EVENTS if large else USUAL_EVENTS))
+    events = LARGE_EVENTS if large else USUAL_EVENTS
+    sys.exit(0 if uvloop.run(measure(console, chosen, only, events)) else 1)
 
 
-async def measure(console: Console, chosen: list[Benchmark], only: str, events: int) -> None:
-    """Run the benchmarks one after another and show what came of them, even after an error."""
+async def measure(console: Console, chosen: list[Benchmark], only: str, events: int) -> bool:
+    """Run the benchmarks one after another, show what came of them, and tell whether all ran."""
     results: list[Result] = []
+    all_ran = True
     with open_place(events) as place:
         machine = await place.describe()
         try:
             for benchmark in chosen:
-                results += await run_one(console, benchmark, place)
+                outcome = await run_one(console, benchmark, place)
+                all_ran = all_ran and outcome is not None
+                results += outcome or []
         finally:
             wanted = [result for result in results if result.name.startswith(only)]
             console.print(make_table(wanted, machine))
             write(wanted)
+    return all_ran
 
 
-async def run_one(console: Console, benchmark: Benchmark, place: Place) -> list[Result]:
-    """Run one benchmark; nothing comes of one that cannot run here."""
+async def run_one(console: Console, benchmark: Benchmark, place: Place) -> list[Result] | None:
+    """Run one benchmark; None when it failed, nothing when it cannot run here."""
     with console.status(", ".join(benchmark.names)):
         try:
             return await benchmark.run(place)
         except SkippedError as skip:
             console.print(f"{benchmark.names[0]} is left out: {skip}", markup=False)
             return []
+        except (BenchmarkError, SidecarError, TimeoutError) as error:
+            reason = f"{benchmark.names[0]} failed: {type(error).__name__}: {error}"
+            console.print(reason, markup=False)
+            return None
 
 
 def make_table(results: list[Result], machine: str) -> Table:

@@ -17,9 +17,11 @@ from tests.benchmarks.place import Place, make_pool
 from tests.benchmarks.shop import make_order, make_orders, types
 
 WRITERS: Final = 16
-EVENTS_PER_WRITER: Final = 150
+EVENTS_PER_WRITER: Final = 50
 BATCH_EVENTS: Final = 1000
-BATCHES: Final = 15
+BATCHES: Final = 5
+# Many short rounds, so that a busy neighbour meets both sides.
+ROUNDS: Final = 15
 
 INSERT_ONE: Final = (
     "INSERT INTO raw_events (stream, version, id, type, schema_version, data, metadata)"
@@ -77,7 +79,7 @@ async def _compare(writers: int, ours: Writer, peer: Writer) -> Pair:
 
         return measure
 
-    return await alternate(measured(ours), measured(peer))
+    return await alternate(measured(ours), measured(peer), rounds=ROUNDS)
 
 
 async def _append_ones(store: EventStore, stream: str) -> int:

@@ -18,12 +18,19 @@ from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
 from sidecar.telemetry.running import RunnerTelemetry
 from sidecar.telemetry.setup import Telemetry
-from tests.benchmarks.measure import Result, SkippedError, alternate, ratio_at_least
+from tests.benchmarks.measure import (
+    Result,
+    SkippedError,
+    alternate,
+    ratio_at_least,
+    require_equal,
+)
 from tests.benchmarks.place import Place, make_pool, session
 from tests.benchmarks.shop import Totals, create_totals, fill, types, upsert_into
 
 EVENTS: Final = 50_000
 PAGE_EVENTS: Final = 1000
+ROUNDS: Final = 9
 READ_PAGE: Final = (
     "SELECT position, data FROM sidecar.events WHERE position > $1 ORDER BY position LIMIT $2"
 )
@@ -78,6 +85,7 @@ class Log:
         seconds = time.perf_counter() - began
         runner.stop()
         await running
+        await self._check("ours")
         return EVENTS / seconds
 
     async def follow_by_hand(self) -> float:
@@ -99,7 +107,13 @@ class Log:
                         upsert, [(event["customer"], event["cents"]) for event in events]
                     )
                     await connection.execute("UPDATE mark SET position = $1", position)
-            return EVENTS / (time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+        await self._check("theirs")
+        return EVENTS / seconds
+
+    async def _check(self, table: str) -> None:
+        orders = await self.pool.fetchval(f"SELECT sum(orders)::bigint FROM {table}")
+        require_equal(orders, EVENTS, f"orders counted in {table}")
 
     async def _reset(self, table: str) -> None:
         await self.pool.execute(f"DROP TABLE IF EXISTS {table}; {create_totals(table)}")
@@ -108,7 +122,7 @@ class Log:
 async def run(place: Place) -> list[Result]:
     """Measure against hand-written asyncpg."""
     async with _open_log(await place.create_database("catchup")) as log:
-        pair = await alternate(log.follow, log.follow_by_hand)
+        pair = await alternate(log.follow, log.follow_by_hand, rounds=ROUNDS)
     return [Result("catchup", "events/s", pair, ratio_at_least(1.0), "asyncpg by hand")]
 
 

@@ -81,6 +81,24 @@ class SkippedError(Exception):
     """A benchmark cannot run here; says what would make it."""
 
 
+class BenchmarkError(Exception):
+    """A benchmark came to nothing; the others still run."""
+
+
+class WrongWorkError(BenchmarkError):
+    """A side did not do what was measured, so its figure says nothing."""
+
+
+def require_equal(found: object, expected: object, what: str) -> None:
+    """Make sure that the work was done.
+
+    Raises:
+        WrongWorkError: It was not.
+    """
+    if found != expected:
+        raise WrongWorkError(f"{what}: {found!r} instead of {expected!r}")
+
+
 async def alternate(
     ours: Measure, peer: Measure, *, rounds: int = ROUNDS, warm_ups: int = 1
 ) -> Pair:

@@ -17,6 +17,7 @@ from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from psycopg.sql import SQL
 
+from tests.benchmarks.measure import require_equal
 from tests.benchmarks.place import session
 from tests.benchmarks.shop import CUSTOMERS, create_totals
 
@@ -109,7 +110,11 @@ class Peer:
             await connection.execute(
                 f"DROP TABLE IF EXISTS {TABLE}; DROP TABLE IF EXISTS peertotals_tracking"
             )
-        return await asyncio.to_thread(self._follow)
+        rate = await asyncio.to_thread(self._follow)
+        async with session(self.dsn) as connection:
+            orders = await connection.fetchval(f"SELECT sum(orders)::bigint FROM {TABLE}")
+        require_equal(orders, EVENTS, f"orders counted in {TABLE}")
+        return rate
 
     def _fill(self) -> None:
         with Orders(self.environ) as orders:

@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import ClientError, ClientSession
 
-from tests.benchmarks.measure import poll
+from tests.benchmarks.measure import BenchmarkError, poll
 from tests.benchmarks.place import Place
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
 
 
-class NeverReadyError(Exception):
+class NeverReadyError(BenchmarkError):
     """A process did not answer in time; the message holds the end of its output."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection
-from tests.benchmarks.measure import Result, alternate, poll, ratio_at_least
+from tests.benchmarks.measure import Result, alternate, poll, ratio_at_least, require_equal
 from tests.benchmarks.place import Place, session
 from tests.benchmarks.process import started
 from tests.benchmarks.shop import fill_at_once
@@ -41,7 +41,12 @@ class Crew:
         head = await fill_at_once(self.connection, EVENTS)
         began = time.perf_counter()
         await poll(lambda: self._has_reached(head), limit_seconds=LIMIT_SECONDS)
-        return PROJECTIONS * EVENTS / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        for number in range(PROJECTIONS):
+            table = f"totals_{number}"
+            orders = await self.connection.fetchval(f"SELECT sum(orders)::bigint FROM {table}")
+            require_equal(orders, head, f"orders counted in {table}")
+        return PROJECTIONS * EVENTS / seconds
 
     async def _has_reached(self, position: int) -> bool:
         lowest = await self.connection.fetchval("SELECT min(position) FROM sidecar.checkpoints")

@@ -22,6 +22,7 @@ from tests.incidents.patience import eventually
 
 TARGET: Final = "service:publisher"
 READY_SECONDS: Final = 30.0
+FINISH_SECONDS: Final = 20.0
 _HERE: Final = Path(__file__).parent
 
 
@@ -51,12 +52,12 @@ class Program:
     """A running program; `address` is known once it listens."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], folder: Path, family: Family, http: ClientSession
+        self, process: subprocess.Popen[bytes], log: Path, family: Family, http: ClientSession
     ) -> None:
         self.process: Final = process
         self.family: Final = family
         self.address = ""
-        self._log = folder / "log"
+        self._log = log
         self._http = http
 
     async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
@@ -113,7 +114,10 @@ class Program:
         """Wait for a log line of an event, with these values, and return the first."""
 
         async def find() -> list[dict[str, Any]]:
-            return [line for line in self.lines(event) if more.items() <= line.items()]
+            ended = self.process.poll() is not None
+            found = [line for line in self.lines(event) if more.items() <= line.items()]
+            assert found or not ended, self.output()
+            return found
 
         return (await eventually(find, within_seconds))[0]
 
@@ -146,18 +150,32 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sidecar", *arguments]
 
 
-def finish(folder: Path, *arguments: str, within_seconds: float = 20.0, **environ: str) -> Ended:
+def finish(folder: Path, *arguments: str, **environ: str) -> Ended:
     """Run a program that ends by itself, in exactly this environment beside PATH."""
     done = subprocess.run(
         command(*arguments),
         check=False,
         cwd=folder,
         env={"PATH": os.environ["PATH"], **environ},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=within_seconds,
+        timeout=FINISH_SECONDS,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def _start(words: list[str], environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    # Each process of a program writes whole lines at the end of the same file.
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            words,
+            cwd=log.parent,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
 
 
 @asynccontextmanager
@@ -165,18 +183,11 @@ async def launch(folder: Path, *arguments: str, **environ: str) -> AsyncIterator
     """Start a program in a folder; whatever it leaves running is ended, and told."""
     mark = uuid.uuid4().hex
     family = Family(mark, folder)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command(*arguments),
-            cwd=folder,
-            env=environment(folder, **environ) | {MARK: mark},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    log = folder / f"{mark}.log"
+    process = _start(command(*arguments), environment(folder, **environ) | {MARK: mark}, log)
     try:
         async with ClientSession(timeout=ClientTimeout(total=5.0)) as http:
-            yield Program(process, folder, family, http)
+            yield Program(process, log, family, http)
     finally:
         process.kill()
         process.wait()
@@ -184,13 +195,19 @@ async def launch(folder: Path, *arguments: str, **environ: str) -> AsyncIterator
 
 
 @asynccontextmanager
-async def serve(folder: Path, dsn: str, *arguments: str, **environ: str) -> AsyncIterator[Program]:
+async def listening(folder: Path, *arguments: str, **environ: str) -> AsyncIterator[Program]:
     """Start `sidecar serve` on a free port, wait until it listens, and end it afterwards."""
-    defaults = {"ENVIRONMENT": "development", "DATABASE_URL": dsn}
-    parts = ("serve", *arguments, "--port", "0")
-    async with launch(folder, *parts, **{**defaults, **environ}) as program:
+    async with launch(folder, "serve", *arguments, "--port", "0", **environ) as program:
         told = await program.line("sidecar.serve.listening")
         program.address = str(told["message"]).rpartition(" ")[2]
+        yield program
+
+
+@asynccontextmanager
+async def serve(folder: Path, dsn: str, *arguments: str, **environ: str) -> AsyncIterator[Program]:
+    """Start `sidecar serve` for a database, as a developer does."""
+    development = {"ENVIRONMENT": "development", "DATABASE_URL": dsn}
+    async with listening(folder, *arguments, **{**development, **environ}) as program:
         yield program
 
 

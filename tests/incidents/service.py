@@ -82,6 +82,13 @@ class Fragile(Sums):
         await super().handle(event, connection)
 
 
+def sleep_once(marker: Path) -> None:
+    """Block as a handler must not: nothing else in the process runs meanwhile."""
+    if not marker.exists():
+        marker.touch()
+        time.sleep(30)
+
+
 class Sleepy(Sums):
     """Blocks the whole worker on what is marked so, the first time."""
 
@@ -90,11 +97,7 @@ class Sleepy(Sums):
 
     async def handle(self, event: Paid, connection: Connection) -> None:
         if event.memo == "sleep":
-            marker = Path(os.environ["SERVICE_MARKER"])
-            if not marker.exists():
-                marker.touch()
-                # A handler as it must not be written: nothing else in the process runs meanwhile.
-                time.sleep(30)  # noqa: ASYNC251
+            sleep_once(Path(os.environ["SERVICE_MARKER"]))
         await super().handle(event, connection)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.incidents.ledger import open_ledger
 from tests.incidents.patience import eventually
-from tests.incidents.program import Program, ready_service
+from tests.incidents.program import TARGET, Program, ready_service, serve
 from tests.postgres.cluster import Cluster
 
 NOTICE_SECONDS = 5.0
@@ -40,6 +40,23 @@ async def test_an_outage_is_told_and_loses_nothing(
         assert program.lines("sidecar.runner.crashed") == []
     assert set(health) == {200}
     assert health[200] > 100
+
+
+async def test_workers_wait_for_a_server_that_is_not_there_yet(
+    tmp_path: Path, private_cluster: Cluster
+) -> None:
+    dsn = private_cluster.dsn(await private_cluster.create_database())
+    await asyncio.to_thread(private_cluster.stop, "fast")
+    async with serve(tmp_path, dsn, TARGET) as program:
+        waits = await program.line("sidecar.worker.waits")
+        assert "PostgreSQL cannot be reached" in waits["message"]
+        assert [(await program.get(path)).status for path in ("/health", "/ready")] == [200, 503]
+        await asyncio.to_thread(private_cluster.start)
+        await eventually(program.is_ready, NOTICE_SECONDS)
+        async with open_ledger(dsn, seed=1) as ledger:
+            await ledger.pay("late", 10)
+            await ledger.expect_equal()
+        assert (await program.worker())["restarts"] == 0
 
 
 async def interrupt(cluster: Cluster, mode: str, program: Program) -> None:

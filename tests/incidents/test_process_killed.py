@@ -70,7 +70,7 @@ async def kill_worker(program: Program) -> None:
     psutil.Process(pid).kill()
 
     async def is_noticed() -> bool:
-        return (await program.worker())["pid"] != pid
+        return bool((await program.worker())["pid"] != pid)
 
     await eventually(is_noticed)
     assert (await program.get("/health")).status == 200

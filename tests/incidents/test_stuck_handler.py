@@ -5,7 +5,8 @@ from tests.incidents.ledger import Ledger
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, ready_service
 
-HANG = {"SIDECAR_WORKER_HANG_SECONDS": "2"}
+# Long enough for the check, which wants to see silence twice, before the kill ends it.
+HANG = {"SIDECAR_WORKER_HANG_SECONDS": "4"}
 
 
 class Witness:
@@ -56,7 +57,7 @@ async def test_a_handler_that_blocks_is_killed_while_probes_are_answered(
 async def expect_new_worker(program: Program, stuck: int) -> None:
     async def is_replaced() -> bool:
         worker = await program.worker()
-        return worker["state"] == "running" and worker["pid"] != stuck
+        return bool(worker["state"] == "running" and worker["pid"] != stuck)
 
     await eventually(is_replaced)
     assert (await program.worker())["restarts"] == 1

@@ -54,7 +54,8 @@ _GUARD: Final = 'read -r _; kill -QUIT "$0" 2>/dev/null'
 class Cluster:
     """One server with its own data directory, reachable over a Unix socket and over TCP."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self._settings: Final = {**_SETTINGS, **settings}
         self._bin: Final = wheel.POSTGRES_VERSIONS[18]
         self._user: Final = _system_user(self._bin)
         self._folder: Final = folder
@@ -87,7 +88,11 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and return when it takes connections."""
-        settings = {**_SETTINGS, "port": str(self._port), "unix_socket_directories": self._data}
+        settings = {
+            **self._settings,
+            "port": str(self._port),
+            "unix_socket_directories": self._data,
+        }
         options = [part for item in settings.items() for part in ("-c", "{}={}".format(*item))]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -183,13 +188,13 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster() -> Iterator[Cluster]:
+def running_cluster(**settings: str) -> Iterator[Cluster]:
     """Run a server of one's own for the length of the block and remove its data."""
     # Not pytest's own folder: the server's user could not reach it, and its path can be too long
     # for a Unix socket.
     folder = Path(tempfile.mkdtemp(prefix="sidecar-pg-"))
     try:
-        cluster = Cluster(folder)
+        cluster = Cluster(folder, **settings)
         try:
             cluster.start()
             yield cluster

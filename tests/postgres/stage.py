@@ -103,14 +103,18 @@ class Stage:
             self.head.advance((await self._follower.advance(connection)).position)
         return self.head.position
 
+    def check_loops(self) -> None:
+        """Pass on what a loop raised."""
+        for task in self.tasks:
+            if task.done():
+                task.result()
+
     async def settle(self, within_seconds: float = 10.0) -> None:
         """Wait until every loop is done with everything that is in the log now."""
         head = await self.advance()
 
         async def is_done() -> bool:
-            for task in self.tasks:
-                if task.done():
-                    task.result()
+            self.check_loops()
             return all(runner._seen >= head for runner in self.runners)
 
         await eventually(is_done, within_seconds)
@@ -139,10 +143,15 @@ class Stage:
             "UPDATE sidecar.dead_letters SET retry_at = clock_timestamp() WHERE resolution IS NULL"
         )
 
-    async def no_due_letters(self) -> bool:
-        """Tell whether every retry that was asked for took place."""
-        due = "SELECT count(*) FROM sidecar.dead_letters WHERE retry_at IS NOT NULL"
-        return bool(await self.pool.fetchval(due) == 0)
+    async def until_retried(self) -> None:
+        """Wait until no retry is due or planned any more."""
+
+        async def is_done() -> bool:
+            self.check_loops()
+            due = "SELECT count(*) FROM sidecar.dead_letters WHERE retry_at IS NOT NULL"
+            return bool(await self.pool.fetchval(due) == 0)
+
+        await eventually(is_done)
 
     async def checkpoint(self, projection: str = "journal") -> int:
         """Return the lowest stored position of a projection."""

@@ -1,10 +1,15 @@
+import asyncio
 import os
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from tests.postgres.cluster import Cluster, running_cluster
+from tests.postgres.eventually import eventually
 
 
 async def test_database_is_migrated_and_private(database: str) -> None:
@@ -50,3 +55,28 @@ def test_environment_holds_nothing_of_the_product() -> None:
     listing = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
     assert "SIDECAR_" not in listing
     assert "DATABASE_URL" not in listing
+
+
+async def test_server_ends_with_a_process_that_is_killed() -> None:
+    program = (
+        "import sys\n"
+        "from tests.postgres.cluster import running_cluster\n"
+        "with running_cluster() as cluster:\n"
+        "    print(cluster.pid, cluster._folder, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    pipe = asyncio.subprocess.PIPE
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdin=pipe, stdout=pipe
+    )
+    assert owner.stdout is not None
+    pid, folder = (await owner.stdout.readline()).decode().split()
+    os.kill(int(pid), 0)
+    owner.kill()
+    await owner.communicate()
+
+    async def is_gone() -> bool:
+        return not (Path(folder) / "data" / "postmaster.pid").exists()
+
+    await eventually(is_gone)
+    shutil.rmtree(folder)

@@ -7,7 +7,6 @@ import pytest
 
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import LOOK_EVENTS, HeadFollower
-from sidecar.postgres.migration import migrate
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
@@ -136,53 +135,6 @@ async def test_reserver_without_transaction_id_holds_the_head(
         await inserting
     assert await head(follower, reader) == 3
     assert await skips(reader) == []
-
-
-async def test_prepared_transaction_holds_the_head_without_a_backend(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
-) -> None:
-    await writer.execute("BEGIN")
-    await writer.execute(INSERT, "prepared")
-    await writer.execute("PREPARE TRANSACTION 'tx'")
-    await reader.execute(INSERT, "b")
-    assert await head(follower, reader) == 0
-    assert [holder.pid for holder in follower.writers] == [None]
-    await reader.execute("COMMIT PREPARED 'tx'")
-    assert await head(follower, reader) == 2
-    assert await skips(reader) == []
-
-
-async def test_transaction_prepared_while_it_is_suspected_still_holds_the_head(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
-) -> None:
-    await writer.execute("BEGIN")
-    await writer.execute(INSERT, "prepared")
-    await reader.execute(INSERT, "b")
-    assert await head(follower, reader) == 0
-    await writer.execute("PREPARE TRANSACTION 'tx'")
-    assert await head(follower, reader) == 0
-    await reader.execute("COMMIT PREPARED 'tx'")
-    assert await head(follower, reader) == 2
-    assert await skips(reader) == []
-
-
-async def test_prepared_transaction_holds_the_head_across_a_restart(
-    private_cluster: Cluster, follower: HeadFollower
-) -> None:
-    async with session(private_cluster.dsn()) as reader, session(private_cluster.dsn()) as writer:
-        await migrate(reader)
-        await writer.execute("BEGIN")
-        await writer.execute(INSERT, "prepared")
-        await reader.execute(INSERT, "b")
-        assert await head(follower, reader) == 0
-        await writer.execute("PREPARE TRANSACTION 'tx'")
-    private_cluster.stop()
-    private_cluster.start()
-    async with session(private_cluster.dsn()) as reader:
-        assert await head(follower, reader) == 0
-        await reader.execute("COMMIT PREPARED 'tx'")
-        assert await head(follower, reader) == 2
-        assert await skips(reader) == []
 
 
 async def test_long_transactions_elsewhere_do_not_hold_the_head(

@@ -1,6 +1,5 @@
 """One span and one duration for each batch, linked to the writers of its events."""
 
-import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator
@@ -24,12 +23,12 @@ def record(position: int, metadata: str | None = None) -> RecordedEvent:
         position=position,
         stream="order-1",
         version=position,
-        id=uuid.UUID(int=position),
+        raw_id=uuid.UUID(int=position).bytes,
         type="OrderPlaced",
         schema_version=1,
         data="{}",
         metadata=metadata,
-        recorded_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        recorded_unix=1767225600.0,
     )
 
 

@@ -1,0 +1,113 @@
+"""`probe-*`: what answering a probe costs, and whether a frozen PostgreSQL is felt."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import ClientSession, hdrs
+
+from tests.benchmarks.bare import Answer
+from tests.benchmarks.load import load
+from tests.benchmarks.measure import (
+    BenchmarkError,
+    Result,
+    alternate,
+    ratio_at_least,
+    ratio_at_most,
+)
+from tests.benchmarks.place import Place
+from tests.benchmarks.process import Started, serve, started
+
+PATHS: Final = ("/health", "/ready")
+LOAD_SECONDS: Final = 2
+FROZEN_ROUNDS: Final = 3
+# Longer than the time-outs of those who wait for PostgreSQL, so that their ends are felt too.
+FROZEN_SECONDS: Final = 5
+# What the server writes by itself, and so the bare one too.
+OWN_HEADERS: Final = frozenset({hdrs.DATE, hdrs.CONTENT_LENGTH})
+
+
+class RefusedError(BenchmarkError):
+    """A server under load did not answer every request well."""
+
+
+async def run(place: Place) -> list[Result]:
+    """Measure a probe process that watches a database, without workers."""
+    rows: list[Result] = []
+    dsn = await place.create_database("probe")
+    async with serve(place, dsn) as server:
+        await server.until("/ready")
+        answers = {path: await _read(server.url + path) for path in PATHS}
+        file = place.scratch / "answers.json"
+        await asyncio.to_thread(file.write_bytes, msgspec.json.encode(answers))
+        async with started(place, "tests.benchmarks.bare", "{port}", str(file)) as bare:
+            await bare.until("/health")
+            rows += [await _compare(path, server, bare) for path in PATHS]
+        rows += [await _compare_frozen(path, server, place.directory) for path in PATHS]
+    return rows
+
+
+async def _compare(path: str, server: Started, bare: Started) -> Result:
+    pair = await alternate(lambda: _rate(server, path), lambda: _rate(bare, path))
+    name = f"probe-{path.strip('/')}"
+    return Result(name, "requests/s", pair, ratio_at_least(0.95), "bare aiohttp, same bytes")
+
+
+async def _rate(server: Started, path: str) -> float:
+    """Return how many good answers a second come.
+
+    Raises:
+        RefusedError: Others came, which cost something else.
+    """
+    url = server.url + path
+    result = await load(url, seconds=LOAD_SECONDS)
+    if result.refused:
+        raise RefusedError(f"{url} answered {result.refused} requests with an error")
+    return result.requests_per_second
+
+
+async def _compare_frozen(path: str, server: Started, directory: Path) -> Result:
+    async def before() -> float:
+        return (await load(server.url + path, seconds=FROZEN_SECONDS)).p99_ms
+
+    async def meanwhile() -> float:
+        with _frozen(directory):
+            p99_ms = await before()
+        await server.until("/ready")
+        return p99_ms
+
+    pair = await alternate(meanwhile, before, rounds=FROZEN_ROUNDS, warm_ups=0)
+    name = f"probe-frozen-{path.strip('/')}"
+    return Result(name, "ms p99", pair, ratio_at_most(1.2), "PostgreSQL awake")
+
+
+@contextmanager
+def _frozen(directory: Path) -> Iterator[None]:
+    """Stop the server and all of its backends for the block."""
+    postmaster = int((directory / "postmaster.pid").read_text("utf-8").split()[0])
+    os.kill(postmaster, signal.SIGSTOP)
+    # From here on no backend can be started.
+    backends = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text("utf-8").split()
+    _send(backends, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _send(backends, signal.SIGCONT)
+        os.kill(postmaster, signal.SIGCONT)
+
+
+def _send(pids: list[str], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), number)
+
+
+async def _read(url: str) -> Answer:
+    async with ClientSession() as http, http.get(url) as response:
+        headers = {k: v for k, v in response.headers.items() if k not in OWN_HEADERS}
+        return Answer(await response.read(), headers)

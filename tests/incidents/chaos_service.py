@@ -1,0 +1,62 @@
+"""Projections that note every effect, so that an event lost, doubled or out of order shows."""
+
+from typing import Final
+
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber import Connection
+from tests.incidents.service import Paid, types
+
+DOZEN: Final = tuple(f"part_{number:02}" for number in range(12))
+
+
+class Book:
+    """Keeps sums by account, and one line per event in the order of its effect."""
+
+    handles = (Paid,)
+
+    def __init__(self, name: str, *, partitions: int = 1, eager: bool = False) -> None:
+        self.name: Final = name
+        self.partitions: Final = partitions
+        self.eager: Final = eager
+
+    async def setup(self, connection: Connection) -> None:
+        await connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self.name} (account text PRIMARY KEY,"
+            " cents bigint NOT NULL, events bigint NOT NULL)"
+        )
+        await connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self.name}_lines"
+            " (line bigserial PRIMARY KEY, stream text NOT NULL, version bigint NOT NULL)"
+        )
+
+    async def handle(self, event: Paid, connection: Connection, record: RecordedEvent) -> None:
+        await connection.execute(
+            f"INSERT INTO {self.name} AS book VALUES ($1, $2, 1) ON CONFLICT (account)"
+            " DO UPDATE SET cents = book.cents + excluded.cents, events = book.events + 1",
+            event.account,
+            event.cents,
+        )
+        await connection.execute(
+            f"INSERT INTO {self.name}_lines (stream, version) VALUES ($1, $2)",
+            record.stream,
+            record.version,
+        )
+
+
+BOOKS: Final = (Book("plain"), Book("eager", eager=True), Book("shared", partitions=3))
+
+
+def publish_to(*projections: object) -> EventPublisher:
+    publisher = EventPublisher(types)
+    for projection in projections:
+        publisher.add_projection(projection)
+    return publisher
+
+
+def dozen() -> EventPublisher:
+    """Return a publisher of twelve projections."""
+    return publish_to(*map(Book, DOZEN))
+
+
+publisher = publish_to(*BOOKS)

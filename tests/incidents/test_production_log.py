@@ -1,0 +1,49 @@
+import json
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.incidents.ledger import open_ledger
+from tests.incidents.program import ready_service
+from tests.postgres.cluster import TEMPLATE, Cluster
+
+SECRET = "zw9Kq4Tn7Vb2Xc5Mh8Rj3Ld6Pf1Gs0YaUe7Wo4QiBn6Mv8Cx1ZlKj"
+FIT = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": SECRET,
+    "GEMINI_API_KEY": SECRET[::-1],
+    "CORS_ORIGINS": "https://shop.acme.io",
+    "SIDECAR_DRAIN_DELAY_SECONDS": "0",
+    # What the harness sets for all other tests is what is under test here.
+    "SIDECAR_LOG_FORMAT": "auto",
+}
+
+
+@pytest.fixture
+async def shop_database(cluster: Cluster) -> AsyncIterator[str]:
+    """DSN of a migrated database; one called `test_...` is refused in production."""
+    name = f"shop_{uuid.uuid4().hex[:12]}"
+    await cluster.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield cluster.dsn(name)
+    await cluster.drop_database(name)
+
+
+async def test_production_logs_are_json_line_by_line(tmp_path: Path, shop_database: str) -> None:
+    async with (
+        ready_service(tmp_path, shop_database, **FIT) as program,
+        open_ledger(shop_database, seed=1) as ledger,
+    ):
+        await ledger.pay("bad", 1, memo="poison")
+        failed = await program.line("sidecar.event.failed", action="park")
+        program.send(signal.SIGTERM)
+        assert await program.wait(10.0) == 0
+    lines = [json.loads(line) for line in program.output().splitlines()]
+    assert {line["process"] for line in lines} == {"probe", "worker-1"}
+    assert all({"time", "level", "logger", "message", "service"} <= line.keys() for line in lines)
+    assert len(failed["trace_id"]) == 32
+    assert len(failed["span_id"]) == 16
+    assert SECRET not in program.output()
+    assert SECRET[::-1] not in program.output()

@@ -1,0 +1,65 @@
+import pytest
+
+from sidecar.errors import ProjectionError
+from sidecar.postgres.checkpoint import list_checkpoints, register, set_state
+from sidecar.projections.work import State
+from tests.postgres.shop import Journal
+from tests.postgres.stage import open_stage, session
+
+
+async def test_projection_is_registered_once_for_each_partition(database: str) -> None:
+    async with open_stage(database, Journal(partitions=3)) as stage:
+        await stage.register()
+        async with session(database) as connection:
+            rows = await list_checkpoints(connection)
+        assert [(row.projection, row.partition, row.partitions) for row in rows] == [
+            ("journal", index, 3) for index in range(3)
+        ]
+        assert {row.state for row in rows} == {State.RUNNING}
+        assert {row.moved_at for row in rows} == {None}
+
+
+async def test_number_of_partitions_can_change_while_all_stand_at_one_position(
+    database: str,
+) -> None:
+    async with open_stage(database, Journal()) as stage:
+        await stage.place("order-1", 1, 2, 3)
+        await stage.catch_up()
+    async with open_stage(database, Journal(partitions=2)) as stage:
+        async with session(database) as connection:
+            rows = await list_checkpoints(connection)
+        assert [(row.partition, row.partitions, row.position) for row in rows] == [
+            (0, 2, 3),
+            (1, 2, 3),
+        ]
+
+
+async def test_number_of_partitions_cannot_change_while_they_stand_apart(database: str) -> None:
+    async with open_stage(database, Journal(partitions=2)) as stage:
+        await stage.pool.execute("UPDATE sidecar.checkpoints SET position = partition")
+    with pytest.raises(ProjectionError, match="different positions"):
+        async with open_stage(database, Journal(partitions=3)):
+            pass
+    async with session(database) as connection:
+        assert len(await list_checkpoints(connection)) == 2
+
+
+async def test_state_is_set_for_all_partitions(database: str) -> None:
+    async with open_stage(database, Journal(partitions=3)), session(database) as connection:
+        assert await set_state(connection, "journal", State.PAUSED, "deploy") == 3
+        rows = await list_checkpoints(connection)
+        assert {(row.state, row.detail) for row in rows} == {(State.PAUSED, "deploy")}
+        assert await set_state(connection, "unheard", State.PAUSED) == 0
+
+
+async def test_failing_setup_registers_nothing(database: str) -> None:
+    class Broken(Journal):
+        async def setup(self, connection: object) -> None:
+            raise ZeroDivisionError
+
+    async with open_stage(database) as stage, stage.pool.acquire() as connection:
+        broken = open_stage(database, Broken("broken"))
+        with pytest.raises(ZeroDivisionError):
+            await broken.__aenter__()
+        assert await list_checkpoints(connection) == []
+        await register(connection, [])

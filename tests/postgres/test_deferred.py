@@ -1,0 +1,113 @@
+"""Deferred writes: travelling together, in order, seen by every read."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.deferred import DeferredConnection
+from tests.postgres.stage import session
+
+INSERT = "INSERT INTO t (n) VALUES ($1)"
+UPSERT = "INSERT INTO t (n) VALUES ($1) ON CONFLICT (n) DO UPDATE SET times = t.times + 1"
+
+
+class Spy:
+    """Passes calls on to a connection and keeps the names of them."""
+
+    def __init__(self, raw: RawConnection) -> None:
+        self.calls: list[str] = []
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> object:
+        self.calls.append(name)
+        return getattr(self._raw, name)
+
+
+@pytest.fixture
+async def raw(empty_database: str) -> AsyncIterator[RawConnection]:
+    async with session(empty_database) as connection:
+        await connection.execute("CREATE TABLE t (n int PRIMARY KEY, times int DEFAULT 1)")
+        async with connection.transaction():
+            yield connection
+
+
+@pytest.fixture
+def spy(raw: RawConnection) -> Spy:
+    return Spy(raw)
+
+
+def defer(spy: Spy, *, eager: bool = False) -> DeferredConnection:
+    return DeferredConnection(spy, eager=eager)  # type: ignore[arg-type]
+
+
+async def test_equal_statements_become_one(spy: Spy, raw: RawConnection) -> None:
+    connection = defer(spy)
+    for number in range(100):
+        assert await connection.execute(INSERT, number) is None
+    assert spy.calls == []
+    await connection.flush()
+    assert spy.calls == ["executemany"]
+    assert await raw.fetchval("SELECT count(*) FROM t") == 100
+
+
+async def test_statement_and_many_of_it_travel_together(spy: Spy) -> None:
+    connection = defer(spy)
+    await connection.execute(INSERT, 1)
+    await connection.executemany(INSERT, [(2,), (3,)])
+    await connection.flush()
+    assert spy.calls == ["executemany"]
+
+
+async def test_another_statement_sends_the_ones_before_it(spy: Spy, raw: RawConnection) -> None:
+    connection = defer(spy)
+    await connection.execute(UPSERT, 1)
+    await connection.execute("DELETE FROM t WHERE n = $1", 1)
+    await connection.execute(UPSERT, 1)
+    await connection.execute(UPSERT, 1)
+    await connection.flush()
+    assert spy.calls == ["execute", "execute", "executemany"]
+    assert await raw.fetchval("SELECT times FROM t WHERE n = 1") == 2
+
+
+@pytest.mark.parametrize("read", ["fetch", "fetchrow", "fetchval"])
+async def test_reads_see_the_writes_before_them(spy: Spy, read: str) -> None:
+    connection = defer(spy)
+    await connection.execute(INSERT, 7)
+    found = await getattr(connection, read)("SELECT n FROM t")
+    assert spy.calls == ["execute", read]
+    assert {"fetch": lambda: found[0][0], "fetchrow": lambda: found[0], "fetchval": lambda: found}[
+        read
+    ]() == 7
+
+
+async def test_raw_connection_comes_after_the_writes_before_it(spy: Spy) -> None:
+    connection = defer(spy)
+    await connection.execute(INSERT, 7)
+    assert await (await connection.raw()).fetchval("SELECT n FROM t") == 7
+
+
+async def test_eager_connection_sends_each_at_once(spy: Spy) -> None:
+    connection = defer(spy, eager=True)
+    assert await connection.execute(INSERT, 1) == "INSERT 0 1"
+    await connection.executemany(INSERT, [(2,), (3,)])
+    assert spy.calls == ["execute", "executemany"]
+
+
+async def test_handler_can_catch_the_error_of_its_own_savepoint(spy: Spy) -> None:
+    connection = defer(spy)
+    await connection.execute(INSERT, 1)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with connection.transaction():
+            await connection.execute(INSERT, 1)
+    await connection.execute(INSERT, 2)
+    assert await connection.fetchval("SELECT count(*) FROM t") == 2
+
+
+async def test_error_of_a_deferred_statement_comes_with_the_flush_once(spy: Spy) -> None:
+    connection = defer(spy)
+    await connection.execute(INSERT, "no number")
+    with pytest.raises(asyncpg.DataError):
+        await connection.flush()
+    await connection.flush()

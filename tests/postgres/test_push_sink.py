@@ -1,0 +1,265 @@
+"""What projections fail on when a service publishes right after its commit."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from sidecar.errors import StoreUnavailableError
+from sidecar.events.publisher import EventPublisher, Failure, SubscriberKind
+from sidecar.events.types import EventTypes
+from sidecar.postgres.letter import request_retry
+from sidecar.postgres.migration import migrate
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.sink import DeadLetterSink, stream_of
+from sidecar.wiring.agent import agent
+from tests.postgres.cluster import Cluster
+from tests.postgres.eventually import eventually
+from tests.postgres.stage import session
+
+KILL: Final = (
+    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+    "WHERE application_name = 'app' AND state = 'idle in transaction'"
+)
+
+types = EventTypes()
+
+
+@types.register()
+class Shipped(msgspec.Struct, frozen=True):
+    aggregate_id: str
+    number: int
+
+
+class Unheard:
+    """No registered type, as an older service publishes them."""
+
+    event_type = "Unheard"
+
+
+class Mails:
+    """Notes what it handled; fails on the numbers in `broken`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.broken: set[int] = set()
+        self.handled: list[tuple[str, int]] = []
+
+    def can_handle(self, event: object) -> bool:
+        return True
+
+    async def handle(self, event: Any) -> None:
+        number = getattr(event, "number", 0)
+        if number in self.broken:
+            raise ValueError(f"no mail for {number}")
+        self.handled.append((stream_of(event), number))
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[MeteredPool]:
+    async with MeteredPool(database, name="app", min_size=1, max_size=4) as pool:
+        yield pool
+
+
+@pytest.fixture
+def mails() -> tuple[Mails, Mails]:
+    return Mails("mails"), Mails("letters")
+
+
+@pytest.fixture
+def sink(pool: MeteredPool) -> DeadLetterSink:
+    return DeadLetterSink(pool, types)
+
+
+@pytest.fixture
+def publisher(sink: DeadLetterSink, mails: tuple[Mails, Mails]) -> EventPublisher:
+    publisher = EventPublisher(types, sink=sink)
+    for projection in mails:
+        publisher.add_projection(projection)
+    return publisher
+
+
+async def letters(pool: MeteredPool) -> list[tuple[Any, ...]]:
+    """Return what is open, by age."""
+    rows = await pool.fetch(
+        "SELECT projection, stream, event_type, event::text, attempts FROM sidecar.dead_letters "
+        "WHERE resolution IS NULL ORDER BY id"
+    )
+    return [tuple(row) for row in rows]
+
+
+async def ask(pool: MeteredPool, projection: str | None = None) -> list[int]:
+    async with pool.acquire() as connection:
+        return await request_retry(connection, projection=projection)
+
+
+async def test_each_failed_projection_gets_a_letter(
+    publisher: EventPublisher, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    for projection in mails:
+        projection.broken = {1}
+    await publisher.publish(Shipped("a", 1))
+    mails[1].broken = set()
+    await publisher.publish(Shipped("b", 1))
+    data = '{"aggregate_id":"%s","number":1}'
+    assert await letters(pool) == [
+        ("mails", "a", "Shipped", data % "a", 1),
+        ("letters", "a", "Shipped", data % "a", 1),
+        ("mails", "b", "Shipped", data % "b", 1),
+    ]
+    [row] = await pool.fetch("SELECT * FROM sidecar.dead_letters WHERE id = 1")
+    assert (row["category"], row["error_type"], row["position"]) == ("push", "ValueError", None)
+    assert row["error_message"] == "no mail for 1"
+    assert "in handle" in row["traceback"]
+
+
+async def test_failure_of_a_handler_is_not_kept(
+    publisher: EventPublisher, pool: MeteredPool
+) -> None:
+    async def notify(_event: object) -> None:
+        raise ValueError("no")
+
+    publisher.add_handler(notify)
+    assert not (await publisher.publish(Shipped("a", 1))).ok
+    assert await letters(pool) == []
+
+
+async def test_nothing_is_tried_again_before_it_is_asked_for(
+    publisher: EventPublisher, sink: DeadLetterSink, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    mails[0].broken = {1}
+    await publisher.publish(Shipped("a", 1))
+    mails[0].broken.clear()
+    assert await sink.retry_due(publisher) == 0
+    assert len(await letters(pool)) == 1
+
+
+async def test_retries_keep_a_stream_in_order_and_stop_at_its_first_failure(
+    publisher: EventPublisher, sink: DeadLetterSink, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    mails[0].broken = {1, 2, 3}
+    for number in (1, 2, 3):
+        await publisher.publish(Shipped("a", number))
+        await publisher.publish(Shipped("b", number))
+    mails[0].broken = {2}
+    await pool.execute("UPDATE sidecar.dead_letters SET attempts = 5 WHERE stream = 'b'")
+    await ask(pool)
+    assert await sink.retry_due(publisher) == 2
+    assert mails[0].handled == [("a", 1), ("b", 1)]
+    assert [(stream, attempts) for _, stream, _, _, attempts in await letters(pool)] == [
+        ("a", 2),
+        ("b", 6),
+        ("a", 1),
+        ("b", 5),
+    ]
+    # Nothing is due now, though it was asked for: it waits behind the failure.
+    assert await sink.retry_due(publisher) == 0
+    mails[0].broken = set()
+    await ask(pool, "mails")
+    assert await sink.retry_due(publisher) == 4
+    assert mails[0].handled[2:] == [("a", 2), ("b", 2), ("a", 3), ("b", 3)]
+    assert await letters(pool) == []
+    assert mails[1].handled == [(s, n) for n in (1, 2, 3) for s in ("a", "b")]
+
+
+async def test_unregistered_event_is_kept_without_data_and_not_retried(
+    publisher: EventPublisher, sink: DeadLetterSink, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    mails[0].broken = {0}
+    await publisher.publish(Unheard())
+    assert await letters(pool) == [("mails", "Unheard", "Unheard", None, 1)]
+    mails[0].broken = set()
+    assert await ask(pool) == []
+    assert await sink.retry_due(publisher) == 0
+    assert len(await letters(pool)) == 1
+
+
+async def test_letter_of_a_projection_of_another_service_is_left_to_it(
+    publisher: EventPublisher, sink: DeadLetterSink, pool: MeteredPool
+) -> None:
+    await sink.keep(
+        Shipped("a", 1), [Failure(SubscriberKind.PROJECTION, "elsewhere", ValueError())], "ab" * 16
+    )
+    await ask(pool)
+    assert await sink.retry_due(publisher) == 0
+    assert await pool.fetchval("SELECT trace_id FROM sidecar.dead_letters") == "ab" * 16
+
+
+async def test_agent_of_the_application_takes_up_what_is_asked_for(
+    publisher: EventPublisher, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    mails[0].broken = {1}
+    await publisher.publish(Shipped("a", 1))
+    mails[0].broken = set()
+    async with agent(publisher=publisher, port=0):
+        await ask(pool)
+
+        async def is_done() -> bool:
+            return not await letters(pool)
+
+        await eventually(is_done)
+    assert mails[0].handled == [("a", 1)]
+
+
+async def test_agent_goes_on_after_its_session_was_lost_in_a_retry(
+    pool: MeteredPool, sink: DeadLetterSink, database: str
+) -> None:
+    tries = []
+
+    async def handle(event: Shipped) -> None:
+        tries.append(event.number)
+        if len(tries) == 1:
+            raise ValueError(event.number)
+        if len(tries) == 2:
+            async with session(database) as connection:
+                assert await connection.fetchval(KILL) == 1
+
+    publisher = EventPublisher(types, sink=sink)
+    publisher.add_projection(handle)
+    await publisher.publish(Shipped("a", 1))
+    async with agent(publisher=publisher, port=0):
+        await ask(pool)
+
+        async def is_done() -> bool:
+            return not await letters(pool)
+
+        await eventually(is_done)
+    assert tries == [1, 1, 1]
+
+
+@pytest.mark.parametrize("stream", ["nul \0", "surrogate \ud800"])
+async def test_publish_does_not_raise_for_text_that_postgres_cannot_keep(
+    publisher: EventPublisher,
+    mails: tuple[Mails, Mails],
+    caplog: pytest.LogCaptureFixture,
+    stream: str,
+) -> None:
+    mails[0].broken = {1}
+    result = await publisher.publish(Shipped(stream, 1))
+    assert result.failed_projections == ("mails",)
+    assert "sidecar.letters.lost" in {getattr(r, "event", "") for r in caplog.records}
+
+
+async def test_publish_does_not_raise_when_failures_cannot_be_kept(
+    private_cluster: Cluster, caplog: pytest.LogCaptureFixture, mails: tuple[Mails, Mails]
+) -> None:
+    async with session(private_cluster.dsn()) as connection:
+        await migrate(connection)
+    pool = MeteredPool(private_cluster.dsn(), name="app", min_size=1, max_size=2)
+    async with pool:
+        publisher = EventPublisher(types, sink=DeadLetterSink(pool, types))
+        publisher.add_projection(mails[0])
+        mails[0].broken = {1}
+        private_cluster.stop()
+        result = await publisher.publish(Shipped("a", 1))
+        assert result.failed_projections == ("mails",)
+        [told] = [r for r in caplog.records if getattr(r, "event", "") == "sidecar.letters.lost"]
+        assert told.levelno == logging.CRITICAL
+        assert told.exc_info is not None
+        with pytest.raises(StoreUnavailableError):
+            await DeadLetterSink(pool, types).retry_due(publisher)
+        private_cluster.start()
+        await publisher.publish(Shipped("a", 1))
+        assert len(await letters(pool)) == 1

@@ -1,0 +1,196 @@
+"""What passes by itself is tried again until it passed, and never parked."""
+
+import asyncio
+from typing import Final
+
+import asyncpg
+import pytest
+
+from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber import Connection
+from sidecar.projections.retry import RetryPolicy
+from tests.postgres.eventually import eventually
+from tests.postgres.shop import Journal, Placed
+from tests.postgres.stage import Stage, open_stage
+
+ONCE: Final = RetryPolicy(max_attempts=1)
+RAISE: Final = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
+
+
+class Shaky(Journal):
+    """Fails a number of times for its last event with an SQLSTATE of one's choice."""
+
+    def __init__(self, sqlstate: str, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+        self._statement = RAISE.format(sqlstate)
+
+    async def handle(self, event: Placed, connection: Connection, record: RecordedEvent) -> None:
+        await super().handle(event, connection, record)
+        if event.amount == 3 and self.failures:
+            self.failures -= 1
+            await connection.execute(self._statement)
+            await connection.fetchval("SELECT 1")
+
+
+async def check_passed(stage: Stage) -> None:
+    assert [line.position for line in await stage.lines()] == [1, 2, 3]
+    assert await stage.letters() == []
+    assert await stage.pool.fetchval("SELECT count(*) FROM sidecar.dead_letters") == 0
+
+
+async def test_serialization_failure_and_deadlock_in_a_handler_are_tried_again(
+    database: str,
+) -> None:
+    for sqlstate in ("40001", "40P01"):
+        journal = Shaky(sqlstate, failures=2)
+        async with open_stage(database, journal, policy=ONCE) as stage:
+            if sqlstate == "40001":
+                await stage.place("order-1", 1, 2, 3)
+            else:
+                await stage.pool.execute("TRUNCATE journal RESTART IDENTITY")
+                await stage.pool.execute("UPDATE sidecar.checkpoints SET position = 0")
+            await stage.catch_up()
+            assert journal.failures == 0
+            await check_passed(stage)
+
+
+async def test_session_killed_in_the_middle_of_a_batch_repeats_it_whole(database: str) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    class Waiting(Journal):
+        async def handle(
+            self, event: Placed, connection: Connection, record: RecordedEvent
+        ) -> None:
+            await super().handle(event, connection, record)
+            if event.amount == 3 and not entered.is_set():
+                await connection.fetchval("SELECT 1")
+                entered.set()
+                await leave.wait()
+                await connection.fetchval("SELECT 1")
+
+    async with open_stage(database, Waiting(), policy=ONCE) as stage:
+        await stage.place("order-1", 1, 2, 3)
+        stage.start()
+        await stage.advance()
+        await entered.wait()
+        await stage.pool.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE state = 'idle in transaction' AND datname = current_database()"
+        )
+        leave.set()
+        await stage.settle()
+        tally = stage.runners[0].tally
+        await stage.stop()
+        assert {action for _, action in tally.failures} == {"retry"}
+        await check_passed(stage)
+
+
+async def test_session_killed_while_a_retried_stream_is_applied_keeps_the_request(
+    database: str,
+) -> None:
+    killed = asyncio.Event()
+
+    class Killer(Journal):
+        async def handle(
+            self, event: Placed, connection: Connection, record: RecordedEvent
+        ) -> None:
+            await super().handle(event, connection, record)
+            if not self.broken and not killed.is_set():
+                killed.set()
+                await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    journal = Killer()
+    journal.broken.add("bad")
+    async with open_stage(database, journal, policy=ONCE) as stage:
+        await stage.place("bad", 1)
+        await stage.catch_up()
+        journal.broken.clear()
+        await stage.ask_retry()
+        stage.start()
+        await stage.until_retried()
+        await stage.stop()
+        assert len(await stage.lines()) == 1
+        assert await stage.letters() == []
+
+
+async def test_deadlock_while_a_retried_stream_is_applied_keeps_the_request(
+    database: str,
+) -> None:
+    journal = Shaky("40P01", failures=0)
+    journal.broken.add("bad")
+    async with open_stage(database, journal, policy=ONCE) as stage:
+        await stage.place("bad", 3)
+        await stage.catch_up()
+        journal.broken.clear()
+        journal.failures = 1
+        await stage.ask_retry()
+        stage.start()
+        await stage.until_retried()
+        await stage.stop()
+        assert len(await stage.lines()) == 1
+        assert await stage.letters() == []
+
+
+async def test_handler_that_hangs_is_cut_off_and_parked_as_timed_out(database: str) -> None:
+    class Hanging(Journal):
+        timeout_seconds = 0.05
+
+        async def handle(
+            self, event: Placed, connection: Connection, record: RecordedEvent
+        ) -> None:
+            await super().handle(event, connection, record)
+            if event.order == "slow":
+                await connection.fetchval("SELECT pg_sleep(60)")
+
+    async with open_stage(database, Hanging(), policy=ONCE) as stage:
+        await stage.place("slow", 1)
+        await stage.place("good", 1)
+        await stage.catch_up()
+        assert [line.stream for line in await stage.lines()] == ["good"]
+        (letter,) = await stage.letters()
+        assert (letter["category"], letter["error_type"]) == ("timeout", "TimeoutError")
+
+
+async def test_idle_loop_outlives_the_end_of_every_session(database: str) -> None:
+    async with open_stage(database, Journal(), policy=ONCE) as stage:
+        worker = stage.make_worker()
+        working = asyncio.create_task(worker.run())
+        await stage.place("order-1", 1)
+
+        async def is_idle() -> bool:
+            assert not working.done()
+            return await stage.checkpoint() == len(await stage.store.read())
+
+        await eventually(is_idle)
+        for _ in range(2):
+            await stage.pool.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await stage.place("order-1", 1)
+            await eventually(is_idle)
+        worker.stop()
+        await working
+        await check_passed(stage)
+
+
+async def test_plain_handler_is_not_called_again_for_events_before_what_passes_by_itself(
+    database: str,
+) -> None:
+    class Mailer:
+        name = "mailer"
+
+        def __init__(self) -> None:
+            self.heard: list[int] = []
+
+        async def handle(self, event: Placed) -> None:
+            self.heard.append(event.amount)
+            if self.heard == [1, 2]:
+                raise asyncpg.DeadlockDetectedError
+
+    mailer = Mailer()
+    async with open_stage(database, mailer, policy=ONCE) as stage:
+        await stage.place("order-1", 1, 2)
+        await stage.catch_up()
+        assert mailer.heard == [1, 2, 2]

@@ -1,0 +1,190 @@
+"""One suite over the store in PostgreSQL and the one in memory: tests of a service may trust it."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+import pytest
+
+from sidecar.errors import ConcurrencyError, EventDecodingError, EventTypeError
+from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
+from sidecar.events.types import EventTypes
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.store import PAGE_EVENTS, Appended, EventStore
+from sidecar.testing import InMemoryEventStore
+from tests.postgres.cluster import TEMPLATE, Cluster
+
+types = EventTypes()
+
+
+@types.register(name="Placed", version=2)
+class Placed(msgspec.Struct, frozen=True):
+    order: str
+    amount: int
+
+
+@types.register()
+class Odd(msgspec.Struct, frozen=True):
+    """Written as a list, which its reader of today does not take."""
+
+    number: object
+
+
+class Unregistered(msgspec.Struct, frozen=True):
+    order: str
+
+
+class Store(Protocol):
+    """What both have."""
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[object],
+        *,
+        expected_version: int | None = ANY,
+        metadata: dict[str, object] | None = None,
+    ) -> Appended: ...
+
+    async def read_stream(
+        self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
+    ) -> list[RecordedEvent]: ...
+
+    async def read(
+        self, *, after_position: int = 0, limit: int = PAGE_EVENTS
+    ) -> list[RecordedEvent]: ...
+
+    def read_all(self, *, page_events: int = PAGE_EVENTS) -> AsyncIterator[RecordedEvent]: ...
+
+    def decode(self, record: RecordedEvent) -> object: ...
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def store(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield InMemoryEventStore(types)
+        return
+    async with (
+        cluster.database(TEMPLATE) as dsn,
+        MeteredPool(dsn, name="store", min_size=1, max_size=4) as pool,
+    ):
+        yield EventStore(pool, types)
+
+
+def placed(*amounts: int) -> list[Placed]:
+    return [Placed("o", amount) for amount in amounts]
+
+
+async def test_appends_tell_version_and_position(store: Store) -> None:
+    assert await store.append("a", placed(1)) == Appended(1, 1)
+    assert await store.append("b", placed(1, 2), expected_version=NO_STREAM) == Appended(2, 3)
+    assert await store.append("a", placed(2, 3), expected_version=1) == Appended(3, 5)
+    assert await store.append("a", placed(4), expected_version=ANY) == Appended(4, 6)
+
+
+@pytest.mark.parametrize("expected", [NO_STREAM, 1, 3])
+@pytest.mark.parametrize("amounts", [(9,), (9, 9)])
+async def test_conflict_tells_both_versions_and_appends_nothing(
+    store: Store, expected: int, amounts: tuple[int, ...]
+) -> None:
+    await store.append("a", placed(1, 2))
+    with pytest.raises(ConcurrencyError) as caught:
+        await store.append("a", placed(*amounts), expected_version=expected)
+    assert (caught.value.stream, caught.value.expected, caught.value.actual) == ("a", expected, 2)
+    assert len(await store.read()) == 2
+    assert await store.append("b", placed(1)) == Appended(1, 3)
+
+
+async def test_stream_that_is_not_there_is_at_version_0(store: Store) -> None:
+    with pytest.raises(ConcurrencyError) as caught:
+        await store.append("a", placed(1), expected_version=4)
+    assert caught.value.actual == 0
+    assert await store.read_stream("a") == []
+
+
+@pytest.mark.parametrize(("stream", "amounts"), [("", (1,)), ("a", ())])
+async def test_nothing_and_nowhere_are_refused(
+    store: Store, stream: str, amounts: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="name of a stream and at least one event"):
+        await store.append(stream, placed(*amounts))
+
+
+@pytest.mark.parametrize("event", [Unregistered("o"), Odd(object()), "text"])
+async def test_event_that_cannot_be_written_appends_nothing(store: Store, event: object) -> None:
+    with pytest.raises(EventTypeError):
+        await store.append("a", [*placed(1), event])
+    assert await store.read() == []
+
+
+async def test_record_carries_its_envelope(store: Store) -> None:
+    await store.append("a", placed(5, 6), metadata={"traceparent": "00-ab-cd-01"})
+    first, second = await store.read_stream("a")
+    assert (first.position, first.stream, first.version) == (1, "a", 1)
+    assert (first.type, first.schema_version) == ("Placed", 2)
+    assert first.data == '{"order":"o","amount":5}'
+    assert first.headers() == second.headers() == {"traceparent": "00-ab-cd-01"}
+    assert first.metadata == '{"traceparent":"00-ab-cd-01"}'
+    assert first.recorded_at.utcoffset() is not None
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize("metadata", [None, {}])
+async def test_no_metadata_stays_absent(
+    store: Store, metadata: dict[str, object] | None
+) -> None:
+    await store.append("a", placed(1), metadata=metadata)
+    [record] = await store.read()
+    assert record.metadata is None
+    assert record.headers() == {}
+
+
+async def test_stream_is_read_above_a_version_up_to_a_limit(store: Store) -> None:
+    for amount in range(5):
+        await store.append("a", placed(amount))
+        await store.append("b", placed(amount))
+    records = await store.read_stream("a", after_version=1, limit=3)
+    assert [(record.stream, record.version) for record in records] == [
+        ("a", 2),
+        ("a", 3),
+        ("a", 4),
+    ]
+    assert await store.read_stream("a", after_version=5) == []
+    assert await store.read_stream("nobody") == []
+
+
+async def test_log_is_read_above_a_position_up_to_a_limit(store: Store) -> None:
+    for stream in "abcd":
+        await store.append(stream, placed(1, 2))
+    records = await store.read(after_position=3, limit=2)
+    assert [(record.position, record.stream) for record in records] == [(4, "b"), (5, "c")]
+    assert await store.read(after_position=8) == []
+
+
+@pytest.mark.parametrize("page_events", [1, 3, 7, 1000])
+async def test_whole_log_is_read_in_pages(store: Store, page_events: int) -> None:
+    await store.append("a", placed(*range(7)))
+    records = [record async for record in store.read_all(page_events=page_events)]
+    assert [store.decode(record) for record in records] == placed(*range(7))
+
+
+async def test_event_that_does_not_fit_its_type_is_a_decoding_error(store: Store) -> None:
+    await store.append("a", [Placed("o", "secret")])  # type: ignore[arg-type]  # as a bug would
+    [record] = await store.read()
+    with pytest.raises(EventDecodingError, match=r"position 1 .*\$\.amount") as caught:
+        store.decode(record)
+    assert "secret" not in str(caught.value)
+
+
+async def test_type_that_is_not_registered_is_a_key_error(store: Store) -> None:
+    await store.append("a", placed(1))
+    [record] = await store.read()
+    with pytest.raises(KeyError, match="Unheard"):
+        store.decode(msgspec.structs.replace(record, type="Unheard"))
+
+
+async def test_reader_cannot_change_what_is_stored(store: Store) -> None:
+    await store.append("a", placed(1))
+    records = await store.read()
+    records.clear()
+    assert len(await store.read()) == 1

@@ -1,0 +1,116 @@
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from sidecar.projections.standing import (
+    STALL_SECONDS,
+    LetterCount,
+    PartitionSample,
+    Status,
+    judge,
+    stand,
+)
+from sidecar.projections.work import State
+
+NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+LONG = STALL_SECONDS + 1
+
+
+def ago(seconds: float) -> dt.datetime:
+    return NOW - dt.timedelta(seconds=seconds)
+
+
+ROW = PartitionSample(
+    projection="totals",
+    copy="live",
+    partition=0,
+    partitions=1,
+    kind="projection",
+    position=100,
+    state=State.RUNNING,
+    detail=None,
+    moved_at=ago(1),
+    created_at=ago(9999),
+    lag_events=0,
+    lag_seconds=0.0,
+    owner="worker-1",
+)
+BEHIND = replace(ROW, lag_events=5, lag_seconds=LONG)
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (ROW, Status.CAUGHT_UP),
+        (replace(ROW, moved_at=None), Status.CAUGHT_UP),
+        (replace(ROW, moved_at=ago(9999)), Status.CAUGHT_UP),
+        (replace(BEHIND, lag_seconds=1.0), Status.RUNNING),
+        (BEHIND, Status.RUNNING),
+        (replace(BEHIND, moved_at=ago(LONG)), Status.STALLED),
+        (replace(BEHIND, moved_at=None), Status.STALLED),
+        (replace(BEHIND, moved_at=None, created_at=ago(1)), Status.RUNNING),
+        (replace(BEHIND, moved_at=ago(LONG), lag_seconds=1.0), Status.RUNNING),
+        (replace(ROW, owner=None), Status.UNOWNED),
+        (replace(BEHIND, owner=None, moved_at=ago(LONG)), Status.UNOWNED),
+        (replace(ROW, state=State.PAUSED, owner=None), Status.PAUSED),
+        (replace(BEHIND, state=State.FAILED, moved_at=ago(LONG)), Status.FAILED),
+    ],
+)
+def test_partition_is_judged_by_state_owner_lag_and_last_move(
+    row: PartitionSample, status: Status
+) -> None:
+    assert judge(row, NOW) is status
+
+
+def test_projection_stands_as_its_worst_partition() -> None:
+    rows = [
+        replace(ROW, partitions=2),
+        replace(
+            BEHIND,
+            partition=1,
+            partitions=2,
+            position=90,
+            moved_at=ago(LONG),
+            owner="worker-2",
+            detail="slow",
+        ),
+    ]
+    (standing,) = stand(rows, {}, 100, NOW)
+    assert standing.status is Status.STALLED
+    assert (standing.position, standing.lag_events, standing.lag_seconds) == (90, 5, LONG)
+    assert standing.owners == ("worker-1", "worker-2")
+    assert standing.moved_at == ago(1)
+    assert standing.detail == "slow"
+    assert standing.progress is None
+
+
+def test_each_projection_has_its_own_letters() -> None:
+    rows = [ROW, replace(ROW, projection="zeta")]
+    totals, zeta = stand(rows, {"totals": LetterCount(3, ago(60))}, 100, NOW)
+    assert (totals.name, totals.dead_letters, totals.oldest_letter_at) == ("totals", 3, ago(60))
+    assert (zeta.name, zeta.dead_letters, zeta.oldest_letter_at) == ("zeta", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("position", "head", "progress"), [(25, 100, 0.25), (120, 100, 1.0), (0, 0, 1.0)]
+)
+def test_rebuild_shows_its_progress_beside_the_live_copy(
+    position: int, head: int, progress: float
+) -> None:
+    rows = [ROW, replace(ROW, copy="rebuild", position=position)]
+    (standing,) = stand(rows, {}, head, NOW)
+    assert standing.status is Status.REBUILDING
+    assert standing.progress == progress
+    assert standing.position == 100
+
+
+def test_rebuild_that_failed_leaves_the_status_to_the_live_copy() -> None:
+    failed = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
+    (standing,) = stand([ROW, failed], {}, 100, NOW)
+    assert standing.status is Status.CAUGHT_UP
+    assert standing.detail == "KeyError at position 7"
+
+
+def test_rebuild_without_a_live_copy_is_no_projection() -> None:
+    assert stand([replace(ROW, copy="rebuild")], {}, 100, NOW) == ()
