@@ -4,28 +4,42 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.events.record import RecordedEvent
 from sidecar.projections.projection import Partition
+from sidecar.projections.route import Delivery, Router
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.work import Desk
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What lies in (after, upto] for one partition; `records` ascend by position."""
+    """What lies in (after, upto] for one partition.
+
+    Attributes:
+        deliveries: What is to be handled, ascending by position.
+        is_last: Whether the safe head, as it was then, is reached.
+    """
 
     after: int
     upto: int
-    records: list[RecordedEvent]
+    deliveries: list[Delivery]
+    is_last: bool
 
 
 class PageReader:
-    """Reads one page ahead, so that PostgreSQL reads while Python applies. Close it."""
+    """Reads and decodes one page ahead, while PostgreSQL works on the one before. Close it.
 
-    def __init__(self, desk: Desk, partition: Partition, head: HeadSignal) -> None:
+    Args:
+        desk: Where events are read.
+        partition: Whose.
+        head: The safe head of this process.
+        router: Chooses and decodes what is to be handled.
+    """
+
+    def __init__(self, desk: Desk, partition: Partition, head: HeadSignal, router: Router) -> None:
         self._desk: Final = desk
         self._partition: Final = partition
         self._head: Final = head
+        self._router: Final = router
         self._ahead: asyncio.Task[Page] | None = None
 
     async def take(self, after: int) -> Page | None:
@@ -34,7 +48,7 @@ class PageReader:
             await self.close()
             return None
         page = await self._take_ahead(after) or await self._read(after)
-        if page.records and page.upto < self._head.position:
+        if not page.is_last:
             self._ahead = asyncio.create_task(self._read(page.upto))
         return page
 
@@ -63,4 +77,5 @@ class PageReader:
     async def _read(self, after: int) -> Page:
         upto = self._head.position
         records = await self._desk.read_page(self._partition, after, upto)
-        return Page(after, records[-1].position if records else upto, records)
+        end = records[-1].position if records else upto
+        return Page(after, end, self._router.route(records), is_last=end >= upto)

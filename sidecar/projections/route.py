@@ -1,6 +1,6 @@
 """From records to the events that one subscriber wants."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from sidecar.events.record import RecordedEvent
@@ -14,6 +14,13 @@ class Delivery(NamedTuple):
     record: RecordedEvent
     event: object
     error: Exception | None = None
+
+
+def split(deliveries: Sequence[Delivery], size: int) -> Iterator[Sequence[Delivery]]:
+    """Yield slices of at most `size`, in order; the whole as it is when it is no larger."""
+    if len(deliveries) <= size:
+        return iter((deliveries,))
+    return (deliveries[start : start + size] for start in range(0, len(deliveries), size))
 
 
 class Router:

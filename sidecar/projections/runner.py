@@ -13,7 +13,6 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.projections.application import (
     BATCH_SECONDS,
-    Applied,
     EventFailedError,
     apply_one,
     apply_together,
@@ -26,7 +25,7 @@ from sidecar.projections.page import Page, PageReader
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.retrial import retry_letter
 from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
-from sidecar.projections.route import Delivery, Router
+from sidecar.projections.route import Delivery, Router, split
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.trouble import Trouble
 from sidecar.projections.work import Desk, State, Work
@@ -37,6 +36,8 @@ IDLE_SECONDS: Final = 1.0
 UNHANDLED_MOVE_SECONDS: Final = 1.0
 # How often a loop looks for dead letters that are to be tried again.
 RETRIAL_SECONDS: Final = 1.0
+# A page in which something failed is applied in lots of this size, to find it.
+SEARCH_EVENTS: Final = 200
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Runner:
         self._desk: Desk = desk
         self._head: Final = head
         self._router: Final = Router(subscription.subscriber, types)
-        self._pages: Final = PageReader(desk, partition, head)
+        self._pages: Final = PageReader(desk, partition, head, self._router)
         self._observer: Final[RunnerObserver] = observer or SilentObserver()
         self._policy: Final = policy or RetryPolicy()
         self._trouble: Final = Trouble()
@@ -95,7 +96,6 @@ class Runner:
         self._stored = -1  # the checkpoint in the database; -1 while it has to be read
         self._stored_mono = 0.0
         self._retried_mono = 0.0
-        self._careful = False  # something in this page failed: event by event
         self._stopping = False
 
     def stop(self) -> None:
@@ -206,16 +206,14 @@ class Runner:
         self._seen = self._stored = self.tally.position = checkpoint.position
 
     async def _apply(self, page: Page) -> None:
-        deliveries = self._router.route(page.records)
+        deliveries = page.deliveries
         if not deliveries:
             self._seen = page.upto
             if self._is_move_due():
                 await self._pass_over(page.upto)
             return
-        size = self._subscription.chunk_events
-        chunks = [deliveries[i : i + size] for i in range(0, len(deliveries), size)]
-        for chunk in chunks:
-            upto = page.upto if chunk is chunks[-1] else chunk[-1].record.position
+        for chunk in split(deliveries, self._subscription.chunk_events):
+            upto = page.upto if chunk[-1] is deliveries[-1] else chunk[-1].record.position
             if self._stopping or not await self._apply_chunk(chunk, upto):
                 return
 
@@ -224,26 +222,36 @@ class Runner:
         self._batch = self._observer.batch_started(
             self.partition.projection, [delivery.record for delivery in deliveries]
         )
-        events = 0
-        before = self._seen
+        applied = self.tally.applied
         try:
-            if not self._must_be_careful(deliveries):
-                done = await self._try_together(deliveries, upto)
-                events = done.events if done is not None else 0
-            if self._seen == before:
-                events = await self._apply_singly(deliveries, upto)
+            # Effects outside the transaction are not undone by a rollback: such a handler must not
+            # see an event again only because a later one failed.
+            if not self._subscription.subscriber.wants_connection:
+                await self._apply_singly(deliveries, upto)
+            elif self._is_suspect(deliveries) or not await self._try_together(deliveries, upto):
+                await self._search(deliveries, upto)
         finally:
-            self._observer.batch_finished(self._batch, events)
+            self._observer.batch_finished(self._batch, self.tally.applied - applied)
         return self._seen >= upto
 
-    def _must_be_careful(self, deliveries: Sequence[Delivery]) -> bool:
-        # Effects outside the transaction are not undone by a rollback: such a handler must not see
-        # an event again only because a later one failed.
-        outside = not self._subscription.subscriber.wants_connection
-        return self._careful or outside or any(delivery.error for delivery in deliveries)
+    async def _search(self, deliveries: Sequence[Delivery], upto: int) -> None:
+        """Apply lot by lot, and event by event where something fails."""
+        for lot in split(deliveries, SEARCH_EVENTS):
+            end = upto if lot[-1] is deliveries[-1] else lot[-1].record.position
+            single = lot is deliveries or self._is_suspect(lot)
+            if single or not await self._try_together(lot, end):
+                await self._apply_singly(lot, end)
+            if self._stopping or self._seen < end:
+                return
 
-    async def _try_together(self, deliveries: Sequence[Delivery], upto: int) -> Applied | None:
-        """Apply all in one go; None when something failed and has to be found."""
+    def _is_suspect(self, deliveries: Sequence[Delivery]) -> bool:
+        """Tell whether the first of them failed just before."""
+        return self._trouble.suspects(deliveries[0].record.position)
+
+    async def _try_together(self, deliveries: Sequence[Delivery], upto: int) -> bool:
+        """Apply all in one go and tell whether that went; what failed then has to be found."""
+        if any(delivery.error for delivery in deliveries):
+            return False
         try:
             async with self._begin(eager=self._subscription.eager) as work:
                 applied = await apply_together(work, self._subscription, deliveries, upto)
@@ -253,13 +261,12 @@ class Runner:
         except Exception as error:
             if self._desk.is_transient(error):
                 raise
-            self._careful = True
-            return None
+            return False
         self._moved(applied.upto, applied.events)
         self._trouble.clear_streak()
-        return applied
+        return True
 
-    async def _apply_singly(self, deliveries: Sequence[Delivery], upto: int) -> int:
+    async def _apply_singly(self, deliveries: Sequence[Delivery], upto: int) -> None:
         """Apply event by event; park what fails for good, stop before what is to be retried."""
         async with self._begin(eager=True) as work:
             walk = await self._walk(work, deliveries, upto)
@@ -269,11 +276,8 @@ class Runner:
             self._moved(walk.upto, walk.events)
         if walk.parked:
             log_parked(self.partition, walk.parked)
-        if walk.retry is None:
-            self._careful = False
-        else:
+        if walk.retry is not None:
             await self._rest(walk.retry.after_seconds)
-        return walk.events
 
     async def _walk(self, work: Work, deliveries: Sequence[Delivery], upto: int) -> Walk:
         walk = Walk(upto)

@@ -23,6 +23,10 @@ class Trouble:
         self._position = position
         return self._attempts
 
+    def suspects(self, position: int) -> bool:
+        """Tell whether the event at `position` is the one that failed last."""
+        return self._attempts > 0 and position == self._position
+
     def count_parked(self, error_type: str) -> None:
         """Take note that an event was parked."""
         self._streak = self.streak_of(error_type) + 1

@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+import click
 import pytest
 
 from sidecar.projections.retry import RetryPolicy
@@ -48,7 +49,7 @@ async def test_one_poison_event_in_100000_parks_its_stream_alone(
         await stage.stop()
         assert await read(stage, "poisoned") == right
     with capsys.disabled():
-        print(
+        click.echo(
             f"\n{EVENTS} events in {without:.2f} s, with one that is poison in {with_poison:.2f} s,"
             f" {with_poison / without:.2f} times"
         )

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
+from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.letter import (
     LetterFilter,
     discard,
@@ -14,7 +15,7 @@ from sidecar.postgres.letter import (
     request_retry,
     show_letter,
 )
-from sidecar.postgres.sample import HeadFollower, take_sample
+from sidecar.postgres.sample import take_sample
 from sidecar.postgres.sink import DeadLetterSink
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.shop import BrokenOrderError, Journal, Placed, types

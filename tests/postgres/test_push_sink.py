@@ -144,15 +144,12 @@ async def test_retries_keep_a_stream_in_order_and_stop_at_its_first_failure(
         await publisher.publish(Shipped("a", number))
         await publisher.publish(Shipped("b", number))
     mails[0].broken = {2}
-    await pool.execute("UPDATE sidecar.dead_letters SET attempts = 5 WHERE stream = 'b'")
     await ask(pool)
     assert await sink.retry_due(publisher) == 2
     assert mails[0].handled == [("a", 1), ("b", 1)]
-    assert [(stream, attempts) for _, stream, _, _, attempts in await letters(pool)] == [
-        ("a", 2),
-        ("b", 6),
-        ("a", 1),
-        ("b", 5),
+    assert [(row[1], row[4]) for row in await letters(pool)] == [
+        *(("a", 2), ("b", 2)),
+        *(("a", 1), ("b", 1)),
     ]
     # Nothing is due now, though it was asked for: it waits behind the failure.
     assert await sink.retry_due(publisher) == 0

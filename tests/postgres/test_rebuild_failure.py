@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.sample import HeadFollower, take_sample
+from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.standing import Status
 from tests.postgres.eventually import eventually
@@ -201,7 +202,7 @@ async def test_rebuild_survives_the_end_of_its_worker(stage: Stage) -> None:
         await start(stage)
 
         async def is_filled() -> bool:
-            return (await rows_of(stage))[0]["position"] == EVENTS
+            return [row["position"] for row in await rows_of(stage)] == [EVENTS]
 
         await eventually(is_filled)
         task.cancel()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
+import click
 import pytest
 
 from tests.postgres.rebuilding import (
@@ -126,7 +127,7 @@ async def test_rebuild_under_load_is_seen_by_no_reader(
         assert await read(stage) == await oracle(stage)
         assert len(await read(stage, "sidecar_old_totals.totals")) >= 1000
     with capsys.disabled():
-        print(
+        click.echo(
             f"\nrebuild of {events} events under {rate:.0f} appends/s: {seconds:.1f} s, tables "
             f"locked {desk.locked_seconds * 1000:.1f} ms, slowest of {len(reader.counts)} reads "
             f"{reader.slowest_seconds * 1000:.1f} ms"

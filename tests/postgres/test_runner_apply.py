@@ -141,7 +141,7 @@ async def test_next_page_is_read_while_the_first_is_applied(database: str) -> No
         ahead = stage.runners[0]._pages._ahead
         assert ahead is not None
         page = await asyncio.shield(ahead)
-        assert (page.after, len(page.records)) == (PAGE_EVENTS, 10)
+        assert (page.after, len(page.deliveries)) == (PAGE_EVENTS, 10)
         leave.set()
         await stage.settle()
         await stage.stop()

@@ -130,9 +130,7 @@ async def test_record_carries_its_envelope(store: Store) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {}])
-async def test_no_metadata_stays_absent(
-    store: Store, metadata: dict[str, object] | None
-) -> None:
+async def test_no_metadata_stays_absent(store: Store, metadata: dict[str, object] | None) -> None:
     await store.append("a", placed(1), metadata=metadata)
     [record] = await store.read()
     assert record.metadata is None
