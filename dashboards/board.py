@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
 
+from dashboards.annotation import annotations
 from dashboards.panel import SOURCE, Panel, draw
 
 
@@ -41,8 +42,9 @@ def assemble(board: Board) -> model.Dashboard:
         .time("now-1h", "now")
         .refresh("30s")
         .link(_siblings())
-        .annotation(_firing_alerts())
     )
+    for annotation in annotations():
+        builder.annotation(annotation)
     for variable in _variables():
         builder.with_variable(variable)
     for row in board.rows:
@@ -54,12 +56,14 @@ def assemble(board: Board) -> model.Dashboard:
 
 def _variables() -> Sequence[dashboard.DatasourceVariable | dashboard.QueryVariable]:
     chosen = 'job=~"$job", instance=~"$instance"'
-    source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    pools = f"label_values(db_client_connection_max{{{chosen}}}, db_client_connection_pool_name)"
     return (
-        source,
+        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
+        dashboard.DatasourceVariable("traces").label("Traces").type("tempo"),
         _choice("job", "label_values(sidecar_build_info, job)"),
         _choice("instance", 'label_values(sidecar_build_info{job=~"$job"}, instance)'),
         _choice("projection", f"label_values(sidecar_projection_status{{{chosen}}}, projection)"),
+        _choice("pool", pools),
     )
 
 
@@ -85,10 +89,3 @@ def _siblings() -> dashboard.DashboardLink:
         .include_vars(include_vars=True)
         .keep_time(keep_time=True)
     )
-
-
-def _firing_alerts() -> dashboard.AnnotationQuery:
-    # Alerts about projections carry no instance, so the job alone decides.
-    firing = 'ALERTS{alertname=~"Sidecar.+", alertstate="firing", job=~"$job"}'
-    query = dashboard.AnnotationQuery().name("Firing alerts").datasource(SOURCE)
-    return query.enable(enable=True).icon_color("red").expr(firing)

@@ -6,9 +6,10 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards.board import Board, assemble
+from dashboards.detail import POOLS, PROJECTION, PUBLISHING, SELF
 from dashboards.overview import OVERVIEW
 
-BOARDS = (OVERVIEW,)
+BOARDS = (OVERVIEW, PROJECTION, PUBLISHING, POOLS, SELF)
 FOLDER = Path(__file__).parent / "grafana"
 
 

@@ -17,7 +17,7 @@ CONFIGURATION = Row(
             about="Findings of severity error or refuse, for each instance.",
             unit="none",
             queries=(Query(f"sum by (instance) ({_GRAVE})", "{{instance}}"),),
-            alert="SidecarConfigInvalid",
+            alerts=("SidecarConfigInvalid",),
             limits=((1, Color.BAD),),
             width=6,
         ),
@@ -34,7 +34,7 @@ CONFIGURATION = Row(
                     "{{id}}",
                 ),
             ),
-            alert="SidecarConfigInvalid",
+            alerts=("SidecarConfigInvalid",),
             limits=((1, Color.WARNING),),
             width=10,
         ),
@@ -47,6 +47,7 @@ CONFIGURATION = Row(
             queries=(
                 Query(highest(series("sidecar_build_info"), "instance", "version"), "{{version}}"),
             ),
+            alerts=("SidecarConfigInvalid",),
         ),
     ),
 )

@@ -1,5 +1,6 @@
-"""May traffic come here, and are the watchers themselves well?"""
+"""Are the watchers themselves well?"""
 
+from dashboards import thresholds
 from dashboards.board import Row
 from dashboards.panel import Color, Kind, Panel, Query, State
 from dashboards.promql import coded, highest, per_second, rises, series
@@ -10,43 +11,11 @@ _CHECK_STATES = (
     State(2, "fail", Color.BAD),
     State(3, "unknown", Color.UNKNOWN),
 )
-# Draining counts double, so that the one number tells all three.
-_READINESS = (
-    f"min by (instance) ({series('sidecar_ready')})"
-    f" + 2 * {highest(series('sidecar_draining'), 'instance')}"
-)
 
 HEALTH = Row(
     id=100,
     title="Health",
     panels=(
-        Panel(
-            id=101,
-            kind=Kind.NUMBER,
-            title="Sidecars answering",
-            about="Whether Prometheus can scrape each sidecar.",
-            unit="none",
-            queries=(Query(f"min by (instance) ({series('up')})", "{{instance}}"),),
-            alert="SidecarDown",
-            states=(State(0, "down", Color.BAD), State(1, "up", Color.GOOD)),
-            width=4,
-        ),
-        Panel(
-            id=102,
-            kind=Kind.STATES,
-            title="Readiness",
-            about="What /ready says: traffic is welcome, not welcome, or going away on purpose.",
-            unit="none",
-            queries=(Query(_READINESS, "{{instance}}"),),
-            alert="SidecarNotReady",
-            states=(
-                State(0, "not ready", Color.BAD),
-                State(1, "ready", Color.GOOD),
-                State(2, "draining", Color.BUSY),
-                State(3, "draining, ready", Color.BUSY),
-            ),
-            width=10,
-        ),
         Panel(
             id=103,
             kind=Kind.STATES,
@@ -59,7 +28,7 @@ HEALTH = Row(
                     "{{instance}} {{check}}",
                 ),
             ),
-            alert="SidecarNotReady",
+            alerts=("SidecarNotReady", "SidecarApplicationDown", "SidecarCheckFlapping"),
             states=_CHECK_STATES,
             width=10,
         ),
@@ -75,8 +44,8 @@ HEALTH = Row(
                     "{{instance}} {{worker}} {{reason}}",
                 ),
             ),
-            alert="SidecarWorkerRestarting",
-            limits=((3, Color.WARNING),),
+            alerts=("SidecarWorkerRestarting",),
+            limits=((thresholds.WORKER_RESTARTS, Color.WARNING),),
         ),
         Panel(
             id=105,
@@ -93,7 +62,8 @@ HEALTH = Row(
                     "{{instance}} {{process}}",
                 ),
             ),
-            limits=((0.1, Color.WARNING), (1, Color.BAD)),
+            alerts=("SidecarNotReady",),
+            limits=((0.1, Color.WARNING), (thresholds.LOOP_LAG_SECONDS, Color.BAD)),
         ),
         Panel(
             id=106,
@@ -114,7 +84,33 @@ HEALTH = Row(
                     "{{instance}} {{target}} not read",
                 ),
             ),
+            alerts=("SidecarTelemetryDropped",),
             limits=((0.1, Color.WARNING),),
+        ),
+        Panel(
+            id=107,
+            kind=Kind.LINES,
+            title="Series told at a scrape",
+            about="Series that each sidecar tells. A fall to a few is a fault.",
+            unit="short",
+            queries=(
+                Query(
+                    f"max by (instance) ({series('scrape_samples_scraped')})", "{{instance}} series"
+                ),
+            ),
+            alerts=("SidecarTelemetryAbsent",),
+        ),
+        Panel(
+            id=110,
+            kind=Kind.LINES,
+            title="Time for a scrape",
+            about="How long Prometheus waits for each sidecar's numbers.",
+            unit="s",
+            queries=(
+                Query(f"max by (instance) ({series('scrape_duration_seconds')})", "{{instance}}"),
+            ),
+            alerts=("SidecarTelemetryAbsent", "SidecarDown"),
+            limits=((1, Color.WARNING),),
         ),
     ),
 )

@@ -64,6 +64,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Where a click on a value leads; the URL may hold Grafana's `${...}`."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """What one panel asks and how it answers.
 
@@ -71,7 +79,7 @@ class Panel:
         id: Unique in the dashboard and never given anew: alerts link to it.
         about: What the numbers mean and when they are bad; the first part of the description.
         unit: Grafana's id of the unit.
-        alert: The alert that watches the same numbers, if there is one.
+        alerts: Those that watch the same numbers, or whose runbook reads them.
         limits: Colours from a value on, ascending; below the first the panel is green.
         width: In Grafana's grid of 24 columns.
     """
@@ -82,17 +90,17 @@ class Panel:
     about: str
     unit: str
     queries: tuple[Query, ...]
-    alert: str | None = None
+    alerts: tuple[str, ...]
     limits: tuple[tuple[float, Color], ...] = ()
     states: tuple[State, ...] = ()
+    links: tuple[Link, ...] = ()
     width: int = 8
 
     @property
     def description(self) -> str:
         """The text behind the panel's (i)."""
-        if self.alert is None:
-            return self.about
-        return f"{self.about}\n\nAlert: {self.alert}. Runbook: dashboards/runbooks/{self.alert}.md"
+        named = (f"Alert: {one}. Runbook: dashboards/runbooks/{one}.md" for one in self.alerts)
+        return "\n\n".join((self.about, *named))
 
 
 def draw(panel: Panel) -> Builder:
@@ -101,6 +109,8 @@ def draw(panel: Panel) -> Builder:
     builder.id(panel.id).title(panel.title).description(panel.description)
     builder.datasource(SOURCE).unit(panel.unit).thresholds(_thresholds(panel.limits))
     builder.height(HEIGHT).span(panel.width)
+    if panel.links:
+        builder.data_links([_link(link) for link in panel.links])
     for number, query in enumerate(panel.queries):
         builder.with_target(_target(query, chr(ord("A") + number), panel.kind))
     return builder
@@ -112,6 +122,11 @@ def _target(query: Query, ref_id: str, kind: Kind) -> prometheus.Dataquery:
     if kind is Kind.ROWS:
         return target.instant().format(PromQueryFormat.TABLE)
     return target.instant() if kind is Kind.NUMBER else target.range()
+
+
+def _link(link: Link) -> dashboard.DashboardLink:
+    built = dashboard.DashboardLink(link.title).type(model.DashboardLinkType.LINK).url(link.url)
+    return built.target_blank(target_blank=True)
 
 
 def _thresholds(limits: Sequence[tuple[float, Color]]) -> dashboard.ThresholdsConfig:

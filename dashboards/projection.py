@@ -1,7 +1,10 @@
 """Are the read models true, and how far behind?"""
 
+import json
+
+from dashboards import thresholds
 from dashboards.board import Row
-from dashboards.panel import Color, Kind, Panel, Query, State
+from dashboards.panel import Color, Kind, Link, Panel, Query, State
 from dashboards.promql import coded, highest, of_projection, per_second, quantile, rises, series
 
 _STATES = (
@@ -15,6 +18,18 @@ _STATES = (
 )
 _GROUP = "messaging_consumer_group_name"
 _BATCHES = series("messaging_process_duration_seconds_bucket", f'{_GROUP}=~"$projection"')
+
+
+def _traces(projection: str) -> Link:
+    """Lead to the failed batches of a projection, given Grafana's name for it."""
+    query = f'{{ span.messaging.consumer.group.name = "{projection}" && status = error }}'
+    pane = {
+        "datasource": "${traces}",
+        "queries": [{"refId": "A", "queryType": "traceql", "query": query}],
+        "range": {"from": "${__from}", "to": "${__to}"},
+    }
+    panes = json.dumps({"traces": pane})
+    return Link("Traces of its failures", f"/explore?schemaVersion=1&panes={panes}")
 
 
 def _age(metric: str) -> str:
@@ -46,7 +61,8 @@ PROJECTIONS = Row(
                     "{{projection}} {{error_type}} {{action}}",
                 ),
             ),
-            alert="SidecarProjectionFailing",
+            alerts=("SidecarProjectionFailing",),
+            links=(_traces("${__field.labels.projection}"),),
             limits=((1, Color.WARNING),),
         ),
         Panel(
@@ -65,7 +81,7 @@ PROJECTIONS = Row(
                     "{{projection}} parked streams",
                 ),
             ),
-            alert="SidecarDeadLetters",
+            alerts=("SidecarDeadLetters", "SidecarDeadLettersGrowing"),
             limits=((1, Color.WARNING),),
         ),
         Panel(
@@ -85,6 +101,7 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
+            alerts=("SidecarProjectionHalted", "SidecarProjectionStalled"),
             states=_STATES,
         ),
         Panel(
@@ -99,8 +116,8 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alert="SidecarProjectionLagHigh",
-            limits=((60, Color.WARNING),),
+            alerts=("SidecarProjectionLagHigh",),
+            limits=((thresholds.LAG_SECONDS, Color.WARNING),),
         ),
         Panel(
             id=205,
@@ -114,7 +131,7 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alert="SidecarProjectionLagHigh",
+            alerts=("SidecarProjectionLagGrowing",),
         ),
         Panel(
             id=206,
@@ -133,8 +150,8 @@ PROJECTIONS = Row(
                     _age("sidecar_projection_progress_timestamp_seconds"), "{{projection}} progress"
                 ),
             ),
-            alert="SidecarProjectionLoopDead",
-            limits=((60, Color.BAD),),
+            alerts=("SidecarProjectionLoopDead",),
+            limits=((thresholds.LOOP_SILENCE_SECONDS, Color.BAD),),
         ),
         Panel(
             id=207,
@@ -148,6 +165,7 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
+            alerts=("SidecarProjectionLagGrowing",),
         ),
         Panel(
             id=208,
@@ -160,6 +178,8 @@ PROJECTIONS = Row(
                 Query(quantile(0.95, _BATCHES, _GROUP), f"{{{{{_GROUP}}}}} p95"),
                 Query(quantile(0.99, _BATCHES, _GROUP), f"{{{{{_GROUP}}}}} p99"),
             ),
+            alerts=("SidecarProjectionLagHigh",),
+            links=(_traces(f"${{__field.labels.{_GROUP}}}"),),
         ),
         Panel(
             id=209,
@@ -175,7 +195,8 @@ PROJECTIONS = Row(
                     highest(series("sidecar_store_hold_duration_seconds"), "job"), "{{job}} held"
                 ),
             ),
-            limits=((10, Color.WARNING), (60, Color.BAD)),
+            alerts=("SidecarStoreHeld",),
+            limits=((thresholds.HELD_SECONDS, Color.BAD),),
         ),
     ),
 )

@@ -18,6 +18,17 @@ def of_projection(metric: str, *matchers: str) -> str:
     return series(metric, 'projection=~"$projection"', *matchers)
 
 
+def of_pool(metric: str, *matchers: str) -> str:
+    """Select the metric for the chosen pools, too."""
+    return series(metric, 'db_client_connection_pool_name=~"$pool"', *matchers)
+
+
+def recorded(metric: str, *matchers: str) -> str:
+    """Select what a rule recorded for whole jobs, or `ALERTS`: neither needs an instance."""
+    chosen = ('job=~"$job"', *matchers)
+    return f"{metric}{{{', '.join(chosen)}}}"
+
+
 def highest(selector: str, *by: str) -> str:
     """Fold what several processes or replicas report about one and the same thing."""
     return f"max by ({', '.join(by)}) ({selector})"

@@ -22,6 +22,7 @@ PUBLISHER = Row(
                     "{{event_type}}",
                 ),
             ),
+            alerts=("SidecarStoreIdle",),
         ),
         Panel(
             id=302,
@@ -34,6 +35,7 @@ PUBLISHER = Row(
                 Query(quantile(0.95, _PUBLISHES, "process"), "{{process}} p95"),
                 Query(quantile(0.99, _PUBLISHES, "process"), "{{process}} p99"),
             ),
+            alerts=("SidecarPublishBudgetBurn",),
         ),
         Panel(
             id=303,
@@ -50,6 +52,7 @@ PUBLISHER = Row(
                     "{{handler}} {{error_type}}",
                 ),
             ),
+            alerts=("SidecarPublishBudgetBurn",),
             limits=((1, Color.WARNING),),
         ),
         Panel(
@@ -61,6 +64,7 @@ PUBLISHER = Row(
             queries=(
                 Query(per_second(series("sidecar_handler_events_total"), "handler"), "{{handler}}"),
             ),
+            alerts=("SidecarPublishBudgetBurn",),
         ),
         Panel(
             id=305,
@@ -77,6 +81,7 @@ PUBLISHER = Row(
                     highest(series("sidecar_store_safe_head_position"), "job"), "{{job}} safe head"
                 ),
             ),
+            alerts=("SidecarStoreIdle", "SidecarStoreHeld"),
         ),
         Panel(
             id=306,
@@ -87,6 +92,7 @@ PUBLISHER = Row(
             queries=(
                 Query(highest(series("sidecar_store_skipped_positions"), "job"), "{{job}} skipped"),
             ),
+            alerts=("SidecarStoreHeld",),
         ),
     ),
 )

@@ -101,6 +101,16 @@ class EmbeddedServerError(SidecarError):
     code = "embedded_server"
 
 
+class LogShortenedError(SidecarError):
+    """The log ends before a position that was seen before: the server lost its latest commits.
+
+    That happens when a replica takes over that had not received them. Projections go on from their
+    checkpoints, which the same replica has; what it lacks, only a backup can bring back.
+    """
+
+    code = "log_shortened"
+
+
 class MigrationError(SidecarError):
     """The schema is newer than this release, or a migration failed and was rolled back."""
 

@@ -1,4 +1,4 @@
-"""What a service's own tests need: a store in memory, and samples of old event shapes."""
+"""What a service's own tests need: a store in memory, old event shapes, checks asked once."""
 
 import time
 import uuid
@@ -11,6 +11,9 @@ import msgspec
 from sidecar.errors import ConcurrencyError, EventDecodingError
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
+from sidecar.health.check import Check
+from sidecar.health.inquiry import Inquiry
+from sidecar.health.outcome import CheckResult
 from sidecar.postgres.store import PAGE_EVENTS, Appended
 
 _SAMPLE_PATTERN: Final = "*.v*.json"
@@ -97,6 +100,18 @@ class InMemoryEventStore:
         if event_type is None:
             raise KeyError(record.type)
         return event_type.decode(record)
+
+
+async def ask(check: Check) -> CheckResult:
+    """Ask a check once, as the monitor does.
+
+    A check that raises, hangs or returns rubbish is an answer too, with the reason that callers of
+    `/ready` would be shown: `<name>.error`, `<name>.timeout` or `<name>.invalid`.
+
+    Example:
+        assert await ask(checks["payments"]) == failed("payments.unreachable")
+    """
+    return await Inquiry(check).ask()
 
 
 def check_samples(types: EventTypes, directory: Path) -> None:

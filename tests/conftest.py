@@ -23,6 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--chaos-rounds", type=int, default=50, help="Faults that the chaos test makes."
     )
+    group.addoption(
+        "--health-seconds", type=float, default=5.0, help="How long probes are put under strain."
+    )
 
 
 @pytest.fixture(autouse=True)

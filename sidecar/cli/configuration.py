@@ -1,35 +1,192 @@
 """Commands about the configuration."""
 
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
+from rich.console import Console
+from rich.text import Text
 
-from sidecar.cli.printing import FORMAT, print_json
+import sidecar
+from sidecar.cli.outcome import finish
+from sidecar.cli.printing import print_json
 from sidecar.config import environ as environment
-from sidecar.config.render import lines, summary
+from sidecar.config import own_rule, sidecar_file
+from sidecar.config.annotation import github_lines, sarif
+from sidecar.config.environ import Environ
+from sidecar.config.environment import Environment
+from sidecar.config.finding import Finding, Severity
+from sidecar.config.render import groups, summary
+from sidecar.config.repair import repair, repairable
 from sidecar.config.secret import generate
-from sidecar.config.verdict import validate
+from sidecar.config.source.file import Dialect
+from sidecar.config.variable import ENV_FILE, PROCESS
+from sidecar.config.verdict import Verdict, validate
+from sidecar.errors import UsageError
 from sidecar.wiring.boot import EX_CONFIG
+from sidecar.wiring.live import examine
+
+_STYLES: Final = {
+    Severity.INFO: "cyan",
+    Severity.WARNING: "yellow",
+    Severity.ERROR: "red",
+    Severity.REFUSE: "bold red",
+}
+_FILE: Final = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `sidecar check` was asked."""
+
+    files: tuple[Path, ...]
+    dialect: Dialect
+    part: str | None
+    environment: str | None
+    examples: tuple[Path, ...]
+
+    def environ(self) -> Environ:
+        """Take the environment from the files, or from this process when there are none."""
+        if not self.files:
+            return self._renamed(environment.read())
+        return environment.gather(
+            self.files, dialect=self.dialect, part=self.part, environment=self.environment
+        )
+
+    def verdict(self) -> Verdict:
+        """Judge it by every rule that needs no server."""
+        repository = Path.cwd()
+        own, _ = sidecar_file.read(repository)
+        rules, faults = own_rule.load(own.rules)
+        verdict = validate(
+            self.environ(),
+            now=datetime.now(UTC),
+            repository=repository,
+            examples=self.examples,
+            rules=rules,
+        )
+        return verdict.extended(faults) if faults else verdict
+
+    def _renamed(self, environ: Environ) -> Environ:
+        return environ if self.environment is None else environ.with_environment(self.environment)
 
 
 @click.command()
-@FORMAT
-def check(output: str) -> None:
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json", "github", "sarif"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
+)
+@click.option(
+    "--env-file",
+    "files",
+    type=_FILE,
+    multiple=True,
+    help="Judge this file instead of the environment: for docker --env-file, a compose file, "
+    "Kubernetes manifests or JSON from Doppler. Repeat it: later ones win.",
+)
+@click.option(
+    "--as",
+    "dialect",
+    type=click.Choice([each.value for each in Dialect]),
+    default=Dialect.AUTO.value,
+    show_default=True,
+    help="Who would read the files.",
+)
+@click.option("--part", help="The service of the compose file, or the container of the manifest.")
+@click.option(
+    "--environment",
+    type=click.Choice([each.value for each in Environment]),
+    help="Judge as for this environment, whatever ENVIRONMENT says.",
+)
+@click.option(
+    "--example", "examples", type=_FILE, multiple=True, help="One more file of published values."
+)
+@click.option("--strict", is_flag=True, help="Exit with 78 for warnings and errors too.")
+@click.option("--live", is_flag=True, help="Ask the server of DATABASE_URL too.")
+@click.option("--fix", is_flag=True, help="Write missing secrets into the env file, over none.")
+def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
+    *,
+    output: str,
+    files: tuple[Path, ...],
+    dialect: str,
+    part: str | None,
+    environment: str | None,
+    examples: tuple[Path, ...],
+    strict: bool,
+    live: bool,
+    fix: bool,
+) -> None:
     """Judge the environment; exit with 78 when a start would be refused."""
-    now = datetime.now(UTC)
-    verdict = validate(environment.read(), now=now, repository=Path.cwd())
-    report = verdict.report(now)
-    if output == "json":
-        print_json(report.as_dict())
-    else:
-        for text in (*lines(verdict.findings), summary(report)):
-            click.echo(text)
-    sys.exit(EX_CONFIG if verdict.refused else 0)
+    question = Question(files, Dialect(dialect), part, environment, examples)
+    verdict = question.verdict()
+    if fix:
+        verdict = _fixed(question, verdict)
+    if live:
+        verdict = finish(examine(verdict))
+    _print(verdict, output)
+    least = Severity.WARNING if strict else Severity.REFUSE
+    sys.exit(EX_CONFIG if verdict.has(least) else 0)
 
 
 @click.command()
 def secret() -> None:
     """Print a good secret."""
     click.echo(generate().reveal())
+
+
+def _fixed(question: Question, verdict: Verdict) -> Verdict:
+    """Write missing secrets, tell which, and judge again."""
+    path = question.files[-1] if question.files else Path(ENV_FILE)
+    if path.suffix.lower() in {".json", ".yaml", ".yml"}:
+        raise UsageError(f"--fix writes into env files only, and {path} is none.")
+    try:
+        written = repair(path, repairable(verdict.findings), verdict.own.bytes)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be written: {type(error).__name__}.") from error
+    for name in written:
+        click.echo(f"Wrote {name} into {path}", err=True)
+    return replace(question, files=question.files).verdict() if written else verdict
+
+
+def _print(verdict: Verdict, output: str) -> None:
+    report = verdict.report(verdict.now)
+    match output:
+        case "json":
+            print_json(report.as_dict())
+        case "sarif":
+            print_json(sarif(verdict.findings, sidecar.__version__))
+        case "github":
+            for text in github_lines(verdict.findings):
+                click.echo(text)
+        case _:
+            _print_text(verdict.findings)
+            click.echo(summary(report))
+
+
+def _print_text(findings: Sequence[Finding]) -> None:
+    """Print groups with a heading each; colours only where a terminal shows them."""
+    console = Console(highlight=False, soft_wrap=True)
+    for heading, members in groups(findings):
+        console.print(Text(heading, style="bold"))
+        for finding in members:
+            for text in _lines(finding):
+                console.print(text)
+
+
+def _lines(finding: Finding) -> Iterator[Text]:
+    style = _STYLES[finding.severity] if finding.is_active else "dim"
+    place = "" if finding.place in {None, PROCESS} else f" [{finding.place}]"
+    silenced = "" if finding.is_active else f" (silenced: {finding.silenced_by})"
+    yield Text.assemble(
+        (f"  {finding.severity.upper():7}", style),
+        f" {finding.id} {finding.field}: {finding.message}{place}{silenced}",
+    )
+    yield Text(f"          {finding.hint}", style="dim")

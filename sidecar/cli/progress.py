@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sidecar.postgres.letter import count_open, list_unowned
+from sidecar.postgres.letter import count_open, list_logged, list_unowned
 from sidecar.projections.standing import Standing, Status
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot
@@ -76,6 +76,13 @@ class Meter:
 async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
     """Watch a retry until every letter is resolved or has failed again; tell whether all went."""
     async with admin.open_session(boot) as connection:
+        logged = await list_logged(connection, letters)
+        if pushed := len(letters) - len(logged):
+            click.echo(
+                f"{pushed} of events published in process: their application takes them up "
+                "while its agent runs."
+            )
+            letters = logged
         if unowned := await list_unowned(connection, letters):
             click.echo(
                 f"No worker runs {', '.join(unowned)}. The retry is noted and happens once "
@@ -103,6 +110,13 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
                 standing, safe_head = await look()
                 if standing is None or standing.progress is None or _has_stopped(standing):
                     break
+                if not standing.owners:
+                    click.echo(
+                        f"No worker runs {name}. The rebuild is noted and goes on once "
+                        "`sidecar run` or `sidecar serve` does.",
+                        err=True,
+                    )
+                    return False
                 meter.show(int(standing.progress * safe_head), safe_head)
                 await asyncio.sleep(LOOK_SECONDS)
     if standing is not None and standing.progress is not None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import TypedDict
 
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Sighting
-from sidecar.config.sidecar_file import AI_KEYS, SidecarFile
+from sidecar.config.own import AI_KEYS, SidecarFile
 
 
 class ItemState(StrEnum):
@@ -75,21 +76,23 @@ LINES = (
         "Secrets",
         "DATABASE_URL set to the production database",
         frozenset({"DATABASE_URL"}),
-        frozenset({"DB01", "DB02", "DB04", "DB13", "ENV03", "SEC02", "SEC03"}),
+        frozenset({"DB01", "DB02", "DB04", "DB13", "DB16", "ENV03", "SEC02", "SEC03", "SEC04"}),
     ),
     Line(
         "ai_key",
         "Secrets",
         "At least one AI provider key configured",
         frozenset(AI_KEYS),
-        frozenset({"ENV03", "SEC02", "SEC03", "SEC11", "SEC13"}),
+        frozenset({"ENV03", "SEC02", "SEC03", "SEC04", "SEC11", "SEC13"}),
     ),
     Line(
         "secret_key",
         "Secrets",
         "SECRET_KEY generated, with `sidecar secret` or `openssl rand -hex 32`",
         frozenset({"SECRET_KEY"}),
-        frozenset({"ENV03", "SEC01", "SEC02", "SEC03", "SEC05", "SEC07", "SEC08", "SEC09"}),
+        frozenset(
+            {"ENV03", "SEC01", "SEC02", "SEC03", "SEC04", "SEC05", "SEC07", "SEC08", "SEC09"}
+        ),
     ),
     Line(
         "environment",
@@ -118,7 +121,7 @@ LINES = (
         "Database",
         "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE tuned for the expected load",
         frozenset({"DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE"}),
-        frozenset({"DB07", "DB09", "DB15"}),
+        frozenset({"DB07", "DB08", "DB09", "DB15"}),
     ),
     Line(
         "tls",
@@ -134,17 +137,22 @@ LINES = (
 
 
 def go_through(
-    sightings: Sequence[Sighting], *, environment: Environment, own: SidecarFile
+    sightings: Sequence[Sighting], *, environment: Environment, own: SidecarFile, on: date
 ) -> tuple[Item, ...]:
     """Judge every line as for production, also in development, from what the rules saw.
 
-    A silenced rule keeps no line open. What no variable can show is not applicable.
+    A rule that is silenced on that day keeps no line open. What no variable can show is not
+    applicable.
     """
-    return tuple(_judge(line, sightings, environment, own) for line in LINES)
+    return tuple(_judge(line, sightings, environment, own, on) for line in LINES)
 
 
 def _judge(
-    line: Line, sightings: Sequence[Sighting], environment: Environment, own: SidecarFile
+    line: Line,
+    sightings: Sequence[Sighting],
+    environment: Environment,
+    own: SidecarFile,
+    on: date,
 ) -> Item:
     against = sorted(
         {
@@ -152,7 +160,7 @@ def _judge(
             for each in sightings
             if each.field in line.fields
             and each.rule.id in line.rules
-            and not own.silences(each.rule.id)
+            and own.reason(each.rule.id, each.field, on) is None
         }
     )
     state = ItemState.OPEN if against else ItemState.TICKED

@@ -1,18 +1,20 @@
 """A snapshot of everything that configures the process; the only reader of `os.environ`."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from sidecar.config import env_file
 from sidecar.config.environment import Environment, environment_of
 from sidecar.config.finding import Finding, Sighting, weigh_all
-from sidecar.config.mount import mount
-from sidecar.config.naming import is_plain_name
+from sidecar.config.mount import mount, read_text
+from sidecar.config.naming import is_mounted_name, is_plain_name
+from sidecar.config.source import file
+from sidecar.config.source.file import Dialect
 from sidecar.config.text import tidy
-from sidecar.config.variable import ENV_FILE, PROCESS, Variable
+from sidecar.config.variable import ENV_FILE, OPTION, PROCESS, Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,12 @@ class Environ:
 
     Attributes:
         findings: What went wrong while reading, weighed for the environment found.
+        promised: Variables that come from elsewhere and cannot be judged; `*` for any.
     """
 
     _variables: Mapping[str, Variable] = field(repr=False)
     findings: tuple[Finding, ...] = ()
+    promised: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, values: Mapping[str, str], source: str = PROCESS) -> Self:
@@ -39,6 +43,15 @@ class Environ:
         """Give the value without blanks, quotes and marks around it; empty when unset."""
         variable = self.get(name)
         return "" if variable is None else tidy(variable.value)
+
+    def with_environment(self, environment: str) -> Self:
+        """Return the same with another ENVIRONMENT, as if the command line had set it."""
+        changed = Variable("ENVIRONMENT", environment, OPTION)
+        return replace(self, _variables={**self._variables, "ENVIRONMENT": changed})
+
+    def is_promised(self, name: str) -> bool:
+        """Tell whether the variable is set elsewhere, to a value that is not known here."""
+        return name not in self and not self.promised.isdisjoint({name, "*"})
 
     def __iter__(self) -> Iterator[Variable]:
         return iter(self._variables.values())
@@ -74,19 +87,72 @@ def compose(process: Mapping[str, str], directory: Path) -> Environ:
     sightings: list[Sighting] = []
     variables: dict[str, Variable] = {}
     if _environment(given) is Environment.DEVELOPMENT:
-        values, seen = env_file.read(directory / ENV_FILE)
-        variables = {name: Variable(name, value, ENV_FILE) for name, value in values.items()}
-        sightings += seen
+        reading = env_file.read(directory / ENV_FILE)
+        variables, sightings = reading.variables, reading.sightings
     own = {name: Variable(name, value) for name, value in given.items()}
     for layer in (variables, own):
         sightings += mount(layer)
     variables |= own
-    return Environ(
-        variables,
-        weigh_all(
-            tuple(sightings), _environment({each: variables[each].value for each in variables})
-        ),
-    )
+    return _weighed(variables, sightings)
+
+
+def gather(
+    paths: Sequence[Path],
+    *,
+    dialect: Dialect = Dialect.AUTO,
+    part: str | None = None,
+    environment: str | None = None,
+    shell: Mapping[str, str] | None = None,
+) -> Environ:
+    """Put together what files of a deployment would set; of two files the later one wins.
+
+    Args:
+        paths: Files for docker, compose, Kubernetes or from Doppler.
+        dialect: Who would read them.
+        part: The service of a compose file, or the container of a manifest.
+        environment: Stands for ENVIRONMENT, whatever the files say.
+        shell: What references are filled in from; the process environment when `None`.
+    """
+    given = os.environ if shell is None else shell
+    variables: dict[str, Variable] = {}
+    sightings: list[Sighting] = []
+    promised: set[str] = set()
+    for path in paths:
+        reading = file.read(path, dialect=dialect, shell=given, part=part)
+        variables |= reading.variables
+        sightings += reading.sightings
+        promised |= reading.promised
+    promised |= {name for each in variables if is_mounted_name(name := each.removesuffix("_FILE"))}
+    if environment is not None:
+        variables["ENVIRONMENT"] = Variable("ENVIRONMENT", environment, OPTION)
+    return _weighed(variables, sightings, frozenset(promised))
+
+
+def reread(environ: Environ) -> Environ:
+    """Read the mounted files of a snapshot again, for what was rotated meanwhile.
+
+    A file that cannot be read just now keeps its old value: rotation replaces files in two steps.
+    """
+    fresh = {each.name: _reread(each) for each in environ}
+    return replace(environ, _variables=fresh)
+
+
+def _reread(variable: Variable) -> Variable:
+    if variable.line is not None or variable.source in {PROCESS, ENV_FILE, OPTION}:
+        return variable
+    try:
+        return replace(variable, value=read_text(variable.source))
+    except (OSError, ValueError):
+        return variable
+
+
+def _weighed(
+    variables: Mapping[str, Variable],
+    sightings: Sequence[Sighting],
+    promised: frozenset[str] = frozenset(),
+) -> Environ:
+    environment = _environment({name: each.value for name, each in variables.items()})
+    return Environ(variables, weigh_all(tuple(sightings), environment), promised)
 
 
 def _environment(values: Mapping[str, str]) -> Environment:

@@ -1,32 +1,74 @@
 """What the repository itself publishes as values, and what must therefore not be used."""
 
-import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv import dotenv_values
+from sidecar.config.published import is_unmistakable
+from sidecar.config.source import file
+from sidecar.config.source.file import Dialect
 
-from sidecar.config.naming import is_plain_name
+_ENV_FILES = (
+    ".env.example",
+    ".env.sample",
+    ".env.template",
+    ".env.dist",
+    ".env.defaults",
+    "env.example",
+    "example.env",
+    "sample.env",
+)
+_COMPOSE_FILES = (
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+    "docker-compose.override.yml",
+    "docker-compose.dev.yml",
+)
 
-_FILES = (".env.example", ".env.sample", ".env.template", "env.example")
-_LIMIT_BYTES = 1024 * 1024
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Values that everybody who can read the repository knows.
+
+    Attributes:
+        values: By variable; a name may have several, in several files.
+    """
+
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def has(self, name: str, value: str) -> bool:
+        """Tell whether a value stands there, for this variable or unmistakably for another."""
+        return value in self.values.get(name, ()) or (
+            is_unmistakable(value) and any(value in known for known in self.values.values())
+        )
+
+    def of(self, name: str) -> frozenset[str]:
+        """Give the values that stand there for a variable."""
+        return self.values.get(name, frozenset())
 
 
-def read(repository: Path | None) -> dict[str, str]:
-    """Give the values of the repository's example files; none when they cannot be read."""
-    if repository is None:
-        return {}
-    values: dict[str, str] = {}
-    for name in reversed(_FILES):
-        values |= _values(repository / name)
-    return values
+def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
+    """Give the values of example and compose files; none where they cannot be read.
+
+    Args:
+        repository: Where the usual names are looked for.
+        files: More files, whatever their names.
+    """
+    usual = (*_ENV_FILES, *_COMPOSE_FILES) if repository is not None else ()
+    paths = [repository / name for name in usual] if repository is not None else []
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for path in (*paths, *files):
+        for name, value in _values(path):
+            found[name].add(value)
+    return Examples({name: frozenset(values) for name, values in found.items()})
 
 
-def _values(path: Path) -> dict[str, str]:
-    try:
-        if not path.is_file() or path.stat().st_size > _LIMIT_BYTES:
-            return {}
-        text = path.read_text("utf-8-sig")
-    except (OSError, ValueError):
-        return {}
-    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {name: value for name, value in found.items() if value and is_plain_name(name)}
+def _values(path: Path) -> list[tuple[str, str]]:
+    if not path.is_file():
+        return []
+    is_manifest = path.suffix.lower() in {".yaml", ".yml", ".json"}
+    reading = file.read(path, dialect=Dialect.AUTO if is_manifest else Dialect.DOTENV)
+    return [(each.name, each.value) for each in reading.variables.values() if each.value]

@@ -6,12 +6,18 @@ from datetime import datetime
 
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ
+from sidecar.config.example import Examples
 from sidecar.config.finding import Rule, Severity, Sighting
-from sidecar.config.naming import is_secret_name
-from sidecar.config.placeholder import Shape, shape_of
+from sidecar.config.naming import is_path, is_secret_name, is_secret_value, is_switch
+from sidecar.config.own import SidecarFile
+from sidecar.config.placeholder import shape_of
 from sidecar.config.settings import Settings
-from sidecar.config.sidecar_file import SidecarFile
+from sidecar.config.shape import Shape
+from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
+
+_NEIGHBOURS = ("user", "username", "login", "db", "database", "dbname", "db_name", "schema", "host")
+_LONGEST_REPEATED = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +26,9 @@ class Facts:
 
     Attributes:
         own: The project's own rules.
-        examples: Values that the repository publishes in its example file.
+        examples: Values that the repository publishes.
         now: Aware UTC; expiry dates are judged by it.
+        secrets: Every variable that name or value make a secret, declared or not, where set.
         shapes: Placeholders among the secrets, by name.
     """
 
@@ -29,12 +36,15 @@ class Facts:
     settings: Settings
     own: SidecarFile
     now: datetime
-    examples: Mapping[str, str] = field(default_factory=dict, repr=False)
+    examples: Examples = field(default_factory=Examples, repr=False)
+    secrets: tuple[Variable, ...] = field(init=False, repr=False)
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Judge the shape of each secret once, for the many rules that ask."""
-        judged = {each.name: shape_of(each.value, each.name) for each in self.secrets()}
+        """Find the secrets and judge the shape of each once, for the many rules that ask."""
+        object.__setattr__(self, "secrets", tuple(self._secrets()))
+        neighbours = frozenset(self._neighbours())
+        judged = {each.name: self._shape(each, neighbours) for each in self.secrets}
         shapes = {name: shape for name, shape in judged.items() if shape is not None}
         object.__setattr__(self, "shapes", shapes)
 
@@ -48,25 +58,22 @@ class Facts:
         at_most: Severity = Severity.REFUSE,
     ) -> Sighting:
         """Note that a rule applies to a variable, with where its value came from."""
-        return Sighting(rule, name, message, hint, self.source(name), at_most)
+        variable = self.environ.get(name)
+        line = None if variable is None else variable.line
+        return Sighting(rule, name, message, hint, self.source(name), at_most, line)
 
     def source(self, name: str) -> str | None:
         """Tell where a variable came from; `None` when it is not set."""
         variable = self.environ.get(name)
         return None if variable is None else variable.source
 
-    def secrets(self) -> Iterator[Variable]:
-        """Give every variable that is set and holds a secret, declared or not."""
-        required = frozenset(self.own.required)
-        for variable in self.environ:
-            if variable.value.strip() and (
-                variable.name in required or is_secret_name(variable.name)
-            ):
-                yield variable
+    def is_missing(self, name: str) -> bool:
+        """Tell whether a variable has no value, and none is promised from elsewhere."""
+        return not self.environ.text(name) and not self.environ.is_promised(name)
 
     def real_secrets(self) -> Iterator[Variable]:
         """Give the secrets that are no placeholders, for the rules on how good a secret is."""
-        return (variable for variable in self.secrets() if variable.name not in self.shapes)
+        return (variable for variable in self.secrets if variable.name not in self.shapes)
 
     def dsn(self) -> Dsn | None:
         """Give the parsed DATABASE_URL; `None` when it is missing or cannot be parsed."""
@@ -76,6 +83,30 @@ class Facts:
             return Dsn.parse(self.settings.database_url.reveal())
         except DsnError:
             return None
+
+    def _secrets(self) -> Iterator[Variable]:
+        listed = {*self.own.required, *self.own.bytes}
+        for variable in self.environ:
+            is_blank = not variable.value.strip()
+            if is_blank or is_switch(variable.name, variable.value) or is_path(variable.value):
+                continue
+            is_named = variable.name in listed or is_secret_name(variable.name)
+            if is_named or is_secret_value(variable.value):
+                yield variable
+
+    def _shape(self, variable: Variable, neighbours: frozenset[str]) -> Shape | None:
+        bare = uncommented(variable.value)
+        if len(bare) <= _LONGEST_REPEATED and bare.lower() in neighbours:
+            return Shape.NEIGHBOUR
+        return shape_of(bare or variable.value, variable.name)
+
+    def _neighbours(self) -> Iterator[str]:
+        """Give what people know without asking: names of users, databases and hosts."""
+        for variable in self.environ:
+            if variable.name.lower().endswith(_NEIGHBOURS):
+                text = uncommented(variable.value).lower()
+                if text and len(text) <= _LONGEST_REPEATED:
+                    yield text
 
 
 Look = Callable[[Facts], Iterator[Sighting]]

@@ -60,6 +60,7 @@ class Sighting:
         message: What is wrong; never with the value.
         hint: What to do about it.
         source: Where the value came from; `None` when there is none.
+        line: Where in that file, counted from 1; `None` when that is not known.
         at_most: Caps the rule's severity for a milder case of the same subject.
     """
 
@@ -69,6 +70,7 @@ class Sighting:
     hint: str
     source: str | None = None
     at_most: Severity = Severity.REFUSE
+    line: int | None = None
 
 
 class FindingFields(TypedDict):
@@ -94,9 +96,10 @@ class Finding:
         field: The variable's name.
         message: What is wrong; never with the value.
         hint: What to do about it.
-        source: `environment`, `.env` or the path of the mounted file; `None` when unset.
+        source: `environment`, `.env` or the path of a file; `None` when unset.
         refs: Where the advice comes from.
         silenced_by: The reason given for silencing it; a silenced finding stops nothing.
+        line: Where in the source's file, counted from 1; `None` when that is not known.
     """
 
     id: str
@@ -107,6 +110,12 @@ class Finding:
     source: str | None = None
     refs: tuple[str, ...] = ()
     silenced_by: str | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Give the source as people and editors write it: `prod.env:3`."""
+        return self.source if self.line is None else f"{self.source}:{self.line}"
 
     @property
     def is_active(self) -> bool:
@@ -125,7 +134,7 @@ class Finding:
             "field": self.field,
             "message": self.message,
             "hint": self.hint,
-            "source": self.source,
+            "source": self.place,
             "refs": list(self.refs),
             "silenced_by": self.silenced_by,
         }
@@ -145,6 +154,7 @@ def weigh(sighting: Sighting, environment: Environment) -> Finding | None:
         hint=sighting.hint,
         source=sighting.source,
         refs=sighting.rule.refs,
+        line=sighting.line,
     )
 
 

@@ -2,17 +2,51 @@
 
 import re
 
+_QUALIFIER = re.compile(
+    r"_(?:v?\d+|old|new|previous|prev|next|current|primary|secondary|fallback|base|b64|base64|hex|"
+    r"string|value|prod|production|live|staging|development|dev|test|local|default)$"
+)
 _SECRET_ENDINGS = re.compile(
-    r"(?:^|_)(?:api_?key|access_?key|private_?key|secret_?key|signing_?key|encryption_?key|"
-    r"master_?key|auth_?key|key_base|key|keys|token|secret|secrets|password|passwd|pass|pwd|"
-    r"pgpassword|passphrase|credential|credentials|salt|pepper)$"
+    r"(?:^|_)(?:key|keys|api_?keys?|token|secrets?|passwords?|passwd|pass|pwd|passphrase|passcode|"
+    r"credentials?|salt|pepper|mnemonic|seed_phrase|secret_id|access_key_id|redis_auth|jwt|pat)$|"
+    r"[a-z0-9](?:password|passwd|passphrase|secret|apikey|secretkey|accesskey|privatekey|token)$"
 )
 _PUBLIC_ENDINGS = re.compile(
-    r"(?:public_?key|publishable_?key|site_?key|primary_?key|cache_?key|sort_?key|partition_?key|"
-    r"ssh_key|host_key|foreign_key)$"
+    r"(?:^|_)(?:public_?key|publishable_?key|site_?key|primary_?key|cache_?key|sort_?key|"
+    r"partition_?key|routing_?key|shard_?key|group_?key|hash_?key|range_?key|ssh_?key|host_?key|"
+    r"foreign_?key|idempotency_?key|lookup_?key|index_?key|object_?key|message_?key|primary)$|"
+    r"tokenizer"
 )
+_MEANT_AS_FILE = re.compile(
+    r"^(?:aws_web_identity_token|aws_shared_credentials|azure_federated_token)$|"
+    r"(?:^|_)(?:ssl|tls|ca|cert|certificate|client|server|host)_?(?:private_)?key$"
+)
+_SWITCH = re.compile(
+    r"(?:^|_)(?:enable|enabled|disable|disabled|use|require|required|requires|allow|has|is|show|"
+    r"hide|skip|no|force|with|random|generate|rotate|check|verify|validate|reset)(?:_|$)"
+)
+_SWITCH_VALUES = frozenset({"0", "1", "true", "false", "yes", "no", "on", "off"})
+_PATH = re.compile(r"(?:~|\.{1,2}|[A-Z]:)?(?:[/\\][\w.@-]+){1,16}\.[a-z0-9]{2,6}")
 _URL_ENDINGS = re.compile(r"(?:^|_)(?:url|uri|dsn)$")
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+_ISSUED = re.compile(
+    r"sk-[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{8,}|whsec_[A-Za-z0-9+/=]{16,}|"
+    r"gh[opsur]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{15,}|xox[abeprs]-[\w-]{10,}|"
+    r"(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|SG\.[\w-]{16,}\.[\w-]{16,}|"
+    r"hf_[A-Za-z0-9]{20,}|npm_[A-Za-z0-9]{20,}|pypi-[\w-]{20,}|do[opr]_v1_\w{20,}|"
+    r"shp(?:at|ca|pa|ss)_\w{20,}|hvs\.[\w-]{20,}|dp\.(?:st|pt|sa)\.[\w.-]{20,}|"
+    r"lin_api_\w{20,}|base64:[A-Za-z0-9+/]{40,}=*|eyJ[\w-]{5,}\.eyJ[\w-]{5,}\.[\w-]*|"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
+    re.DOTALL,
+)
+_SAYS_SECRET = re.compile(
+    r"[<\[{_]*(?:your|change|replace|insert|enter|put|paste|generate|fake|example|"
+    r"dummy)[-_ ]?[\w -]{0,40}?(?:api[-_ ]?key|secret|token|password|passphrase|"
+    r"credential|private[-_ ]key|access[-_ ]key|key[-_ ]here)[\w<>\]}! -]{0,40}",
+    re.IGNORECASE,
+)
+_LONGEST_JUDGED = 4096
 
 
 def is_plain_name(name: str) -> bool:
@@ -21,9 +55,32 @@ def is_plain_name(name: str) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a variable of this name holds a secret, going by how people name them."""
+    """Tell whether a variable of this name holds a secret, going by how people name them.
+
+    `SECRET_KEY_OLD`, `JWT_SECRET_2` and `OPENSSL_KEY_V1` are secrets like those they stand beside.
+    """
     lower = name.lower()
-    return bool(_SECRET_ENDINGS.search(lower)) and not _PUBLIC_ENDINGS.search(lower)
+    return _is_secret_ending(lower) or _is_secret_ending(_QUALIFIER.sub("", lower))
+
+
+def is_secret_value(value: str) -> bool:
+    """Tell whether a value looks like a secret or speaks of one, whatever its name."""
+    bare = value.strip()
+    if not bare or len(bare) > _LONGEST_JUDGED:
+        return False
+    return _ISSUED.fullmatch(bare) is not None or (
+        "://" not in bare and _SAYS_SECRET.fullmatch(bare) is not None
+    )
+
+
+def is_path(value: str) -> bool:
+    """Tell a path to a file that holds a secret from the secret: `TLS_KEY=/certs/tls.key`."""
+    return _PATH.fullmatch(value.strip()) is not None
+
+
+def is_switch(name: str, value: str) -> bool:
+    """Tell a switch from a secret: `MYSQL_ALLOW_EMPTY_PASSWORD=yes` holds none."""
+    return value.strip().lower() in _SWITCH_VALUES and bool(_SWITCH.search(name.lower()))
 
 
 def is_url_name(name: str) -> bool:
@@ -34,9 +91,10 @@ def is_url_name(name: str) -> bool:
 def is_mounted_name(name: str) -> bool:
     """Tell whether `NAME_FILE` is read as the mounted form of `NAME`.
 
-    `SSL_CERT_FILE` and its like name files that are meant to be files.
+    `SSL_CERT_FILE`, `TLS_KEY_FILE` and their like name files that are meant to be files.
     """
-    return is_secret_name(name) or is_url_name(name)
+    is_meant_as_file = _MEANT_AS_FILE.search(name.lower()) is not None
+    return (is_secret_name(name) or is_url_name(name)) and not is_meant_as_file
 
 
 def is_near(one: str, other: str, edits: int = 2) -> bool:
@@ -56,3 +114,7 @@ def is_near(one: str, other: str, edits: int = 2) -> bool:
         or is_near(one[1:], other, edits - 1)
         or is_near(one, other[1:], edits - 1)
     )
+
+
+def _is_secret_ending(lower: str) -> bool:
+    return bool(_SECRET_ENDINGS.search(lower)) and not _PUBLIC_ENDINGS.search(lower)

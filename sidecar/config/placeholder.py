@@ -2,93 +2,50 @@
 
 Entropy is no help here: a sentence about a secret has more of it than a good hexadecimal key.
 The shapes are those of published example files. Each must be all but impossible for a generated
-secret to have, so a word counts only where it stands alone, between separators.
+secret to have, so a word counts only where it stands alone, between separators, and not among the
+strange words of a passphrase.
 """
 
+import base64
 import re
-from enum import StrEnum
 
-
-class Shape(StrEnum):
-    """Why a value is taken for a placeholder; fit to be shown."""
-
-    YOURS = "it speaks to the reader, like your-key-here"
-    IMPERATIVE = "it asks to be changed"
-    MASK = "it is masked out"
-    BRACKETS = "it is a template that was not filled in"
-    OWN_NAME = "it repeats the variable's name"
-    MARKER = "it says of itself that it is an example"
-    WORDS = "it is made of words for a secret only"
-    SEQUENCE = "it is a run of letters or digits"
-    REPEAT = "it repeats one pattern"
-
-
-_EDGE = r"(?:^|[-_ ./:])"
-_END = r"(?:$|[-_ ./:])"
-_SHAPES: tuple[tuple[Shape, re.Pattern[str]], ...] = (
-    (
-        Shape.BRACKETS,
-        re.compile(
-            r"<[^<>]*>|\{\{.*\}\}|\{[\w .-]*\}|\[[A-Za-z][\w .-]*\]|\$\{[^}]*\}|\$\([^)]*\)|"
-            r"\$[A-Z_][A-Z0-9_]*|%[A-Za-z_]+%|@[A-Z_]+@|__[A-Za-z][A-Za-z_ -]*__.*"
-        ),
-    ),
-    (
-        Shape.YOURS,
-        re.compile(
-            r"(?:.*[-_ ./:])?(?:your|yours)(?:[-_ ].*)?|(?:you|my|our)[-_ ][a-z]+(?:[-_ ][a-z]+)*|"
-            r"your(?:secret|password|api|token|key|own|domain|db|database)[a-z0-9]*|"
-            r".*[-_ ](?:goes[-_ ])?here[.!]?|.*(?:key|token|secret|password)here",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        Shape.IMPERATIVE,
-        re.compile(
-            rf"(?:.*{_EDGE})?(?:change|replace|fill|set|update|edit|enter|insert|put|add|paste)"
-            rf"[-_ ]?(?:me|this|it|in|that|with|before|your|the)(?:{_END}.*|[0-9!]*)|"
-            r"_*(?:change|replace|generate|insert|enter|paste|get|create|obtain|fill)[-_ ]"
-            r"[a-z]+(?:[-_ ][a-z0-9]+)*[-_ ]*|changeit|changed?|"
-            rf"(?:.*{_EDGE})?(?:todo|tbd|fixme)(?:{_END}.*)?",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        Shape.MASK,
-        re.compile(
-            r".*(?:x{5,}|X{5,}|\*{4,}|•{2,}|…).*|.{0,12}(?:\*{3,}|\.{3,})|(?:[a-z]{2,6}[-_])*x{2,}(?:[-_]x+)*|"
-            r"[A-Za-z0-9]{0,6}X{4,}|[-_?]+",
-        ),
-    ),
-    (
-        Shape.MARKER,
-        re.compile(
-            rf"(?:.*{_EDGE})?(?:fake|stub|dummy|example|sample|placeholder|notreal|"
-            rf"not[-_ ]a[-_ ]real|mock|bogus|user_provided|redacted)(?:{_END}.*|[0-9]*)",
-            re.IGNORECASE,
-        ),
-    ),
+from sidecar.config.shape import (
+    HEXSPEAK,
+    HINTS,
+    MASKED,
+    PLAIN_WORD,
+    PREFIX,
+    REPEAT,
+    REPEATED_END,
+    STRONG,
+    UNFILLED,
+    WALKS,
+    WEAK,
+    WORD_AND_RUN,
+    Shape,
 )
-_WORD = re.compile(
-    r"a|access|account|admin|administrator|an|and|anthropic|api|apikey|app|at|auth|aws|bar|"
-    r"baz|be|bearer|bot|bytes|char|character|characters|chars|client|cookie|credential|"
-    r"credentials|csrf|database|db|default|demo|dev|development|encryption|foo|for|gemini|"
-    r"generated|git|google|hash|here|hex|in|insecure|is|its|jwt|key|keys|least|length|letmein|local|"
-    r"long|longer|master|mercurial|min|minimum|more|must|my|mypassword|mysecret|name|none|"
-    r"not|null|of|openai|or|pass|passphrase|passwd|password|postgres|postgresql|private|"
-    r"prod|production|project|pwd|qwerty|random|really|redis|refresh|role|root|salt|sample|"
-    r"secret|secretkey|secrets|secure|session|sign|signing|sk|some|something|staging|string|"
-    r"strong|super|supersecret|test|testing|that|the|this|to|token|topsecret|unsafe|use|"
-    r"user|username|value|very|webhook|welcome|with"
+from sidecar.config.vocabulary import (
+    is_phrase,
+    plain,
+    stepping_share,
+    strange_letters,
+    tokens_of,
 )
-_SEQUENCES = ("0123456789", "9876543210", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
-_HEXSPEAK = re.compile(r"(?:0x)?(?:deadbeef|cafebabe|baadf00d|c0ffee|feedface)+", re.IGNORECASE)
-_NAME_AND_RUN = re.compile(r"[A-Za-z]{2,20}[-_@]?(?:123|1234|12345|123456|1234567+[890]*)!?")
-_REPEAT = re.compile(r"(.{1,16}?)\1{2,}", re.DOTALL)
-_LONGEST = 512
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_SHORTEST_ENCODED = 16
+_SIGNS = re.compile(r"[^A-Za-z0-9]+")
+_DIGIT = re.compile(r"[0-9]")
+_LONGEST = 256
+_LONGEST_WORDY = 120
 _MOST_DIGITS_AMONG_WORDS = 4
-_SHORTEST_RUN = 3
-_LONGEST_PIN = 5
+_MOST_DIGITS_BEFORE = 8
+_GLANCE = 12
+_SHORT_WORD = 3
+_SHORTEST_RUN = 6
+_LONGEST_NUMBER = 8
+_MOST_STRANGE = 12
+_SEQUENTIAL_SHARE = 0.7
 
 
 def shape_of(value: str, name: str = "") -> Shape | None:
@@ -102,39 +59,100 @@ def shape_of(value: str, name: str = "") -> Shape | None:
     # No placeholder is that long, and no pattern shall spend time on a megabyte.
     if not bare or len(bare) > _LONGEST:
         return Shape.REPEAT if bare and len(set(bare)) == 1 else None
-    for shape, pattern in _SHAPES:
+    if UNFILLED.fullmatch(bare):
+        return Shape.BRACKETS
+    shape = _spoken(bare, name) or _patterned(bare)
+    return shape or _hidden(_decoded(bare), name)
+
+
+def _hidden(decoded: str, name: str) -> Shape | None:
+    """Judge what was only encoded; a run inside of it proves nothing."""
+    if not decoded:
+        return None
+    return _spoken(decoded, name) or (Shape.WORDS if _is_made_of_words(decoded) else None)
+
+
+def _decoded(bare: str) -> str:
+    """Give what base64 hides when it is plain text; a random key never decodes to any."""
+    if len(bare) < _SHORTEST_ENCODED or not _BASE64.fullmatch(bare):
+        return ""
+    try:
+        text = base64.b64decode(bare + "=" * (-len(bare) % 4)).decode("ascii")
+    except ValueError:
+        return ""
+    return text if text.isprintable() else ""
+
+
+def _spoken(bare: str, name: str) -> Shape | None:
+    """Judge what a person wrote."""
+    if MASKED.fullmatch(bare):
+        return Shape.MASK
+    lower = bare.lower()
+    is_spoken = not bare.isascii() or any(hint in lower for hint in HINTS)
+    patterns = (*STRONG, *(() if is_phrase(bare) else WEAK)) if is_spoken else ()
+    for shape, pattern in patterns:
         if pattern.fullmatch(bare):
             return shape
-    if _is_own_name(bare, name):
-        return Shape.OWN_NAME
-    if _is_words_only(bare):
-        return Shape.WORDS
+    return Shape.OWN_NAME if _is_own_name(bare, name) else None
+
+
+def _patterned(bare: str) -> Shape | None:
+    """Judge what a hand typed."""
+    body = _SIGNS.sub("", bare)
+    if HEXSPEAK.fullmatch(body) or any(_is_repeat(text) for text in {bare, body}):
+        return Shape.REPEAT
     if _is_sequence(bare):
         return Shape.SEQUENCE
-    return Shape.REPEAT if _REPEAT.fullmatch(bare) or _HEXSPEAK.fullmatch(bare) else None
+    if PLAIN_WORD.fullmatch(bare) or (_is_made_of_words(bare) and not is_phrase(bare)):
+        return Shape.WORDS
+    return None
 
 
-def _words(text: str) -> list[str]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    return [word.lower() for word in re.split(r"[^A-Za-z]+", spaced) if word]
+def _is_repeat(text: str) -> bool:
+    return bool(REPEAT.fullmatch(text) or REPEATED_END.fullmatch(text))
 
 
 def _is_own_name(value: str, name: str) -> bool:
-    own = "".join(_words(name))
-    said = "".join(_words(value))
-    return bool(said) and bool(own) and own.endswith(said) and not any(map(str.isdigit, value))
+    """Tell whether a value repeats its name, or begins a word of it: `MILVUS_PASSWORD=Milvus`."""
+    if _DIGIT.search(value):
+        return False
+    own, said = "".join(tokens_of(name)), "".join(tokens_of(value))
+    begins = len(said) > len("is") and any(word.startswith(said) for word in tokens_of(name))
+    return bool(said) and bool(own) and (own.endswith(said) or begins)
 
 
-def _is_words_only(value: str) -> bool:
-    """Tell whether every word speaks of secrets; the rest may be separators and a few digits."""
-    words = _words(value)
-    digits = sum(map(str.isdigit, value))
-    has_few_digits = digits <= _MOST_DIGITS_AMONG_WORDS
-    return bool(words) and has_few_digits and all(map(_WORD.fullmatch, words))
+def _is_made_of_words(value: str) -> bool:
+    """Tell whether words for secrets outweigh what is strange in it; digits may be few."""
+    if len(value) > _LONGEST_WORDY or len(_DIGIT.findall(value)) > _MOST_DIGITS_BEFORE:
+        return False
+    text = plain(value)
+    if len(_DIGIT.findall(text)) > _MOST_DIGITS_AMONG_WORDS:
+        return False
+    strange = speaking = 0
+    tokens = tokens_of(text)
+    for run in tokens:
+        odd, known = strange_letters(run)
+        strange, speaking = strange + odd, speaking + known
+        if strange > _MOST_STRANGE:
+            return False
+    if len(tokens) > 1 and not strange and len(text) > _LONGEST_NUMBER:
+        return True
+    allowed = speaking + 2 if speaking > _SHORT_WORD else speaking
+    return speaking > 0 and strange <= allowed
 
 
 def _is_sequence(value: str) -> bool:
-    body = re.sub(r"^(?:[A-Za-z]{2,6}[-_])+", "", value).lower()
-    is_run = len(body) >= _SHORTEST_RUN and any(body in run * 4 for run in _SEQUENCES)
-    is_pin = body.isdigit() and len(body) <= _LONGEST_PIN
-    return is_run or is_pin or _NAME_AND_RUN.fullmatch(value) is not None
+    if WALKS.fullmatch(value) or WORD_AND_RUN.fullmatch(value):
+        return True
+    body = _SIGNS.sub("", PREFIX.sub("", value)).lower()
+    if body.isdigit() and len(body) <= _LONGEST_NUMBER and body == value:
+        return True
+    glance = body[:_GLANCE]
+    shares = (stepping_share(glance), stepping_share(glance[::2]))
+    if len(body) < max(_SHORTEST_RUN, len(value) * 2 // 3) or max(shares) < _SEQUENTIAL_SHARE / 2:
+        return False
+    # One run, or two that alternate: a1b2c3d4.
+    halves = (body[::2], body[1::2]) if len(body) > _SHORTEST_RUN + 1 else ("",)
+    return min(map(stepping_share, halves)) >= _SEQUENTIAL_SHARE or (
+        stepping_share(body) >= _SEQUENTIAL_SHARE
+    )

@@ -13,11 +13,31 @@ _SUMMARIES = {
 }
 
 
+_HEADINGS = {
+    "SEC": "Secrets",
+    "DB": "Database",
+    "APP": "Application",
+    "OPS": "Operation",
+    "ENV": "Environment",
+}
+_OWN = "Rules of one's own"
+_SILENCED = "Silenced"
+
+
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Give two lines for each finding: severity, id, field and message; then the hint."""
     for finding in findings:
         yield line(finding)
         yield f"        {finding.hint}"
+
+
+def groups(findings: Sequence[Finding]) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    """Give the findings under headings by subject, each in the order given; silenced ones last."""
+    headings = dict.fromkeys((*_HEADINGS.values(), _OWN, _SILENCED))
+    for heading in headings:
+        members = tuple(each for each in findings if _heading(each) == heading)
+        if members:
+            yield heading, members
 
 
 def line(finding: Finding) -> str:
@@ -31,3 +51,9 @@ def summary(report: Report) -> str:
     active = sum(finding.is_active for finding in report.findings)
     noun = "finding" if active == 1 else "findings"
     return f"{_SUMMARIES[report.status]} {active} {noun}, {report.environment}."
+
+
+def _heading(finding: Finding) -> str:
+    if not finding.is_active:
+        return _SILENCED
+    return _HEADINGS.get(finding.id.rstrip("0123456789"), _OWN)

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 import msgspec
 
+from sidecar.config.change import Change, ChangeFields
 from sidecar.config.checklist import Item, ItemFields
 from sidecar.config.declaration import Declaration
 from sidecar.config.environ import Environ
@@ -41,6 +42,7 @@ class ReportFields(TypedDict):
     findings: list[FindingFields]
     settings: dict[str, SettingFields]
     checklist: list[ItemFields]
+    changes: list[ChangeFields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Report:
     Attributes:
         generated_at: Aware UTC.
         settings: By variable; only what each form allows to be shown.
+        changes: What is different since the process started.
     """
 
     status: Status
@@ -58,6 +61,7 @@ class Report:
     findings: tuple[Finding, ...]
     settings: Mapping[str, SettingFields]
     checklist: tuple[Item, ...]
+    changes: tuple[Change, ...] = ()
 
     def as_dict(self) -> ReportFields:
         """Give the report as plain values for JSON; times as RFC 3339."""
@@ -68,6 +72,7 @@ class Report:
             "findings": [finding.as_dict() for finding in self.findings],
             "settings": {name: dict(shown) for name, shown in self.settings.items()},
             "checklist": [item.as_dict() for item in self.checklist],
+            "changes": [change.as_dict() for change in self.changes],
         }
 
     def as_json(self) -> bytes:

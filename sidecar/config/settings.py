@@ -155,6 +155,14 @@ class Settings:
             "worker processes that `sidecar serve` starts",
         ),
     )
+    replicas: int = field(
+        default=1,
+        metadata=declared(
+            "SIDECAR_REPLICAS",
+            form.whole(1, 2, maximum=10_000),
+            "replicas of the service, for adding up its database connections",
+        ),
+    )
     on_invalid: OnInvalid = field(
         default=OnInvalid.EXIT,
         metadata=declared(
@@ -288,6 +296,12 @@ def load(environ: Environ) -> tuple[Settings, tuple[Finding, ...]]:
     """Read the settings; a value out of form becomes a finding and its default is used."""
     settings, sightings = load_sightings(environ)
     return settings, weigh_all(sightings, settings.environment)
+
+
+def cors_policy(environ: Environ) -> CorsPolicy:
+    """Give the policy for the service's own web application, from CORS_ORIGINS."""
+    settings, _ = load(environ)
+    return settings.cors
 
 
 def load_sightings(environ: Environ) -> tuple[Settings, tuple[Sighting, ...]]:

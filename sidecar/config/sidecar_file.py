@@ -2,56 +2,65 @@
 
 import re
 import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from sidecar.config.finding import Rule, Severity, Sighting
-
-AI_KEYS = ("GEMINI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY")
-NEVER_SILENCED = frozenset({"SEC03", "SEC04"})
+from sidecar.config.naming import is_plain_name
+from sidecar.config.own import NEVER_SILENCED, SidecarFile
 
 _OWN_FILE = "sidecar.toml"
 _PROJECT_FILE = "pyproject.toml"
+_LIMIT_BYTES = 1024 * 1024
+_HINT = (
+    "Known keys: required, any_of, pairs, pattern, bytes, deprecated, rules, severity and "
+    "silenced; the README shows each."
+)
 
 ENV07 = Rule(
     "ENV07",
-    "a mistake in `sidecar.toml` or `[tool.sidecar]`",
+    "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
     relaxed=Severity.WARNING,
     strict=Severity.ERROR,
 )
 
 
-class SidecarFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a project adapts.
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The file as text, to find the line of a mistake."""
 
-    Attributes:
-        required: Secrets that must be set, besides the usual ones.
-        any_of: Groups of variables of which one at least must be set; `any_of = {}` is for a
-            service without AI.
-        severity: By rule id.
-        silenced: Reasons by rule id.
-        file: Where it was read from; `None` for the defaults.
-    """
+    name: str
+    text: str
 
-    required: tuple[str, ...] = ()
-    any_of: dict[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: {"ai": AI_KEYS})
-    severity: dict[str, Severity] = msgspec.field(default_factory=dict)
-    silenced: dict[str, str] = msgspec.field(default_factory=dict)
-    file: str | None = None
+    def mistake(self, what: str, key: str, inner: str = "") -> Sighting:
+        """Say what is wrong with a key, or with an entry inside of it."""
+        line = self._line(key, inner)
+        place = "" if line is None else f", line {line}"
+        message = f"{self.name}{place}: {what}."
+        return Sighting(ENV07, self.name, message, _HINT, self.name, line=line)
 
-    def silences(self, rule: str) -> bool:
-        """Whether the project gave a reason to silence a rule; published secrets cannot be."""
-        return rule not in NEVER_SILENCED and bool(self.silenced.get(rule, "").strip())
+    def _line(self, key: str, inner: str) -> int | None:
+        quoted = r"""["']?{}["']?"""
+        start = rf"^[ \t]*\[*(?:tool\.sidecar\.)?{quoted.format(re.escape(key))}[ \t]*[\].=]"
+        found = re.search(start, self.text, re.MULTILINE)
+        if found is None:
+            return None
+        inside = inner and re.compile(rf"{quoted.format(re.escape(inner))}").search(
+            self.text, found.start()
+        )
+        place = inside.start() if inside else found.end()
+        return self.text.count("\n", 0, place) + 1
 
-    def grouped(self) -> frozenset[str]:
-        """Give every variable of every any-of group."""
-        return frozenset(name for names in self.any_of.values() for name in names)
 
-
-def read(repository: Path | None) -> tuple[SidecarFile, tuple[Sighting, ...]]:
-    """Read a project's rules; a mistake becomes a sighting and the defaults hold.
+def read(
+    repository: Path | None, *, today: date | None = None
+) -> tuple[SidecarFile, tuple[Sighting, ...]]:
+    """Read a project's rules; a mistake becomes a sighting, and what is right still holds.
 
     `sidecar.toml` wins over `pyproject.toml`. Never raises for what is in the files.
     """
@@ -60,51 +69,134 @@ def read(repository: Path | None) -> tuple[SidecarFile, tuple[Sighting, ...]]:
     for name in (_OWN_FILE, _PROJECT_FILE):
         path = repository / name
         try:
-            table = _table(path) if path.exists() else None
+            if not path.exists():
+                continue
+            source = _Source(name, _text(path))
+            table = _table(source)
             if table is not None:
-                return _checked(name, table)
+                return _checked(source, table, today)
         except (OSError, ValueError, RecursionError) as error:
-            return SidecarFile(), (_mistake(name, _what(error)),)
+            return SidecarFile(), (_unread(name, error),)
     return SidecarFile(), ()
 
 
-def _table(path: Path) -> dict[str, Any] | None:
-    content = tomllib.loads(path.read_text("utf-8-sig"))
-    if path.name == _OWN_FILE:
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_LIMIT_BYTES).decode("utf-8-sig")
+
+
+def _table(source: _Source) -> dict[str, Any] | None:
+    content = tomllib.loads(source.text.replace("\r\n", "\n"))
+    if source.name == _OWN_FILE:
         return content
     tool = content.get("tool")
     table = tool.get("sidecar") if isinstance(tool, dict) else None
     return table if isinstance(table, dict) else None
 
 
-def _checked(name: str, table: dict[str, Any]) -> tuple[SidecarFile, tuple[Sighting, ...]]:
-    known = {key: value for key, value in table.items() if key != "file"}
-    own = msgspec.convert(known | {"file": name}, SidecarFile)
-    mistakes = tuple(
-        _mistake(name, f"it silences {rule} without a reason")
-        for rule, reason in own.silenced.items()
-        if not reason.strip()
-    )
-    return own, mistakes
+def _checked(
+    source: _Source, table: dict[str, Any], today: date | None
+) -> tuple[SidecarFile, tuple[Sighting, ...]]:
+    types = {key: kind for key, kind in get_type_hints(SidecarFile).items() if key != "file"}
+    known: dict[str, Any] = {"file": source.name}
+    mistakes: list[Sighting] = []
+    for key, value in table.items():
+        if key not in types:
+            mistakes.append(source.mistake(f"it contains the unknown field `{key}`", key))
+            continue
+        try:
+            known[key] = msgspec.convert(value, types[key])
+        except msgspec.ValidationError as error:
+            mistakes.append(_misfit(source, key, error))
+    own = SidecarFile(**known)
+    return own, (*mistakes, *(fault for check in _CHECKS for fault in check(own, source, today)))
 
 
-def _what(error: Exception) -> str:
-    if isinstance(error, msgspec.ValidationError):
-        return str(error).replace("Object contains", "it contains")
+def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Sighting:
+    # The message may quote a value of the file, and nobody knows what people put there.
+    said = re.sub(r"'[^']*'", "a value", str(error))
+    what, _, place = said.partition(" - at `")
+    inner = re.search(r"\$(?:\.(\w+)|\[\.\.\.\])", place)
+    where = place.rstrip("`").replace("$", key) or key
+    return source.mistake(f"{where}: {what[:1].lower()}{what[1:]}", key, (inner and inner[1]) or "")
+
+
+def _silence_faults(own: SidecarFile, source: _Source, today: date | None) -> Iterator[Sighting]:
+    for rule, silence in own.silences():
+        if not silence.reason.strip():
+            yield source.mistake(f"it silences {rule} without a reason", "silenced", rule)
+        elif rule in NEVER_SILENCED:
+            what = f"it silences {rule}, which cannot be: rotate the secret instead"
+            yield source.mistake(what, "silenced", rule)
+        elif silence.until is not None and today is not None and today > silence.until:
+            what = f"the silence of {rule} ended on {silence.until}; put it right or renew it"
+            yield source.mistake(what, "silenced", rule)
+
+
+def _severity_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
+    for rule in NEVER_SILENCED & own.severity.keys():
+        what = f"it changes the severity of {rule}, which cannot be: rotate the secret instead"
+        yield source.mistake(what, "severity", rule)
+
+
+def _pattern_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
+    for name, pattern in own.pattern.items():
+        if compiled(pattern) is None:
+            yield source.mistake(f"the pattern of {name} is no regular expression", "pattern", name)
+
+
+def _length_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
+    for name, length in own.bytes.items():
+        if length < 1:
+            yield source.mistake(f"the bytes of {name} are not 1 or more", "bytes", name)
+
+
+def _pair_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
+    for pair in own.pairs:
+        if len(pair) < len(("one", "other")):
+            yield source.mistake("a pair has fewer than two names", "pairs", *pair[:1])
+
+
+def _name_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
+    keys: dict[str, tuple[str, ...]] = {
+        "required": own.required,
+        "any_of": tuple(own.grouped()),
+        "pairs": tuple(name for pair in own.pairs for name in pair),
+        "pattern": tuple(own.pattern),
+        "bytes": tuple(own.bytes),
+        "deprecated": tuple(own.deprecated),
+    }
+    for key, names in keys.items():
+        for name in names:
+            if not is_plain_name(name):
+                yield source.mistake(f"{key} has a name that no variable can have", key, name)
+
+
+def compiled(pattern: str) -> re.Pattern[str] | None:
+    """Give the expression ready for use; `None` when it is none."""
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return None
+
+
+def _unread(name: str, error: Exception) -> Sighting:
+    what, line = "it cannot be read", None
     if isinstance(error, tomllib.TOMLDecodeError):
         # The message may quote the file; the place is enough to find the mistake.
-        place = re.search(r"\(at (?:line \d+, column \d+|end of document)\)", str(error))
-        return f"it is not TOML {place.group() if place else ''}".rstrip()
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    return "it cannot be read"
+        place = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        what = f"it is not TOML {place.group() if place else ''}".rstrip()
+        line = int(place[1]) if place and place[1] else None
+    elif isinstance(error, UnicodeDecodeError):
+        what = "it is not UTF-8 text"
+    return Sighting(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, line=line)
 
 
-def _mistake(name: str, what: str) -> Sighting:
-    return Sighting(
-        ENV07,
-        name,
-        f"{name} was left aside: {what}." if "silences" not in what else f"{name}: {what}.",
-        "Known keys: required = [], any_of = {}, [severity] and [silenced] by rule id.",
-        name,
-    )
+_CHECKS: tuple[Callable[[SidecarFile, _Source, date | None], Iterator[Sighting]], ...] = (
+    _silence_faults,
+    _severity_faults,
+    _pattern_faults,
+    _length_faults,
+    _pair_faults,
+    _name_faults,
+)

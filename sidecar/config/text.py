@@ -1,5 +1,16 @@
 """Marks around a value that editors, shells and container tools leave behind."""
 
+import re
+
+from sidecar.config.finding import Rule, Severity
+
+ENV03 = Rule(
+    "ENV03",
+    "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+
 _BYTE_ORDER_MARK = "\ufeff"
 _QUOTES = ("'", '"')
 
@@ -8,6 +19,11 @@ def tidy(value: str) -> str:
     """Drop a byte order mark, blanks, carriage returns and one pair of quotes around a value."""
     bare = value.removeprefix(_BYTE_ORDER_MARK).strip()
     return bare[1:-1].strip() if is_quoted(bare) else bare
+
+
+def uncommented(value: str) -> str:
+    """Give a tidied value without the comment that a tool has kept behind it."""
+    return tidy(re.split(r"\s#", value, maxsplit=1)[0])
 
 
 def is_quoted(value: str) -> bool:

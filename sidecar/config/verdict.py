@@ -1,38 +1,63 @@
 """The judgement of an environment: settings, findings, and whether to start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
-from sidecar.config import example, sidecar_file
+from sidecar.config import example, own_rule, sidecar_file
+from sidecar.config.change import Change
 from sidecar.config.checklist import Item, go_through
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.facts import Facts
 from sidecar.config.finding import Finding, Severity, Sighting, weigh_all
+from sidecar.config.own import NEVER_SILENCED, SidecarFile
+from sidecar.config.own_rule import OwnRule
 from sidecar.config.report import Report, shown_settings, status_of
 from sidecar.config.rules import LOOKS
 from sidecar.config.settings import Settings, load_sightings
-from sidecar.config.sidecar_file import SidecarFile
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found, most severe first; `/config-report` and `sidecar check` tell the same."""
+    """What was found, most severe first; `/config-report` and `sidecar check` tell the same.
+
+    Attributes:
+        own: The project's own rules, by which later sightings are judged too.
+        sightings: What the rules saw, before it was weighed.
+        now: When the judgement was made, aware UTC; silences end by it.
+    """
 
     settings: Settings
     findings: tuple[Finding, ...]
     checklist: tuple[Item, ...]
     environ: Environ = field(repr=False)
+    own: SidecarFile = field(repr=False)
+    sightings: tuple[Sighting, ...] = field(repr=False)
+    now: datetime = field(repr=False)
 
     @property
     def refused(self) -> bool:
         """Whether the start is refused: exit with 78, or hold, as SIDECAR_ON_INVALID says."""
-        return any(each.is_active and each.severity is Severity.REFUSE for each in self.findings)
+        return self.has(Severity.REFUSE)
 
-    def report(self, now: datetime) -> Report:
-        """Make the report; `now` is aware UTC."""
+    def has(self, severity: Severity) -> bool:
+        """Tell whether a finding that counts is at least so severe."""
+        active = (each.severity for each in self.findings if each.is_active)
+        return any(each.rank >= severity.rank for each in active)
+
+    def extended(self, more: Iterable[Sighting]) -> "Verdict":
+        """Return the same with what was seen later, such as by asking the server.
+
+        What a rule has said of a variable already is not said twice.
+        """
+        told = {(each.rule.id, each.field) for each in self.sightings}
+        news = (each for each in more if (each.rule.id, each.field) not in told)
+        return _weighed(self.environ, self.settings, self.own, (*self.sightings, *news), self.now)
+
+    def report(self, now: datetime, changed: Sequence[Change] = ()) -> Report:
+        """Make the report; `now` is aware UTC, `changed` what is different since the start."""
         return Report(
             status=status_of(self.findings),
             environment=self.settings.environment,
@@ -40,31 +65,39 @@ class Verdict:
             findings=self.findings,
             settings=shown_settings(self.settings, self.environ),
             checklist=self.checklist,
+            changes=tuple(changed),
         )
 
 
-def validate(environ: Environ, *, now: datetime, repository: Path | None = None) -> Verdict:
+def validate(
+    environ: Environ,
+    *,
+    now: datetime,
+    repository: Path | None = None,
+    examples: Iterable[Path] = (),
+    rules: Sequence[OwnRule] = (),
+) -> Verdict:
     """Judge an environment by every rule; never raises for what is in it.
 
     Args:
         environ: The snapshot to judge.
         now: Aware UTC.
-        repository: Where `sidecar.toml`, `pyproject.toml` and `.env.example` are looked for;
-            `None` judges by the default rules alone.
+        repository: Where `sidecar.toml`, `pyproject.toml`, example and compose files are looked
+            for; `None` judges by the default rules alone.
+        examples: More files whose values are published.
+        rules: Rules of the project's own, in code.
     """
     settings, misfits = load_sightings(environ)
-    own, mistakes = sidecar_file.read(repository)
+    own, mistakes = sidecar_file.read(repository, today=now.date())
     facts = Facts(
-        environ=environ, settings=settings, own=own, now=now, examples=example.read(repository)
-    )
-    seen = (*misfits, *mistakes, *look(facts))
-    found = (*environ.findings, *weigh_all(seen, settings.environment))
-    return Verdict(
-        settings=settings,
-        findings=arrange(found, own, settings.environment),
-        checklist=go_through(seen, environment=settings.environment, own=own),
         environ=environ,
+        settings=settings,
+        own=own,
+        now=now,
+        examples=example.read(repository, examples),
     )
+    seen = (*misfits, *mistakes, *look(facts), *own_rule.judge(rules, environ))
+    return _weighed(environ, settings, own, seen, now)
 
 
 def look(facts: Facts) -> tuple[Sighting, ...]:
@@ -73,10 +106,10 @@ def look(facts: Facts) -> tuple[Sighting, ...]:
 
 
 def arrange(
-    findings: Sequence[Finding], own: SidecarFile, environment: Environment
+    findings: Sequence[Finding], own: SidecarFile, environment: Environment, on: date
 ) -> tuple[Finding, ...]:
     """Apply the project's severities and silences, and put the most severe first."""
-    adapted = (_adapt(finding, own, environment) for finding in findings)
+    adapted = (_adapt(finding, own, environment, on) for finding in findings)
     return tuple(
         sorted(
             adapted, key=lambda each: (not each.is_active, -each.severity.rank, each.id, each.field)
@@ -84,7 +117,29 @@ def arrange(
     )
 
 
-def _adapt(finding: Finding, own: SidecarFile, environment: Environment) -> Finding:
-    severity = own.severity.get(finding.id, finding.severity).in_environment(environment)
-    weighed = replace(finding, severity=severity)
-    return weighed.silence(own.silenced[finding.id]) if own.silences(finding.id) else weighed
+def _weighed(
+    environ: Environ,
+    settings: Settings,
+    own: SidecarFile,
+    sightings: tuple[Sighting, ...],
+    now: datetime,
+) -> Verdict:
+    found = (*environ.findings, *weigh_all(sightings, settings.environment))
+    items = go_through(sightings, environment=settings.environment, own=own, on=now.date())
+    return Verdict(
+        settings=settings,
+        findings=arrange(found, own, settings.environment, now.date()),
+        checklist=items,
+        environ=environ,
+        own=own,
+        sightings=sightings,
+        now=now,
+    )
+
+
+def _adapt(finding: Finding, own: SidecarFile, environment: Environment, on: date) -> Finding:
+    severity = own.severity_in(finding.id, environment)
+    if severity is not None and finding.id not in NEVER_SILENCED:
+        finding = replace(finding, severity=severity.in_environment(environment))
+    reason = own.reason(finding.id, finding.field, on)
+    return finding if reason is None else finding.silence(reason)

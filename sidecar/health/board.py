@@ -8,7 +8,7 @@ from typing import Final
 from sidecar.config.option import DrainReadiness
 from sidecar.health.check import Probe
 from sidecar.health.monitor import Monitor
-from sidecar.health.phase import Phase
+from sidecar.health.phase import Phase, Stage
 from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import (
     Verdict,
@@ -31,12 +31,14 @@ class Answer:
         phase: The process's phase.
         statuses: The checks that were judged.
         unknown_names: Names asked for or excluded that no check bears.
+        unknown_groups: Groups asked for that no check is in.
     """
 
     verdict: Verdict
     phase: Phase
     statuses: tuple[CheckStatus, ...] = ()
     unknown_names: tuple[str, ...] = ()
+    unknown_groups: tuple[str, ...] = ()
 
 
 class _Kept:
@@ -64,6 +66,8 @@ class Board:
         self._drain_readiness = drain_readiness
         self._clock = clock
         self._phase = Phase.STARTING
+        self._stage = Stage.CONFIGURATION
+        self._has_booted = False
         self._kept: dict[str, _Kept] = {}
 
     @property
@@ -74,6 +78,11 @@ class Board:
     def enter(self, phase: Phase) -> None:
         """Move to a phase; every probe sees it with its next answer."""
         self._phase = phase
+        self._kept.clear()
+
+    def begin(self, stage: Stage) -> None:
+        """Say what start-up is busy with."""
+        self._stage = stage
         self._kept.clear()
 
     def liveness(self) -> Answer:
@@ -89,30 +98,44 @@ class Board:
         return self._answer("startup", self._judge_startup)
 
     def select(
-        self, probe: Probe, *, only: Collection[str] = (), exclude: Collection[str] = ()
+        self,
+        probe: Probe,
+        *,
+        only: Collection[str] = (),
+        groups: Collection[str] = (),
+        exclude: Collection[str] = (),
     ) -> Answer:
         """Answer a probe for some of its checks.
 
         Args:
             probe: Whose checks.
             only: Names to judge alone, without the phase, each as if it were critical.
+            groups: The same for all checks of these groups; with `only`, both are judged.
             exclude: Names to leave out; the phase still counts.
         """
         statuses = self._statuses(probe, self._clock())
-        names = {status.name for status in statuses}
-        unknown = tuple(sorted({*only, *exclude} - names))
+        is_choice = bool(only or groups)
         chosen = tuple(
             status
             for status in statuses
-            if status.name not in exclude and (not only or status.name in only)
+            if status.name not in exclude
+            and (not is_choice or status.name in only or status.is_in(groups))
         )
-        if only:
+        if is_choice:
             verdict = judge_selection(chosen)
         elif probe is Probe.LIVENESS:
             verdict = judge_liveness(chosen)
         else:
             verdict = judge_readiness(self._phase, chosen, self._drain_readiness)
-        return Answer(verdict, self._phase, chosen, unknown)
+        names = {status.name for status in statuses}
+        known_groups = {group for status in statuses for group in status.check.groups}
+        return Answer(
+            verdict,
+            self._phase,
+            chosen,
+            unknown_names=tuple(sorted({*only, *exclude} - names)),
+            unknown_groups=tuple(sorted(set(groups) - known_groups)),
+        )
 
     def _answer(self, key: str, judge: Callable[[float], Answer]) -> Answer:
         now_mono = self._clock()
@@ -138,8 +161,13 @@ class Board:
         verdict = judge_readiness(self._phase, statuses, self._drain_readiness)
         return Answer(verdict, self._phase, statuses)
 
-    def _judge_startup(self, _now_mono: float) -> Answer:
-        return Answer(judge_startup(self._phase), self._phase)
+    def _judge_startup(self, now_mono: float) -> Answer:
+        # A check that comes later does not take back that boot was over.
+        waits = self._phase is Phase.RUNNING and not self._has_booted
+        statuses = self._statuses(Probe.READINESS, now_mono) if waits else ()
+        verdict = judge_startup(self._phase, self._stage, statuses)
+        self._has_booted = self._has_booted or verdict.ok
+        return Answer(verdict, self._phase)
 
     def _statuses(self, probe: Probe, now_mono: float) -> tuple[CheckStatus, ...]:
         return tuple(

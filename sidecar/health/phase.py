@@ -10,3 +10,11 @@ class Phase(StrEnum):
     RUNNING = "running"
     DRAINING = "draining"
     HELD = "held"
+
+
+class Stage(StrEnum):
+    """What a process that is starting is busy with."""
+
+    CONFIGURATION = "configuration"
+    DATABASE = "database"
+    WORKERS = "workers"

@@ -43,6 +43,9 @@ class Checks:
     def __len__(self) -> int:
         return len(self._checks)
 
+    def __getitem__(self, name: str) -> Check:
+        return self._checks[name]
+
     def add(self, check: Check) -> None:
         """Take a check in.
 

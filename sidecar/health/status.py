@@ -1,5 +1,6 @@
 """Where one check stands now, as verdicts, documents and metrics see it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +37,10 @@ class CheckStatus:
     def name(self) -> str:
         """The check's name."""
         return self.check.name
+
+    def is_in(self, groups: Collection[str]) -> bool:
+        """Tell whether the check is in one of these groups."""
+        return not self.check.groups.isdisjoint(groups)
 
     @property
     def is_pending(self) -> bool:

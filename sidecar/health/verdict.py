@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.config.option import DrainReadiness
 from sidecar.health.outcome import Outcome
-from sidecar.health.phase import Phase
+from sidecar.health.phase import Phase, Stage
 from sidecar.health.status import CheckStatus
 
 _SEVERITY: Final = (Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL)
@@ -64,17 +64,22 @@ def judge_selection(statuses: Iterable[CheckStatus]) -> Verdict:
     return _verdict(fold(status.outcome for status in statuses), reasons_of(statuses))
 
 
-def judge_startup(phase: Phase) -> Verdict:
-    """Say whether boot has finished.
+def judge_startup(phase: Phase, stage: Stage, statuses: Iterable[CheckStatus]) -> Verdict:
+    """Say whether boot has finished: every critical check has answered, whatever it said.
 
-    A held process has: it waits for a person to read its report, and must not be killed for it.
+    What a check says does not count, or an outage would read as a boot that hangs, and be answered
+    with a restart. A held process has booted too: it waits for a person to read its report.
     """
     match phase:
         case Phase.STARTING:
-            return _verdict(Outcome.FAIL, _phase_reasons(phase))
+            return _verdict(Outcome.FAIL, (*_phase_reasons(phase), f"startup.{stage}"))
         case Phase.HELD:
             return _verdict(Outcome.WARN, _phase_reasons(phase))
-        case Phase.RUNNING | Phase.DRAINING:
+        case Phase.RUNNING:
+            awaited = [each for each in statuses if each.check.critical and each.is_pending]
+            outcome = Outcome.FAIL if awaited else Outcome.PASS
+            return _verdict(outcome, reasons_of(awaited))
+        case Phase.DRAINING:
             return _verdict(Outcome.PASS, ())
 
 

@@ -68,12 +68,15 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
     try:
         yield
     except SESSION_ERRORS as error:
-        if _is_lost(connection, error):
+        if is_lost(connection, error):
             raise StoreUnavailableError(message) from error
         raise
 
 
-def _is_lost(connection: RawConnection, error: Exception) -> bool:
+def is_lost(connection: RawConnection, error: BaseException) -> bool:
+    """Tell whether an error means that the session is gone."""
+    if not isinstance(error, SESSION_ERRORS):
+        return False
     # What asyncpg raises when the server's farewell arrived between two statements.
     if isinstance(error, asyncpg.InternalClientError):
         return True

@@ -140,6 +140,12 @@ async def count_open(connection: RawConnection, letters: Sequence[int]) -> tuple
     return (0, 0) if row is None else (row["open"], row["failed"])
 
 
+async def list_logged(connection: RawConnection, letters: Sequence[int]) -> list[int]:
+    """Return those of the letters that workers take up; the rest is their application's work."""
+    rows = await connection.fetch(sql("list_logged_letters"), list(letters))
+    return [row["id"] for row in rows]
+
+
 async def list_unowned(connection: RawConnection, letters: Sequence[int]) -> list[str]:
     """Return the letters' projections that no worker runs, by name."""
     rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))

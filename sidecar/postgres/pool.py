@@ -2,41 +2,40 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Generator
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Self
 
 import asyncpg
+from typing_extensions import override
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
+    SESSION_ERRORS,
     RawPool,
     describe_refusal,
+    is_lost,
     server_settings,
 )
+from sidecar.postgres.leak import count_leaks
+from sidecar.postgres.lending import Borrowing, Lending, PoolObserver
+from sidecar.postgres.statement import Lent, Option, Statements
 
 DEFAULT_MIN_SIZE: Final = 5
 DEFAULT_MAX_SIZE: Final = 20
 DEFAULT_ACQUIRE_TIMEOUT_SECONDS: Final = 10.0
+DEFAULT_LEAK_LIMIT_SECONDS: Final = 60.0
 
 
-class PoolObserver(Protocol):
-    """Hears the durations, in seconds; it must neither raise nor wait."""
-
-    def waited(self, seconds: float, outcome: str) -> None:
-        """An acquire ended: `ok`, `timeout`, `cancelled` or `error`."""
-
-    def used(self, seconds: float) -> None:
-        """A connection came back."""
-
-    def created(self, seconds: float) -> None:
-        """A connection was opened."""
+class ConnectTimeoutError(ConnectionError):
+    """Opening a connection took too long, which says nothing of the pool's own limit."""
 
 
-class MeteredPool:
-    """A pool whose use, waits and time-outs can be told.
+class MeteredPool(Statements):
+    """A pool whose use, waits and time-outs can be told; it has every method of asyncpg's pool.
 
     Use it as an async context manager, or call `open` and `close`. Its own count of connections in
     use is the truth: asyncpg calls a connection idle while it is being set up.
@@ -48,6 +47,8 @@ class MeteredPool:
         max_size: Connections at most.
         acquire_timeout_seconds: How long an acquire waits at most; always finite.
         command_timeout_seconds: How long a statement may take; None for no limit.
+        leak_limit_seconds: How long a connection may be held before that counts as a leak.
+        options: Further ones of `asyncpg.create_pool`: `init`, `setup`, `reset`, `ssl` and so on.
     """
 
     def __init__(
@@ -59,27 +60,70 @@ class MeteredPool:
         max_size: int = DEFAULT_MAX_SIZE,
         acquire_timeout_seconds: float = DEFAULT_ACQUIRE_TIMEOUT_SECONDS,
         command_timeout_seconds: float | None = None,
+        leak_limit_seconds: float = DEFAULT_LEAK_LIMIT_SECONDS,
+        **options: Option,
     ) -> None:
         self.name: Final = name
         self.max: Final = max_size
-        self.used = 0
-        self.pending = 0
-        self.timeouts = 0
-        self.observer: PoolObserver | None = None
+        self.leak_limit_seconds: Final = leak_limit_seconds
+        self.lending: Final = Lending()
         self._acquire_timeout_seconds = acquire_timeout_seconds
+        self._open_connection = options.pop("connect", asyncpg.connect)
+        settings = options.pop("server_settings", None) or {}
         self._pool: RawPool = asyncpg.create_pool(
             dsn,
             min_size=min_size,
             max_size=max_size,
             connect=self._connect,
             command_timeout=command_timeout_seconds,
-            server_settings=server_settings(name),
+            server_settings={**server_settings(name), **settings},
+            **options,
         )
+
+    @property
+    def used(self) -> int:
+        """Connections in somebody's hands."""
+        # A connection that is being given back may be lent again a moment before that is known.
+        return min(self.lending.held, self._pool.get_size())
 
     @property
     def idle(self) -> int:
         """Open connections that nobody uses."""
-        return max(self._pool.get_size() - self.used, 0)
+        return max(self._pool.get_size() - self.lending.held, 0)
+
+    @property
+    def pending(self) -> int:
+        """Callers that wait for a connection now."""
+        return self.lending.pending
+
+    @property
+    def timeouts(self) -> int:
+        """Callers that gave up waiting, since the pool was made."""
+        return self.lending.timeouts
+
+    @property
+    def closed(self) -> int:
+        """Connections closed, since the pool was made."""
+        return self.lending.closed
+
+    @property
+    def oldest_wait_seconds(self) -> float:
+        """For how long the caller that waits longest has waited."""
+        return self.lending.oldest_wait_seconds
+
+    @property
+    def leaks(self) -> int:
+        """Connections held for longer than the limit now."""
+        return count_leaks(self)
+
+    @property
+    def observer(self) -> PoolObserver | None:
+        """Who hears of durations."""
+        return self.lending.observer
+
+    @observer.setter
+    def observer(self, observer: PoolObserver | None) -> None:
+        self.lending.observer = observer
 
     async def open(self) -> Self:
         """Open the minimum of connections.
@@ -113,95 +157,105 @@ class MeteredPool:
         """Close the pool."""
         await self.close()
 
-    @asynccontextmanager
-    async def acquire(
-        self, *, timeout_seconds: float | None = None
-    ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
-        """Lend a connection for the length of the block.
+    def __await__(self) -> Generator[object, None, Self]:
+        """Open the pool."""
+        return self.open().__await__()
+
+    @override
+    def acquire(self, *, timeout: float | None = None) -> Borrowing[Lent]:
+        """Lend a connection: for a block with `async with`, until `release` with `await`.
+
+        Args:
+            timeout: How many seconds to wait at most; the pool's own limit by default.
 
         Raises:
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
-        limit = self._acquire_timeout_seconds if timeout_seconds is None else timeout_seconds
-        connection = await self._take(limit)
-        self.used += 1
-        taken_mono = time.monotonic()
-        try:
-            yield connection
-        finally:
-            self.used -= 1
-            self._tell_use(time.monotonic() - taken_mono)
-            await self._give_back(connection)
+        limit = self._acquire_timeout_seconds if timeout is None else timeout
+        return Borrowing(partial(self._take, limit), self._give_back)
 
-    async def _give_back(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+    async def release(
+        self,
+        connection: Lent,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name for it
     ) -> None:
+        """Give back what `await acquire()` lent; once is enough."""
+        limit = CONNECT_TIMEOUT_SECONDS if timeout is None else timeout
         try:
-            await self._pool.release(connection, timeout=CONNECT_TIMEOUT_SECONDS)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            # The session is gone; asyncpg has dropped it, and the error of whoever used it counts.
-            return
+            await self._pool.release(connection, timeout=limit)
+        finally:
+            self.lending.end(connection)
 
-    async def execute(self, query: str, *args: object) -> str:
-        """Run a statement on a connection of the moment."""
-        async with self.acquire() as connection:
-            return await connection.execute(query, *args)
+    def terminate(self) -> None:
+        """Cut every connection off."""
+        self._pool.terminate()
 
-    async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> None:
-        """Run a statement once per row of arguments, in one transaction."""
-        async with self.acquire() as connection:
-            await connection.executemany(query, args)
+    async def expire_connections(self) -> None:
+        """Let every connection be replaced when it is lent next."""
+        await self._pool.expire_connections()
 
-    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Return all rows."""
-        async with self.acquire() as connection:
-            return await connection.fetch(query, *args)
+    def is_closing(self) -> bool:
+        """Whether the pool is closed, or about to be."""
+        return self._pool.is_closing()
 
-    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
-        """Return the first row or None."""
-        async with self.acquire() as connection:
-            return await connection.fetchrow(query, *args)
+    def get_size(self) -> int:
+        """Return how many connections are open."""
+        return self._pool.get_size()
 
-    async def fetchval(self, query: str, *args: object) -> Any:  # noqa: ANN401 - a value of any type
-        """Return the first value of the first row or None."""
-        async with self.acquire() as connection:
-            return await connection.fetchval(query, *args)
+    def get_init_size(self) -> int:
+        """Return how many connections are opened at first."""
+        return self._pool.get_init_size()
 
-    async def _take(
-        self, limit_seconds: float
-    ) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
-        self.pending += 1
-        outcome = "error"
-        began_mono = time.monotonic()
+    def get_min_size(self) -> int:
+        """Return how many connections are kept open."""
+        return self._pool.get_min_size()
+
+    def get_max_size(self) -> int:
+        """Return how many connections may be open."""
+        return self._pool.get_max_size()
+
+    def get_idle_size(self) -> int:
+        """Return how many connections asyncpg itself takes for idle."""
+        return self._pool.get_idle_size()
+
+    def set_connect_args(self, dsn: str | None = None, **options: Option) -> None:
+        """Choose how connections are opened from now on."""
+        settings = options.pop("server_settings", None) or {}
+        self._pool.set_connect_args(
+            dsn, server_settings={**server_settings(self.name), **settings}, **options
+        )
+
+    async def _take(self, limit_seconds: float) -> Lent:
         try:
-            connection = await self._pool.acquire(timeout=limit_seconds)
-            outcome = "ok"
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
+            return await self.lending.take(self._pool.acquire(timeout=limit_seconds))
         except TimeoutError as error:
-            outcome = "timeout"
-            self.timeouts += 1
             raise StoreUnavailableError(
                 f"No connection of pool {self.name!r} came free within {limit_seconds:g} s: "
-                f"{self.used} of {self.max} in use, {self.pending} waiting. Raise DB_POOL_MAX_SIZE "
-                "or find what holds them."
+                f"{self.used} of {self.max} in use, {self.pending + 1} waiting. Raise "
+                "DB_POOL_MAX_SIZE or find what holds them."
             ) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise StoreUnavailableError(describe_refusal(error)) from error
-        finally:
-            self.pending -= 1
-            if self.observer is not None:
-                self.observer.waited(time.monotonic() - began_mono, outcome)
-        return connection
 
-    def _tell_use(self, seconds: float) -> None:
-        if self.observer is not None:
-            self.observer.used(seconds)
+    async def _give_back(self, connection: Lent, error: BaseException | None) -> None:
+        lost = error is not None and is_lost(connection, error)
+        # When the session is gone, asyncpg drops it, and the error of whoever used it counts.
+        with suppress(*SESSION_ERRORS, TimeoutError):
+            await self.release(connection)
+        if lost:
+            raise StoreUnavailableError(
+                f"A session of pool {self.name!r} ended while it was in use."
+            ) from error
 
-    async def _connect(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - asyncpg's hook
+    async def _connect(self, *args: Option, **options: Option) -> Option:
         began_mono = time.monotonic()
-        connection = await asyncpg.connect(*args, timeout=CONNECT_TIMEOUT_SECONDS, **options)
-        if self.observer is not None:
-            self.observer.created(time.monotonic() - began_mono)
+        try:
+            connection = await self._open_connection(
+                *args, **{"timeout": CONNECT_TIMEOUT_SECONDS, **options}
+            )
+        except TimeoutError as error:
+            raise ConnectTimeoutError(describe_refusal(error)) from error
+        self.lending.note_opened(time.monotonic() - began_mono)
+        connection.add_termination_listener(self.lending.note_closed)
         return connection

@@ -99,6 +99,9 @@ FROM (
 WHERE before < $4
 ORDER BY position;
 
+-- name: does_log_reach
+SELECT EXISTS (SELECT FROM sidecar.events WHERE position >= $1);
+
 -- name: read_partition_page
 -- As read_page, for streams whose hash falls into partition $5 of $6.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
@@ -427,6 +430,10 @@ SELECT count(*) FILTER (WHERE resolution IS NULL) AS open,
            WHERE resolution IS NULL AND (retry_at IS NULL OR retry_at > clock_timestamp())
        ) AS failed
 FROM sidecar.dead_letters WHERE id = ANY($1::bigint[]);
+
+-- name: list_logged_letters
+SELECT id FROM sidecar.dead_letters WHERE id = ANY($1::bigint[]) AND position IS NOT NULL
+ORDER BY id;
 
 -- name: list_projections_of_letters
 SELECT DISTINCT d.projection, c.partition, c.partitions

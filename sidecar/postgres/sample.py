@@ -6,6 +6,7 @@ from typing import Final
 
 import asyncpg
 
+from sidecar.postgres.activity import Activity, sample_activity
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
@@ -35,6 +36,7 @@ class Sample:
         writers: The transactions that hold it.
         skipped_positions: Dead positions recorded so far.
         failures: The latest unresolved dead letters, newest first.
+        activity: Sessions at the server.
     """
 
     taken_at: dt.datetime
@@ -45,6 +47,7 @@ class Sample:
     skipped_positions: int
     standings: tuple[Standing, ...]
     failures: tuple[FailureSample, ...]
+    activity: Activity
 
 
 async def take_sample(connection: RawConnection, follower: HeadFollower) -> Sample:
@@ -72,6 +75,7 @@ async def take_sample(connection: RawConnection, follower: HeadFollower) -> Samp
         skipped_positions=await connection.fetchval(sql("sample_skips")),
         standings=stand(samples, letters, head.position, taken_at),
         failures=tuple(FailureSample(*row) for row in failures),
+        activity=await sample_activity(connection),
     )
 
 

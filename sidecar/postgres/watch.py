@@ -86,6 +86,8 @@ class Watch:
     async def _connect(self) -> RawConnection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._dsn, application_name=self._application_name)
+            # Another session may see another server, with a shorter log.
+            self._follower = HeadFollower()
         return self._connection
 
     async def _check_schema(self, connection: RawConnection) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.errors import (
     CheckpointGoneError,
     CheckpointMovedError,
+    LogShortenedError,
     ProjectionPausedError,
     StoreUnavailableError,
 )
@@ -132,13 +133,22 @@ class PostgresDesk:
     async def read_page(
         self, partition: Partition, after_position: int, upto_position: int
     ) -> list[RecordedEvent]:
-        """Return the partition's next events, bounded in count and bytes."""
+        """Return the partition's next events, bounded in count and bytes.
+
+        Raises:
+            LogShortenedError: There are none, and not because all of them are known.
+        """
         bounds = (after_position, upto_position, PAGE_EVENTS, PAGE_BYTES)
-        if partition.count == 1:
-            rows = await self._pool.fetch(sql("read_page"), *bounds)
-        else:
-            share = (partition.index, partition.count)
-            rows = await self._pool.fetch(sql("read_partition_page"), *bounds, *share)
+        share = (partition.index, partition.count)
+        async with self._pool.acquire() as raw:
+            if partition.count == 1:
+                rows = await raw.fetch(sql("read_page"), *bounds)
+            else:
+                rows = await raw.fetch(sql("read_partition_page"), *bounds, *share)
+            # An empty page lets the checkpoint pass over it, so it must not come from a server
+            # that lost the end of the log and will give its positions to other events.
+            if not rows and not await raw.fetchval(sql("does_log_reach"), upto_position):
+                raise LogShortenedError(f"The log ends before position {upto_position}.")
         return [RecordedEvent(*row) for row in rows]
 
     @asynccontextmanager
@@ -179,7 +189,8 @@ class PostgresDesk:
 
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether the same work can succeed later with nobody's help."""
-        return isinstance(error, StoreUnavailableError) or is_transient(error)
+        passing = isinstance(error, StoreUnavailableError | LogShortenedError)
+        return passing or is_transient(error)
 
 
 def _event(record: RecordedEvent) -> tuple[object, ...]:

@@ -6,18 +6,20 @@ the page that a process serves and the reader that the probe process polls it wi
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, ConnectionTimeoutError, hdrs, web
 
 from sidecar.errors import UsageError
 from sidecar.process.pulse import Pulse
 
 READ_TIMEOUT_SECONDS: Final = 1.0
+CONNECT_TIMEOUT_SECONDS: Final = 0.5
+PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4"
 MAX_EXPOSITION_BYTES: Final = 4 * 1024 * 1024
 
 Exposition = Callable[[str | None], tuple[bytes, str]]
@@ -94,6 +96,10 @@ class AgentSilentError(Exception):
     """An agent did not answer in time, or not as an agent does."""
 
 
+class UnreachableError(AgentSilentError):
+    """Nobody listens there, or whoever does hangs up."""
+
+
 class AgentReader:
     """Reads the agents of other processes. Use it as an async context manager."""
 
@@ -102,7 +108,8 @@ class AgentReader:
 
     async def __aenter__(self) -> Self:
         """Open the HTTP session."""
-        self._session = ClientSession(timeout=ClientTimeout(total=READ_TIMEOUT_SECONDS))
+        limit = ClientTimeout(total=READ_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        self._session = ClientSession(timeout=limit)
         return self
 
     async def __aexit__(
@@ -119,55 +126,68 @@ class AgentReader:
         """Return what a process tells of itself.
 
         Raises:
+            UnreachableError: Nobody listens.
             AgentSilentError: No answer within a second, or not a JSON object.
         """
-        body = await self._read(f"{url}/heartbeat")
+        body = await self._read(url, "application/json")
         try:
             return msgspec.json.decode(body, type=dict[str, object])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise AgentSilentError(f"{url}/heartbeat is no JSON object") from error
+            raise AgentSilentError(f"{url} is no JSON object") from error
 
     async def read_metrics(self, url: str) -> str:
         """Return a process's metrics in Prometheus text format.
 
         Raises:
+            UnreachableError: Nobody listens.
             AgentSilentError: No answer within a second, too long a one, or not text.
         """
-        body = await self._read(f"{url}/metrics")
+        body = await self._read(url, PROMETHEUS_TEXT)
         try:
             return body.decode()
         except UnicodeDecodeError as error:
-            raise AgentSilentError(f"{url}/metrics is no UTF-8 text") from error
+            raise AgentSilentError(f"{url} is no UTF-8 text") from error
 
     async def read_status(self, url: str) -> int:
         """Return the HTTP status of any address, such as the application's own port.
 
         Raises:
+            UnreachableError: Nobody listens.
             AgentSilentError: No answer within a second.
         """
-        try:
+        with _naming(url):
             async with self._open().get(url, allow_redirects=False) as answer:
                 return answer.status
-        except (ClientError, OSError, TimeoutError, ValueError) as error:
-            raise AgentSilentError(f"{url}: {type(error).__name__}") from error
 
     def _open(self) -> ClientSession:
         if self._session is None:
             raise RuntimeError("an AgentReader is used inside `async with`")
         return self._session
 
-    async def _read(self, url: str) -> bytes:
-        try:
-            async with self._open().get(url, allow_redirects=False) as answer:
+    async def _read(self, url: str, accept: str) -> bytes:
+        headers = {hdrs.ACCEPT: accept}
+        with _naming(url):
+            async with self._open().get(url, headers=headers, allow_redirects=False) as answer:
                 body = await answer.content.read(MAX_EXPOSITION_BYTES + 1)
                 while len(body) <= MAX_EXPOSITION_BYTES and not answer.content.at_eof():
                     body += await answer.content.read(MAX_EXPOSITION_BYTES + 1 - len(body))
                 status = answer.status
-        except (ClientError, OSError, TimeoutError, ValueError) as error:
-            raise AgentSilentError(f"{url}: {type(error).__name__}") from error
         if status != 200 or len(body) > MAX_EXPOSITION_BYTES:  # noqa: PLR2004 - HTTP's OK
             raise AgentSilentError(f"{url} answered {status} with {len(body)} bytes")
         return body
+
+
+@contextmanager
+def _naming(url: str) -> Iterator[None]:
+    """Tell a process that is late from one that is not there."""
+    try:
+        yield
+    except ConnectionTimeoutError as error:
+        raise UnreachableError(f"{url}: no connection") from error
+    except TimeoutError as error:
+        raise AgentSilentError(f"{url}: no answer within {READ_TIMEOUT_SECONDS:g} s") from error
+    except (ClientError, OSError, ValueError) as error:
+        raise UnreachableError(f"{url}: {type(error).__name__}") from error
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -206,8 +206,8 @@ class Supervisor:
 
     async def _poll(self, worker: WorkerProcess, reader: AgentReader) -> None:
         try:
-            heartbeat = await reader.read_heartbeat(worker.url)
-            metrics = await reader.read_metrics(worker.url)
+            heartbeat = await reader.read_heartbeat(f"{worker.url}/heartbeat")
+            metrics = await reader.read_metrics(f"{worker.url}/metrics")
         except AgentSilentError:
             worker.miss()
         else:

@@ -17,6 +17,10 @@ class HeadSignal:
             self.position = position
             self.wake()
 
+    def restart(self) -> None:
+        """Forget the position: another session may see another server, with a shorter log."""
+        self.position = 0
+
     def wake(self) -> None:
         """Wake those who wait, whether or not the head moved."""
         changed, self._changed = self._changed, asyncio.Event()

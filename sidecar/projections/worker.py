@@ -101,6 +101,7 @@ class Worker:
 
     async def _follow_head(self) -> None:
         async with self._open_head() as source:
+            self._head.restart()
             delay = FASTEST_SECONDS
             while not self._stopping.is_set():
                 before = self._head.position

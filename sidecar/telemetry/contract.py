@@ -9,16 +9,19 @@ SCOPE: Final = "sidecar"
 SYSTEM: Final = "sidecar"
 """The value of `messaging.system`; the conventions have no member for an event store."""
 
+APPLICATION_NAME: Final = "application_name"
 CHECK: Final = "check"
 EVENT_TYPE: Final = "event_type"
 ACTION: Final = "action"
 ERROR_TYPE: Final = "error.type"
 FINDING_ID: Final = "id"
 HANDLER: Final = "handler"
+OUTCOME: Final = "outcome"
 PROJECTION: Final = "projection"
 REASON: Final = "reason"
 SEVERITY: Final = "severity"
 SIGNAL: Final = "signal"
+STATE: Final = "state"
 STATUS: Final = "status"
 TARGET: Final = "target"
 VERSION: Final = "version"
@@ -277,8 +280,8 @@ POOL_WAIT_TIME: Final = Instrument(
     "db.client.connection.wait_time",
     Kind.HISTOGRAM,
     "s",
-    "How long a request waited for a connection.",
-    (POOL_NAME,),
+    "How long a request waited for a connection, by how that ended.",
+    (POOL_NAME, OUTCOME),
 )
 POOL_USE_TIME: Final = Instrument(
     "db.client.connection.use_time",
@@ -293,6 +296,34 @@ POOL_CREATE_TIME: Final = Instrument(
     "s",
     "How long opening a connection took.",
     (POOL_NAME,),
+)
+POOL_CLOSED: Final = Instrument(
+    "sidecar.pool.closed",
+    Kind.COUNTER,
+    "{connection}",
+    "Connections of a pool that were closed, by whichever side.",
+    (POOL_NAME,),
+)
+POOL_WAIT_OLDEST: Final = Instrument(
+    "sidecar.pool.wait.oldest",
+    Kind.GAUGE,
+    "s",
+    "How long the request that waits longest has waited; 0 when none waits.",
+    (POOL_NAME,),
+)
+POOL_LEAKS: Final = Instrument(
+    "sidecar.pool.leaks",
+    Kind.GAUGE,
+    "{connection}",
+    "Connections held for longer than the pool's limit.",
+    (POOL_NAME,),
+)
+SERVER_CONNECTIONS: Final = Instrument(
+    "sidecar.server.connections",
+    Kind.GAUGE,
+    "{connection}",
+    "Sessions at the database server, as pg_stat_activity shows them.",
+    (APPLICATION_NAME, STATE),
 )
 
 
@@ -327,4 +358,5 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     *(EVENTS_PUBLISHED, HANDLER_EVENTS, HANDLER_FAILURES, PUBLISH_DURATION),
     *(POOL_COUNT, POOL_MAX, POOL_PENDING, POOL_TIMEOUTS),
     *(POOL_WAIT_TIME, POOL_USE_TIME, POOL_CREATE_TIME),
+    *(POOL_CLOSED, POOL_WAIT_OLDEST, POOL_LEAKS, SERVER_CONNECTIONS),
 )

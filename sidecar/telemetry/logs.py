@@ -43,6 +43,30 @@ class TraceContextFilter(logging.Filter):
         return True
 
 
+class RedactionFilter(logging.Filter):
+    """Masks secrets in message, traceback and `extra`, for a formatter of your own.
+
+    The record itself is changed, for handlers that come later too: put it on the first one.
+
+    Args:
+        redact: By default passwords in URLs and connection strings only.
+    """
+
+    def __init__(self, redact: Redact | None = None) -> None:
+        super().__init__()
+        self._redact: Final = redact or Redactor()
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._redact(_write_message(record)), None
+        # A formatter writes `exc_text` where there is one; the exception itself must not remain.
+        record.exc_text = self._redact(_write_exception(record)) or None
+        record.exc_info = record.stack_info = None
+        for name, value in _find_extras(record).items():
+            setattr(record, name, redact_value(value, self._redact))
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line.
 

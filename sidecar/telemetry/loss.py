@@ -14,13 +14,17 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from typing_extensions import override
 
 from sidecar.telemetry.contract import SIGNAL
-from sidecar.telemetry.otlp import Signal
+from sidecar.telemetry.hush import Hush
 from sidecar.telemetry.reading import Reading
+from sidecar.telemetry.route import Signal
+from sidecar.telemetry.variable import read_count
 
 QUEUE_SPANS: Final = 8192
 """About 30 s at 250 spans a second; `OTEL_BSP_MAX_QUEUE_SIZE` sets another."""
 BATCH_SPANS: Final = 512
 """The SDK's own default; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` sets another."""
+DELAY_SECONDS: Final = 5.0
+"""Likewise; `OTEL_BSP_SCHEDULE_DELAY` sets another."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +32,24 @@ logger = logging.getLogger(__name__)
 class Losses:
     """Spans and metric exports lost, by signal; told once each, counted always."""
 
-    __slots__ = ("_counts", "_lock")
+    __slots__ = ("_counts", "_lock", "_unsent")
 
     def __init__(self) -> None:
         self._counts: Final = dict.fromkeys(Signal, 0)
+        self._unsent: Final[list[Callable[[], int]]] = []
         self._lock: Final = threading.Lock()
+
+    def watch(self, unsent: Callable[[], int]) -> None:
+        """Let `write_off` know how many spans a queue still holds."""
+        self._unsent.append(unsent)
+
+    def write_off(self) -> int:
+        """Count the spans that were not sent before the end, and return how many there are."""
+        count = sum(unsent() for unsent in self._unsent)
+        self._unsent.clear()
+        with self._lock:
+            self._counts[Signal.TRACES] += count
+        return count
 
     def add(self, signal: Signal, count: int, reason: str) -> None:
         """Count what was lost; may be called from any thread."""
@@ -64,15 +81,20 @@ class BoundedSpanProcessor(SpanProcessor):
     """
 
     def __init__(self, exporter: SpanExporter, losses: Losses, environ: Mapping[str, str]) -> None:
-        batch_spans = _read_count(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SPANS)
-        queue_spans = _read_count(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SPANS)
+        batch_spans = read_count(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SPANS)
+        queue_spans = read_count(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SPANS)
         self._losses: Final = losses
         self._limit: Final = max(queue_spans, batch_spans)
         self._handed_over = 0
         self._counting: Final = _CountingSpanExporter(exporter, losses)
         self._batches: Final = BatchSpanProcessor(
-            self._counting, max_queue_size=self._limit, max_export_batch_size=batch_spans
+            self._counting,
+            max_queue_size=self._limit,
+            schedule_delay_millis=1000 * _read_delay_seconds(environ),
+            max_export_batch_size=batch_spans,
+            export_timeout_millis=30_000,  # the SDK reads and ignores it
         )
+        losses.watch(lambda: self._handed_over - self._counting.done)
         self._shut_down: Final[Callable[[], None]] = self._batches.shutdown
         self._forget_queue_after_fork()
 
@@ -107,24 +129,31 @@ class BoundedSpanProcessor(SpanProcessor):
         def forget() -> None:
             processor = weak_self()
             if processor is not None:
-                processor._handed_over = processor._counting.taken  # noqa: SLF001 - it is this class
+                processor._forget()  # noqa: SLF001 - it is this class
 
         os.register_at_fork(after_in_child=forget)
+
+    def _forget(self) -> None:
+        self._counting.taken = self._counting.done = self._handed_over
 
 
 class _CountingSpanExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter, losses: Losses) -> None:
         self._exporter: Final = exporter
         self._losses: Final = losses
+        self._hush: Final = Hush(exporter)
         self.taken = 0
+        self.done = 0
 
     @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)
         result = SpanExportResult.FAILURE
         try:
-            result = self._exporter.export(spans)
+            with self._hush:
+                result = self._exporter.export(spans)
         finally:
+            self.done += len(spans)
             if result is not SpanExportResult.SUCCESS:
                 self._losses.add(Signal.TRACES, len(spans), "the receiver failed")
         return result
@@ -132,15 +161,17 @@ class _CountingSpanExporter(SpanExporter):
     @override
     def shutdown(self) -> None:
         self._exporter.shutdown()
+        self._hush.close()
 
     @override
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
 
 
-def _read_count(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, "").strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else default
+def _read_delay_seconds(environ: Mapping[str, str]) -> float:
+    # The SDK has always read this one in milliseconds, so that small numbers are meant.
+    milliseconds = read_count(environ, "OTEL_BSP_SCHEDULE_DELAY", 0)
+    return milliseconds / 1000 or DELAY_SECONDS
 
 
 class CountingMetricExporter(MetricExporter):
@@ -153,6 +184,7 @@ class CountingMetricExporter(MetricExporter):
         )
         self._exporter: Final = exporter
         self._losses: Final = losses
+        self._hush: Final = Hush(exporter)
 
     @override
     def export(
@@ -160,7 +192,10 @@ class CountingMetricExporter(MetricExporter):
     ) -> MetricExportResult:
         result = MetricExportResult.FAILURE
         try:
-            result = self._exporter.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
+            with self._hush:
+                result = self._exporter.export(
+                    metrics_data, timeout_millis=timeout_millis, **kwargs
+                )
         finally:
             if result is not MetricExportResult.SUCCESS:
                 self._losses.add(Signal.METRICS, 1, "the receiver failed")
@@ -173,3 +208,4 @@ class CountingMetricExporter(MetricExporter):
     @override
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
         self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)
+        self._hush.close()

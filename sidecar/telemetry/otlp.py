@@ -1,106 +1,84 @@
-"""Sending by OTLP: whether, by which protocol, and with which exporter."""
+"""Exporters: each library is loaded only where something is sent by it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
 
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
-EXPORT_TIMEOUT_SECONDS: Final = 2.0
-"""The SDK's ten seconds are longer than a whole shutdown may take."""
+from sidecar.telemetry.route import Protocol, Route
 
-
-class Signal(StrEnum):
-    """What is sent; the values are those of `sidecar.telemetry.dropped`."""
-
-    TRACES = "traces"
-    METRICS = "metrics"
-
-
-class Protocol(StrEnum):
-    """How it is sent."""
-
-    HTTP = "http/protobuf"
-    GRPC = "grpc"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How one signal is sent.
-
-    Attributes:
-        protocol: HTTP unless gRPC was asked for.
-        timeout_seconds: None where the environment sets one, which the exporter reads itself.
-        unknown_protocol: A protocol that was asked for and is not offered.
-    """
-
-    protocol: Protocol
-    timeout_seconds: float | None
-    unknown_protocol: str | None = None
-
-
-def find_route(environ: Mapping[str, str], signal: Signal) -> Route | None:
-    """Return how `signal` is sent, or None when nobody asked for it.
-
-    The specification would send to localhost by default. A sidecar that nobody told of a
-    collector stays silent instead: an endpoint or `OTEL_*_EXPORTER=otlp` asks for it.
-    """
-    if is_disabled(environ) or not _is_wanted(environ, signal):
-        return None
-    asked = _first(environ, signal, "PROTOCOL") or Protocol.HTTP
-    timeout_seconds = None if _first(environ, signal, "TIMEOUT") else EXPORT_TIMEOUT_SECONDS
-    if asked in set(Protocol):
-        return Route(Protocol(asked), timeout_seconds)
-    return Route(Protocol.HTTP, timeout_seconds, unknown_protocol=asked)
-
-
-def is_disabled(environ: Mapping[str, str]) -> bool:
-    """Tell whether `OTEL_SDK_DISABLED` switches everything off."""
-    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+_GRPC_COMPRESSIONS: Final = {"none": "NoCompression", "deflate": "Deflate", "gzip": "Gzip"}
 
 
 def make_span_exporter(route: Route) -> SpanExporter:
-    """Make an exporter; certificates, headers and endpoint come from `OTEL_*`."""
+    """Make an exporter.
+
+    Raises:
+        ValueError: The compression is unknown.
+        OSError: A certificate's file cannot be read.
+    """
+    # ruff: noqa: PLC0415 - grpc and requests are large libraries that most processes never need
     if route.protocol is Protocol.GRPC:
-        # grpc is a large library that most processes never need.
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
             OTLPSpanExporter as GrpcSpanExporter,
         )
 
-        return GrpcSpanExporter(timeout=route.timeout_seconds)
-    # Likewise requests, where nothing is sent.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
+        return GrpcSpanExporter(**_grpc_options(route))
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter(timeout=route.timeout_seconds)
+    return OTLPSpanExporter(**_http_options(route))
 
 
 def make_metric_exporter(route: Route) -> MetricExporter:
-    """Make an exporter; certificates, headers and endpoint come from `OTEL_*`."""
+    """Make an exporter.
+
+    Raises:
+        ValueError: The compression is unknown.
+        OSError: A certificate's file cannot be read.
+    """
     if route.protocol is Protocol.GRPC:
-        # As above: loaded only when asked for.
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
             OTLPMetricExporter as GrpcMetricExporter,
         )
 
-        return GrpcMetricExporter(timeout=route.timeout_seconds)
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
-        OTLPMetricExporter,
-    )
+        return GrpcMetricExporter(**_grpc_options(route))
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    return OTLPMetricExporter(timeout=route.timeout_seconds)
+    return OTLPMetricExporter(**_http_options(route))
 
 
-def _is_wanted(environ: Mapping[str, str], signal: Signal) -> bool:
-    exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "")
-    if exporters.strip():
-        return "otlp" in {name.strip() for name in exporters.split(",")}
-    return bool(_first(environ, signal, "ENDPOINT"))
+def _http_options(route: Route) -> dict[str, Any]:
+    from opentelemetry.exporter.otlp.proto.http import Compression
+
+    return {
+        "endpoint": route.endpoint,
+        "certificate_file": route.certificate,
+        "client_key_file": route.client_key,
+        "client_certificate_file": route.client_certificate,
+        "headers": route.headers,
+        "timeout": route.timeout_seconds,
+        "compression": Compression(route.compression),
+    }
 
 
-def _first(environ: Mapping[str, str], signal: Signal, name: str) -> str:
-    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "")
-    return (own or environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")).strip()
+def _grpc_options(route: Route) -> dict[str, Any]:
+    grpc = import_module("grpc")
+    if route.compression not in _GRPC_COMPRESSIONS:
+        raise ValueError(f"{route.compression!r} is no compression of gRPC")
+    files = (route.certificate, route.client_key, route.client_certificate)
+    return {
+        "endpoint": route.endpoint,
+        "insecure": route.is_insecure,
+        "credentials": None
+        if route.is_insecure
+        else grpc.ssl_channel_credentials(*map(_read, files)),
+        "headers": tuple(route.headers.items()),
+        "timeout": route.timeout_seconds,
+        "compression": grpc.Compression[_GRPC_COMPRESSIONS[route.compression]],
+    }
+
+
+def _read(file: str | None) -> bytes | None:
+    return None if file is None else Path(file).read_bytes()

@@ -1,7 +1,7 @@
 """Connection pools, by the names of the semantic conventions."""
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sidecar.telemetry import contract
 from sidecar.telemetry.reading import Reading
@@ -35,6 +35,18 @@ class PoolNumbers(Protocol):
     def timeouts(self) -> int:
         """Requests that gave up waiting, since the pool was made."""
 
+    @property
+    def closed(self) -> int:
+        """Connections closed, since the pool was made."""
+
+    @property
+    def oldest_wait_seconds(self) -> float:
+        """Age of the request that waits longest; 0.0 when none does."""
+
+    @property
+    def leaks(self) -> int:
+        """Connections held for longer than the pool's limit."""
+
 
 class PoolTelemetry:
     """Takes a pool's durations, all in seconds; it neither raises nor waits.
@@ -49,9 +61,9 @@ class PoolTelemetry:
         self._use: Final = telemetry.histogram(contract.POOL_USE_TIME)
         self._create: Final = telemetry.histogram(contract.POOL_CREATE_TIME)
 
-    def waited(self, seconds: float, outcome: str) -> None:  # noqa: ARG002 - no attribute has it yet
-        """A request got its connection, or gave up."""
-        self._wait.record(seconds, self._attributes)
+    def waited(self, seconds: float, outcome: str) -> None:
+        """A request got its connection, or did not: `ok`, `timeout`, `cancelled` or `error`."""
+        self._wait.record(seconds, {**self._attributes, contract.OUTCOME: outcome})
 
     def used(self, seconds: float) -> None:
         """A connection was given back."""
@@ -62,6 +74,33 @@ class PoolTelemetry:
         self._create.record(seconds, self._attributes)
 
 
+class CountedPool(PoolNumbers, Protocol):
+    """A pool whose durations can be heard too."""
+
+    @property
+    def lending(self) -> "Heard":
+        """Where its observer is."""
+
+
+class Heard(Protocol):
+    """Tells durations to whoever is its observer."""
+
+    observer: Any
+
+
+def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
+    """Show a pool's numbers and durations; call the returned function to stop."""
+    previous = pool.lending.observer
+    pool.lending.observer = PoolTelemetry(telemetry, pool.name)
+    forget = observe_pool(telemetry, pool)
+
+    def stop() -> None:
+        pool.lending.observer = previous
+        forget()
+
+    return stop
+
+
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
     own = {contract.POOL_NAME: pool.name}
@@ -70,6 +109,9 @@ def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
         telemetry.observe(contract.POOL_MAX, lambda: [(pool.max, own)]),
         telemetry.observe(contract.POOL_PENDING, lambda: [(pool.pending, own)]),
         telemetry.observe(contract.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)]),
+        telemetry.observe(contract.POOL_CLOSED, lambda: [(pool.closed, own)]),
+        telemetry.observe(contract.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, own)]),
+        telemetry.observe(contract.POOL_LEAKS, lambda: [(pool.leaks, own)]),
     ]
 
     def stop() -> None:

@@ -1,54 +1,33 @@
 """OpenTelemetry's providers, with their receivers, for one process."""
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider, ObservableCounter
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 
 from sidecar.telemetry.loss import BoundedSpanProcessor, CountingMetricExporter, Losses
-from sidecar.telemetry.otlp import (
-    Route,
-    Signal,
-    find_route,
-    make_metric_exporter,
-    make_span_exporter,
-)
+from sidecar.telemetry.otlp import make_metric_exporter, make_span_exporter
+from sidecar.telemetry.route import Route, Signal, find_route
+from sidecar.telemetry.sampler import choose_sampler
+from sidecar.telemetry.variable import read_count
 
 MAX_SERIES_PER_COUNTER: Final = 10_000
 """100 projections with 20 error types and 4 actions come to 8,000; the SDK's default is 2,000."""
 
+INTERVAL_MILLISECONDS: Final = 60_000
+"""The SDK's own default; `OTEL_METRIC_EXPORT_INTERVAL` sets another."""
+
 Shutdown = Callable[[], object]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who speaks: the service, and which of its processes (`probe`, `worker-1`, `app`)."""
-
-    service_name: str
-    process_name: str
-    version: str
-
-    def resource(self) -> Resource:
-        """Return it as OpenTelemetry wants it; `OTEL_RESOURCE_ATTRIBUTES` has the last word."""
-        own = {
-            "service.name": self.service_name,
-            "service.version": self.version,
-            "service.instance.id": str(uuid.uuid4()),
-            "sidecar.process": self.process_name,
-        }
-        return Resource.create(own).merge(OTELResourceDetector().detect())
 
 
 def choose_tracers(
@@ -68,41 +47,38 @@ def choose_tracers(
     is_free = isinstance(existing, trace.ProxyTracerProvider)
     if not is_free and not processors:
         return existing, None
-    provider = _make_tracers(resource, [*processors, *_make_processors(environ, losses)])
+    provider = _make_tracers(resource, environ, [*processors, *_make_processors(environ, losses)])
     if own_process and is_free:
         trace.set_tracer_provider(provider)
     return provider, provider.shutdown
 
 
 def make_meters(
-    resource: Resource,
-    environ: Mapping[str, str],
-    losses: Losses,
-    registry: CollectorRegistry,
-    readers: Sequence[MetricReader],
+    resource: Resource, registry: CollectorRegistry, readers: Sequence[MetricReader]
 ) -> MeterProvider:
-    """Return the meter provider that fills `registry`, and sends where it was asked to."""
+    """Return the provider of durations, and of all else for `readers`, that fills `registry`."""
     exposition = PrometheusMetricReader(
         disable_target_info=True,
         scope_info_enabled=False,
         registry=registry,
         cardinality_limits={ObservableCounter: MAX_SERIES_PER_COUNTER},
     )
-    others = [*readers, *_make_readers(environ, losses)]
     return MeterProvider(
-        metric_readers=[exposition, *others],
+        metric_readers=[exposition, *readers],
         resource=resource,
         # The Prometheus exporter shows no exemplars; keeping them would cost 3 µs a record.
-        exemplar_filter=None if others else AlwaysOffExemplarFilter(),
+        exemplar_filter=None if readers else AlwaysOffExemplarFilter(),
         shutdown_on_exit=False,
     )
 
 
-def _make_tracers(resource: Resource, processors: Sequence[SpanProcessor]) -> TracerProvider:
+def _make_tracers(
+    resource: Resource, environ: Mapping[str, str], processors: Sequence[SpanProcessor]
+) -> TracerProvider:
     provider = TracerProvider(
         resource=resource,
         # With nobody to look at spans, they still give logs their ids, at half of the cost.
-        sampler=None if processors else ALWAYS_OFF,
+        sampler=choose_sampler(environ) if processors else ALWAYS_OFF,
         shutdown_on_exit=False,
     )
     for processor in processors:
@@ -122,13 +98,21 @@ def _make_processors(environ: Mapping[str, str], losses: Losses) -> list[SpanPro
         return []
 
 
-def _make_readers(environ: Mapping[str, str], losses: Losses) -> list[MetricReader]:
+def make_readers(environ: Mapping[str, str], losses: Losses) -> list[MetricReader]:
+    """Return what sends metrics, where that was asked for."""
     route = find_route(environ, Signal.METRICS)
     if route is None:
         return []
+    interval = read_count(environ, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS)
     try:
         exporter = CountingMetricExporter(make_metric_exporter(route), losses)
-        return [PeriodicExportingMetricReader(exporter)]
+        return [
+            PeriodicExportingMetricReader(
+                exporter,
+                export_interval_millis=interval,
+                export_timeout_millis=1000 * route.timeout_seconds,
+            )
+        ]
     except (ValueError, OSError, ImportError) as error:
         _warn_of_refusal(Signal.METRICS, error)
         return []

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Iterable
 from contextvars import Token
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, set_span_in_context
 
-from sidecar.events.publisher import EventPublisher, PublishResult
+from sidecar.events.publisher import PublishObserver, PublishResult
 from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
 from sidecar.telemetry import contract
 from sidecar.telemetry.failure import mark_failed, record_exception
@@ -74,7 +74,17 @@ class PublishTelemetry:
         mark_failed(span, result.failures[0].error_type, f"Failed: {names}")
 
 
-def observe_publisher(telemetry: Telemetry, publisher: EventPublisher) -> Callable[[], None]:
+class Publishing(Protocol):
+    """A publisher that counts: our own, or a foreign one that is counted from outside."""
+
+    observer: PublishObserver | None
+
+    @property
+    def tally(self) -> PublishTally:
+        """What it did."""
+
+
+def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[], None]:
     """Let a publisher tell of itself; call the returned function to undo it."""
     tally = publisher.tally
     removers = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.metrics import Histogram, Meter, NoOpMeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor
@@ -15,13 +15,16 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.telemetry import contract
 from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.loss import Losses
-from sidecar.telemetry.otlp import is_disabled
-from sidecar.telemetry.provider import Identity, Shutdown, choose_tracers, make_meters
+from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
 from sidecar.telemetry.reading import Read, Readings
 from sidecar.telemetry.redaction import Redact, Redactor
+from sidecar.telemetry.route import is_disabled
 
-CLOSE_TIMEOUT_SECONDS: Final = 5.0
+CLOSE_TIMEOUT_SECONDS: Final = 2.0
+"""Workers end before the process that supervises them: twice this, and the rest of a shutdown, fit
+into five seconds."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +70,8 @@ class Telemetry:
             service_name: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override it.
             process_name: `probe`, `worker-1`, `app`.
             version: Version of the sidecar.
-            environ: Where `OTEL_*` is looked up; the SDK itself reads the process's environment
-                for endpoints, headers, sampler, limits and intervals.
+            environ: Where `OTEL_*` is looked up. Of the process's own environment the SDK reads
+                the limits of spans, `OTEL_PROPAGATORS` and what is experimental.
             own_process: The process belongs to the sidecar, so that its tracer provider becomes
                 the global one and a handler's own instrumentation joins the traces. In an
                 application that is the application's decision.
@@ -82,11 +85,12 @@ class Telemetry:
         if is_disabled(environ):
             return cls._start_disabled(identity, registry, redact)
         losses = Losses()
-        resource = identity.resource()
+        resource = identity.resource(environ)
         tracers, close_tracers = choose_tracers(
             resource, environ, losses, span_processors, own_process=own_process
         )
-        meters = make_meters(resource, environ, losses, registry, metric_readers)
+        readers = [*metric_readers, *make_readers(environ, losses)]
+        meters = make_meters(resource, registry, readers)
         meter = meters.get_meter(contract.SCOPE, version, contract.SCHEMA_URL)
         telemetry = cls(
             identity,
@@ -95,11 +99,29 @@ class Telemetry:
             registry,
             redact,
             losses,
-            _readings=Readings(meter),
+            _readings=_make_readings(meter, registry, readers),
             _shutdowns=(meters.shutdown, *([close_tracers] if close_tracers else [])),
         )
         telemetry.observe(contract.TELEMETRY_DROPPED, losses.read)
         return telemetry
+
+    @classmethod
+    def borrow(cls, *, version: str, redact: Redact | None = None) -> "Telemetry":
+        """Use the providers that the application has set up for itself, or will yet.
+
+        Nothing is started, so that `close` has nothing to end, and the registry stays empty.
+        """
+        meter = metrics.get_meter(contract.SCOPE, version, schema_url=contract.SCHEMA_URL)
+        return cls(
+            Identity("", "app", version),
+            trace.get_tracer(contract.SCOPE, version, schema_url=contract.SCHEMA_URL),
+            meter,
+            CollectorRegistry(),
+            redact or Redactor(),
+            Losses(),
+            Readings(meter),
+            (),
+        )
 
     @classmethod
     def _start_disabled(
@@ -107,7 +129,7 @@ class Telemetry:
     ) -> "Telemetry":
         meter = NoOpMeterProvider().get_meter(contract.SCOPE)
         tracer = trace.NoOpTracerProvider().get_tracer(contract.SCOPE)
-        return cls(identity, tracer, meter, registry, redact, Losses(), Readings(meter), ())
+        return cls(identity, tracer, meter, registry, redact, Losses(), Readings(None), ())
 
     def observe(self, instrument: Instrument, read: Read) -> Callable[[], None]:
         """Let `read` feed an observable instrument; call the returned function to stop.
@@ -141,10 +163,23 @@ class Telemetry:
         for thread in threads:
             thread.join(max(0.0, deadline_mono - time.monotonic()))
         ended = not any(thread.is_alive() for thread in threads)
-        if not ended:
+        lost = self.losses.write_off()
+        if lost or not ended:
             logger.warning(
-                "Telemetry did not end within %.1f s; what was not sent yet is lost.",
+                "Telemetry did not end within %.1f s: %d spans were not sent and are lost.",
                 timeout_seconds,
-                extra={"event": "sidecar.telemetry.close_timeout"},
+                lost,
+                extra={"event": "sidecar.telemetry.close_timeout", "spans": lost},
             )
         return ended
+
+
+def _make_readings(
+    meter: Meter, registry: CollectorRegistry, readers: Sequence[MetricReader]
+) -> Readings:
+    """Where nobody sends metrics, Prometheus is served without the SDK between."""
+    if readers:
+        return Readings(meter)
+    readings = Readings(None)
+    registry.register(readings)
+    return readings

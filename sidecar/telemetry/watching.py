@@ -45,6 +45,7 @@ class Sight:
         findings: Number by (rule id, severity).
         restarts: Number by (worker, reason), since the start; give zeros from the start.
         scrape_failures: Number by target, since the start.
+        connections: Sessions at the server by (application name, state), both bounded.
         ready: Whether traffic may come; None before the first verdict.
         draining: Whether the process is shutting down.
     """
@@ -56,6 +57,7 @@ class Sight:
     findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
     restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     scrape_failures: Mapping[str, int] = field(default_factory=dict)
+    connections: Mapping[tuple[str, str], int] = field(default_factory=dict)
     ready: bool | None = None
     draining: bool = False
 
@@ -92,6 +94,10 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield contract.CONFIG_FINDINGS, lambda: _pairs(look().findings, contract.CONFIG_FINDINGS)
     yield contract.WORKER_RESTARTS, lambda: _pairs(look().restarts, contract.WORKER_RESTARTS)
     yield contract.AGENT_SCRAPE_FAILURES, lambda: _scrape_failures(look())
+    yield (
+        contract.SERVER_CONNECTIONS,
+        lambda: _pairs(look().connections, contract.SERVER_CONNECTIONS),
+    )
     yield contract.READY, lambda: _known(look().ready)
     yield contract.DRAINING, lambda: _known(look().draining)
 

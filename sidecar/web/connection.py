@@ -1,5 +1,6 @@
-"""One client's connection, and how it ends after a malformed request."""
+"""One client's connection, how it ends after a malformed request, and how many there may be."""
 
+import asyncio
 import logging
 from typing import Final
 
@@ -8,6 +9,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from typing_extensions import override
 
 LINGER_SECONDS: Final = 2.0
+MAX_CONNECTIONS: Final = 512
+"""Far more than a probe process has clients, and below the usual limit of 1,024 open files."""
 
 
 class Connection(web.RequestHandler):
@@ -18,6 +21,18 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = ()
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether nothing is being answered on it, and it is not closed already."""
+        if self._messages or self._force_close:
+            return False
+        return self._current_request is None
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a whole request ever came over it."""
+        return self._request_count > 0
 
     @override
     def handle_error(
@@ -44,7 +59,26 @@ class Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    """Makes a `Connection` for each client."""
+    """Makes a `Connection` for each client, and closes spare ones where there are too many.
+
+    Those go first on which nothing was ever asked, the oldest of them before the others: a client
+    that means it asks at once.
+    """
+
+    @override
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self._connections) > MAX_CONNECTIONS:
+            self._close_one(but=handler)
+
+    def _close_one(self, *, but: web.RequestHandler) -> None:
+        spare = [
+            each
+            for each in self._connections
+            if isinstance(each, Connection) and each is not but and each.is_spare
+        ]
+        if spare:
+            min(spare, key=lambda each: each.has_asked).force_close()
 
     @override
     def __call__(self) -> Connection:

@@ -52,6 +52,12 @@ _CHOICE: Final = [
         "schema": _ANY,
     },
     {
+        "name": "group",
+        "in": "query",
+        "description": "Judge the checks of this group alone; may be repeated.",
+        "schema": _ANY,
+    },
+    {
         "name": "exclude",
         "in": "query",
         "description": "Leave this check out; unknown names are noted in the answer.",
@@ -114,7 +120,7 @@ def _probe(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
     bodies = {HEALTH_JSON: _HEALTH, "text/plain": {"type": "string"}}
     responses = {
         "200": _content("Yes, or yes with a warning", bodies),
-        "404": _content("The probe has no check of that name", {PROBLEM_JSON: _PROBLEM}),
+        "404": _content("The probe has no check or group of that name", {PROBLEM_JSON: _PROBLEM}),
         "503": _content("No", bodies),
     }
     return _operations(summary, responses, parameters=parameters)

@@ -76,18 +76,18 @@ class ProbePage:
     def _respond_to_query(self, request: web.BaseRequest) -> web.Response:
         query = request.query
         only = query.getall("check", [])
-        answer = self._select(only, query.getall("exclude", []))
-        if not set(only).isdisjoint(answer.unknown_names):
-            return problem(HTTPStatus.NOT_FOUND, "This probe has no check of that name.")
+        answer = self._select(only, query.getall("group", []), query.getall("exclude", []))
+        if answer.unknown_groups or not set(only).isdisjoint(answer.unknown_names):
+            return problem(HTTPStatus.NOT_FOUND, "This probe has no check or group of that name.")
         content_type = PLAIN if "verbose" in query else HEALTH_JSON
         status, headers = _head(answer, content_type)
         body = self._body(answer, content_type, is_admitted=self._guard.admits(request))
         return web.Response(body=body, status=status, headers=headers)
 
-    def _select(self, only: list[str], exclude: list[str]) -> Answer:
-        if self._probe is None or not (only or exclude):
+    def _select(self, only: list[str], groups: list[str], exclude: list[str]) -> Answer:
+        if self._probe is None or not (only or groups or exclude):
             return self._current()
-        return self._board.select(self._probe, only=only, exclude=exclude)
+        return self._board.select(self._probe, only=only, groups=groups, exclude=exclude)
 
     def _body(self, answer: Answer, content_type: str, *, is_admitted: bool) -> bytes:
         if content_type == PLAIN:

@@ -7,7 +7,7 @@ from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, ProjectionError, UsageError
 from sidecar.postgres import letter, rebuild
 from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.sample import take_sample
@@ -22,7 +22,7 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
     """Yield a connection to the configured database.
 
     Raises:
-        StoreUnavailableError: The server cannot be reached.
+        StoreUnavailableError: The server cannot be reached, or ended the session.
         UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
     """
     require_database(boot.settings)
@@ -30,7 +30,8 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
     async with open_database(boot.settings) as dsn:
         connection = await connect(dsn, application_name=name)
         try:
-            yield connection
+            with translate_loss(connection, "PostgreSQL ended the session; ask again."):
+                yield connection
         finally:
             await connection.close()
 
@@ -91,18 +92,21 @@ async def start_rebuild(boot: Boot, name: str) -> None:
 async def cancel_rebuild(boot: Boot, name: str) -> None:
     """Drop the new copy."""
     async with open_session(boot) as connection:
+        await _require_schema(connection)
         await rebuild.cancel_rebuild(connection, name)
 
 
 async def drop_old_copy(boot: Boot, name: str) -> None:
     """Drop what the last swap kept."""
     async with open_session(boot) as connection:
+        await _require_schema(connection)
         await rebuild.drop_old_copy(connection, name)
 
 
 async def replay_handler(boot: Boot, name: str) -> None:
     """Let a handler hear of every event again."""
     async with open_session(boot) as connection:
+        await _require_schema(connection)
         await rebuild.replay_handler(connection, name)
 
 

@@ -5,17 +5,21 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
 import sidecar
 from sidecar.config import environ as environment
-from sidecar.config.settings import load
+from sidecar.config.environment import Environment
+from sidecar.config.settings import Settings, load
 from sidecar.errors import StoreUnavailableError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.monitor import Monitor
 from sidecar.health.registry import Checks
+from sidecar.postgres.adopted import AdoptedPool
+from sidecar.postgres.connection import RawPool
+from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.sink import DeadLetterSink
 from sidecar.postgres.store import EventStore
@@ -24,12 +28,11 @@ from sidecar.process.background import Background
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
 from sidecar.telemetry.link import add_trace_context
-from sidecar.telemetry.pool import PoolTelemetry, observe_pool
-from sidecar.telemetry.publishing import observe_publisher
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
-from sidecar.wiring.boot import secrets_of
+from sidecar.wiring.boot import plain, secrets_of
+from sidecar.wiring.instrument import Publisher, follow_any_pool, follow_any_publisher
 from sidecar.wiring.told import show_pool, show_statuses
 
 RETRY_SECONDS: Final = 1.0
@@ -52,8 +55,8 @@ def make_agent(
 @asynccontextmanager
 async def agent(
     *,
-    publisher: EventPublisher | None = None,
-    pool: MeteredPool | None = None,
+    publisher: EventPublisher | Publisher | None = None,
+    pool: "MeteredPool | RawPool | None" = None,
     store: EventStore | None = None,
     checks: Checks | None = None,
     host: str | None = None,
@@ -65,15 +68,16 @@ async def agent(
     are shown for the length of the block; both stay the caller's to close.
 
     Args:
-        publisher: Told of by spans and counters.
-        pool: Told of by gauges and durations.
+        publisher: Told of by spans and counters; any object with `async publish(event)`.
+        pool: Told of by gauges and durations; connections held for too long are logged, in
+            development with the place where they were taken.
         store: Its events carry the trace in which they were appended.
         checks: The service's own, asked here, and shown by the sidecar beside its own.
         host: Where to listen; `SIDECAR_AGENT_HOST` by default, 127.0.0.1 without it.
         port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
 
     Raises:
-        UsageError: The address is taken.
+        UsageError: The address is taken, or one of the objects is not what it should be.
     """
     environ = environment.read()
     settings, _ = load(environ)
@@ -81,24 +85,47 @@ async def agent(
         settings.service_name,
         "app",
         version=sidecar.__version__,
-        environ={variable.name: variable.value for variable in environ},
-        redact=Redactor(secrets_of(settings)),
+        environ=plain(environ),
+        redact=Redactor(secrets_of(settings, environ)),
     )
     pulse = Pulse()
-    listener = listen(host or settings.agent_host, settings.agent_port if port is None else port)
-    with ExitStack() as stack:
-        stack.callback(telemetry.close)
-        _observe(stack, telemetry, pulse, publisher, pool)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, telemetry.close)
+        observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
+        counted = _follow(stack.enter_context(ExitStack()), telemetry, publisher, pool, settings)
         if store is not None:
             store.add_headers = add_trace_context
             stack.callback(setattr, store, "add_headers", None)
         monitor = Monitor(checks or ())
-        tell = partial(_tell, monitor, pool)
-        async with make_agent(telemetry, tell, pulse, listener), Background() as background:
-            background.start("checks", monitor.run)
-            if publisher is not None and isinstance(publisher.sink, DeadLetterSink):
-                background.start("retries", partial(_retry, publisher, publisher.sink))
-            yield
+        tell = partial(_tell, monitor, counted)
+        listener = listen(
+            host or settings.agent_host, settings.agent_port if port is None else port
+        )
+        await stack.enter_async_context(make_agent(telemetry, tell, pulse, listener))
+        background = await stack.enter_async_context(Background())
+        background.start("checks", monitor.run)
+        if counted is not None:
+            background.start("leaks", partial(watch_leaks, counted))
+        if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, DeadLetterSink):
+            background.start("retries", partial(_retry, publisher, publisher.sink))
+        yield
+
+
+def _follow(
+    stack: ExitStack,
+    telemetry: Telemetry,
+    publisher: EventPublisher | Publisher | None,
+    pool: "MeteredPool | RawPool | None",
+    settings: Settings,
+) -> MeteredPool | AdoptedPool | None:
+    """Let publisher and pool tell of themselves, and return the pool as it is counted."""
+    if publisher is not None:
+        follow_any_publisher(stack, telemetry, publisher)
+    if pool is None:
+        return None
+    counted = follow_any_pool(stack, telemetry, pool, settings.service_name)
+    counted.lending.keeps_stacks = settings.environment is Environment.DEVELOPMENT
+    return counted
 
 
 async def _retry(publisher: EventPublisher, sink: DeadLetterSink) -> None:
@@ -109,22 +136,7 @@ async def _retry(publisher: EventPublisher, sink: DeadLetterSink) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-def _observe(
-    stack: ExitStack,
-    telemetry: Telemetry,
-    pulse: Pulse,
-    publisher: EventPublisher | None,
-    pool: MeteredPool | None,
-) -> None:
-    observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
-    if publisher is not None:
-        stack.callback(observe_publisher(telemetry, publisher))
-    if pool is not None:
-        pool.observer = PoolTelemetry(telemetry, pool.name)
-        stack.callback(observe_pool(telemetry, pool))
-
-
-def _tell(monitor: Monitor, pool: MeteredPool | None) -> Mapping[str, object]:
+def _tell(monitor: Monitor, pool: MeteredPool | AdoptedPool | None) -> Mapping[str, object]:
     return {
         "process": "app",
         "pid": os.getpid(),

@@ -20,6 +20,7 @@ from sidecar.config.verdict import Verdict, validate
 from sidecar.telemetry.logs import configure
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.variable import find_secrets
 
 EX_CONFIG: Final = 78
 
@@ -71,9 +72,9 @@ class Boot:
             self.settings.service_name,
             self.process,
             version=sidecar.__version__,
-            environ={variable.name: variable.value for variable in self.environ},
+            environ=plain(self.environ),
             own_process=True,
-            redact=Redactor(secrets_of(self.settings)),
+            redact=Redactor(secrets_of(self.settings, self.environ)),
         )
 
 
@@ -96,15 +97,21 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
         service=settings.service_name,
         process=process,
         stream=sys.stderr if quiet else sys.stdout,
-        secrets=tuple(secrets_of(settings)),
+        secrets=tuple(secrets_of(settings, environ)),
     )
     return Boot(process, environ, verdict, changes)
 
 
-def secrets_of(settings: Settings) -> Iterator[Secret]:
-    """Yield every secret that the settings hold."""
+def secrets_of(settings: Settings, environ: Environ) -> Iterator[Secret]:
+    """Yield every secret that the settings hold, and those of telemetry's receivers."""
     values = (getattr(settings, field.name) for field in fields(settings))
-    return (value for value in values if isinstance(value, Secret))
+    yield from (value for value in values if isinstance(value, Secret))
+    yield from find_secrets(plain(environ))
+
+
+def plain(environ: Environ) -> dict[str, str]:
+    """Return every variable's value by name, as the telemetry takes them."""
+    return {variable.name: variable.value for variable in environ}
 
 
 def log_findings(findings: Iterable[Finding]) -> None:

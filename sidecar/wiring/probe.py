@@ -167,6 +167,7 @@ class ProbeProcess:
             findings=snapshot.count_findings(self._findings()),
             restarts=snapshot.count_restarts(scene.workers),
             scrape_failures=self._scrape_failures(),
+            connections=scene.sample.activity if scene.sample else {},
             ready=self.board.readiness().verdict.ok,
             draining=self.board.phase is Phase.DRAINING,
         )
@@ -178,7 +179,9 @@ class ProbeProcess:
     def _scrape_failures(self) -> dict[str, int]:
         failures = dict.fromkeys(self._scene.expositions(), 0) | dict(self._exposition.failures)
         if self._scene.agent is not None:
-            failures[APPLICATION] = failures.get(APPLICATION, 0) + self._scene.agent.failures
+            failures[APPLICATION] = failures.get(APPLICATION, 0) + (
+                self._scene.agent.hearing.failures
+            )
         return failures
 
 

@@ -1,5 +1,6 @@
 """Everything that the probe process watches, and the plain questions to it."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,11 @@ from sidecar.postgres.watch import Watch
 from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.supervisor import Supervisor, WorkerProcess
 from sidecar.projections.standing import Standing
+from sidecar.wiring.checks.database import is_fresh
 from sidecar.wiring.checks.process import pool_check, told_check
 from sidecar.wiring.checks.projection import projection_check
 from sidecar.wiring.naming import name_checks
+from sidecar.wiring.snapshot import heartbeats_of
 from sidecar.wiring.told import PoolTold, checks_told, pools_told
 
 APPLICATION = "app"
@@ -30,8 +33,10 @@ class Scene:
 
     @property
     def sample(self) -> Sample | None:
-        """The last look at the database; None when it failed."""
-        return self.watch.sample if self.watch else None
+        """The last look at the database; None when it failed or is long past."""
+        if self.watch is None or not is_fresh(self.watch, time.monotonic()):
+            return None
+        return self.watch.sample
 
     @property
     def standings(self) -> tuple[Standing, ...]:
@@ -60,10 +65,10 @@ class Scene:
                 yield process, pool
 
     def findings(self) -> list[Mapping[str, Any]]:
-        """Return what processes found at their start, each finding once."""
+        """Return what workers found at their start, each finding once."""
         found: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for heartbeat in self.heartbeats().values():
-            told = heartbeat.get("findings")
+        for worker in self.workers:
+            told = worker.heartbeat.get("findings")
             for finding in told if isinstance(told, list) else ():
                 found[str(finding["id"]), str(finding["message"])] = finding
         return list(found.values())
@@ -71,6 +76,10 @@ class Scene:
     def find_standing(self, name: str) -> Standing | None:
         """Return how a projection stands; None when that is not known now."""
         return next((standing for standing in self.standings if standing.name == name), None)
+
+    def find_heartbeat(self, name: str) -> float | None:
+        """Return when a projection's loop last turned, Unix seconds; None if not in our workers."""
+        return heartbeats_of(self.workers).get(name)
 
     def find_pool(self, process: str, name: str) -> PoolTold | None:
         """Return a pool; None when nothing is heard of it now."""
@@ -91,7 +100,14 @@ class Scene:
     def _projection_checks(self, lag_limit_seconds: float) -> dict[str, Callable[[], Check]]:
         names = name_checks("projection", (standing.name for standing in self.standings))
         return {
-            name: partial(projection_check, projection, name, self.find_standing, lag_limit_seconds)
+            name: partial(
+                projection_check,
+                projection,
+                name,
+                self.find_standing,
+                self.find_heartbeat,
+                lag_limit_seconds,
+            )
             for projection, name in names.items()
         }
 
@@ -107,6 +123,6 @@ class Scene:
         if self.agent is None:
             return {}
         return {
-            told.name: partial(told_check, told.name, self.agent, critical=told.critical)
+            told.name: partial(told_check, told, self.agent)
             for told in checks_told(self.agent.heartbeat).values()
         }

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
-from sidecar.health.phase import Phase
+from sidecar.health.phase import Phase, Stage
 from sidecar.process.background import Background
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.listener import AgentListener, PortProbe
@@ -61,11 +61,13 @@ async def serve(
             probe.board.enter(Phase.HELD)
             await shutdown.requested.wait()
             return 0
+        probe.board.begin(Stage.DATABASE)
         dsn = await stack.enter_async_context(open_database(settings))
         # Whatever uses the database ends before an embedded server does.
         attached = await stack.enter_async_context(Background())
         attached.start("watch", probe.attach_database(dsn).run)
         _attach_application(probe, attached, settings)
+        probe.board.begin(Stage.WORKERS)
         supervisor = make_supervisor(boot, target, workers, dsn)
         if supervisor.workers:
             probe.attach_workers(supervisor)
@@ -91,7 +93,8 @@ async def _supervise(
     """Run the workers until a signal; then drain."""
     supervising = asyncio.create_task(supervisor.run())
     try:
-        probe.board.enter(Phase.RUNNING)
+        if not shutdown.requested.is_set():
+            probe.board.enter(Phase.RUNNING)
         await _wait_for_end(supervisor, supervising, shutdown)
         probe.board.enter(Phase.DRAINING)
         logger.info("Draining", extra={"event": "sidecar.serve.draining"})

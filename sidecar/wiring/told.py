@@ -1,13 +1,16 @@
 """What agents tell in their heartbeats, read with care: it comes from another process."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
-from sidecar.postgres.pool import MeteredPool
+from sidecar.telemetry.pool import PoolNumbers
+
+# Each is a label value of a metric.
+MAX_CHECKS: Final = 100
 
 
 class PoolTold(msgspec.Struct, frozen=True):
@@ -28,6 +31,8 @@ class CheckTold(msgspec.Struct, frozen=True):
     outcome: Outcome
     reason: str = ""
     critical: bool = True
+    measurement: str = "status"
+    groups: tuple[str, ...] = ()
     observed_value: float | int | str | None = None
     observed_unit: str | None = None
 
@@ -42,7 +47,7 @@ class _Told(msgspec.Struct, frozen=True):
     checks: tuple[CheckTold, ...] = ()
 
 
-def show_pool(pool: MeteredPool) -> dict[str, Any]:
+def show_pool(pool: PoolNumbers) -> dict[str, Any]:
     """Return a pool as a heartbeat tells it."""
     return {
         "name": pool.name,
@@ -62,6 +67,8 @@ def show_statuses(statuses: Sequence[CheckStatus]) -> list[dict[str, Any]]:
             "outcome": status.outcome.value,
             "reason": status.reason,
             "critical": status.check.critical,
+            "measurement": status.check.measurement,
+            "groups": sorted(status.check.groups),
             "observed_value": status.observed_value,
             "observed_unit": status.observed_unit,
         }
@@ -76,7 +83,7 @@ def pools_told(heartbeat: Mapping[str, object]) -> dict[str, PoolTold]:
 
 def checks_told(heartbeat: Mapping[str, object]) -> dict[str, CheckTold]:
     """Return the checks by name; none where the heartbeat is not as ours are."""
-    return {check.name: check for check in _read(heartbeat).checks}
+    return {check.name: check for check in _read(heartbeat).checks[:MAX_CHECKS]}
 
 
 def _read(heartbeat: Mapping[str, object]) -> _Told:

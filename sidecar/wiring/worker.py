@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, weigh_all
 from sidecar.errors import MigrationError, StoreUnavailableError
 from sidecar.events.fault import find_faults
@@ -15,6 +16,7 @@ from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.postgres.checkpoint import list_recent_versions, register
 from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.head import HeadFollower, ListeningHead
+from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import LeaseTable
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.pool import MeteredPool
@@ -27,7 +29,7 @@ from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import HeadSource, Leases, Worker
-from sidecar.telemetry.pool import PoolTelemetry, observe_pool
+from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
@@ -36,6 +38,8 @@ from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.told import show_pool
 
 DATABASE_WAIT_SECONDS: Final = 1.0
+LEAK_LIMIT_SECONDS: Final = 300.0
+"""A batch is one transaction, which a slow handler may hold for long."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +63,6 @@ class WorkerProcess:
         self._telemetry = telemetry
         self._pulse: Final = Pulse()
         self._head: Final = HeadSignal()
-        self._follower: Final = HeadFollower()
         self._observer: Final = RunnerTelemetry(telemetry)
         self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
         self._partitions: Final = tuple(
@@ -163,21 +166,24 @@ class WorkerProcess:
             min_size=settings.pool_min_size,
             max_size=settings.pool_max_size,
             acquire_timeout_seconds=settings.pool_acquire_timeout_seconds,
+            leak_limit_seconds=LEAK_LIMIT_SECONDS,
         )
-        pool.observer = PoolTelemetry(self._telemetry, pool.name)
-        forget = observe_pool(self._telemetry, pool)
+        pool.lending.keeps_stacks = settings.environment is Environment.DEVELOPMENT
+        forget = follow_pool(self._telemetry, pool)
+        watching = asyncio.create_task(watch_leaks(pool))
         try:
             self._pool = await pool.open()
             yield pool
         finally:
             self._pool = None
+            watching.cancel()
             forget()
             await pool.close()
 
     @asynccontextmanager
     async def _open_head(self) -> AsyncIterator[HeadSource]:
         async with self._session("head") as connection:
-            source = ListeningHead(connection, self._follower)
+            source = ListeningHead(connection, HeadFollower())
             await source.listen()
             yield source
 

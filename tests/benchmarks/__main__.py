@@ -13,9 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar.errors import SidecarError
-from tests.benchmarks import append, boot, catchup, lag, latency, probe, publish, scrape, workers
+from tests.benchmarks import (
+    append,
+    boot,
+    catchup,
+    collector,
+    lag,
+    latency,
+    probe,
+    publish,
+    scrape,
+    workers,
+)
 from tests.benchmarks.measure import BenchmarkError, Result, SkippedError
 from tests.benchmarks.place import Place, open_place
+from tests.benchmarks.receiver import FAULTS
 
 OUTPUT: Final = Path("build/bench.json")
 LARGE_EVENTS: Final = 10_000_000
@@ -46,6 +58,7 @@ BENCHMARKS: Final = (
     Benchmark(
         ("probe-health", "probe-ready", "probe-frozen-health", "probe-frozen-ready"), probe.run
     ),
+    Benchmark(tuple(f"collector-{fault.__name__}" for fault in FAULTS), collector.run),
     Benchmark(("scrape", "scrape-health"), scrape.run),
     Benchmark(("boot-ready", "boot-memory"), boot.run),
 )

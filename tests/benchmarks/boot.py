@@ -28,6 +28,7 @@ async def run(place: Place) -> list[Result]:
 async def _boot(place: Place, dsn: str) -> float:
     began = time.perf_counter()
     async with serve(place, dsn, TARGET) as server:
+        await server.until("/startup")
         await server.until("/ready")
         return time.perf_counter() - began
 

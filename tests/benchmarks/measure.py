@@ -46,6 +46,10 @@ def ours_at_most(bound: float, unit: str) -> Limit:
     return Limit(f"<= {bound:g} {unit}", lambda pair: pair.ours <= bound)
 
 
+def no_limit() -> Limit:
+    return Limit("-", lambda _pair: True)
+
+
 def excess_at_most(bound: float, unit: str) -> Limit:
     return Limit(f"<= peer + {bound:g} {unit}", lambda pair: pair.ours - (pair.peer or 0) <= bound)
 

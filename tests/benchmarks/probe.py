@@ -15,8 +15,10 @@ from tests.benchmarks.bare import Answer
 from tests.benchmarks.load import load
 from tests.benchmarks.measure import (
     BenchmarkError,
+    Limit,
     Result,
     alternate,
+    no_limit,
     ratio_at_least,
     ratio_at_most,
 )
@@ -25,6 +27,11 @@ from tests.benchmarks.process import Started, serve, started
 
 PATHS: Final = ("/health", "/ready")
 LOAD_SECONDS: Final = 2
+PEERS: Final[dict[str, tuple[str, Limit]]] = {
+    "application": ("bare handler in aiohttp's web.Application, same bytes", ratio_at_least(0.95)),
+    "server": ("bare handler on aiohttp's low-level server, same bytes", no_limit()),
+    "fastapi": ("bare handler under FastAPI and uvicorn, same bytes", no_limit()),
+}
 FROZEN_ROUNDS: Final = 3
 # Longer than the time-outs of those who wait for PostgreSQL, so that their ends are felt too.
 FROZEN_SECONDS: Final = 5
@@ -45,17 +52,37 @@ async def run(place: Place) -> list[Result]:
         answers = {path: await _read(server.url + path) for path in PATHS}
         file = place.scratch / "answers.json"
         await asyncio.to_thread(file.write_bytes, msgspec.json.encode(answers))
-        async with started(place, "tests.benchmarks.bare", "{port}", str(file)) as bare:
-            await bare.until("/health")
-            rows += [await _compare(path, server, bare) for path in PATHS]
+        for kind in PEERS:
+            bare = started(place, "tests.benchmarks.bare", kind, "{port}", str(file))
+            async with bare as peer:
+                await peer.until("/health")
+                with _pinned(server, peer):
+                    rows += [await _compare(path, kind, server, peer) for path in PATHS]
         rows += [await _compare_frozen(path, server, place.directory) for path in PATHS]
     return rows
 
 
-async def _compare(path: str, server: Started, bare: Started) -> Result:
-    pair = await alternate(lambda: _rate(server, path), lambda: _rate(bare, path))
-    name = f"probe-{path.strip('/')}"
-    return Result(name, "requests/s", pair, ratio_at_least(0.95), "bare aiohttp, same bytes")
+@contextmanager
+def _pinned(*servers: Started) -> Iterator[None]:
+    """Give the servers one core, of which one works at a time, and the load another."""
+    cores = sorted(os.sched_getaffinity(0))
+    for server in servers:
+        os.sched_setaffinity(server.child.pid, cores[:1])
+    os.sched_setaffinity(0, cores[1:] or cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        for server in servers:
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(server.child.pid, cores)
+
+
+async def _compare(path: str, kind: str, server: Started, peer: Started) -> Result:
+    pair = await alternate(lambda: _rate(server, path), lambda: _rate(peer, path))
+    peer_name, limit = PEERS[kind]
+    suffix = "" if kind == "application" else f"-{kind}"
+    return Result(f"probe-{path.strip('/')}{suffix}", "requests/s", pair, limit, peer_name)
 
 
 async def _rate(server: Started, path: str) -> float:

@@ -1,9 +1,11 @@
 """What every benchmark sells: one event type, its read models, and targets for `sidecar run`."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.subscriber import Connection
@@ -16,6 +18,9 @@ from sidecar.projections.projection import Projection
 CUSTOMERS: Final = 1000
 BATCH_EVENTS: Final = 1000
 SEEN_CHANNEL: Final = "seen"
+RECKONING_STEPS: Final = 40
+GROSS: Final = Decimal("1.19")
+CENT: Final = Decimal("0.0001")
 
 types = EventTypes()
 
@@ -42,6 +47,22 @@ class Totals(Projection):
 
     async def handle(self, event: OrderPlaced, connection: Connection) -> None:
         await connection.execute(self.upsert, event.customer, event.cents)
+
+
+class PricedTotals(Totals):
+    """The same, after some reckoning in Python, as handlers with domain logic do."""
+
+    async def handle(self, event: OrderPlaced, connection: Connection) -> None:
+        await super().handle(replace(event, cents=reckon(event.cents)), connection)
+
+
+def reckon(cents: int) -> int:
+    """Return `cents` after about 40 µs of decimal arithmetic."""
+    amount = Decimal(cents)
+    for _ in range(RECKONING_STEPS):
+        amount = (amount * GROSS).quantize(CENT)
+        amount = (amount / GROSS).quantize(CENT)
+    return int(amount)
 
 
 class Seen(Projection):
@@ -129,6 +150,14 @@ def one() -> EventPublisher:
 def eight() -> EventPublisher:
     """TARGET with 8 projections."""
     return _with_totals(8)
+
+
+def eight_priced() -> EventPublisher:
+    """TARGET with 8 projections whose handlers reckon."""
+    publisher = EventPublisher(types)
+    for number in range(8):
+        publisher.add_projection(PricedTotals(f"totals_{number}"))
+    return publisher
 
 
 def hundred() -> EventPublisher:

@@ -44,3 +44,8 @@ def grouped_labels(expr: str) -> set[str]:
 def without_variables(expr: str) -> str:
     """Replace what Grafana would, so that Prometheus can parse the expression."""
     return re.sub(r"\$\w+", ".+", expr.replace("$__rate_interval", "5m"))
+
+
+def compared_numbers(expr: str) -> list[float]:
+    """Give what the expression compares with; `== 0` and `== 1` ask for a state, not for a limit."""
+    return [float(number) for number in re.findall(r"[<>]=?\s+(?:bool\s+)?([\d.]+)", expr)]

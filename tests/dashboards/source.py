@@ -1,6 +1,7 @@
 """The files under test, read into values."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -102,6 +103,11 @@ def panel_expressions() -> list[str]:
     return [target["expr"] for panel in panels() for target in panel["targets"]]
 
 
+def annotation_expressions() -> list[str]:
+    (marks,) = {tuple(mark["expr"] for mark in board["annotations"]["list"]) for board in boards()}
+    return list(marks)
+
+
 def _metric(group: dict[str, Any]) -> Metric:
     notes = group["annotations"]
     return Metric(
@@ -127,3 +133,8 @@ def shared_attributes() -> dict[str, dict[str, Any]]:
     """Give the attributes that others may refer to, by id."""
     listed = [one for group in groups("attribute_group") for one in group["attributes"]]
     return {attribute["id"]: attribute for attribute in listed if "id" in attribute}
+
+
+def template_labels(text: str) -> set[str]:
+    """Give the labels of the alert that a template reads."""
+    return set(re.findall(r"\$labels\.(\w+)", text))

@@ -1,5 +1,6 @@
 """Alertmanager sends each alert to the right person, once, with all they need in it."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.dashboards import source
+from tests.dashboards.alert_case import CASES
 from tests.dashboards.command import run
 
 CONFIG: dict[str, Any] = source.read(source.ALERTMANAGER)
@@ -19,6 +21,17 @@ NOT_READY = {"alertname": "SidecarNotReady", "job": "sidecar", "instance": "a:86
 DEAD = {"alertname": "SidecarProjectionLoopDead", "job": "sidecar", "projection": "orders"}
 LAG = {"alertname": "SidecarProjectionLagHigh", "job": "sidecar", "projection": "orders"}
 LETTERS = {"alertname": "SidecarDeadLetters", "job": "sidecar", "projection": "orders"}
+HALTED = LAG | {"alertname": "SidecarProjectionHalted"}
+STALLED = LAG | {"alertname": "SidecarProjectionStalled"}
+FAILING = LAG | {"alertname": "SidecarProjectionFailing"}
+GROWING = LAG | {"alertname": "SidecarDeadLettersGrowing"}
+BURN = {"alertname": "SidecarPublishBudgetBurn", "job": "sidecar"}
+UNREACHABLE = {"alertname": "SidecarStoreUnreachable", "job": "sidecar"}
+HUNG = NOT_READY | {"alertname": "SidecarApplicationDown"}
+CONFIG_INVALID = NOT_READY | {"alertname": "SidecarConfigInvalid"}
+POOL = {"process": "app", "db_client_connection_pool_name": "shop"}
+POOL_WAITS = NOT_READY | POOL | {"alertname": "SidecarPoolWaitHigh"}
+POOL_TIMEOUTS = NOT_READY | POOL | {"alertname": "SidecarPoolTimeouts"}
 FOREIGN = {"alertname": "NodeDiskFull", "job": "sidecar", "instance": "a:8686"}
 
 
@@ -31,10 +44,14 @@ def matches(matcher: str, labels: dict[str, str]) -> bool:
     return same is not operator.startswith("!")
 
 
+def fits(matchers: list[str], labels: dict[str, str]) -> bool:
+    return all(matches(matcher, labels) for matcher in matchers)
+
+
 def inhibited(target: dict[str, str], source_alert: dict[str, str]) -> bool:
     return any(
-        all(matches(matcher, source_alert) for matcher in rule["source_matchers"])
-        and all(matches(matcher, target) for matcher in rule["target_matchers"])
+        fits(rule["source_matchers"], source_alert)
+        and fits(rule["target_matchers"], target)
         and all(source_alert.get(name, "") == target.get(name, "") for name in rule["equal"])
         for rule in CONFIG["inhibit_rules"]
     )
@@ -66,6 +83,18 @@ def test_every_alert_has_a_severity_with_a_route_of_its_own(name: str) -> None:
         pytest.param(NOT_READY, JOB_DOWN, id="an instance of a job that is gone"),
         pytest.param(LETTERS, JOB_DOWN, id="a projection of a job that is gone"),
         pytest.param(LAG, DEAD, id="the lag of a projection that nothing runs"),
+        pytest.param(LAG, STALLED, id="the lag of a projection that stalls"),
+        pytest.param(DEAD, STALLED, id="the silence of a projection that stalls"),
+        pytest.param(STALLED, HALTED, id="standing still, where it has halted"),
+        pytest.param(FAILING, HALTED, id="the failure that halted it"),
+        pytest.param(FAILING, GROWING, id="failures, where stream after stream is parked"),
+        pytest.param(LETTERS, FAILING, id="the dead letter of a failure just told"),
+        pytest.param(BURN, GROWING, id="the budget that they spend"),
+        pytest.param(NOT_READY, UNREACHABLE, id="readiness without a database"),
+        pytest.param(STALLED, UNREACHABLE, id="a projection without a database"),
+        pytest.param(POOL_WAITS, UNREACHABLE, id="a pool without a database"),
+        pytest.param(NOT_READY, HUNG, id="readiness while the application hangs"),
+        pytest.param(POOL_WAITS, POOL_TIMEOUTS, id="waiting, where callers give up"),
     ],
 )
 def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> None:
@@ -81,6 +110,11 @@ def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> No
         pytest.param(LAG | {"projection": "stock"}, DEAD, id="another projection"),
         pytest.param(DEAD, LAG, id="the cause itself"),
         pytest.param(DOWN, JOB_DOWN, id="down itself"),
+        pytest.param(NOT_READY | {"job": "shop"}, UNREACHABLE, id="another job's database"),
+        pytest.param(POOL_WAITS | {"process": "worker-1"}, POOL_TIMEOUTS, id="another pool"),
+        pytest.param(CONFIG_INVALID, UNREACHABLE, id="what needs no database"),
+        pytest.param(FAILING, LETTERS, id="a failure by its dead letter"),
+        pytest.param(STALLED | {"projection": "stock"}, HALTED, id="another projection's halt"),
         pytest.param(FOREIGN, DOWN, id="alerts of others"),
     ],
 )
@@ -88,16 +122,27 @@ def test_nothing_else_is_silenced(target: dict[str, str], other: dict[str, str])
     assert not inhibited(target, other)
 
 
-@pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule["equal"]))
-def test_a_cause_carries_every_label_that_must_be_equal(rule: dict[str, Any]) -> None:
-    causes = [
-        labels | {"alertname": case.alert}
-        for case in source.cases()
-        for labels in case.fires
-        if all(matches(m, labels | {"alertname": case.alert}) for m in rule["source_matchers"])
-    ]
+@pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule)[:120])
+def test_cause_and_symptom_carry_every_label_that_must_be_equal(rule: dict[str, Any]) -> None:
+    carried = {name: case.labels | {"alertname": name} for name, case in CASES.items()}
+    causes = [one for one in (*carried.values(), JOB_DOWN) if fits(rule["source_matchers"], one)]
     assert causes
     assert all(set(rule["equal"]) <= labels.keys() for labels in causes)
+    # Whatever shares no label with its cause is beside the point: a replica is not the job.
+    symptoms = [one for one in carried.values() if fits(rule["target_matchers"], one)]
+    assert any(set(rule["equal"]) <= labels.keys() for labels in symptoms)
+
+
+def test_the_watchdog_has_a_receiver_of_its_own(binary: Callable[[str], str]) -> None:
+    test = (binary("amtool"), "config", "routes", "test", f"--config.file={source.ALERTMANAGER}")
+    run(*test, "--verify.receivers=heartbeat", "alertname=SidecarWatchdog", "severity=info")
+
+
+def test_no_alert_silences_itself_or_its_own_cause() -> None:
+    carried = [case.labels | {"alertname": name} for name, case in CASES.items()]
+    assert not [one for one in carried if inhibited(one, one)]
+    for one, other in itertools.combinations(carried, 2):
+        assert not (inhibited(one, other) and inhibited(other, one)), (one, other)
 
 
 def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
@@ -108,6 +153,7 @@ def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
         "description": "It is 90 s behind.",
         "runbook_url": "dashboards/runbooks/SidecarProjectionLagHigh.md",
         "dashboard_url": "d/sidecar?viewPanel=204",
+        "error_type": "KeyError",
     }
     alert = {
         "status": "firing",
@@ -116,7 +162,16 @@ def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
         "startsAt": "2026-01-02T03:04:05Z",
     }
     data = tmp_path / "data.json"
-    data.write_text(json.dumps({"status": "firing", "commonLabels": LAG, "alerts": [alert]}))
+    data.write_text(
+        json.dumps(
+            {
+                "status": "firing",
+                "commonLabels": LAG,
+                "commonAnnotations": annotations,
+                "alerts": [alert],
+            }
+        )
+    )
     template = source.ALERTMANAGER.with_name("sidecar.tmpl")
     text = '{{ template "sidecar.subject" . }}\n{{ template "sidecar.text" . }}'
     shown = run(
@@ -127,7 +182,8 @@ def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
         f"--template.data={data}",
         f"--template.text={text}",
     )
-    assert "[firing] SidecarProjectionLagHigh sidecar orders" in shown
+    assert "[firing] SidecarProjectionLagHigh sidecar orders (KeyError)" in shown
+    assert "\nProjection: orders\nError: KeyError\n" in shown
     assert "Since: 2026-01-02 03:04:05 UTC" in shown
     assert re.search(
         r"Runbook: https://\S+/dashboards/runbooks/SidecarProjectionLagHigh\.md", shown

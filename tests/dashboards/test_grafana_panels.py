@@ -1,5 +1,6 @@
 """The dashboards are what the code makes, and keep the rules of grafana/dashboard-linter."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +32,23 @@ def test_the_committed_files_are_what_the_code_writes() -> None:
     assert committed == written, "run `make dashboards` and commit dashboards/grafana"
 
 
+ROWS = {
+    "sidecar": ["Now", "Objectives", "Work"],
+    "sidecar-projection": ["Projections"],
+    "sidecar-publisher": ["Publisher"],
+    "sidecar-pool": ["Pool"],
+    "sidecar-self": ["Health", "Configuration"],
+}
+
+
+def test_there_are_five_dashboards() -> None:
+    assert {board["uid"] for board in source.boards()} == ROWS.keys()
+
+
 @each_board
 def test_rows_follow_the_order_in_which_one_looks(board: dict[str, Any]) -> None:
     rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
-    assert rows == ["Health", "Projections", "Publisher", "Pool", "Configuration"]
+    assert rows == ROWS[board["uid"]]
 
 
 @each_board
@@ -68,8 +82,8 @@ def test_template_datasource(board: dict[str, Any]) -> None:
 
 
 @each_board
-@pytest.mark.parametrize("name", ["job", "instance", "projection"])
-def test_template_job_and_instance(board: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize("name", ["job", "instance", "projection", "pool"])
+def test_template_job_and_template_instance(board: dict[str, Any], name: str) -> None:
     variable = variables(board)[name]
     assert variable["datasource"] == SOURCE
     assert variable["multi"] is True
@@ -107,8 +121,45 @@ def test_panel_datasource(panel: dict[str, Any]) -> None:
 def test_panel_title_description(panel: dict[str, Any]) -> None:
     assert panel["title"]
     assert len(panel["description"]) > 20
+
+
+@each_panel
+def test_a_description_names_its_alert_and_runbook(panel: dict[str, Any]) -> None:
+    links = re.findall(
+        r"^Alert: (\w+)\. Runbook: dashboards/runbooks/(\w+)\.md$",
+        panel["description"],
+        re.MULTILINE,
+    )
+    assert links
+    assert all(alert == page for alert, page in links)
     named = set(re.findall(r"\bSidecar[A-Z]\w+", panel["description"]))
     assert named <= source.alerts().keys()
+
+
+@each_board
+def test_links_lead_to_the_other_dashboards_and_keep_time_and_variables(
+    board: dict[str, Any],
+) -> None:
+    (link,) = board["links"]
+    assert link["tags"] == board["tags"] == ["sidecar"]
+    assert link["keepTime"] is True
+    assert link["includeVars"] is True
+
+
+@each_board
+def test_annotations_mark_alerts_deployments_and_rebuilds(board: dict[str, Any]) -> None:
+    marks = {mark["name"]: mark for mark in board["annotations"]["list"]}
+    assert marks.keys() == {"Firing alerts", "Deployments", "Rebuilds"}
+    assert all(mark["enable"] and mark["datasource"] == SOURCE for mark in marks.values())
+
+
+def test_failures_and_slow_batches_lead_to_their_traces() -> None:
+    linked = {panel["title"]: panel["fieldConfig"]["defaults"].get("links") for panel in PANELS}
+    for title in ("Failures", "Time for a batch"):
+        (link,) = linked[title]
+        pane = json.loads(link["url"].partition("&panes=")[2])["traces"]
+        assert pane["datasource"] == "${traces}"
+        assert "messaging.consumer.group.name" in pane["queries"][0]["query"]
 
 
 @each_panel
@@ -143,18 +194,22 @@ def test_panel_no_targets(panel: dict[str, Any]) -> None:
 def test_target_job_and_target_instance(expr: str) -> None:
     selected = selectors(expr)
     assert {metric for metric, _ in selected} == metric_names(expr)
-    for _, inside in selected:
-        assert 'job=~"$job"' in inside
-        assert 'instance=~"$instance"' in inside
+    for metric, inside in selected:
+        assert 'job=~"$job' in inside
+        # What rules recorded, and alerts, are about whole jobs.
+        if ":" not in metric and metric != "ALERTS":
+            assert 'instance=~"$instance"' in inside
 
 
 @each_expression
-def test_target_projection(expr: str) -> None:
+def test_target_projection_and_target_pool(expr: str) -> None:
     for metric, inside in selectors(expr):
         known = source.metrics().get(metric)
         labels = known.labels.keys() if known else set()
         for label in {"projection", "messaging_consumer_group_name"} & labels:
             assert f'{label}=~"$projection"' in inside
+        if "db_client_connection_pool_name" in labels:
+            assert 'db_client_connection_pool_name=~"$pool"' in inside
 
 
 @each_expression

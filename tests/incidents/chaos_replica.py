@@ -2,13 +2,18 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.incidents.ledger import Ledger, Rows
+import asyncpg
+
+from sidecar.errors import StoreUnavailableError
+from sidecar.postgres.transience import is_transient
+from tests.incidents.ledger import ACCOUNTS, WRITE_PAUSE_SECONDS, Ledger, Rows
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, launch
 from tests.postgres.cluster import Cluster
@@ -24,7 +29,9 @@ _TERMINATE: Final = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE application_name LIKE $1 ORDER BY random() LIMIT 1
 """
-_PROGRESS: Final = "SELECT coalesce(sum(position), 0)::bigint FROM sidecar.checkpoints"
+_HEAD: Final = "SELECT coalesce(max(position), 0) FROM sidecar.events"
+# Of the partition that is furthest behind.
+_PROGRESS: Final = "SELECT coalesce(min(position), 0) FROM sidecar.checkpoints"
 _ORDERS: Final = (
     "SELECT stream, array_agg(version ORDER BY {order}) FROM {table} GROUP BY 1 ORDER BY 1"
 )
@@ -73,6 +80,33 @@ class Replicas:
 
 
 @asynccontextmanager
+async def paying(ledger: Ledger) -> AsyncIterator[None]:
+    """Append on and on for the length of the block, whatever becomes of the server meanwhile."""
+
+    async def pay() -> None:
+        account = 0
+        while True:
+            try:
+                await ledger.pay(f"a{account % ACCOUNTS:02}")
+            except (StoreUnavailableError, OSError, asyncpg.InterfaceError):
+                ledger.outages += 1
+            except asyncpg.PostgresError as error:
+                if not is_transient(error):
+                    raise
+                ledger.outages += 1
+            account += 1
+            await asyncio.sleep(WRITE_PAUSE_SECONDS)
+
+    task = asyncio.create_task(pay())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
 async def replicas(folder: Path, dsn: str, target: str, count: int = 2) -> AsyncIterator[Replicas]:
     """Run so many workers for the length of the block."""
     crew = Replicas(folder, dsn, target)
@@ -85,12 +119,18 @@ async def replicas(folder: Path, dsn: str, target: str, count: int = 2) -> Async
 
 
 class Chaos:
-    """Does one thing after another to replicas and their server, by chance."""
+    """Does one thing after another to replicas and their server, by chance.
+
+    Attributes:
+        done: Faults by name.
+        slowest_seconds: Longest time until the work went on after a fault.
+    """
 
     def __init__(
         self, crew: Replicas, ledger: Ledger, cluster: Cluster, chance: random.Random
     ) -> None:
         self.done: Final[Counter[str]] = Counter()
+        self.slowest_seconds = 0.0
         self._crew: Final = crew
         self._ledger: Final = ledger
         self._cluster: Final = cluster
@@ -103,15 +143,17 @@ class Chaos:
         )
 
     async def play_round(self) -> None:
-        """Make one fault at a chance moment of the work, and see that the work goes on."""
-        await self.wait_for_progress()
+        """Make one fault, and see the work go on up to a chance moment, that of the next fault."""
         fault = self._chance.choice(self._faults)
-        self.done[fault.__name__] += 1
         await fault()
+        began_mono = time.monotonic()
         await self.wait_for_progress()
+        self.done[fault.__name__] += 1
+        self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began_mono)
 
     async def wait_for_progress(self) -> None:
-        goal = await self._ledger.value(_PROGRESS) + self._chance.randint(1, 300)
+        """Wait until every partition is beyond what is in the log now, by chance more or less."""
+        goal = await self._ledger.value(_HEAD) + self._chance.randint(1, 100)
 
         async def is_reached() -> bool:
             return bool(await self._ledger.value(_PROGRESS) >= goal)

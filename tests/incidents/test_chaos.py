@@ -5,10 +5,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import click
 import pytest
 
 from sidecar.postgres.migration import migrate
-from tests.incidents.chaos_replica import Chaos, expect_order, leases, replicas
+from tests.incidents.chaos_replica import Chaos, expect_order, leases, paying, replicas
 from tests.incidents.chaos_service import BOOKS, DOZEN
 from tests.incidents.ledger import Ledger, open_ledger
 from tests.incidents.patience import eventually
@@ -45,12 +46,14 @@ async def test_read_models_stay_true_through_every_fault(
 ) -> None:
     rounds = request.config.getoption("--chaos-rounds")
     seed = request.config.getoption("--seed")
-    print(f"--seed {seed}")  # noqa: T201 - pytest shows it when the test fails
+    click.echo(f"--seed {seed}")  # pytest shows it when the test fails
     began_mono = time.monotonic()
     async with replicas(tmp_path, private_cluster.dsn(), f"{MODULE}:publisher") as crew:
         chaos = Chaos(crew, outer_ledger, private_cluster, random.Random(seed))
+        async with paying(outer_ledger):
+            await chaos.wait_for_progress()
         for first in range(0, rounds, COMPARE_ROUNDS):
-            async with outer_ledger.paying():
+            async with paying(outer_ledger):
                 for _ in range(min(COMPARE_ROUNDS, rounds - first)):
                     await chaos.play_round()
             await outer_ledger.expect_equal(*NAMES, within_seconds=30.0)
@@ -59,7 +62,10 @@ async def test_read_models_stay_true_through_every_fault(
         events = await outer_ledger.appended()
     assert await outer_ledger.value("SELECT count(*) FROM sidecar.dead_letters") == 0
     with capsys.disabled():
-        print(f"\n{rounds} faults in {seconds:.0f} s, {events} events: {dict(chaos.done)}")  # noqa: T201 - told on purpose
+        click.echo(
+            f"\n{rounds} faults in {seconds:.0f} s, {events} events: {dict(chaos.done)}, work went "
+            f"on within {chaos.slowest_seconds:.1f} s"
+        )
 
 
 async def test_survivor_has_every_projection_of_a_killed_replica(
@@ -81,4 +87,4 @@ async def test_survivor_has_every_projection_of_a_killed_replica(
         await ledger.expect_equal(*DOZEN)
         await expect_order(ledger, *DOZEN)
     with capsys.disabled():
-        print(f"\nleases of a killed replica taken over within {seconds:.2f} s")  # noqa: T201 - told on purpose
+        click.echo(f"\nleases of a killed replica taken over within {seconds:.2f} s")

@@ -2,7 +2,7 @@ import asyncio
 import random
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from tests.incidents.ledger import Ledger

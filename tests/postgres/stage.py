@@ -161,12 +161,11 @@ class Stage:
     def make_worker(self) -> Worker:
         """Make a worker that follows the head and takes its share of the leases."""
         head = HeadSignal()
-        follower = HeadFollower()
 
         @asynccontextmanager
         async def open_head() -> AsyncIterator[HeadSource]:
             async with session(self.dsn, "head") as connection:
-                source = ListeningHead(connection, follower)
+                source = ListeningHead(connection, HeadFollower())
                 await source.listen()
                 yield source
 

@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 import asyncpg
-import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection

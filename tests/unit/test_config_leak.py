@@ -1,5 +1,9 @@
 import base64
+import json
+import os
 import pickle
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,6 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sidecar.config import render
+from sidecar.config.annotation import github_lines, sarif
+from sidecar.config.change import changes
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ, compose
 from sidecar.config.settings import declarations
@@ -47,6 +53,12 @@ def forms(canary: str) -> list[str]:
     return [canary, quote(canary, safe=""), quote_plus(canary), *(each[4:-4] for each in encoded)]
 
 
+def split_forms(canary: str) -> list[str]:
+    """Give its halves too: half a secret is half the work of guessing it."""
+    middle = len(canary) // 2
+    return [*forms(canary), canary[:middle], canary[middle:], canary[::-1]]
+
+
 def everything_said(verdict: Verdict, environ: Environ) -> str:
     report = verdict.report(NOW)
     said: Iterable[object] = [
@@ -61,6 +73,12 @@ def everything_said(verdict: Verdict, environ: Environ) -> str:
         repr(verdict.settings),
         str(verdict.settings),
         repr(environ.findings),
+        *github_lines(verdict.findings),
+        json.dumps(sarif(verdict.findings, "1")),
+        repr(list(render.groups(verdict.findings))),
+        repr(verdict.sightings),
+        repr(changes(environ, Environ.of({}))),
+        verdict.report(NOW, changes(environ, Environ.of({}))).as_json().decode(),
     ]
     return "\n".join(map(str, said))
 
@@ -120,3 +138,62 @@ def test_no_secret_is_found_in_the_report_or_its_text(
     without = Environ.of({"ENVIRONMENT": environment})
 
     assert value not in said or value in everything_said(validate(without, now=NOW), without)
+
+
+def files_of(folder: Path, values: dict[str, str]) -> list[Path]:
+    """Write the values into every kind of file that can be judged."""
+    lines = "".join(f"{name}={value}\n" for name, value in values.items())
+    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
+    contents = {
+        "prod.env": lines + "no name: " + ", ".join(values.values()),
+        "doppler.json": json.dumps(values),
+        "broken.json": json.dumps(values)[:-9],
+        "compose.yaml": json.dumps({"services": {"web": {"environment": values}}}),
+        "broken.yaml": lines + "a: [",
+        "secret.yaml": json.dumps(
+            {"kind": "Secret", "metadata": {"name": "s"}, "data": encoded | {"X": "%cAn4ry+%"}}
+        ),
+    }
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in contents]
+
+
+@pytest.mark.parametrize("shape", ["{}", "your-{}-here", "postgresql://u:{}@127.0.0.1:1/d"])
+def test_no_canary_is_found_in_anything_that_the_command_writes(shape: str, tmp_path: Path) -> None:
+    canaries = {name: f"cAn4ry+{place:03}/Zq7" for place, name in enumerate(NAMES + OTHERS)}
+    values = {name: shape.replace("{}", canary) for name, canary in canaries.items()}
+    (tmp_path / "sidecar.toml").write_text(
+        f"required = '{canaries['SECRET_KEY']}'\n[severity]\nSEC01 = '{canaries['DEBUG']}'\n"
+        "[pattern]\nSECRET_KEY = 'x+'\n[bytes]\nSIDECAR_TOKEN = 32\n"
+    )
+    (tmp_path / ".env.example").write_text(f"SECRET_KEY={values['SECRET_KEY']}\n")
+    paths = files_of(tmp_path, values)
+    arguments = [
+        [],
+        ["--live"],
+        *(["--env-file", str(path)] for path in paths),
+        *(["--env-file", str(paths[0]), "--format", each] for each in ("json", "github", "sarif")),
+    ]
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environ = bare | {name: value for name, value in values.items() if "\x00" not in value}
+    said = ""
+    for given_arguments in arguments:
+        ran = subprocess.run(
+            [sys.executable, "-m", "sidecar", "check", *given_arguments],
+            env=environ | {"ENVIRONMENT": "production"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said += ran.stdout + ran.stderr
+        assert "Traceback" not in said
+
+    assert said.count("SECRET_KEY") >= len(arguments) - 3
+    leaked = [
+        name
+        for name, canary in canaries.items()
+        if any(form in said for form in split_forms(canary)[:-1])
+    ]
+    assert leaked == []

@@ -117,7 +117,7 @@ def test_the_env_file_is_read_in_development_and_loses_to_the_process(tmp_path: 
 
     environ = compose({"SIDECAR_PORT": "1"}, tmp_path)
 
-    assert environ.get("DEBUG") == Variable("DEBUG", "true", ".env")
+    assert environ.get("DEBUG") == Variable("DEBUG", "true", ".env", 1)
     assert environ.get("SIDECAR_PORT") == Variable("SIDECAR_PORT", "1", "environment")
     assert environ.text("SECRET_KEY") == "x"
 

@@ -105,7 +105,7 @@ def test_a_draining_process_that_keeps_readiness_stays_ready() -> None:
 def test_a_new_board_is_starting() -> None:
     board = Board(Monitor())
 
-    assert board.startup().verdict.reasons == ("process.starting",)
+    assert board.startup().verdict.reasons == ("process.starting", "startup.configuration")
     assert not board.readiness().verdict.ok
     assert board.liveness().verdict.ok
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sidecar.config.option import DrainReadiness
 from sidecar.health.check import Check, Probe
 from sidecar.health.outcome import CheckResult, Outcome, passed
-from sidecar.health.phase import Phase
+from sidecar.health.phase import Phase, Stage
 from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import (
     fold,
@@ -126,4 +126,4 @@ def test_a_check_asked_for_by_name_counts_even_if_it_is_not_critical() -> None:
     ],
 )
 def test_startup_is_over_in_every_phase_but_the_first(phase: Phase, *, ok: bool) -> None:
-    assert judge_startup(phase).ok is ok
+    assert judge_startup(phase, Stage.DATABASE, ()).ok is ok

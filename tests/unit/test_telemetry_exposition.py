@@ -37,6 +37,7 @@ SIGHT = Sight(
     findings={("cors_wildcard", "warning"): 1},
     restarts={("worker-1", "exited"): 0},
     scrape_failures={"worker-1": 0},
+    connections={("shop", "idle"): 4},
     ready=True,
 )
 
@@ -49,6 +50,9 @@ class Pool:
     max: int = 20
     pending: int = 0
     timeouts: int = 0
+    closed: int = 0
+    oldest_wait_seconds: float = 0.0
+    leaks: int = 0
 
 
 @pytest.fixture
@@ -178,7 +182,7 @@ async def test_the_sidecar_s_own_pool_can_be_observed(telemetry: Telemetry) -> N
 
 def test_a_closed_pool_ends_its_series(telemetry: Telemetry) -> None:
     observe_pool(telemetry, Pool("kept"))
-    observe_pool(telemetry, Pool("closed"))()
+    observe_pool(telemetry, Pool("gone"))()
     text = render(telemetry)
     assert 'pool_name="kept",db_client_connection_state="used",process="probe"} 1.0' in text
-    assert "closed" not in text
+    assert "gone" not in text

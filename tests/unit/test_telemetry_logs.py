@@ -11,13 +11,20 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from sidecar.telemetry.logs import JsonFormatter, LogHandler, configure
+from sidecar.telemetry.logs import (
+    JsonFormatter,
+    LogHandler,
+    RedactionFilter,
+    TraceContextFilter,
+    configure,
+)
 from sidecar.telemetry.redaction import Redactor
+from sidecar.telemetry.structlog import RedactionProcessor, TraceContextProcessor
 
 PASSWORD = "p@ss/w:rd'\"\\é1"
 
@@ -165,6 +172,7 @@ def test_no_spelling_of_a_secret_passes(secret: str) -> None:
         assert spelling not in redact(f"<{spelling}>")
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(min_size=1),
@@ -211,3 +219,45 @@ def test_text_for_a_terminal_shows_message_and_traceback(stream: io.StringIO) ->
     first, *rest = stream.getvalue().splitlines()
     assert first.endswith("ERROR    shop: Order 7 failed")
     assert rest[-1] == "ValueError: poison"
+
+
+def test_a_handler_with_a_formatter_of_its_own_writes_no_secret(stream: io.StringIO) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(TraceContextFilter())
+    handler.addFilter(RedactionFilter(Redactor([Secret(PASSWORD)])))
+    handler.setFormatter(logging.Formatter("%(trace_id)s %(message)s %(told)s"))
+    logger = logging.getLogger("theirs")
+    logger.handlers = [handler]
+    logger.propagate = False
+    span = trace.NonRecordingSpan(trace.SpanContext(0xABC, 0xDEF, is_remote=False))
+    with trace.use_span(span):
+        try:
+            fail(PASSWORD)
+        except ValueError:
+            logger.exception("it was %s", PASSWORD, extra={"told": [PASSWORD]})
+    text = stream.getvalue()
+    assert text.startswith(f"{0xABC:032x} it was *** ['***']\nTraceback")
+    assert text.endswith("ValueError: ***\n")
+    assert PASSWORD not in text
+
+
+def test_an_entry_of_structlog_gets_its_ids_and_loses_its_secrets() -> None:
+    add_ids, redact = TraceContextProcessor(), RedactionProcessor(Redactor([Secret(PASSWORD)]))
+    assert add_ids(None, "info", {"event": "outside"}) == {"event": "outside"}
+    span = trace.NonRecordingSpan(trace.SpanContext(0xABC, 0xDEF, is_remote=False))
+    with trace.use_span(span):
+        entry = add_ids(None, "info", {"event": f"it was {PASSWORD}", "deep": {"x": [PASSWORD]}})
+    told: dict[str, object] = {}
+    try:
+        fail(PASSWORD)
+    except ValueError:
+        told = redact(None, "error", {**entry, "exc_info": True})
+    exception = str(told.pop("exception"))
+    assert told == {
+        "event": "it was ***",
+        "deep": {"x": ["***"]},
+        "trace_id": f"{0xABC:032x}",
+        "span_id": f"{0xDEF:016x}",
+    }
+    assert exception.startswith("Traceback")
+    assert exception.endswith("ValueError: ***\n")

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import baggage, context
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -153,3 +154,12 @@ def test_the_loops_numbers_are_shown_while_they_run(telemetry: Telemetry) -> Non
     assert '{action="park",error_type="ValueError",projection="totals"} 1.0' in after
     stop()
     assert "totals" not in render_registry(telemetry.registry)
+
+
+def test_baggage_stays_behind(telemetry: Telemetry) -> None:
+    token = context.attach(baggage.set_baggage("customer", "Ada"))
+    with telemetry.tracer.start_as_current_span("order"):
+        headers = add_trace_context({"user": 7})
+    context.detach(token)
+    assert headers.keys() == {"user", "traceparent"}
+    assert "Ada" not in str(headers)

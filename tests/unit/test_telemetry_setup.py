@@ -13,9 +13,12 @@ import pytest
 from opentelemetry.trace import get_tracer_provider
 
 from sidecar.telemetry.exposition import render_registry
-from sidecar.telemetry.otlp import Protocol, Route, Signal, find_route
-from sidecar.telemetry.provider import Identity
+from sidecar.telemetry.identity import Identity
+from sidecar.telemetry.redaction import Redactor
+from sidecar.telemetry.route import Protocol, Route, Signal, find_route
+from sidecar.telemetry.sampler import choose_sampler
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.variable import find_secrets, read_seconds
 
 
 @contextmanager
@@ -52,33 +55,72 @@ def collector(status: int) -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def start(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> Telemetry:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
+def start(environ: dict[str, str]) -> Telemetry:
+    """Start with a snapshot only: what `.env` holds is in no process's environment."""
     return Telemetry.start("shop", "app", version="1.2.3", environ=environ)
+
+
+COMMON = "OTEL_EXPORTER_OTLP"
 
 
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
         ({}, None),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, Route(Protocol.HTTP, 2.0)),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c"}, Route(Protocol.HTTP, 2.0)),
-        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c"}, None),
-        ({"OTEL_TRACES_EXPORTER": "otlp"}, Route(Protocol.HTTP, 2.0)),
-        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, None),
+        (
+            {f"{COMMON}_ENDPOINT": "http://c:4318/"},
+            Route(Protocol.HTTP, "http://c:4318/v1/traces"),
+        ),
+        ({f"{COMMON}_TRACES_ENDPOINT": "http://c/in"}, Route(Protocol.HTTP, "http://c/in")),
+        ({f"{COMMON}_METRICS_ENDPOINT": "http://c"}, None),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, Route(Protocol.HTTP, "http://localhost:4318/v1/traces")),
+        ({"OTEL_TRACES_EXPORTER": "none", f"{COMMON}_ENDPOINT": "http://c"}, None),
         ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "TRUE"}, None),
         (
-            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            Route(Protocol.GRPC, 2.0),
+            {"OTEL_TRACES_EXPORTER": "otlp", f"{COMMON}_PROTOCOL": "grpc"},
+            Route(Protocol.GRPC, "http://localhost:4317"),
         ),
         (
-            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TIMEOUT": "7"},
-            Route(Protocol.HTTP, None),
+            {f"{COMMON}_ENDPOINT": "c:4317", f"{COMMON}_PROTOCOL": "grpc"},
+            Route(Protocol.GRPC, "c:4317", is_insecure=False),
         ),
         (
-            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
-            Route(Protocol.HTTP, 2.0, unknown_protocol="http/json"),
+            {
+                f"{COMMON}_ENDPOINT": "c:4317",
+                f"{COMMON}_PROTOCOL": "grpc",
+                f"{COMMON}_INSECURE": "true",
+            },
+            Route(Protocol.GRPC, "c:4317"),
+        ),
+        (
+            {
+                f"{COMMON}_ENDPOINT": "https://c",
+                f"{COMMON}_TIMEOUT": "7000",
+                f"{COMMON}_HEADERS": "Authorization=Bearer%20key, tenant=a",
+                f"{COMMON}_TRACES_COMPRESSION": "gzip",
+                f"{COMMON}_CERTIFICATE": "ca.pem",
+                f"{COMMON}_CLIENT_KEY": "key.pem",
+                f"{COMMON}_CLIENT_CERTIFICATE": "client.pem",
+            },
+            Route(
+                Protocol.HTTP,
+                "https://c/v1/traces",
+                7.0,
+                {"authorization": "Bearer key", "tenant": "a"},
+                "gzip",
+                "ca.pem",
+                "key.pem",
+                "client.pem",
+                is_insecure=False,
+            ),
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", f"{COMMON}_PROTOCOL": "http/json"},
+            Route(
+                Protocol.HTTP,
+                "http://localhost:4318/v1/traces",
+                unknown_protocol="http/json",
+            ),
         ),
     ],
 )
@@ -88,24 +130,73 @@ def test_the_environment_decides_where_traces_go(
     assert find_route(environ, Signal.TRACES) == expected
 
 
-def test_traces_and_metrics_reach_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10), ("1500", 1.5), ("", 2), ("-1", 2), ("soon", 2), ("inf", 2)]
+)
+def test_a_timeout_is_read_in_the_unit_that_was_meant(text: str, seconds: float) -> None:
+    assert read_seconds(text, 2) == seconds
+
+
+def test_what_opens_a_receiver_is_a_secret() -> None:
+    environ = {
+        f"{COMMON}_HEADERS": "authorization=Bearer%20aaaaaaaa,x-key=bbbbbbbb",
+        f"{COMMON}_METRICS_HEADERS": "x-key=cccccccc",
+        f"{COMMON}_ENDPOINT": "https://user:dddddddd@collector",
+        "OTEL_SERVICE_NAME": "shop",
+    }
+    redact = Redactor(find_secrets(environ))
+    assert redact("aaaaaaaa bbbbbbbb cccccccc dddddddd shop") == "*** *** *** *** shop"
+    assert "aaaaaaaa" not in repr(find_route(environ, Signal.TRACES))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "ParentBased{root:AlwaysOnSampler"),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, "AlwaysOffSampler"),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"},
+            "TraceIdRatioBased{0.25}",
+        ),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio"}, "root:TraceIdRatioBased{1.0}"),
+    ],
+)
+def test_the_environment_decides_which_traces_are_kept(
+    environ: dict[str, str], expected: str
+) -> None:
+    assert expected in choose_sampler(environ).get_description()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_TRACES_SAMPLER": "coin"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "two"},
+    ],
+)
+def test_a_sampler_that_is_not_offered_is_told_and_keeps_all(
+    environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert choose_sampler(environ).get_description()
+    assert "is not offered; all traces are kept" in caplog.text
+
+
+def test_traces_and_metrics_reach_a_collector() -> None:
     with collector(200) as (endpoint, paths):
-        telemetry = start(monkeypatch, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        telemetry = start({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
         telemetry.tracer.start_span("publish").end()
         assert telemetry.close()
     assert set(paths) == {"/v1/traces", "/v1/metrics"}
 
 
 @pytest.mark.parametrize("protocol", list(Protocol))
-def test_a_receiver_that_never_answers_does_not_hold_up_the_end(
-    monkeypatch: pytest.MonkeyPatch, protocol: Protocol
-) -> None:
+def test_a_receiver_that_never_answers_does_not_hold_up_the_end(protocol: Protocol) -> None:
     with black_hole() as endpoint:
         environ = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol.value,
         }
-        telemetry = start(monkeypatch, environ)
+        telemetry = start(environ)
         for _ in range(1500):
             telemetry.tracer.start_span("publish").end()
         began_mono = time.monotonic()
@@ -117,7 +208,7 @@ def test_a_process_with_a_silent_receiver_exits_within_five_seconds() -> None:
     program = """
 import os, time
 from sidecar.telemetry.setup import Telemetry
-telemetry = Telemetry.start("shop", "app", version="1", environ=os.environ)
+telemetry = Telemetry.start("shop", "app", version="1", environ=dict(os.environ))
 for _ in range(1500):
     telemetry.tracer.start_span("publish").end()
 began_mono = time.monotonic()
@@ -140,7 +231,7 @@ print(time.monotonic() - began_mono)
 
 
 def test_spans_that_a_receiver_refuses_are_counted_and_told_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with collector(400) as (endpoint, _):
         environ = {
@@ -148,7 +239,7 @@ def test_spans_that_a_receiver_refuses_are_counted_and_told_once(
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2",
             "OTEL_BSP_SCHEDULE_DELAY": "10",
         }
-        telemetry = start(monkeypatch, environ)
+        telemetry = start(environ)
         for _ in range(10):
             telemetry.tracer.start_span("publish").end()
         dropped = 'sidecar_telemetry_dropped_total{signal="traces"}'
@@ -160,13 +251,13 @@ def test_spans_that_a_receiver_refuses_are_counted_and_told_once(
     assert len(told) == 1
 
 
-def test_a_full_queue_refuses_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_refuses_and_counts() -> None:
     with black_hole() as endpoint:
         environ = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint,
             "OTEL_BSP_MAX_QUEUE_SIZE": "100",
         }
-        telemetry = start(monkeypatch, environ)
+        telemetry = start(environ)
         for _ in range(20_000):
             telemetry.tracer.start_span("publish").end()
         text = render_registry(telemetry.registry)
@@ -175,8 +266,8 @@ def test_a_full_queue_refuses_and_counts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert float(line.rsplit(" ", 1)[1]) > 1000
 
 
-def test_disabled_means_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    telemetry = start(monkeypatch, {"OTEL_SDK_DISABLED": "true"})
+def test_disabled_means_nothing_is_measured() -> None:
+    telemetry = start({"OTEL_SDK_DISABLED": "true"})
     span = telemetry.tracer.start_span("publish")
     assert not span.get_span_context().is_valid
     assert render_registry(telemetry.registry).strip() == ""
@@ -239,23 +330,21 @@ print("theirs" if get_tracer_provider() is before else "ours")
 
 
 def test_settings_that_the_exporter_refuses_are_told_and_stop_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    environ = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_SCHEDULE_DELAY": "-1"}
-    telemetry = start(monkeypatch, environ)
+    environ = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_COMPRESSION": "squash"}
+    telemetry = start(environ)
     assert "No traces are sent" in caplog.text
     assert telemetry.close()
 
 
-def test_an_unknown_protocol_is_told_and_replaced(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unknown_protocol_is_told_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
     with collector(200) as (endpoint, paths):
         environ = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier-pigeon",
         }
-        telemetry = start(monkeypatch, environ)
+        telemetry = start(environ)
         telemetry.tracer.start_span("publish").end()
         assert telemetry.close()
     assert "carrier-pigeon is not offered" in caplog.text
@@ -287,11 +376,16 @@ print([span.name for span in spans.get_finished_spans()])
     assert ran.stdout.strip() == "['publish', 'after']"
 
 
-def test_the_environment_names_the_service_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "named-by-operations")
-    resource = Identity("shop", "app", "1").resource()
-    assert resource.attributes["service.name"] == "named-by-operations"
-    assert resource.attributes["sidecar.process"] == "app"
+def test_the_environment_names_the_service_last() -> None:
+    environ = {
+        "OTEL_SERVICE_NAME": "named-by-operations",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.name=shop,deployment.environment.name=test%20bed,junk",
+    }
+    attributes = Identity("shop", "app", "1").resource(environ).attributes
+    assert attributes["service.name"] == "named-by-operations"
+    assert attributes["deployment.environment.name"] == "test bed"
+    assert attributes["sidecar.process"] == "app"
+    assert not {name for name in attributes if name.startswith("process.command")}
 
 
 def test_a_forked_child_starts_with_an_empty_queue() -> None:

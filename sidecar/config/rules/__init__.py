@@ -8,13 +8,17 @@ from sidecar.config.rules import (
     address,
     database,
     environment,
+    exposure,
+    live,
     operation,
     pool,
     quality,
+    requirement,
     secrets,
     web,
 )
 from sidecar.config.sidecar_file import ENV07
+from sidecar.config.text import ENV03
 
 LOOKS: tuple[Look, ...] = (
     *environment.LOOKS,
@@ -25,11 +29,14 @@ LOOKS: tuple[Look, ...] = (
     *pool.LOOKS,
     *web.LOOKS,
     *operation.LOOKS,
+    *exposure.LOOKS,
+    *requirement.LOOKS,
 )
 
 RULES: tuple[Rule, ...] = tuple(
     sorted(
         (
+            ENV03,
             ENV04,
             ENV06,
             ENV07,
@@ -42,6 +49,9 @@ RULES: tuple[Rule, ...] = tuple(
             *pool.RULES,
             *web.RULES,
             *operation.RULES,
+            *exposure.RULES,
+            *requirement.RULES,
+            *live.RULES,
         ),
         key=lambda rule: rule.id,
     )

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
-from sidecar.config.placeholder import Shape, shape_of
-from sidecar.config.rules.secrets import SEC02
+from sidecar.config.placeholder import shape_of
+from sidecar.config.rules.secrets import SEC02, says_default
+from sidecar.config.shape import Shape
 
 FIELD = "DATABASE_URL"
 
@@ -42,6 +43,8 @@ _UNFILLED = re.compile(r"<[^<>]+>|\$\{[^}]*\}|\{\{[^}]*\}\}|://[^/]*\*{3}")
 def unusable_address(facts: Facts) -> Iterator[Sighting]:
     """See a DATABASE_URL that is missing or that no driver would take."""
     if facts.settings.database_url is None:
+        if facts.environ.is_promised(FIELD):
+            return
         is_strict = facts.settings.environment.is_strict
         message = (
             "is required in production" if is_strict else "is not set; the embedded server is used"
@@ -84,7 +87,7 @@ def default_credentials(facts: Facts) -> Iterator[Sighting]:
         return
     password = dsn.password.reveal()
     repeats = password.lower() in {(dsn.user or "").lower(), (dsn.database or "").lower()}
-    if password and (repeats or shape_of(password) is not None):
+    if password and (repeats or says_default(password, "")):
         yield facts.sighting(
             DB02,
             FIELD,
@@ -99,8 +102,11 @@ def is_example(facts: Facts) -> bool:
     if url is None:
         return False
     text = url.reveal()
-    published = facts.examples.get(FIELD)
-    if _UNFILLED.search(text) or text == published or ("://" not in text and shape_of(text)):
+    if (
+        _UNFILLED.search(text)
+        or text in facts.examples.of(FIELD)
+        or ("://" not in text and shape_of(text))
+    ):
         return True
     dsn = facts.dsn()
     return _has_example_part(dsn) if dsn is not None else _has_example_host(text)

@@ -8,7 +8,7 @@ from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_near, is_secret_name
 from sidecar.config.settings import declarations
-from sidecar.config.text import has_mark, is_quoted, tidy
+from sidecar.config.text import ENV03, has_mark, is_quoted, tidy
 from sidecar.config.variable import Variable
 
 ENV01 = Rule(
@@ -24,16 +24,11 @@ ENV02 = Rule(
     relaxed=Severity.WARNING,
     strict=Severity.WARNING,
 )
-ENV03 = Rule(
-    "ENV03",
-    "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
-
 _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][^{}]{0,200}\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
+# Linux gives a process at most 128 KiB in one variable (MAX_ARG_STRLEN).
+LONGEST_VALUE = 128 * 1024
 _SHORTEST_JUDGED = 5
 _PREFIX = "SIDECAR_"
 _SHARED_START = 3
@@ -63,13 +58,17 @@ def unknown_environment(facts: Facts) -> Iterator[Sighting]:
 
 def misspelt_name(facts: Facts) -> Iterator[Sighting]:
     """See names within two edits of a known variable that is itself not set."""
-    known = {each.name for each in declarations()} | set(facts.own.required)
+    known = {each.name for each in declarations()} | facts.own.named()
     missing = [name for name in known if not facts.environ.text(name)]
+    starts = {name[:_SHARED_START] for name in missing}
+    ends = {name[-_SHARED_END:] for name in missing}
     for variable in facts.environ:
         name = variable.name
+        is_far = name[:_SHARED_START] not in starts and name[-_SHARED_END:] not in ends
         if name in known or name.removesuffix("_FILE") in known or len(name) < _SHORTEST_JUDGED:
             continue
-        meant = next((each for each in missing if _may_be_meant(name, each)), None)
+        candidates = () if is_far else missing
+        meant = next((each for each in candidates if _may_be_meant(name, each)), None)
         if meant is not None:
             yield facts.sighting(
                 ENV02,
@@ -90,6 +89,14 @@ def kept_mark(facts: Facts) -> Iterator[Sighting]:
     """See what editors and container tools leave inside a value."""
     declared = {each.name for each in declarations()}
     for variable in facts.environ:
+        if len(variable.value) > LONGEST_VALUE:
+            yield facts.sighting(
+                ENV03,
+                variable.name,
+                f"{variable.name} is longer than {LONGEST_VALUE // 1024} KiB.",
+                "No process can be given so much in a variable; put it into a file.",
+            )
+            continue
         is_secret = is_secret_name(variable.name) or variable.name == "DATABASE_URL"
         if not is_secret and variable.name not in declared:
             continue
@@ -111,15 +118,23 @@ def mark_in(variable: Variable) -> tuple[str, str] | None:
     value = variable.value
     bare = tidy(value)
     if has_mark(value):
-        return "begins with a byte order mark", "Save the file as UTF-8 without BOM."
+        return (
+            "begins with a byte order mark, at character 1",
+            "Save the file as UTF-8 without BOM.",
+        )
     if is_quoted(value.strip()):
         return "still has its quotes, at the first and last character", (
             "Leave the quotes out: docker --env-file and Kubernetes keep them."
         )
     if value.endswith("\r"):
-        return "ends with a carriage return", "Save the file with Unix line ends (dos2unix)."
+        place = len(value)
+        return (
+            f"ends with a carriage return, at character {place}",
+            "Save the file with Unix line ends (dos2unix).",
+        )
     if value != value.strip():
-        return "has blanks or line breaks around it", "Remove them."
+        place = 1 if value[0].isspace() else len(value.rstrip()) + 1
+        return f"has blanks or line breaks around it, from character {place} on", "Remove them."
     return _mark_inside(bare)
 
 
@@ -147,5 +162,5 @@ def _may_be_meant(name: str, known: str) -> bool:
     return name[-_SHARED_END:] == known[-_SHARED_END:] and is_near(name, known, edits=1)
 
 
-RULES = (ENV01, ENV02, ENV03)
+RULES = (ENV01, ENV02)
 LOOKS: tuple[Look, ...] = (unknown_environment, misspelt_name, kept_mark)

@@ -23,6 +23,30 @@ OPS02 = Rule(
     relaxed=Severity.WARNING,
     strict=Severity.WARNING,
 )
+OPS03 = Rule(
+    "OPS03",
+    "a limit shorter than two of the looks that it judges",
+    relaxed=Severity.ERROR,
+    strict=Severity.REFUSE,
+)
+# Workers are heard and the database is looked at once a second.
+SHORTEST_LIMIT_SECONDS = 2.0
+
+
+def short_limit(facts: Facts) -> Iterator[Sighting]:
+    """See limits that one late look would break."""
+    limits = {
+        "SIDECAR_WORKER_HANG_SECONDS": facts.settings.worker_hang_seconds,
+        "SIDECAR_LAG_LIMIT_SECONDS": facts.settings.lag_limit_seconds,
+    }
+    for name, limit in limits.items():
+        if limit < SHORTEST_LIMIT_SECONDS:
+            yield facts.sighting(
+                OPS03,
+                name,
+                f"{name} is {limit:g} s; one late look would break it.",
+                f"Set it to {SHORTEST_LIMIT_SECONDS:g} or more.",
+            )
 
 
 def open_without_token(facts: Facts) -> Iterator[Sighting]:
@@ -54,5 +78,5 @@ def long_drain(facts: Facts) -> Iterator[Sighting]:
         )
 
 
-RULES = (OPS01, OPS02)
-LOOKS: tuple[Look, ...] = (open_without_token, long_drain)
+RULES = (OPS01, OPS02, OPS03)
+LOOKS: tuple[Look, ...] = (open_without_token, long_drain, short_limit)

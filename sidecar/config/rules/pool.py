@@ -21,6 +21,27 @@ DB15 = Rule(
     relaxed=Severity.INFO,
     strict=Severity.WARNING,
 )
+DB11 = Rule(
+    "DB11",
+    "waiting for a connection longer than callers wait for an answer",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
+# Load balancers and gateways give up after 30 to 60 s by default.
+PATIENCE_SECONDS = 30.0
+
+
+def long_wait(facts: Facts) -> Iterator[Sighting]:
+    """See a wait for the pool that outlasts whoever asked."""
+    wait = facts.settings.pool_acquire_timeout_seconds
+    if wait >= PATIENCE_SECONDS:
+        yield facts.sighting(
+            DB11,
+            "DB_POOL_ACQUIRE_TIMEOUT_SECONDS",
+            f"A connection is waited for up to {wait:g} s; callers give up after "
+            f"{PATIENCE_SECONDS:g} s.",
+            "Lower it, to fail while somebody still listens; 10 s is the default.",
+        )
 
 
 def pool_size(facts: Facts) -> Iterator[Sighting]:
@@ -38,5 +59,5 @@ def pool_size(facts: Facts) -> Iterator[Sighting]:
         yield facts.sighting(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
 
 
-RULES = (DB09, DB15)
-LOOKS: tuple[Look, ...] = (pool_size,)
+RULES = (DB09, DB11, DB15)
+LOOKS: tuple[Look, ...] = (pool_size, long_wait)

@@ -74,7 +74,9 @@ SEC14 = Rule(
 
 _HEX = re.compile(r"[0-9a-fA-F-]+")
 _SELF_DECLARED = re.compile(
-    r"(?:django-insecure|insecure|dev|test|testing|local)[-_]", re.IGNORECASE
+    r"(?:django-insecure|dev|development|test|testing|local|demo|staging)[-_]|"
+    r"(?:.*[-_])?(?:insecure|unsafe|not[-_]for[-_]production)(?:[-_].*)?",
+    re.IGNORECASE,
 )
 _TEST_MODE = re.compile(r"(?:sk|rk|pk)_test_")
 _JWT = re.compile(r"eyJ[\w-]{5,}\.(eyJ[\w-]{5,})\.[\w-]*")

@@ -1,12 +1,15 @@
 """Rules about secrets that are missing, or that are none."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
-from sidecar.config.naming import is_url_name
-from sidecar.config.placeholder import Shape, shape_of
+from sidecar.config.placeholder import shape_of
+from sidecar.config.published import is_unmistakable, origin_of
+from sidecar.config.shape import Shape
+from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
 
 GENERATE = "Generate one with: sidecar secret (or: openssl rand -hex 32)."
@@ -20,14 +23,21 @@ SEC01 = Rule(
 )
 SEC02 = Rule(
     "SEC02",
-    "a placeholder or example in place of a secret",
+    "a placeholder, example or default in place of a secret, also inside an address",
     relaxed=Severity.WARNING,
     strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-1392"),
 )
 SEC03 = Rule(
     "SEC03",
-    "a secret equal to the value in the repository's `.env.example`",
+    "a secret equal to a value in the repository's example or compose file",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 2.10", "CWE-798"),
+)
+SEC04 = Rule(
+    "SEC04",
+    "a secret that is published in documentation or a well-known repository",
     relaxed=Severity.WARNING,
     strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-798"),
@@ -38,12 +48,13 @@ SEC11 = Rule(
     relaxed=Severity.WARNING,
     strict=Severity.REFUSE,
 )
+_USER_INFO = re.compile(r"://([^/:\s]*):([^/\s]+)@[^@]*$")
 
 
 def missing_secret(facts: Facts) -> Iterator[Sighting]:
     """See required secrets without a value."""
     for name in dict.fromkeys(("SECRET_KEY", *facts.own.required)):
-        if not facts.environ.text(name):
+        if facts.is_missing(name):
             yield facts.sighting(SEC01, name, f"{name} is required in production.", GENERATE)
 
 
@@ -58,43 +69,89 @@ def placeholder(facts: Facts) -> Iterator[Sighting]:
         )
 
 
-def placeholder_in_url(facts: Facts) -> Iterator[Sighting]:
-    """See addresses, but for DATABASE_URL, whose password is a placeholder."""
+def default_in_address(facts: Facts) -> Iterator[Sighting]:
+    """See addresses, but for DATABASE_URL, whose password is a placeholder or a default."""
     for variable in facts.environ:
-        if variable.name == "DATABASE_URL" or not is_url_name(variable.name):
+        if variable.name == "DATABASE_URL" or "://" not in variable.value:
             continue
-        shape = _password_shape(variable)
-        if shape is not None:
+        reason = reason_in_address(variable)
+        if reason is not None:
             yield facts.sighting(
                 SEC02,
                 variable.name,
-                f"The password inside {variable.name} is a placeholder: {shape}.",
+                f"The password inside {variable.name} is none: {reason}.",
                 "Set the actual password.",
             )
+
+
+def reason_in_address(variable: Variable) -> str | None:
+    """Tell why the password of an address is no password; `None` when it is one or has none."""
+    user, password, others = credentials_of(uncommented(variable.value))
+    if not password:
+        return None
+    if password.lower() in {user.lower(), *others}:
+        return "it repeats user, host or database"
+    shape: str | None = shape_of(password, variable.name)
+    return shape or ("it is published" if origin_of(password) else None)
+
+
+def credentials_of(address: str) -> tuple[str, str, frozenset[str]]:
+    """Give user, password, and host and database in lower case; empty where there are none."""
+    others: frozenset[str] = frozenset()
+    try:
+        parts = urlsplit(address)
+        others = frozenset({(parts.hostname or "").lower(), parts.path.strip("/").lower()} - {""})
+    except ValueError:
+        pass
+    found = _USER_INFO.search(address)
+    return (unquote(found[1]), unquote(found[2]), others) if found else ("", "", others)
 
 
 def published_example(facts: Facts) -> Iterator[Sighting]:
     """See secrets that everybody can read in the repository."""
     for variable in facts.real_secrets():
-        if facts.examples.get(variable.name) == variable.value:
+        if facts.examples.has(variable.name, uncommented(variable.value)):
             yield facts.sighting(
                 SEC03,
                 variable.name,
-                f"{variable.name} is the value of the repository's example file.",
+                f"{variable.name} is a value of the repository's example or compose file.",
                 f"Rotate it: everybody who can read the repository knows it. {GENERATE}",
+            )
+
+
+def published_secret(facts: Facts) -> Iterator[Sighting]:
+    """See secrets that everybody can read in the web, and odd ones under whatever name."""
+    secrets = {each.name for each in facts.secrets}
+    for variable in facts.environ:
+        bare = uncommented(variable.value)
+        is_judged = variable.name in secrets or is_unmistakable(bare)
+        origin = origin_of(bare) if is_judged and variable.name not in facts.shapes else None
+        if origin is not None:
+            yield facts.sighting(
+                SEC04,
+                variable.name,
+                f"{variable.name} is a published secret ({origin}).",
+                f"Rotate it: everybody can look it up. {GENERATE}",
             )
 
 
 def empty_group(facts: Facts) -> Iterator[Sighting]:
     """See groups of which no variable is set; a placeholder in one is told by itself."""
     for group, names in facts.own.any_of.items():
-        if names and not any(facts.environ.text(name) for name in names):
+        if names and all(map(facts.is_missing, names)):
             yield facts.sighting(
                 SEC11,
                 names[0],
                 f"None of {', '.join(names)} is set; one is needed.",
                 _group_hint(group),
             )
+
+
+def says_default(value: str, name: str) -> bool:
+    """Tell whether a value is a placeholder, or published as somebody's default."""
+    bare = uncommented(value)
+    shape: Shape | None = shape_of(bare, name)
+    return shape is not None or origin_of(bare) is not None
 
 
 def _group_hint(group: str) -> str:
@@ -106,19 +163,12 @@ def _group_hint(group: str) -> str:
     return f"Set one of them, or take the group {group} out of any_of."
 
 
-def _password_shape(variable: Variable) -> Shape | None:
-    try:
-        password = urlsplit(variable.value).password
-    except ValueError:
-        return None
-    return shape_of(unquote(password), variable.name) if password else None
-
-
-RULES = (SEC01, SEC02, SEC03, SEC11)
+RULES = (SEC01, SEC02, SEC03, SEC04, SEC11)
 LOOKS: tuple[Look, ...] = (
     missing_secret,
     placeholder,
-    placeholder_in_url,
+    default_in_address,
     published_example,
+    published_secret,
     empty_group,
 )

@@ -5,11 +5,18 @@ from typing import Final
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.health.check import Check, ComponentType
+from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.ping import Ping
+from sidecar.postgres.sample import Sample
 from sidecar.postgres.watch import Watch
 
-HOLD_LIMIT_SECONDS: Final = 10.0
+GROUP: Final = frozenset({"database"})
+# A writer may take its time; nobody keeps a transaction open for so long on purpose.
+HOLD_WARN_SECONDS: Final = 10.0
+HOLD_FAIL_SECONDS: Final = 60.0
+# The watch looks each second, for 3 s at most.
+SAMPLE_LIFE_SECONDS: Final = 10.0
 
 
 def postgres_check(ping: Ping) -> Check:
@@ -29,6 +36,7 @@ def postgres_check(ping: Ping) -> Check:
         component_type=ComponentType.DATASTORE,
         measurement="response-time",
         timeout_seconds=1.0,
+        groups=GROUP,
     )
 
 
@@ -45,22 +53,53 @@ def migrations_check(watch: Watch) -> Check:
 
     # Reading memory costs nothing, so that a boot is ready soon after the schema is known.
     return Check(
-        name="migrations", run=ask, measurement="pending", interval_seconds=0.2, recover_after=1
+        name="migrations",
+        run=ask,
+        measurement="pending",
+        interval_seconds=0.2,
+        recover_after=1,
+        groups=GROUP,
     )
+
+
+def is_fresh(watch: Watch, now_mono: float) -> bool:
+    """Tell whether the last look is recent; a watch that stopped would show it for ever."""
+    return watch.sampled_mono is not None and now_mono - watch.sampled_mono < SAMPLE_LIFE_SECONDS
+
+
+class Advance:
+    """Whether the safe head follows the head; measured here, not as its follower believes."""
+
+    def __init__(self) -> None:
+        self._safe_head: int | None = None
+        self._started_mono: float | None = None
+
+    def judge(self, sample: Sample, now_mono: float) -> CheckResult:
+        """Take a look in; a head that is ahead while the safe head stands is a hold."""
+        stands = sample.head > sample.safe_head and sample.safe_head == self._safe_head
+        self._safe_head = sample.safe_head
+        self._started_mono = since(self._started_mono, now_mono, holds=stands)
+        held_seconds = max(sample.held_seconds, lasted_seconds(self._started_mono, now_mono))
+        if held_seconds > HOLD_FAIL_SECONDS:
+            return failed("event-store.stuck", held_seconds, "s")
+        if held_seconds > HOLD_WARN_SECONDS:
+            return warned("event-store.held", held_seconds, "s")
+        return passed(sample.safe_head)
 
 
 def store_check(watch: Watch) -> Check:
     """Does the safe head advance?"""
+    advance = Advance()
 
     async def ask() -> CheckResult:
-        sample = watch.sample
+        sample, now_mono = watch.sample, time.monotonic()
         if sample is None and watch.sampled_mono is None and not watch.failed:
             return CheckResult(Outcome.UNKNOWN, "event-store.pending")
         if sample is None:
             return failed("event-store.unseen")
-        if sample.held_seconds > HOLD_LIMIT_SECONDS:
-            return warned("event-store.held", sample.held_seconds, "s")
-        return passed(sample.safe_head)
+        if not is_fresh(watch, now_mono):
+            return CheckResult(Outcome.UNKNOWN, "event-store.stale")
+        return advance.judge(sample, now_mono)
 
     return Check(
         name="event-store",
@@ -68,4 +107,5 @@ def store_check(watch: Watch) -> Check:
         critical=False,
         component_type=ComponentType.DATASTORE,
         measurement="safe-head",
+        groups=GROUP,
     )

@@ -17,6 +17,7 @@ LOOP_LAG_LIMIT_SECONDS: Final = 5.0
 DISK_WARN_BYTES: Final = 1024**3
 DISK_FAIL_BYTES: Final = 100 * 1024**2
 TELEMETRY_MEMORY_SECONDS: Final = 60.0
+GROUP: Final = frozenset({"process"})
 
 
 def loop_check(pulse: Pulse) -> Check:
@@ -35,6 +36,7 @@ def loop_check(pulse: Pulse) -> Check:
         in_process=True,
         component_type=ComponentType.SYSTEM,
         measurement="lag",
+        groups=GROUP,
     )
 
 
@@ -49,7 +51,7 @@ def configuration_check(verdict: Verdict) -> Check:
             return warned("configuration.invalid", active)
         return passed(active)
 
-    return Check(name="configuration", run=ask, measurement="findings")
+    return Check(name="configuration", run=ask, measurement="findings", groups=GROUP)
 
 
 def disk_check(directory: Path) -> Check:
@@ -71,6 +73,7 @@ def disk_check(directory: Path) -> Check:
         measurement="free",
         interval_seconds=10.0,
         max_age_seconds=60.0,
+        groups=GROUP,
     )
 
 
@@ -88,4 +91,4 @@ def telemetry_check(count_losses: Callable[[], int]) -> Check:
             return warned("telemetry.dropping", lost)
         return passed(lost)
 
-    return Check(name="telemetry", run=ask, critical=False, measurement="dropped")
+    return Check(name="telemetry", run=ask, critical=False, measurement="dropped", groups=GROUP)

@@ -7,9 +7,9 @@ from typing import Final
 from sidecar.health.check import Check
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
-from sidecar.process.listener import AgentListener, PortProbe
+from sidecar.process.listener import AgentListener, Hearing, PortProbe
 from sidecar.process.supervisor import Supervisor, WorkerState
-from sidecar.wiring.told import PoolTold, checks_told
+from sidecar.wiring.told import CheckTold, PoolTold, checks_told
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
 SERVER_ERROR: Final = 500
@@ -17,7 +17,7 @@ SERVER_ERROR: Final = 500
 POOL_WARN_SECONDS: Final = 10.0
 POOL_FAIL_SECONDS: Final = 60.0
 
-_UNHEARD: Final = CheckResult(Outcome.UNKNOWN, "application.unheard")
+GROUP: Final = frozenset({"application"})
 
 
 def workers_check(supervisor: Supervisor) -> Check:
@@ -33,18 +33,27 @@ def workers_check(supervisor: Supervisor) -> Check:
         silent = WorkerState.SILENT in states
         return failed("workers.silent" if silent else "workers.down", running)
 
-    return Check(name="workers", run=ask, critical=False, measurement="running", fail_after=2)
+    return Check(
+        name="workers",
+        run=ask,
+        critical=False,
+        measurement="running",
+        fail_after=2,
+        groups=frozenset({"workers"}),
+    )
 
 
 def application_check(agent: AgentListener | None, port: PortProbe | None) -> Check:
     """Does the application answer on its own port, and does its event loop turn?"""
 
     async def ask() -> CheckResult:
-        if port is not None and port.status is None:
-            return failed("application.unreachable") if port.asked else _UNHEARD
+        heard = [judge_hearing(each.hearing) for each in (port, agent) if each is not None]
+        wrong = [result for result in heard if result.outcome is not Outcome.PASS]
+        if wrong:
+            return wrong[0]
         if port is not None and port.status is not None and port.status >= SERVER_ERROR:
             return failed("application.failing", port.status)
-        return passed() if agent is None else _judge_agent(agent)
+        return heard[-1]
 
     return Check(
         name="application",
@@ -53,29 +62,44 @@ def application_check(agent: AgentListener | None, port: PortProbe | None) -> Ch
         fail_after=1,
         recover_after=1,
         interval_seconds=0.5,
+        groups=GROUP,
     )
 
 
-def _judge_agent(agent: AgentListener) -> CheckResult:
-    silent_seconds = agent.silent_seconds()
-    if silent_seconds is None:
-        return failed("application.unreachable") if agent.failures else _UNHEARD
-    if silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
+def judge_hearing(hearing: Hearing) -> CheckResult:
+    """Turn when the application was last heard into an answer.
+
+    Nobody listening is a fact at once; a late answer becomes one when it has lasted.
+    """
+    if not hearing.is_asked:
+        return CheckResult(Outcome.UNKNOWN, "application.unheard")
+    if hearing.is_unreachable:
+        return failed("application.unreachable")
+    silent_seconds = hearing.silent_seconds()
+    if silent_seconds is None or silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
         return failed("application.silent", silent_seconds, "s")
     return passed(silent_seconds, "s")
 
 
-def told_check(name: str, agent: AgentListener, *, critical: bool) -> Check:
+def told_check(about: CheckTold, agent: AgentListener) -> Check:
     """What does the application's own check say? It damps itself; here it is only passed on."""
 
     async def ask() -> CheckResult:
-        told = checks_told(agent.heartbeat).get(name)
-        silent_seconds = agent.silent_seconds()
-        if told is None or silent_seconds is None or silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
-            return CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
+        told = checks_told(agent.heartbeat).get(about.name)
+        if told is None or judge_hearing(agent.hearing).outcome is not Outcome.PASS:
+            return CheckResult(Outcome.UNKNOWN, f"{about.name}.unheard")
         return told.result
 
-    return Check(name=name, run=ask, critical=critical, fail_after=1, recover_after=1)
+    return Check(
+        name=about.name,
+        run=ask,
+        critical=about.critical,
+        fail_after=1,
+        recover_after=1,
+        interval_seconds=0.5,
+        measurement=about.measurement,
+        groups=frozenset(about.groups) | GROUP,
+    )
 
 
 def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:
@@ -97,4 +121,11 @@ def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:
             return warned(f"{name}.saturated", seconds, "s")
         return passed(pool.used)
 
-    return Check(name=name, run=ask, critical=False, measurement="saturation", fail_after=1)
+    return Check(
+        name=name,
+        run=ask,
+        critical=False,
+        measurement="saturation",
+        fail_after=1,
+        groups=frozenset({"pools"}),
+    )

@@ -1,14 +1,22 @@
 """One check per projection: is its read model kept up?"""
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed, warned
-from sidecar.projections.standing import Standing, Status
+from sidecar.projections.standing import STALL_SECONDS, Standing, Status
+
+_AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
 
 
 def projection_check(
-    name: str, check_name: str, find: Callable[[str], Standing | None], lag_limit_seconds: float
+    name: str,
+    check_name: str,
+    find: Callable[[str], Standing | None],
+    find_heartbeat: Callable[[str], float | None],
+    lag_limit_seconds: float,
 ) -> Check:
     """Is this read model kept up?
 
@@ -16,6 +24,8 @@ def projection_check(
         name: The projection's.
         check_name: The check's, in kebab case.
         find: Returns how the projection stands; None when that is not known now.
+        find_heartbeat: Returns when its loop last turned, Unix seconds; None where no worker of
+            ours runs it.
         lag_limit_seconds: Lag above which to warn.
     """
 
@@ -23,16 +33,32 @@ def projection_check(
         standing = find(name)
         if standing is None:
             return failed(f"{check_name}.unseen")
-        return judge_standing(check_name, standing, lag_limit_seconds)
+        beat_at = find_heartbeat(name)
+        silent_seconds = 0.0 if beat_at is None else time.time() - beat_at
+        return judge_standing(check_name, standing, silent_seconds, lag_limit_seconds)
 
-    return Check(name=check_name, run=ask, critical=False, measurement="lag", fail_after=2)
+    return Check(
+        name=check_name,
+        run=ask,
+        critical=False,
+        measurement="lag",
+        fail_after=2,
+        groups=frozenset({"projections"}),
+    )
 
 
-def judge_standing(check_name: str, standing: Standing, lag_limit_seconds: float) -> CheckResult:
-    """Turn how a projection stands into a check's answer."""
+def judge_standing(
+    check_name: str, standing: Standing, silent_seconds: float, lag_limit_seconds: float
+) -> CheckResult:
+    """Turn how a projection stands into a check's answer.
+
+    A loop that is caught up and dead has no lag yet; its heartbeat gives it away.
+    """
     lag_seconds = standing.lag_seconds
     if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED}:
         return failed(f"{check_name}.{standing.status.value}", lag_seconds, "s")
+    if standing.status in _AT_WORK and silent_seconds > STALL_SECONDS:
+        return failed(f"{check_name}.silent", silent_seconds, "s")
     if standing.dead_letters:
         return warned(f"{check_name}.dead-letters", lag_seconds, "s")
     if standing.status is Status.PAUSED:

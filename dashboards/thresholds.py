@@ -1,0 +1,65 @@
+"""From where on a number is bad: for panels, alerts and, where both judge, health checks.
+
+The rules are written in PromQL and cannot import this table; the health checks must not, for they
+ship without the dashboards. Tests hold both against it.
+"""
+
+from typing import Final
+
+LAG_SECONDS: Final = 30.0
+"""As `SIDECAR_LAG_LIMIT_SECONDS` is by default."""
+
+LAG_GROWING_SECONDS: Final = 15.0
+"""Half of the lag limit: below it, growth is nobody's concern."""
+
+STALL_SECONDS: Final = 30.0
+"""Behind and not moved for as long: `stalled`, judged by the sidecar."""
+
+HELD_SECONDS: Final = 10.0
+LOOP_SILENCE_SECONDS: Final = 60.0
+LETTERS_GROWTH: Final = 20
+POOL_USED_RATIO: Final = 0.9
+POOL_USED_SOON_RATIO: Final = 0.8
+POOL_WAIT_SECONDS: Final = 0.25
+POOL_WAIT_SOON_SECONDS: Final = 0.1
+WORKER_RESTARTS: Final = 3
+CHECK_FAILURES: Final = 4
+LOOP_LAG_SECONDS: Final = 5.0
+
+PUBLISH_BUDGET_RATIO: Final = 0.001
+"""Deliveries to handlers and projections that may fail: an objective of 99.9 %."""
+
+FRESHNESS_BUDGET_RATIO: Final = 0.01
+"""Share of time in which a projection may be late: an objective of 99 %."""
+
+BURN_FACTORS: Final = {("5m", "1h"): 14.4, ("30m", "6h"): 6.0, ("2h", "1d"): 3.0, ("6h", "3d"): 1.0}
+"""Short and long window to burn rate, for a budget of 30 days: 2, 5, 10 and 10 % of it are spent.
+
+Source: https://sre.google/workbook/alerting-on-slos/, as in sloth's google-30d windows.
+"""
+
+TRAFFIC_EVENTS: Final = 100
+"""Within an hour; with less, one failure at night would burn the budget of a month."""
+
+ALERTS: Final[dict[str, tuple[float, ...]]] = {
+    "SidecarProjectionFailing": (0,),
+    "SidecarDeadLetters": (0,),
+    "SidecarDeadLettersGrowing": (LETTERS_GROWTH,),
+    "SidecarProjectionLagHigh": (LAG_SECONDS,),
+    "SidecarProjectionLagGrowing": (0, LAG_GROWING_SECONDS),
+    "SidecarProjectionLoopDead": (LOOP_SILENCE_SECONDS,),
+    "SidecarStoreHeld": (HELD_SECONDS,),
+    "SidecarPoolSaturated": (POOL_USED_RATIO, 0),
+    "SidecarPoolWaitHigh": (POOL_WAIT_SECONDS,),
+    "SidecarPoolTimeouts": (0,),
+    "SidecarPoolLeaking": (0,),
+    "SidecarWorkerRestarting": (WORKER_RESTARTS,),
+    "SidecarCheckFlapping": (CHECK_FAILURES,),
+    "SidecarTelemetryDropped": (0,),
+    "SidecarConfigInvalid": (0,),
+    "SidecarPublishBudgetBurn": (14.4, 6, TRAFFIC_EVENTS),
+    "SidecarPublishBudgetBurnSlow": (3, 1, TRAFFIC_EVENTS),
+    "SidecarFreshnessBudgetBurn": (14.4, 6, TRAFFIC_EVENTS),
+    "SidecarFreshnessBudgetBurnSlow": (3, 1, TRAFFIC_EVENTS),
+}
+"""Numbers that the alert's expression compares with, in the order of the expression."""

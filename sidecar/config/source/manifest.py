@@ -1,0 +1,77 @@
+"""YAML as nodes that know their lines: for compose files and Kubernetes manifests."""
+
+from collections.abc import Iterator
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+Documents = list[Node]
+
+_DEEPEST_MERGE = 8
+_NULL = "tag:yaml.org,2002:null"
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class ManifestError(ValueError):
+    """Text that is not YAML; the message holds the line and nothing of the text."""
+
+    def __init__(self, line: int | None) -> None:
+        super().__init__("It is not YAML.")
+        self.line = line
+
+
+def documents(text: str) -> Documents:
+    """Parse every document; nothing is built from tags, and aliases stay aliases.
+
+    Raises:
+        ManifestError: It is not YAML.
+    """
+    try:
+        return list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = None if mark is None else mark.line + 1
+    except (yaml.YAMLError, ValueError, RecursionError):
+        place = None
+    # Raised outside of the handler: the context of an exception would carry the text along.
+    raise ManifestError(place)
+
+
+def entries(node: Node | None, depth: int = 0) -> Iterator[tuple[str, Node]]:
+    """Give keys and values of a mapping, merged ones first; of anything else, nothing."""
+    if not isinstance(node, MappingNode) or depth > _DEEPEST_MERGE:
+        return
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            for part in items(value) or (value,):
+                yield from entries(part, depth + 1)
+    for key, value in node.value:
+        if isinstance(key, ScalarNode) and key.tag != _MERGE:
+            yield key.value, value
+
+
+def items(node: Node | None) -> tuple[Node, ...]:
+    """Give the members of a sequence; of anything else, nothing."""
+    return tuple(node.value) if isinstance(node, SequenceNode) else ()
+
+
+def child(node: Node | None, *path: str) -> Node | None:
+    """Follow keys down; `None` where one is missing."""
+    for name in path:
+        node = dict(entries(node)).get(name)
+    return node
+
+
+def text_of(node: Node | None) -> str:
+    """Give a scalar as it was written, and nothing for null or what is no scalar."""
+    return node.value if isinstance(node, ScalarNode) and node.tag != _NULL else ""
+
+
+def is_null(node: Node) -> bool:
+    """Tell a key without a value from one with an empty text."""
+    return isinstance(node, ScalarNode) and node.tag == _NULL
+
+
+def line_of(node: Node) -> int:
+    """Give where a node begins, counted from 1."""
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,117 @@
+"""Asking the server of DATABASE_URL what the live rules want to know."""
+
+import asyncio
+from typing import Final
+
+import asyncpg
+
+from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.server import Server, Unreachable
+from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.postgres.connection import RawConnection, connect
+from sidecar.postgres.migration import pending
+
+TIMEOUT_SECONDS: Final = 5.0
+
+_ASK: Final = """
+SELECT
+  (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS is_encrypted,
+  coalesce((SELECT rolsuper FROM pg_roles WHERE rolname = current_user), false) AS is_superuser,
+  current_setting('max_connections')::int AS max_connections,
+  coalesce(current_setting('superuser_reserved_connections', true), '0')::int
+    + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved_connections,
+  coalesce((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1) AS role_limit,
+  (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'statement_timeout')
+    AS statement_timeout_seconds,
+  (SELECT setting::float8 / 1000 FROM pg_settings
+    WHERE name = 'idle_in_transaction_session_timeout') AS idle_timeout_seconds
+"""
+_LOCK: Final = "SELECT pg_try_advisory_lock($1, $2)"
+_IS_HELD: Final = """
+SELECT EXISTS (
+  SELECT FROM pg_locks
+  WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid::int8 = $1 AND objid::int8 = $2
+)
+"""
+_UNLOCK: Final = "SELECT pg_advisory_unlock($1, $2)"
+_PROBE_KEY: Final = (0x51DE, 0x11FE)
+_PROBES: Final = 3
+
+
+async def ask(dsn: str, *, application_name: str) -> Server | Unreachable:
+    """Open a connection, ask, and close it again; never raises for what the server does.
+
+    Args:
+        dsn: Where the server is. It appears in nothing that comes back.
+        application_name: How the connection is called at the server.
+    """
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            connection = await connect(dsn, application_name=application_name)
+            try:
+                return await _ask(connection, dsn)
+            finally:
+                connection.terminate()
+    except StoreUnavailableError as error:
+        return Unreachable(str(error))
+    except TimeoutError:
+        return Unreachable(f"PostgreSQL gave no answer within {TIMEOUT_SECONDS:g} s.")
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # Only the kind: what an error says may hold the address.
+        return Unreachable(f"PostgreSQL could not be asked: {type(error).__name__}.")
+
+
+async def _ask(connection: RawConnection, dsn: str) -> Server:
+    row = await connection.fetchrow(_ASK)
+    if row is None:
+        raise ValueError
+    names, newer = await _missing_migrations(connection)
+    limit = row["role_limit"]
+    usable = row["max_connections"] - row["reserved_connections"]
+    kept_back = usable - limit if 0 <= limit < usable else 0
+    return Server(
+        is_local=_is_local(dsn),
+        is_encrypted=row["is_encrypted"],
+        is_superuser=row["is_superuser"],
+        max_connections=row["max_connections"],
+        reserved_connections=row["reserved_connections"] + kept_back,
+        statement_timeout_seconds=row["statement_timeout_seconds"],
+        idle_timeout_seconds=row["idle_timeout_seconds"],
+        is_transaction_pooled=await _is_transaction_pooled(connection),
+        pending_migrations=names,
+        newer_schema=newer,
+    )
+
+
+async def _missing_migrations(connection: RawConnection) -> tuple[tuple[str, ...], bool]:
+    """Give names of what is not applied, and whether the schema is newer than this release."""
+    try:
+        return tuple(step.name for step in await pending(connection)), False
+    except MigrationError:
+        return (), True
+    except asyncpg.InsufficientPrivilegeError:
+        # Another role keeps the schema; that this one cannot look is no fault by itself.
+        return (), False
+
+
+async def _is_transaction_pooled(connection: RawConnection) -> bool:
+    """Tell whether a session's lock is still there a statement later.
+
+    Behind a pooler in transaction mode each statement may reach another session; an idle pooler
+    tends to hand out the same one, so it is tried a few times.
+    """
+    for _ in range(_PROBES):
+        if not await connection.fetchval(_LOCK, *_PROBE_KEY):
+            return False  # somebody else is checking just now
+        is_held = await connection.fetchval(_IS_HELD, *_PROBE_KEY)
+        await connection.fetchval(_UNLOCK, *_PROBE_KEY)
+        if not is_held:
+            return True
+    return False
+
+
+def _is_local(dsn: str) -> bool:
+    try:
+        return Dsn.parse(dsn).is_local
+    except DsnError:
+        return False

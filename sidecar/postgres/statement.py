@@ -1,0 +1,88 @@
+"""asyncpg's statements on a pool: each runs on a connection of the moment."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from sidecar.postgres.lending import Borrowing
+
+Lent: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Option: TypeAlias = Any
+"""What is only passed on to asyncpg, which checks it."""
+
+
+class Statements(ABC):
+    """Statements as asyncpg's own pool offers them, so that every one of them is counted.
+
+    Options are those of asyncpg's method of the same name; its times are in seconds.
+    """
+
+    @abstractmethod
+    def acquire(self, *, timeout: float | None = None) -> Borrowing[Lent]:
+        """Lend a connection."""
+
+    async def execute(self, query: str, *args: object, **options: Option) -> str:
+        """Run a statement."""
+        async with self.acquire() as connection:
+            return await connection.execute(query, *args, **options)
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[object]], **options: Option
+    ) -> None:
+        """Run a statement once per row of arguments, in one transaction."""
+        async with self.acquire() as connection:
+            await connection.executemany(command, args, **options)
+
+    async def fetch(self, query: str, *args: object, **options: Option) -> list[asyncpg.Record]:
+        """Return all rows."""
+        async with self.acquire() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *args, **options)
+            return rows
+
+    async def fetchmany(
+        self,
+        query: str,
+        args: Iterable[Sequence[object]],
+        **options: Option,
+    ) -> list[asyncpg.Record]:
+        """Return the rows that a statement yields for each row of arguments."""
+        async with self.acquire() as connection:
+            rows: list[asyncpg.Record] = await connection.fetchmany(query, args, **options)
+            return rows
+
+    async def fetchrow(self, query: str, *args: object, **options: Option) -> asyncpg.Record | None:
+        """Return the first row or None."""
+        async with self.acquire() as connection:
+            row: asyncpg.Record | None = await connection.fetchrow(query, *args, **options)
+            return row
+
+    async def fetchval(self, query: str, *args: object, **options: Option) -> Any:  # noqa: ANN401 - a value of any type
+        """Return one value of the first row or None."""
+        async with self.acquire() as connection:
+            return await connection.fetchval(query, *args, **options)
+
+    async def copy_from_table(self, table_name: str, *, output: Option, **options: Option) -> str:
+        """Copy a table's rows to a file."""
+        async with self.acquire() as connection:
+            return await connection.copy_from_table(table_name, output=output, **options)
+
+    async def copy_from_query(
+        self, query: str, *args: object, output: Option, **options: Option
+    ) -> str:
+        """Copy a query's rows to a file."""
+        async with self.acquire() as connection:
+            return await connection.copy_from_query(query, *args, output=output, **options)
+
+    async def copy_to_table(self, table_name: str, *, source: Option, **options: Option) -> str:
+        """Copy a file's rows into a table."""
+        async with self.acquire() as connection:
+            return await connection.copy_to_table(table_name, source=source, **options)
+
+    async def copy_records_to_table(
+        self, table_name: str, *, records: Option, **options: Option
+    ) -> str:
+        """Copy rows from memory into a table."""
+        async with self.acquire() as connection:
+            return await connection.copy_records_to_table(table_name, records=records, **options)

@@ -1,0 +1,43 @@
+"""Who speaks: the resource that every span and metric is sent with."""
+
+import os
+import platform
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from opentelemetry.sdk.resources import Resource
+
+from sidecar.telemetry.variable import read_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The service, and which of its processes (`probe`, `worker-1`, `app`)."""
+
+    service_name: str
+    process_name: str
+    version: str
+
+    def resource(self, environ: Mapping[str, str]) -> Resource:
+        """Return it as OpenTelemetry wants it; `OTEL_RESOURCE_ATTRIBUTES` has the last word.
+
+        Of the process no command line is told: its arguments may hold secrets. Detectors named in
+        `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` are asked by the SDK.
+        """
+        own: dict[str, str | int] = {
+            "service.name": self.service_name,
+            "service.version": self.version,
+            "service.instance.id": str(uuid.uuid4()),
+            "host.name": socket.gethostname(),
+            "process.pid": os.getpid(),
+            "process.runtime.name": platform.python_implementation().lower(),
+            "process.runtime.version": platform.python_version(),
+            "sidecar.process": self.process_name,
+        }
+        given = read_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+        service_name = environ.get("OTEL_SERVICE_NAME", "").strip()
+        if service_name:
+            given["service.name"] = service_name
+        return Resource.create(own).merge(Resource(given))

@@ -1,0 +1,107 @@
+"""Publishers and pools that a service already has, told of without a change to their code."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import Any, Final, Protocol, TypeVar
+
+import sidecar
+from sidecar.errors import UsageError
+from sidecar.events.publisher import EventPublisher
+from sidecar.postgres.adopted import AdoptedPool, find_adopted, is_pool
+from sidecar.postgres.pool import MeteredPool
+from sidecar.telemetry.foreign import ForeignPublisher, find_foreign
+from sidecar.telemetry.pool import follow_pool
+from sidecar.telemetry.publishing import Publishing, observe_publisher
+from sidecar.telemetry.setup import Telemetry
+
+_UNDO: Final = "_sidecar_undo"
+
+T = TypeVar("T")
+
+
+class Publisher(Protocol):
+    """Any publisher: what it returns and how it treats failures is its own affair."""
+
+    def publish(self, event: Any, /) -> Awaitable[object]:  # noqa: ANN401 - any shape of event
+        """Tell subscribers of an event."""
+
+
+def instrument(target: T, *, name: str = "default") -> T:
+    """Let a publisher or a pool tell of itself through the application's own OpenTelemetry.
+
+    It takes any object with `async publish(event)`, asyncpg's pool, and our own of both. Spans,
+    durations and counts go to the global providers, also when they are set later. Inside
+    `sidecar.agent` this is not needed: what is given to it is instrumented for that long.
+
+    Doing it again makes no difference; `uninstrument` undoes it.
+
+    Args:
+        target: Is changed in place; its methods keep their signatures.
+        name: What a plain pool is called in metrics.
+
+    Returns:
+        The target.
+
+    Raises:
+        UsageError: It is neither a publisher nor a pool.
+    """
+    if _find_undo(target) is None:
+        stack = ExitStack()
+        telemetry = Telemetry.borrow(version=sidecar.__version__)
+        if isinstance(target, MeteredPool) or is_pool(target):
+            follow_any_pool(stack, telemetry, target, name)
+        else:
+            follow_any_publisher(stack, telemetry, target)
+        setattr(_keeper(target), _UNDO, stack.close)
+    return target
+
+
+def uninstrument(target: object) -> None:
+    """Undo `instrument`; without it, nothing happens."""
+    undo = _find_undo(target)
+    if undo is not None:
+        delattr(_keeper(target), _UNDO)
+        undo()
+
+
+def follow_any_publisher(stack: ExitStack, telemetry: Telemetry, publisher: object) -> Publishing:
+    """Let a publisher tell of itself until the stack is closed.
+
+    Raises:
+        UsageError: It is none.
+    """
+    counted: Publishing | None
+    counted = publisher if isinstance(publisher, EventPublisher) else find_foreign(publisher)
+    if counted is None:
+        counted = foreign = ForeignPublisher(publisher)
+        stack.callback(foreign.undo)
+    stack.callback(observe_publisher(telemetry, counted))
+    return counted
+
+
+def follow_any_pool(
+    stack: ExitStack, telemetry: Telemetry, pool: object, name: str
+) -> MeteredPool | AdoptedPool:
+    """Let a pool tell of itself until the stack is closed.
+
+    Raises:
+        UsageError: It is none.
+    """
+    counted = pool if isinstance(pool, MeteredPool) else find_adopted(pool)
+    if counted is None:
+        if not is_pool(pool):
+            raise UsageError(f"{type(pool).__name__} is neither a MeteredPool nor asyncpg's pool.")
+        counted = adopted = AdoptedPool(pool, name)
+        stack.callback(adopted.undo)
+    stack.callback(follow_pool(telemetry, counted))
+    return counted
+
+
+def _keeper(target: object) -> object:
+    """Return where a target's undoing is kept: asyncpg's pool has no place for it."""
+    return find_adopted(target) or target
+
+
+def _find_undo(target: object) -> Callable[[], None] | None:
+    undo: Callable[[], None] | None = getattr(_keeper(target), _UNDO, None)
+    return undo

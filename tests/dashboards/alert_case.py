@@ -1,0 +1,267 @@
+"""For each alert: numbers that fire it, numbers that must not, and when."""
+
+import re
+from dataclasses import dataclass
+
+ONE = 'job="sidecar", instance="a:8686"'
+ORDERS = f'{ONE}, process="probe", projection="orders"'
+WORKER = f'{ONE}, process="worker-1", projection="orders"'
+POOL = f'{ONE}, process="app", db_client_connection_pool_name="shop"'
+USED = f'{POOL}, db_client_connection_state="used"'
+LABELS_PROJECTION = {"job": "sidecar", "projection": "orders"}
+LABELS_INSTANCE = {"job": "sidecar", "instance": "a:8686"}
+LABELS_POOL = LABELS_INSTANCE | {"process": "app", "db_client_connection_pool_name": "shop"}
+LABELS_JOB = {"job": "sidecar"}
+
+Series = dict[str, str]
+"""Name and labels to values as promtool writes them; `{n}` stands for the minutes to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCase:
+    """One alert's numbers.
+
+    Attributes:
+        fires: Series to values of the fault.
+        cured: Values after the fault, by the same names; what is left out goes on.
+        quiet: Series to values just short of the fault.
+        labels: What the firing alert carries beside name and severity.
+        before: Minute of the fault at which it does not fire yet; at `fires_at` it does.
+        minutes: Length of the fault.
+        resolves_after: Minutes from the cure until it no longer fires.
+        when_stale: Whether it still fires some time after every series of the fault went stale.
+    """
+
+    fires: Series
+    cured: Series
+    quiet: Series
+    labels: dict[str, str]
+    before: int
+    fires_at: int
+    minutes: int = 40
+    resolves_after: int = 20
+    when_stale: bool = False
+
+
+def status(word: str) -> str:
+    return f'sidecar_projection_status{{{ORDERS}, status="{word}"}}'
+
+
+def check(name: str, word: str) -> str:
+    return f'sidecar_check_status{{{ONE}, process="probe", check="{name}", status="{word}"}}'
+
+
+def gauge(name: str, bad: str, good: str, labels: dict[str, str], wait: int) -> AlertCase:
+    """Give the case of a gauge that has a bad value for `wait` minutes."""
+    return AlertCase(
+        {name: f"{bad}x{{n}}"},
+        {name: f"{good}x{{n}}"},
+        {name: f"{good}x{{n}}"},
+        labels,
+        before=wait - 1,
+        fires_at=wait + 1,
+    )
+
+
+LAG = f"sidecar_projection_lag_seconds{{{ORDERS}}}"
+EVENTS = f"sidecar_projection_lag_events{{{ORDERS}}}"
+BEAT = f"sidecar_projection_heartbeat_timestamp_seconds{{{WORKER}}}"
+PARKED = f'{WORKER}, error_type="KeyError", action="park"'
+FAILED = f"sidecar_projection_failures_total{{{PARKED}}}"
+RETRIED = FAILED.replace("park", "retry")
+APPLIED = f"sidecar_projection_events_total{{{WORKER}}}"
+HEAD = f'sidecar_store_head_position{{{ONE}, process="probe"}}'
+READY = f'sidecar_ready{{{ONE}, process="probe"}}'
+DRAINING = f'sidecar_draining{{{ONE}, process="probe"}}'
+UP = f"up{{{ONE}}}"
+BUILD = f'sidecar_build_info{{{ONE}, process="probe", version="1"}}'
+MOST = f"db_client_connection_max{{{POOL}}}"
+IN_USE = f"db_client_connection_count{{{USED}}}"
+PENDING = f"db_client_connection_pending_requests{{{POOL}}}"
+WAITS = "db_client_connection_wait_time_seconds_bucket{" + POOL + ', outcome="ok", le="%s"}'
+FLAPS = (
+    f'sidecar_check_transitions_total{{{ONE}, process="probe", check="postgres", status="fail"}}'
+)
+DROPPED = f'sidecar_telemetry_dropped_total{{{ONE}, process="app", signal="traces"}}'
+FINDING = f'sidecar_config_findings{{{ONE}, process="probe", id="ENV04", severity="error"}}'
+RESTARTS = (
+    f'sidecar_worker_restarts_total{{{ONE}, process="probe", worker="worker-1", reason="exited"}}'
+)
+BURNING = {APPLIED: "0+100x{n}", FAILED: "0+10x{n}"}
+SLOW = {APPLIED: "0+1000x{n}", FAILED: "0+5x{n}"}
+LATE = {LAG: "90x{n}", HEAD: "0+10x{n}"}
+
+CASES = {
+    "SidecarProjectionFailing": AlertCase(
+        {FAILED: "0 0 1+1x{n}"}, {FAILED: "50x{n}"}, {RETRIED: "0+1x{n}"}, LABELS_PROJECTION, 1, 5
+    ),
+    "SidecarProjectionHalted": gauge(status("failed"), "1", "0", LABELS_PROJECTION, 1),
+    "SidecarProjectionStalled": gauge(status("stalled"), "1", "0", LABELS_PROJECTION, 3),
+    # The heartbeat stands still while time goes on.
+    "SidecarProjectionLoopDead": AlertCase(
+        {BEAT: "0x{n}", EVENTS: "0x{n}"},
+        {BEAT: "2400+60x{n}", EVENTS: "0x{n}"},
+        {BEAT: "0+60x{n}", EVENTS: "0x{n}"},
+        LABELS_PROJECTION,
+        2,
+        5,
+    ),
+    "SidecarProjectionLagHigh": gauge(LAG, "31", "30", LABELS_PROJECTION, 10),
+    "SidecarProjectionLagGrowing": AlertCase(
+        {EVENTS: "0+50x{n}", LAG: "20x{n}"},
+        {EVENTS: "0x{n}", LAG: "0x{n}"},
+        {EVENTS: "0+50x{n}", LAG: "14x{n}"},
+        LABELS_PROJECTION,
+        29,
+        33,
+        minutes=60,
+    ),
+    "SidecarDeadLetters": gauge(
+        f"sidecar_dead_letters{{{ORDERS}}}", "1", "0", LABELS_PROJECTION, 5
+    ),
+    "SidecarDeadLettersGrowing": AlertCase(
+        {f"sidecar_dead_letters{{{ORDERS}}}": "0+2x{n}"},
+        {f"sidecar_dead_letters{{{ORDERS}}}": "80x{n}"},
+        {f"sidecar_dead_letters{{{ORDERS}}}": "0+1x{n}"},
+        LABELS_PROJECTION,
+        10,
+        13,
+    ),
+    "SidecarStoreUnreachable": gauge(check("postgres", "pass"), "0", "1", LABELS_JOB, 1),
+    "SidecarStoreHeld": gauge(
+        f'sidecar_store_hold_duration_seconds{{{ONE}, process="probe"}}', "11", "9", LABELS_JOB, 2
+    ),
+    "SidecarStoreIdle": AlertCase(
+        {HEAD: "7x{n}"},
+        {HEAD: "8+1x{n}"},
+        {HEAD: "0+1x{n}"},
+        LABELS_JOB,
+        59,
+        61,
+        minutes=80,
+        resolves_after=70,
+    ),
+    "SidecarPoolSaturated": AlertCase(
+        {IN_USE: "19x{n}", MOST: "20x{n}", PENDING: "2x{n}"},
+        {IN_USE: "19x{n}", MOST: "20x{n}", PENDING: "0x{n}"},
+        {IN_USE: "18x{n}", MOST: "20x{n}", PENDING: "2x{n}"},
+        LABELS_POOL,
+        9,
+        11,
+    ),
+    "SidecarPoolWaitHigh": AlertCase(
+        {WAITS % "0.25": "0+9x{n}", WAITS % "0.5": "0+10x{n}", WAITS % "+Inf": "0+10x{n}"},
+        {WAITS % "0.25": "0x{n}", WAITS % "0.5": "0x{n}", WAITS % "+Inf": "0x{n}"},
+        {WAITS % "0.25": "0+10x{n}", WAITS % "0.5": "0+10x{n}", WAITS % "+Inf": "0+10x{n}"},
+        LABELS_POOL,
+        9,
+        12,
+    ),
+    "SidecarPoolTimeouts": AlertCase(
+        {f"db_client_connection_timeouts_total{{{POOL}}}": "0+1x{n}"},
+        {f"db_client_connection_timeouts_total{{{POOL}}}": "40x{n}"},
+        {f"db_client_connection_timeouts_total{{{POOL}}}": "5x{n}"},
+        LABELS_POOL,
+        2,
+        4,
+    ),
+    "SidecarPoolLeaking": gauge(f"sidecar_pool_leaks{{{POOL}}}", "1", "0", LABELS_POOL, 10),
+    "SidecarDown": AlertCase(
+        {UP: "0x{n}"}, {UP: "1x{n}"}, {UP: "0x4 1x{n}"}, LABELS_INSTANCE, 4, 6, when_stale=True
+    ),
+    "SidecarTelemetryAbsent": AlertCase(
+        {UP: "1x{n}"},
+        {UP: "1x{n}", BUILD: "1x{n}"},
+        {UP: "1x{n}", BUILD: "1x{n}"},
+        LABELS_INSTANCE,
+        9,
+        11,
+    ),
+    "SidecarNotReady": AlertCase(
+        {READY: "0x{n}", DRAINING: "0x{n}"},
+        {READY: "1x{n}", DRAINING: "0x{n}"},
+        {READY: "0x{n}", DRAINING: "1x{n}"},
+        LABELS_INSTANCE,
+        1,
+        3,
+    ),
+    "SidecarApplicationDown": gauge(check("application", "fail"), "1", "0", LABELS_INSTANCE, 1),
+    "SidecarCheckFlapping": AlertCase(
+        {FLAPS: "0+1x{n}"},
+        {FLAPS: "40x{n}"},
+        {FLAPS: "0 1 2 3 4x{n}"},
+        LABELS_INSTANCE | {"check": "postgres"},
+        3,
+        8,
+        # Kept firing on purpose, so that a flapping check is not a flapping alert.
+        resolves_after=35,
+    ),
+    "SidecarConfigInvalid": gauge(FINDING, "1", "0", LABELS_INSTANCE, 5),
+    "SidecarWorkerRestarting": AlertCase(
+        {RESTARTS: "0+1x{n}"},
+        {RESTARTS: "40x{n}"},
+        {RESTARTS: "0 1 2x{n}"},
+        LABELS_INSTANCE | {"worker": "worker-1"},
+        1,
+        5,
+    ),
+    "SidecarTelemetryDropped": AlertCase(
+        {DROPPED: "0+5x{n}"},
+        {DROPPED: "200x{n}"},
+        {DROPPED: "9x{n}"},
+        LABELS_INSTANCE | {"signal": "traces"},
+        9,
+        13,
+    ),
+    "SidecarPublishBudgetBurn": AlertCase(
+        BURNING,
+        {APPLIED: "4000+1000x{n}", FAILED: "400x{n}"},
+        {APPLIED: "0+1x{n}", FAILED: "0+0.5x{n}"},
+        LABELS_JOB,
+        1,
+        6,
+        resolves_after=400,
+    ),
+    "SidecarPublishBudgetBurnSlow": AlertCase(
+        SLOW,
+        {APPLIED: "200000+1000x{n}", FAILED: "1000x{n}"},
+        {APPLIED: "0+10000x{n}", FAILED: "0+5x{n}"},
+        LABELS_JOB,
+        59,
+        63,
+        minutes=200,
+        resolves_after=400,
+    ),
+    "SidecarFreshnessBudgetBurn": AlertCase(
+        LATE,
+        {LAG: "0x{n}", HEAD: "400+10x{n}"},
+        {LAG: "90x{n}", HEAD: "0+1x{n}"},
+        LABELS_PROJECTION,
+        1,
+        14,
+        resolves_after=40,
+    ),
+    "SidecarFreshnessBudgetBurnSlow": AlertCase(
+        {LAG: "90 0x9 " * 8 + "90x{n}", HEAD: "0+10x200"},
+        {LAG: "0x{n}", HEAD: "2000+10x{n}"},
+        {LAG: "90x{n}", HEAD: "0+1x{n}"},
+        LABELS_PROJECTION,
+        59,
+        75,
+        minutes=100,
+        resolves_after=400,
+    ),
+}
+
+
+def during(case: AlertCase) -> Series:
+    """Give the series while the fault lasts."""
+    return {name: values.format(n=case.minutes) for name, values in case.fires.items()}
+
+
+def count(values: str) -> int:
+    """Tell how many samples promtool makes of the values."""
+    return sum(
+        int(found[1]) + 1 if (found := re.search(r"x(\d+)$", word)) else 1
+        for word in values.split()
+    )

@@ -1,0 +1,147 @@
+"""Every alert fires, stays quiet just short of its threshold, resolves, and copes with stale series.
+
+What promtool calls a test of alerts wants every annotation word for word; rules_test.yaml does that.
+Here the `ALERTS` series is asked instead, so that a case is only numbers.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards import thresholds
+from sidecar.config.settings import Settings
+from sidecar.projections.standing import STALL_SECONDS
+from sidecar.wiring.checks.database import HOLD_WARN_SECONDS
+from sidecar.wiring.checks.own import LOOP_LAG_LIMIT_SECONDS
+from tests.dashboards import source
+from tests.dashboards.alert_case import CASES, AlertCase, Series, count, during
+from tests.dashboards.command import run
+from tests.dashboards.expression import compared_numbers
+
+each_case = pytest.mark.parametrize("name", CASES)
+END_MINUTES = 1000
+
+
+def ask(name: str, minute: int, labels: dict[str, str] | None) -> dict[str, Any]:
+    """Expect that the alert fires with exactly these labels, or not at all."""
+    severity = source.alerts()[name]["labels"]["severity"]
+    words = {"alertname": name, "alertstate": "firing", "severity": severity, **(labels or {})}
+    told = ", ".join(f'{key}="{value}"' for key, value in sorted(words.items()))
+    expected = [] if labels is None else [{"labels": f"ALERTS{{{told}}}", "value": 1}]
+    expr = f'ALERTS{{alertname="{name}", alertstate="firing"}}'
+    return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": expected}
+
+
+def check(promtool: str, folder: Path, series: Series, *questions: dict[str, Any]) -> None:
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": list(questions),
+    }
+    path = folder / "case.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {"rule_files": [str(source.RULES)], "evaluation_interval": "1m", "tests": [test]}
+        )
+    )
+    run(promtool, "test", "rules", path)
+
+
+def after(case: AlertCase, ending: Series) -> Series:
+    """Give the fault's series, and what comes after the fault."""
+    begun = during(case)
+    gap = {name: f"_x{case.minutes}" for name in ending if name not in begun}
+    given = {name: values.format(n=END_MINUTES) for name, values in ending.items()}
+    return {name: f"{(begun | gap)[name]} {given.get(name, 'stale')}" for name in begun | gap}
+
+
+def test_every_alert_but_the_watchdog_has_a_case() -> None:
+    assert CASES.keys() | {"SidecarWatchdog"} == source.alerts().keys()
+
+
+@each_case
+def test_it_fires_when_it_has_lasted_and_not_before(
+    binary: Callable[[str], str], tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    questions = (ask(name, case.before, None), ask(name, case.fires_at, case.labels))
+    check(binary("promtool"), tmp_path, during(case), *questions)
+
+
+@each_case
+def test_it_stays_quiet_just_short_of_it(
+    binary: Callable[[str], str], tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    series = {key: values.format(n=END_MINUTES) for key, values in case.quiet.items()}
+    minutes = (case.before, case.fires_at, case.fires_at + 20)
+    check(binary("promtool"), tmp_path, series, *(ask(name, one, None) for one in minutes))
+
+
+@each_case
+def test_it_resolves_after_the_cure(
+    binary: Callable[[str], str], tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    end = max(count(values) for values in during(case).values())
+    questions = (
+        ask(name, case.fires_at, case.labels),
+        ask(name, end + case.resolves_after, None),
+    )
+    check(binary("promtool"), tmp_path, after(case, case.cured), *questions)
+
+
+@each_case
+def test_it_ends_with_the_series_that_told_it(
+    binary: Callable[[str], str], tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    stale = dict.fromkeys(case.fires, "stale")
+    end = max(count(values) for values in during(case).values())
+    ended = {"job": "sidecar"} if case.when_stale else None
+    minute = end + case.resolves_after
+    check(binary("promtool"), tmp_path, after(case, stale), ask(name, minute, ended))
+
+
+def test_the_watchdog_always_fires(binary: Callable[[str], str], tmp_path: Path) -> None:
+    asked = [ask("SidecarWatchdog", minute, {}) for minute in (0, 10)]
+    check(binary("promtool"), tmp_path, {'up{job="sidecar"}': "1x10"}, *asked)
+
+
+@pytest.mark.parametrize("name", thresholds.ALERTS)
+def test_an_alert_compares_with_the_numbers_of_the_table(name: str) -> None:
+    numbers = compared_numbers(source.alerts()[name]["expr"])
+    assert tuple(dict.fromkeys(numbers)) == thresholds.ALERTS[name]
+
+
+def test_every_alert_that_compares_with_a_number_stands_in_the_table() -> None:
+    compared = {name for name, rule in source.alerts().items() if compared_numbers(rule["expr"])}
+    assert compared == thresholds.ALERTS.keys()
+
+
+def test_alerts_and_health_checks_share_their_thresholds() -> None:
+    assert Settings().lag_limit_seconds == thresholds.LAG_SECONDS
+    assert STALL_SECONDS == thresholds.STALL_SECONDS
+    assert HOLD_WARN_SECONDS == thresholds.HELD_SECONDS
+    assert LOOP_LAG_LIMIT_SECONDS == thresholds.LOOP_LAG_SECONDS
+
+
+@each_case
+def test_annotations_use_only_labels_that_the_alert_carries(name: str) -> None:
+    text = " ".join(source.alerts()[name]["annotations"].values())
+    carried = CASES[name].labels.keys()
+    assert source.template_labels(text) <= carried
+
+
+def test_burn_rates_follow_the_table() -> None:
+    exprs = " ".join(rule["expr"] for rule in source.rules() if "alert" in rule)
+    for (short, long), factor in thresholds.BURN_FACTORS.items():
+        for prefix, budget in (
+            ("job:sidecar_delivery_failures:ratio_rate", thresholds.PUBLISH_BUDGET_RATIO),
+            ("job_projection:sidecar_projection_stale:ratio", thresholds.FRESHNESS_BUDGET_RATIO),
+        ):
+            both = (f"{prefix}{window} > {factor:g} * {budget:g}" for window in (short, long))
+            assert " and ".join(both) in exprs

@@ -1,0 +1,214 @@
+"""`sidecar check`, as a pipeline runs it."""
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sidecar.cli import main
+from sidecar.config.rules import RULES
+
+KEY = "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVxT7qRwZ3"
+GOOD = f"""ENVIRONMENT=production
+DATABASE_URL=postgresql://shop:Zr4tQ9wLk2Vn7Xc1@db.internal:5432/orders?sslmode=verify-full
+SECRET_KEY={KEY}
+GEMINI_API_KEY=AIzaSyD3x9kQw7Rt2Vb5Nm8Lp1Zc4Xs6Yh0Jf_
+CORS_ORIGINS=https://app.shop.io
+DB_POOL_MIN_SIZE=10
+DB_POOL_MAX_SIZE=50
+"""
+REFUSED = 78
+USAGE = 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["check", *arguments])
+
+
+def write(folder: Path, text: str, name: str = "prod.env") -> str:
+    (folder / name).write_text(text)
+    return name
+
+
+def test_a_good_file_is_fit_to_run(folder: Path) -> None:
+    result = check("--env-file", write(folder, GOOD), "--strict")
+
+    assert (result.exit_code, result.output) == (
+        0,
+        "The configuration is fit to run. 0 findings, production.\n",
+    )
+
+
+def test_findings_are_grouped_with_their_place_and_a_hint(folder: Path) -> None:
+    text = GOOD.replace(KEY, "changeme") + "DEBUG=true\n"
+    result = check("--env-file", write(folder, text))
+
+    assert result.exit_code == REFUSED
+    assert re.search(
+        r"^Secrets\n  REFUSE  SEC02 SECRET_KEY: .* \[prod\.env:3\]\n          Generate one",
+        result.output,
+    )
+    assert "\nApplication\n  WARNING APP01 DEBUG" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_warnings_refuse_where_it_is_strict(folder: Path) -> None:
+    name = write(folder, GOOD + "DEBUG=true\n")
+
+    assert check("--env-file", name).exit_code == 0
+    assert check("--env-file", name, "--strict").exit_code == REFUSED
+
+
+def test_the_environment_can_be_chosen(folder: Path) -> None:
+    name = write(folder, GOOD.replace(KEY, "changeme"))
+    result = check("--env-file", name, "--environment", "development", "--format", "json")
+
+    assert result.exit_code == 0
+    assert json.loads(result.output)["environment"] == "development"
+
+
+def test_another_example_file_is_compared_with(folder: Path) -> None:
+    name = write(folder, GOOD)
+    example = write(folder, f"OTHER={KEY}\n", "published.txt")
+    result = check("--env-file", name, "--example", example, "--format", "json")
+
+    [found] = [each for each in json.loads(result.output)["findings"] if each["id"] == "SEC03"]
+    assert found["field"] == "SECRET_KEY"
+    assert found["source"] == "prod.env:3"
+
+
+def test_github_shows_annotations_beside_the_line(folder: Path) -> None:
+    name = write(folder, GOOD.replace(KEY, "changeme") + "DEBUG=true\n")
+    lines = check("--env-file", name, "--format", "github").output.splitlines()
+
+    assert lines[0].startswith("::error file=prod.env,line=3,title=SEC02 SECRET_KEY::SECRET_KEY ")
+    assert lines[1].startswith("::warning file=prod.env,line=8,title=APP01 DEBUG::")
+    assert len(lines) == 2
+
+
+def test_sarif_has_rules_results_and_places(folder: Path) -> None:
+    write(folder, "[silenced]\nAPP01 = 'a demo'\n", "sidecar.toml")
+    name = write(folder, GOOD.replace(KEY, "changeme") + "DEBUG=true\n")
+    document = json.loads(check("--env-file", name, "--format", "sarif").output)
+    [run] = document["runs"]
+    by_rule = {each["ruleId"]: each for each in run["results"]}
+    place = by_rule["SEC02"]["locations"][0]["physicalLocation"]
+
+    assert document["version"] == "2.1.0"
+    assert {each["id"] for each in run["tool"]["driver"]["rules"]} == set(by_rule)
+    assert by_rule["SEC02"]["level"] == "error"
+    assert place == {"artifactLocation": {"uri": "prod.env"}, "region": {"startLine": 3}}
+    assert by_rule["APP01"]["suppressions"] == [{"kind": "external", "justification": "a demo"}]
+    for result in run["results"]:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+
+
+def test_missing_secrets_are_written_and_values_are_left_alone(folder: Path) -> None:
+    write(
+        folder,
+        'required = ["CIPHER_KEY", "STRIPE_API_KEY"]\nbytes = { CIPHER_KEY = 16 }\n',
+        "sidecar.toml",
+    )
+    text = GOOD.replace(KEY, "") + "# last\r\nOTHER_TOKEN=changeme"
+    (folder / "prod.env").write_bytes(text.replace("\r\n", "\n").replace("\n", "\r\n").encode())
+    (folder / "prod.env").chmod(0o640)
+    before = (folder / "prod.env").read_bytes().decode().split("\r\n")
+    result = check("--env-file", "prod.env", "--fix")
+    after = (folder / "prod.env").read_bytes().decode().split("\r\n")
+
+    assert "Wrote SECRET_KEY into prod.env" in result.output
+    assert re.fullmatch(r"SECRET_KEY=[\w-]{64}", after[2])
+    assert next(line for line in after if line.startswith("CIPHER_KEY="))[11:].isalnum()
+    assert [line for n, line in enumerate(after[: len(before)]) if n != 2] == [
+        line for n, line in enumerate(before) if n != 2
+    ]
+    assert "STRIPE_API_KEY" not in "".join(after)
+    assert stat.S_IMODE((folder / "prod.env").stat().st_mode) == 0o640
+    assert {path.name for path in folder.iterdir()} == {"prod.env", "sidecar.toml"}
+    assert after[2].partition("=")[2] not in result.output
+
+
+def test_fix_changes_nothing_the_second_time(folder: Path) -> None:
+    first = check("--env-file", write(folder, GOOD.replace(KEY, "")), "--fix")
+    before = (folder / "prod.env").read_bytes()
+    second = check("--env-file", "prod.env", "--fix")
+
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "Wrote" not in second.output
+    assert (folder / "prod.env").read_bytes() == before
+
+
+def test_fix_makes_a_file_that_only_its_owner_can_read(folder: Path) -> None:
+    check("--fix")
+
+    assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
+    assert re.fullmatch(r"SECRET_KEY=[\w-]{64}\n", (folder / ".env").read_text())
+
+
+def test_fix_leaves_manifests_alone(folder: Path) -> None:
+    text = "services: {web: {environment: {A: b}}}"
+    result = check("--env-file", write(folder, text, "compose.yaml"), "--fix")
+
+    assert result.exit_code == USAGE
+    assert "env files only" in result.output
+
+
+def test_a_rule_in_code_is_asked_and_its_faults_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    write(
+        folder,
+        "from sidecar.config.own_rule import Complaint, rule\n"
+        "@rule('SHOP01', 'a till without a drawer')\n"
+        "def till(environ):\n"
+        "    yield Complaint('TILL', f'it is {environ.text(\"TILL_SECRET\")}', 'open it')\n"
+        "@rule('SHOP02', 'broken')\n"
+        "def broken(environ):\n"
+        "    raise ValueError(environ.text('TILL_SECRET'))\n",
+        "till_rules.py",
+    )
+    write(folder, 'rules = ["till_rules", "no_such_module:x"]\n', "sidecar.toml")
+    name = write(folder, GOOD + "TILL_SECRET=canary7canary7\n")
+    result = check("--env-file", name)
+
+    assert result.exit_code == REFUSED
+    assert "REFUSE  SHOP01 TILL: it is ***" in result.output
+    assert "The rule SHOP02 raised ValueError." in result.output
+    assert "The rule no_such_module:x cannot be imported: ModuleNotFoundError." in result.output
+    assert "canary7" not in result.output
+
+
+def test_a_server_that_cannot_be_reached_is_a_finding(folder: Path) -> None:
+    text = GOOD.replace("db.internal:5432", "127.0.0.1:1")
+    result = check("--env-file", write(folder, text), "--live")
+
+    assert "ERROR   DB16 DATABASE_URL: PostgreSQL cannot be reached" in result.output
+    assert "Zr4tQ9wLk2Vn7Xc1" not in result.output
+
+
+@pytest.mark.parametrize("output", ["text", "json", "github", "sarif"])
+@pytest.mark.parametrize(
+    "argument", [("--env-file", "missing.env"), ("--env-file", "."), ("--env-file", "")]
+)
+def test_an_unusable_file_is_told_in_every_format(
+    folder: Path, output: str, argument: tuple[str, str]
+) -> None:
+    result = check(*argument, "--environment", "production", "--format", output)
+
+    assert result.exit_code == REFUSED
+    assert "ENV06" in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_every_rule_has_a_heading() -> None:
+    assert {rule.id.rstrip("0123456789") for rule in RULES} == {"APP", "DB", "ENV", "OPS", "SEC"}

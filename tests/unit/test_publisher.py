@@ -1,0 +1,207 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from sidecar.errors import ProjectionError
+from sidecar.events.publisher import EventPublisher, PublishResult, SubscriberKind
+
+
+class Placed:
+    pass
+
+
+class Paid:
+    pass
+
+
+Listener = Callable[[object], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def make(heard: list[str]) -> Callable[..., Listener]:
+    def make_listener(name: str, error: BaseException | None = None) -> Listener:
+        async def listen(event: object) -> None:
+            heard.append(name)
+            if error is not None:
+                raise error
+
+        listen.__name__ = name
+        return listen
+
+    return make_listener
+
+
+async def test_general_handlers_hear_first_then_specific_ones_then_projections(
+    heard: list[str], make: Callable[..., Listener]
+) -> None:
+    publisher = EventPublisher()
+    publisher.add_projection(make("projection"))
+    publisher.add_handler(make("specific"), Placed)
+    publisher.add_handler(make("other"), Paid)
+    publisher.add_handler(make("general"))
+    publisher.add_handler(make("second specific"), Placed, Paid)
+    result = await publisher.publish(Placed())
+    assert heard == ["general", "specific", "second specific", "projection"]
+    assert result == PublishResult("Placed", tuple(heard), ())
+    assert result.ok
+
+
+async def test_failures_are_collected_and_stop_nobody(
+    heard: list[str], make: Callable[..., Listener]
+) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("mailer", ValueError("no")))
+    publisher.add_projection(make("totals", KeyError("k")))
+    publisher.add_projection(make("search", OSError()))
+    publisher.add_projection(make("stock"))
+    result = await publisher.publish(Placed())
+    assert heard == ["mailer", "totals", "search", "stock"]
+    assert result.handled == ("stock",)
+    assert not result.ok
+    assert [(f.kind, f.name, f.error_type) for f in result.failures] == [
+        (SubscriberKind.HANDLER, "mailer", "ValueError"),
+        (SubscriberKind.PROJECTION, "totals", "KeyError"),
+        (SubscriberKind.PROJECTION, "search", "OSError"),
+    ]
+    assert result.failed_projections == ("totals", "search")
+
+
+async def test_each_failure_is_an_error_and_all_projections_are_one_critical(
+    make: Callable[..., Listener], caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("mailer", ValueError("no")))
+    publisher.add_projection(make("totals", KeyError("k")))
+    publisher.add_projection(make("search", OSError()))
+    await publisher.publish(Placed())
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 3
+    for record, name in zip(errors, ("mailer", "totals", "search"), strict=True):
+        assert name in record.message
+        assert record.exc_info is not None
+        assert record.exc_info[2] is not None
+    (critical,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert "totals, search" in critical.message
+    assert "mailer" not in critical.message
+    assert vars(critical)["projections"] == ["totals", "search"]
+
+
+async def test_failed_handlers_alone_are_not_critical(
+    make: Callable[..., Listener], caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("mailer", ValueError("no")))
+    await publisher.publish(Placed())
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_cancellation_passes_and_the_rest_is_not_told(
+    heard: list[str], make: Callable[..., Listener]
+) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("cancelled", asyncio.CancelledError()))
+    publisher.add_projection(make("totals"))
+    with pytest.raises(asyncio.CancelledError):
+        await publisher.publish(Placed())
+    assert heard == ["cancelled"]
+
+
+async def test_failure_of_can_handle_is_that_projections_failure(
+    heard: list[str], make: Callable[..., Listener]
+) -> None:
+    class Broken:
+        def can_handle(self, event: object) -> bool:
+            raise BufferError
+
+        async def handle(self, event: object) -> None:
+            raise NotImplementedError
+
+    publisher = EventPublisher()
+    publisher.add_projection(Broken())
+    publisher.add_projection(make("totals"))
+    assert (await publisher.publish(Placed())).failed_projections == ("Broken",)
+    assert heard == ["totals"]
+
+
+async def test_counts_are_kept_by_type_name_and_error(make: Callable[..., Listener]) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("mailer"))
+    publisher.add_projection(make("totals", KeyError("k")))
+    for event in (Placed(), Placed(), Paid()):
+        await publisher.publish(event)
+    assert publisher.tally.published == {"Placed": 2, "Paid": 1}
+    assert publisher.tally.handlers["mailer"].handled == 3
+    assert publisher.tally.projections["totals"].handled == 0
+    assert publisher.tally.projections["totals"].failures == {"KeyError": 3}
+
+
+async def test_projection_with_a_connection_is_called_in_a_transaction() -> None:
+    seen: list[object] = []
+
+    @asynccontextmanager
+    async def open_transaction() -> AsyncIterator[Any]:
+        seen.append("begin")
+        yield "connection"
+        seen.append("commit")
+
+    async def totals(event: object, connection: object) -> None:
+        seen.append(connection)
+
+    publisher = EventPublisher(transaction=open_transaction)
+    publisher.add_projection(totals)
+    assert (await publisher.publish(Placed())).ok
+    assert seen == ["begin", "connection", "commit"]
+
+
+async def test_projection_with_a_connection_fails_where_there_is_none() -> None:
+    async def totals(event: object, connection: object) -> None:
+        raise NotImplementedError
+
+    publisher = EventPublisher()
+    publisher.add_projection(totals)
+    (failure,) = (await publisher.publish(Placed())).failures
+    assert isinstance(failure.error, ProjectionError)
+    assert "sidecar run" in str(failure.error)
+
+
+def test_two_subscribers_of_one_name_are_refused(make: Callable[..., Listener]) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("totals"))
+    with pytest.raises(ProjectionError, match="totals"):
+        publisher.add_projection(make("totals"))
+
+
+async def test_observer_hears_of_each_end_even_of_a_cancelled_publish(
+    make: Callable[..., Listener],
+) -> None:
+    class Observer:
+        def __init__(self) -> None:
+            self.heard: list[object] = []
+
+        def begin(self, event_type: str) -> object:
+            self.heard.append(event_type)
+            return 7
+
+        def end(self, token: object, result: PublishResult | None) -> None:
+            self.heard.append((token, result and result.handled))
+
+        def trace_id(self) -> str | None:
+            return None
+
+    publisher = EventPublisher()
+    publisher.observer = observer = Observer()
+    publisher.add_handler(make("mailer"), Placed)
+    publisher.add_handler(make("cancelled", asyncio.CancelledError()), Paid)
+    await publisher.publish(Placed())
+    with pytest.raises(asyncio.CancelledError):
+        await publisher.publish(Paid())
+    assert observer.heard == ["Placed", (7, ("mailer",)), "Paid", (7, None)]
