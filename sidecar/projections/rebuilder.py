@@ -6,6 +6,7 @@ import time
 from typing import Final, Protocol
 
 from sidecar.projections.application import EventFailedError
+from sidecar.projections.containment import Containment
 from sidecar.projections.observer import Action
 from sidecar.projections.projection import Partition
 from sidecar.projections.runner import IDLE_SECONDS, Runner
@@ -34,10 +35,20 @@ class RebuildHaltedError(Exception):
         self.failure = failure
 
 
-class Rebuilder(Runner):
-    """A runner for the copy `rebuild`. It takes no dead letters: a new copy must have no holes."""
+class Halting(Containment):
+    """Parks nothing: a new copy must have no holes."""
 
     giving_up = Action.HALT
+
+    async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:  # noqa: ARG002 - the live copy's way needs them
+        """Leave the transaction with the failure."""
+        raise RebuildHaltedError(failure) from failure
+
+
+class Rebuilder(Runner):
+    """A runner for the copy `rebuild`."""
+
+    containment_type = Halting
     _desk: RebuildDesk
     _swap_due_mono = 0.0
 
@@ -46,9 +57,6 @@ class Rebuilder(Runner):
             await super()._turn()
         except RebuildHaltedError as halted:
             await self._halt(halted.failure)
-
-    async def _give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:  # noqa: ARG002 - the live copy's way needs them
-        raise RebuildHaltedError(failure) from failure
 
     async def _retry_letters(self) -> None:
         """Leave them to the live copy."""

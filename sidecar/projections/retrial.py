@@ -1,17 +1,22 @@
 """Taking a parked stream up again: its events in order, from the one that failed."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from sidecar.projections.application import EventFailedError, apply_one
+from sidecar.projections.containment import Containment
 from sidecar.projections.letter import write_letter
-from sidecar.projections.projection import Subscription
+from sidecar.projections.log import log_resumed
+from sidecar.projections.observer import Action, RunnerTally
+from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.route import Router
-from sidecar.projections.work import OpenLetter, Work
+from sidecar.projections.work import Desk, OpenLetter, Work
 
 # Events of a stream per transaction; what is left keeps its letter, so that a crash resumes there.
 RETRIAL_EVENTS: Final = 500
+LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,82 @@ class Retrial:
     events: int
     failure: EventFailedError | None = None
     attempts: int = 0
+
+
+class Retrials:
+    """Looks for dead letters of one partition whose time has come, and takes them up.
+
+    Args:
+        subscription: Whose letters.
+        partition: Which part of them.
+        desk: Where transactions are opened.
+        router: Decodes events.
+        containment: Tells what fails again.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        partition: Partition,
+        *,
+        desk: Desk,
+        router: Router,
+        containment: Containment,
+    ) -> None:
+        self._subscription: Final = subscription
+        self._partition: Final = partition
+        self._desk: Final = desk
+        self._router: Final = router
+        self._containment: Final = containment
+        self._looked_mono = 0.0
+
+    async def are_due(self) -> bool:
+        """Tell whether there are any; looks once a second."""
+        now_mono = time.monotonic()
+        if now_mono - self._looked_mono < LOOK_SECONDS:
+            return False
+        self._looked_mono = now_mono
+        return await self._desk.has_due_letters(self._partition)
+
+    async def take_up(self, position: int, tally: RunnerTally) -> bool:
+        """Take up the letter that is due next, in one transaction; False when none is.
+
+        Args:
+            position: The checkpoint, where the transaction is opened.
+            tally: Where events are counted.
+        """
+        before = self._containment.begin([])
+        try:
+            async with self._desk.begin(self._partition, position, eager=True) as work:
+                retrial = await self._retry(work, position)
+            if retrial is None:
+                return False
+            tally.applied += retrial.events
+            self._tell(retrial)
+            return True
+        finally:
+            self._containment.end(before)
+
+    async def _retry(self, work: Work, position: int) -> Retrial | None:
+        retrial = await retry_letter(
+            work,
+            self._subscription,
+            self._router,
+            position,
+            self._containment.trace_id(),
+            self._containment.retry_after_seconds,
+        )
+        failure = retrial.failure if retrial is not None else None
+        if failure is not None and self._desk.is_transient(failure.cause):
+            # Rolled back, so that the letter stays due.
+            raise failure.cause
+        return retrial
+
+    def _tell(self, retrial: Retrial) -> None:
+        if retrial.failure is None:
+            log_resumed(self._partition, retrial.letter.stream, retrial.events)
+        else:
+            self._containment.tell(retrial.failure, Action.PARK, retrial.attempts)
 
 
 async def retry_letter(

@@ -1,7 +1,6 @@
 """One loop per partition: read, apply, move the checkpoint, contain what fails."""
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,24 +17,21 @@ from sidecar.projections.application import (
     apply_together,
     parked_streams,
 )
-from sidecar.projections.letter import write_letter
-from sidecar.projections.log import log_failure, log_interruption, log_parked, log_resumed
-from sidecar.projections.observer import Action, RunnerObserver, RunnerTally, SilentObserver
+from sidecar.projections.containment import Containment
+from sidecar.projections.log import log_interruption, log_parked
+from sidecar.projections.observer import RunnerObserver, RunnerTally, SilentObserver
 from sidecar.projections.page import Page, PageReader
 from sidecar.projections.projection import Partition, Subscription
-from sidecar.projections.retrial import retry_letter
-from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
+from sidecar.projections.retrial import Retrials
+from sidecar.projections.retry import Retry, RetryPolicy
 from sidecar.projections.route import Delivery, Router, split
 from sidecar.projections.signal import HeadSignal
-from sidecar.projections.trouble import Trouble
 from sidecar.projections.work import Desk, State, Work
 
 # An idle loop beats this often, and notices this soon that it is paused or resumed.
 IDLE_SECONDS: Final = 1.0
 # A checkpoint that only passed over events nobody handles is stored this often.
 UNHANDLED_MOVE_SECONDS: Final = 1.0
-# How often a loop looks for dead letters that are to be tried again.
-RETRIAL_SECONDS: Final = 1.0
 # A page in which something failed is applied in lots of this size, to find it.
 SEARCH_EVENTS: Final = 200
 
@@ -67,7 +63,7 @@ class Runner:
         tally: Where it counts; handed on from an earlier runner, so that counters never fall.
     """
 
-    giving_up: ClassVar[Action] = Action.PARK
+    containment_type: ClassVar[type[Containment]] = Containment
 
     def __init__(
         self,
@@ -88,14 +84,24 @@ class Runner:
         self._head: Final = head
         self._router: Final = Router(subscription.subscriber, types)
         self._pages: Final = PageReader(desk, partition, head, self._router)
-        self._observer: Final[RunnerObserver] = observer or SilentObserver()
-        self._policy: Final = policy or RetryPolicy()
-        self._trouble: Final = Trouble()
-        self._batch: object = None  # the observer's token
+        self._containment: Final = self.containment_type(
+            subscription,
+            partition,
+            desk=desk,
+            observer=observer or SilentObserver(),
+            policy=policy or RetryPolicy(),
+            tally=self.tally,
+        )
+        self._retrials: Final = Retrials(
+            subscription,
+            partition,
+            desk=desk,
+            router=self._router,
+            containment=self._containment,
+        )
         self._seen = 0  # everything up to here was looked at
         self._stored = -1  # the checkpoint in the database; -1 while it has to be read
         self._stored_mono = 0.0
-        self._retried_mono = 0.0
         self._stopping = False
 
     def stop(self) -> None:
@@ -130,13 +136,12 @@ class Runner:
             if not self._desk.is_transient(error):
                 raise
             self._stored = -1
-            await self._wait_out(error)
+            await self._rest(self._containment.interrupted(error))
 
     async def _advance(self) -> None:
         if self._stored < 0:
             await self._load()
-        if self._is_retrial_due():
-            await self._retry_letters()
+        await self._retry_letters()
         page = await self._pages.take(self._seen)
         self._beat()
         if page is not None:
@@ -149,54 +154,15 @@ class Runner:
         if self._seen > self._stored and self._is_move_due():
             await self._pass_over(self._seen)
         else:
-            self._trouble.outages = 0
+            self._containment.recovered()
             await self._head.wait_beyond(self._seen, IDLE_SECONDS)
-
-    def _is_retrial_due(self) -> bool:
-        now_mono = time.monotonic()
-        due = now_mono - self._retried_mono > RETRIAL_SECONDS
-        if due:
-            self._retried_mono = now_mono
-        return due
 
     async def _retry_letters(self) -> None:
         """Take up parked streams whose time has come, one transaction each."""
-        if not await self._desk.has_due_letters(self.partition):
+        if not await self._retrials.are_due():
             return
-        while not self._stopping and await self._retry_letter():
+        while not self._stopping and await self._retrials.take_up(self._stored, self.tally):
             self._beat()
-
-    async def _retry_letter(self) -> bool:
-        self._batch = self._observer.batch_started(self.partition.projection, [])
-        events = 0
-        try:
-            async with self._begin(eager=True) as work:
-                retrial = await retry_letter(
-                    work,
-                    self._subscription,
-                    self._router,
-                    self._stored,
-                    self._observer.trace_id(),
-                    self._policy.retry_after_seconds,
-                )
-                if retrial is not None and retrial.failure is not None:
-                    self._require_lasting(retrial.failure.cause)
-            if retrial is None:
-                return False
-            events = retrial.events
-            self.tally.applied += events
-            if retrial.failure is not None:
-                self._tell_failure(retrial.failure, Action.PARK, retrial.attempts)
-            else:
-                log_resumed(self.partition, retrial.letter.stream, events)
-            return True
-        finally:
-            self._observer.batch_finished(self._batch, events)
-
-    def _require_lasting(self, error: Exception) -> None:
-        """Roll a retrial back when its error passes by itself, so that the letter stays due."""
-        if self._desk.is_transient(error):
-            raise error
 
     async def _load(self) -> None:
         await self._pages.close()
@@ -219,38 +185,32 @@ class Runner:
 
     async def _apply_chunk(self, deliveries: Sequence[Delivery], upto: int) -> bool:
         """Apply deliveries up to a position and tell whether all of them are behind us."""
-        self._batch = self._observer.batch_started(
-            self.partition.projection, [delivery.record for delivery in deliveries]
-        )
-        applied = self.tally.applied
+        before = self._containment.begin([delivery.record for delivery in deliveries])
         try:
             # Effects outside the transaction are not undone by a rollback: such a handler must not
             # see an event again only because a later one failed.
             if not self._subscription.subscriber.wants_connection:
                 await self._apply_singly(deliveries, upto)
-            elif self._is_suspect(deliveries) or not await self._try_together(deliveries, upto):
+            elif self._containment.is_suspect(deliveries) or not await self._try_together(
+                deliveries, upto
+            ):
                 await self._search(deliveries, upto)
         finally:
-            self._observer.batch_finished(self._batch, self.tally.applied - applied)
+            self._containment.end(before)
         return self._seen >= upto
 
     async def _search(self, deliveries: Sequence[Delivery], upto: int) -> None:
         """Apply lot by lot, and event by event where something fails."""
         for lot in split(deliveries, SEARCH_EVENTS):
             end = upto if lot[-1] is deliveries[-1] else lot[-1].record.position
-            single = lot is deliveries or self._is_suspect(lot)
-            if single or not await self._try_together(lot, end):
+            if lot is deliveries or not await self._try_together(lot, end):
                 await self._apply_singly(lot, end)
             if self._stopping or self._seen < end:
                 return
 
-    def _is_suspect(self, deliveries: Sequence[Delivery]) -> bool:
-        """Tell whether the first of them failed just before."""
-        return self._trouble.suspects(deliveries[0].record.position)
-
     async def _try_together(self, deliveries: Sequence[Delivery], upto: int) -> bool:
         """Apply all in one go and tell whether that went; what failed then has to be found."""
-        if any(delivery.error for delivery in deliveries):
+        if self._containment.is_suspect(deliveries) or any(d.error for d in deliveries):
             return False
         try:
             async with self._begin(eager=self._subscription.eager) as work:
@@ -263,7 +223,7 @@ class Runner:
                 raise
             return False
         self._moved(applied.upto, applied.events)
-        self._trouble.clear_streak()
+        self._containment.succeeded()
         return True
 
     async def _apply_singly(self, deliveries: Sequence[Delivery], upto: int) -> None:
@@ -290,7 +250,7 @@ class Runner:
             try:
                 await apply_one(work, self._subscription, delivery)
             except EventFailedError as failure:
-                walk.retry = await self._judge(work, failure)
+                walk.retry = await self._containment.judge(work, failure)
                 if walk.retry is not None:
                     walk.upto = record.position - 1
                     break
@@ -298,44 +258,11 @@ class Runner:
                 walk.parked.append(record)
             else:
                 walk.events += 1
-                self._trouble.clear_streak()
+                self._containment.succeeded()
             if time.monotonic() > ends_mono:
                 walk.upto = record.position
                 break
         return walk
-
-    async def _judge(self, work: Work, failure: EventFailedError) -> Retry | None:
-        """Decide about a failed event: None when it is parked now."""
-        record, error = failure.delivery.record, failure.cause
-        if self._desk.is_transient(error):
-            return self._judge_transient(error)
-        error_type = type(error).__name__
-        attempt = self._trouble.count_attempt(record.position)
-        decision = self._policy.decide(
-            attempt, self._trouble.streak_of(error_type), random.random()
-        )
-        action = Action.RETRY if isinstance(decision, Retry) else self.giving_up
-        self._tell_failure(failure, action, attempt)
-        if isinstance(decision, Retry):
-            return decision
-        self._trouble.count_parked(error_type)
-        await self._give_up(work, failure, attempt)
-        return None
-
-    def _judge_transient(self, error: Exception) -> Retry:
-        """Give the transaction up, or only the event where effects lie outside of it."""
-        if self._subscription.subscriber.wants_connection:
-            raise error
-        self._trouble.outages += 1
-        self.tally.add_failure(type(error).__name__, Action.RETRY)
-        return Retry(delay_seconds(self._trouble.outages, random.random()))
-
-    async def _give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
-        """Park the event's stream."""
-        letter = write_letter(
-            failure.delivery.record, failure.cause, attempt, self._observer.trace_id()
-        )
-        await work.park(letter, self._policy.retry_after_seconds(attempt))
 
     async def _pass_over(self, upto: int) -> None:
         """Store that everything up to a position is behind us, though nothing was to be handled."""
@@ -352,7 +279,7 @@ class Runner:
     def _moved(self, position: int, events: int) -> None:
         self._seen = self._stored = self.tally.position = position
         self._stored_mono = time.monotonic()
-        self._trouble.outages = 0
+        self._containment.recovered()
         self.tally.applied += events
         self.tally.progress_at = time.time()
 
@@ -362,19 +289,3 @@ class Runner:
     async def _rest(self, seconds: float) -> None:
         if not self._stopping:
             await asyncio.sleep(seconds)
-
-    async def _wait_out(self, error: Exception) -> None:
-        self._trouble.outages += 1
-        error_type = type(error).__name__
-        self.tally.add_failure(error_type, Action.RETRY)
-        if self._trouble.outages == 1:
-            log_interruption(
-                self.partition, "sidecar.projection.interrupted", f"interrupted by {error_type}"
-            )
-        await self._rest(delay_seconds(self._trouble.outages, random.random()))
-
-    def _tell_failure(self, failure: EventFailedError, action: Action, attempt: int) -> None:
-        record, error = failure.delivery.record, failure.cause
-        self.tally.add_failure(type(error).__name__, action)
-        self._observer.event_failed(self._batch, record, error, action, attempt)
-        log_failure(self.partition, record, error, action, attempt)

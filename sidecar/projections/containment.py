@@ -1,0 +1,126 @@
+"""Containing what fails: try again, or park the stream and let the rest go on."""
+
+import random
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from sidecar.events.record import RecordedEvent
+from sidecar.projections.application import EventFailedError
+from sidecar.projections.letter import write_letter
+from sidecar.projections.log import log_failure, log_interruption
+from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
+from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
+from sidecar.projections.route import Delivery
+from sidecar.projections.trouble import Trouble
+from sidecar.projections.work import Desk, Work
+
+
+class Containment:
+    """Judges the failures of one partition, tells them, and keeps what is given up.
+
+    Attributes:
+        batch: The observer's token of the batch under way.
+        retry_after_seconds: Tells, by attempt, when a parked stream is tried again by itself.
+        trace_id: Returns the trace under way, if there is one.
+
+    Args:
+        subscription: Whose events fail.
+        partition: Which part of it.
+        desk: Knows which errors pass by themselves.
+        observer: Hears of failures.
+        policy: Bounds on trying again.
+        tally: Where they are counted.
+    """
+
+    giving_up: ClassVar[Action] = Action.PARK
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        partition: Partition,
+        *,
+        desk: Desk,
+        observer: RunnerObserver,
+        policy: RetryPolicy,
+        tally: RunnerTally,
+    ) -> None:
+        self.batch: object = None
+        self._partition: Final = partition
+        self._desk: Final = desk
+        self._observer: Final = observer
+        self._policy: Final = policy
+        self.retry_after_seconds: Final = policy.retry_after_seconds
+        self.trace_id: Final = observer.trace_id
+        self._tally: Final = tally
+        self._trouble: Final = Trouble()
+        # Effects outside the transaction are not undone by a rollback.
+        self._is_outside: Final = not subscription.subscriber.wants_connection
+
+    def begin(self, records: Sequence[RecordedEvent]) -> int:
+        """Tell that a batch begins; return what to hand to `end`."""
+        self.batch = self._observer.batch_started(self._partition.projection, records)
+        return self._tally.applied
+
+    def end(self, applied_before: int) -> None:
+        """Tell that the batch ended."""
+        self._observer.batch_finished(self.batch, self._tally.applied - applied_before)
+
+    def is_suspect(self, deliveries: Sequence[Delivery]) -> bool:
+        """Tell whether the first of them failed just before."""
+        return self._trouble.suspects(deliveries[0].record.position)
+
+    def succeeded(self) -> None:
+        """Take note that an event was applied."""
+        self._trouble.clear_streak()
+
+    def recovered(self) -> None:
+        """Take note that the database takes what is done."""
+        self._trouble.outages = 0
+
+    def interrupted(self, error: Exception) -> float:
+        """Take note of an error that passes by itself; return how many seconds to wait."""
+        self._trouble.outages += 1
+        error_type = type(error).__name__
+        self._tally.add_failure(error_type, Action.RETRY)
+        if self._trouble.outages == 1:
+            log_interruption(
+                self._partition, "sidecar.projection.interrupted", f"interrupted by {error_type}"
+            )
+        return delay_seconds(self._trouble.outages, random.random())
+
+    async def judge(self, work: Work, failure: EventFailedError) -> Retry | None:
+        """Decide about a failed event: None when it is given up and the rest goes on.
+
+        Raises:
+            Exception: What passes by itself, where a rollback undoes all effects.
+        """
+        record, error = failure.delivery.record, failure.cause
+        if self._desk.is_transient(error):
+            if self._is_outside:
+                return Retry(self.interrupted(error))
+            raise error
+        error_type = type(error).__name__
+        attempt = self._trouble.count_attempt(record.position)
+        streak = self._trouble.streak_of(error_type)
+        decision = self._policy.decide(attempt, streak, random.random())
+        if isinstance(decision, Retry):
+            self.tell(failure, Action.RETRY, attempt)
+            return decision
+        self.tell(failure, self.giving_up, attempt)
+        self._trouble.count_parked(error_type)
+        await self.give_up(work, failure, attempt)
+        return None
+
+    async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
+        """Park the event's stream."""
+        record, error = failure.delivery.record, failure.cause
+        letter = write_letter(record, error, attempt, self.trace_id())
+        await work.park(letter, self.retry_after_seconds(attempt))
+
+    def tell(self, failure: EventFailedError, action: Action, attempt: int) -> None:
+        """Count, log and trace a failed event."""
+        record, error = failure.delivery.record, failure.cause
+        self._tally.add_failure(type(error).__name__, action)
+        self._observer.event_failed(self.batch, record, error, action, attempt)
+        log_failure(self._partition, record, error, action, attempt)
