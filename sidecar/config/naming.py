@@ -8,7 +8,8 @@ _QUALIFIER = re.compile(
 )
 _SECRET_ENDINGS = re.compile(
     r"(?:^|_)(?:key|keys|api_?keys?|token|secrets?|passwords?|passwd|pass|pwd|passphrase|passcode|"
-    r"credentials?|salt|pepper|mnemonic|seed_phrase|secret_id|access_key_id|redis_auth|jwt|pat)$|"
+    r"credentials?|salt|pepper|mnemonic|seed_phrase|secret_id|access_key_id|redis_auth|"
+    r"neo4j_auth|registry_auth|jwt|pat)$|"
     r"[a-z0-9](?:password|passwd|passphrase|secret|apikey|secretkey|accesskey|privatekey|token)$"
 )
 _PUBLIC_ENDINGS = re.compile(

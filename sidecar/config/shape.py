@@ -42,7 +42,7 @@ STRONG: tuple[tuple[Shape, re.Pattern[str]], ...] = (
             r"(?:deine?|ihre?|sua|seu|tu|uw|vostra|la|le|mi|ton)[-_ ][a-z]{3,}(?:[-_ ][a-z]{2,})*|"
             r"your(?:secret|password|api|token|key|own|domain|db|database|strong|jwt|app|super|very)[a-z0-9]*|"
             r".*[-_ ](?:goes[-_ ])?(?:here|ici|aqui|aquí|qui|hier)[.!]?|"
-            r".*(?:key|token|secret|password|value)here|.*[-_ ]anda|"
+            r".*(?:key|token|secret|password|value)here|[a-z]+(?:[-_ ][a-z]+)*[-_ ]anda|"
             r".*[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af\u0400-\u04ff].*",
             _FLAGS,
         ),
@@ -71,7 +71,7 @@ WEAK: tuple[tuple[Shape, re.Pattern[str]], ...] = (
         re.compile(
             r"_*(?:change|replace|generate|insert|enter|paste|get|create|obtain|fill|use|add|put|"
             r"provide|type)[-_ ][a-z]+(?:[-_ ][a-z0-9]+)*[-_ .!]*|changed?|"
-            rf"(?:.*{_EDGE})?(?:todo|tbd|fixme)(?:{_END}.*)?",
+            rf"(?:todo|tbd|fixme)(?:{_END}.*)?",
             re.IGNORECASE,
         ),
     ),
@@ -157,6 +157,8 @@ WORD_AND_RUN = re.compile(
     r"(?:123|1234|12345|123456|1234567+[890]*|321|(?:19|20)\d\d|(\d)\1{2,})[!@#$.]?|"
     r"[A-Z]{2,12}[-_@]?(?:123|1234|12345|123456|1234567+[890]*)!?"
 )
-PLAIN_WORD = re.compile(r"(?:[a-z]{1,12}|[A-Z]{1,12}|[A-Z][a-z]{1,11})(?:[-_@.!]?[0-9]{1,2})?[!.]?")
+PLAIN_WORD = re.compile(
+    r"(?:[a-z]{1,12}|[A-Z]{1,12}|[A-Z][a-z]{1,11})[!.]?|[A-Za-z][a-z]{1,8}[-_@.!]?[0-9]{1,2}[!.]?"
+)
 REPEAT = re.compile(r"(.{1,16}?)\1{2,}.?", re.DOTALL)
 REPEATED_END = re.compile(r".{0,12}?([0-9A-Za-z#])\1{7,}", re.DOTALL)

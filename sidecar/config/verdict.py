@@ -52,7 +52,7 @@ class Verdict:
 
         What a rule has said of a variable already is not said twice.
         """
-        told = {(each.rule.id, each.field) for each in self.sightings}
+        told = {(each.rule.id, each.field) for each in self.sightings if each.field in self.environ}
         news = (each for each in more if (each.rule.id, each.field) not in told)
         return _weighed(self.environ, self.settings, self.own, (*self.sightings, *news), self.now)
 

@@ -1,6 +1,7 @@
 """The words that placeholders are made of, and how text falls into them."""
 
 import re
+from collections.abc import Iterable
 from itertools import islice, pairwise
 
 CREDENTIALS = frozenset(
@@ -46,7 +47,14 @@ _INSIDE_WORD = re.compile(r"(?<=[A-Za-z])[@0$134578](?=[A-Za-z])")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _RUNS = re.compile(r"[A-Za-z]+")
 _LONGEST_WORD = max(map(len, WORDS))
-_ROW = re.compile(f"(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})+")
+
+
+def _row_of(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(f"(?:{'|'.join(sorted(words, key=len, reverse=True))})+")
+
+
+_ROW = _row_of(WORDS)
+_ROW_OF_LONG = _row_of(word for word in WORDS if len(word) > len("the"))
 # Words that are made of words can be taken apart in many ways: the row stays short.
 _LONGEST_ROW = 40
 _SHORTEST_INNER = 4
@@ -113,4 +121,6 @@ def _speaks_of_credentials(run: str) -> bool:
 
 
 def _is_strange(token: str) -> bool:
-    return token not in WORDS and not is_composed(token)
+    # Short words are in too many others: `projector` is no project, or.
+    is_row = len(token) <= _LONGEST_ROW and _ROW_OF_LONG.fullmatch(token) is not None
+    return token not in WORDS and not is_row

@@ -68,6 +68,21 @@ async def migrate(connection: RawConnection) -> Sequence[Migration]:
     return steps
 
 
+async def find_unsafe_sequence(connection: RawConnection) -> str:
+    """Say why gaps in the log could not be judged; empty when all is well.
+
+    A sequence with a cache hands each session a block of positions, which it may use much later:
+    then no lock proves any more that a missing position stays missing.
+    """
+    cached = await connection.fetchval(sql("read_sequence_cache"))
+    if cached == 1:
+        return ""
+    return (
+        f"the sequence of sidecar.events hands out {cached} positions at a time; make it one: "
+        "ALTER TABLE sidecar.events ALTER COLUMN position SET CACHE 1"
+    )
+
+
 async def _apply(connection: RawConnection, step: Migration) -> None:
     try:
         await connection.execute(step.script)

@@ -13,9 +13,12 @@ from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.sample import Sample, take_sample
+from sidecar.projections.head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
 TIMEOUT_SECONDS: Final = 3.0
+# Longer than a writer usually takes between its insert and its commit.
+HOLD_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class Watch:
         self._clock = clock
         self._follower = HeadFollower()
         self._connection: RawConnection | None = None
+        self._hold_told = False
 
     async def run(self) -> None:
         """Look every second until cancelled."""
@@ -72,6 +76,7 @@ class Watch:
                 if self.pending_migrations == ():
                     self.sample = await take_sample(connection, self._follower)
                     self.sampled_mono, self.failed = self._clock(), False
+                    self._tell_hold(self.sample)
         except (
             OSError,
             TimeoutError,
@@ -97,6 +102,21 @@ class Watch:
             await migrate(connection)
         self.pending_migrations = tuple(step.name for step in await pending(connection))
 
+    def _tell_hold(self, sample: Sample) -> None:
+        """Log once who keeps the safe head from going on, as soon as that lasts."""
+        if sample.held_seconds < HOLD_SECONDS:
+            self._hold_told = False
+        elif not self._hold_told:
+            self._hold_told = True
+            logger.warning(
+                "The safe head stands at position %d since %.0f s: %s may still fill a gap after "
+                "it. Projections wait. End that transaction if it hangs",
+                sample.safe_head,
+                sample.held_seconds,
+                ", ".join(map(_describe, sample.writers)) or "a transaction",
+                extra={"event": "sidecar.store.held", "position": sample.safe_head},
+            )
+
     def _lose(self, error: Exception) -> None:
         if not self.failed:
             logger.warning(
@@ -111,3 +131,10 @@ class Watch:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+def _describe(writer: Writer) -> str:
+    if writer.pid is None:
+        return f"prepared transaction {writer.id}"
+    age = "" if writer.age_seconds is None else f", {writer.age_seconds:.0f} s old"
+    return f"pid {writer.pid} ({writer.application_name or 'unnamed'}, {writer.state}{age})"

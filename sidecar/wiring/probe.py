@@ -16,6 +16,7 @@ from sidecar.health.phase import Phase
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.watch import Watch
+from sidecar.process.background import Background
 from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.pulse import Pulse
 from sidecar.process.supervisor import Supervisor
@@ -63,6 +64,7 @@ class ProbeProcess:
         self._roster: Final = Roster(self.monitor)
         self._exposition: Final = Exposition("probe", telemetry.registry)
         self._sight = Sight()
+        self._backgrounds: Final[list[Background]] = []
         observe_loop_lag(telemetry, lambda: self.pulse.lag_seconds)
         observe_sight(telemetry, lambda: self._sight)
 
@@ -78,6 +80,10 @@ class ProbeProcess:
             token=self._boot.settings.token,
             cors=self._boot.settings.cors,
         )
+
+    def attach_loops(self, background: Background) -> None:
+        """Show how often these loops died; the caller runs them."""
+        self._backgrounds.append(background)
 
     def attach_database(self, dsn: str) -> Watch:
         """Watch a database from now on; the caller runs what is returned."""
@@ -148,6 +154,7 @@ class ProbeProcess:
             "store": snapshot.show_store(scene.sample),
             "workers": [snapshot.show_worker(worker) for worker in scene.workers],
             "pools": [snapshot.show_pool(owner, pool) for owner, pool in scene.pools()],
+            "loop_restarts": self._loop_restarts(),
             "findings": self._findings(),
             "failures": [snapshot.show_failure(failure) for failure in failures],
         }
@@ -175,6 +182,12 @@ class ProbeProcess:
     def _findings(self) -> list[Mapping[str, Any]]:
         found = [finding.as_dict() for finding in self._boot.verdict.findings]
         return [*found, *self._scene.findings()]
+
+    def _loop_restarts(self) -> dict[str, int]:
+        counts = {"checks": self.monitor.loop_restarts}
+        for background in self._backgrounds:
+            counts |= background.restarts
+        return counts
 
     def _scrape_failures(self) -> dict[str, int]:
         failures = dict.fromkeys(self._scene.expositions(), 0) | dict(self._exposition.failures)

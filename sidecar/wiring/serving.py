@@ -53,7 +53,7 @@ async def serve(
         listener = await listen(build(probe.sources()), settings.host, settings.port)
         stack.push_async_callback(listener.close)
         logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
-        background = await stack.enter_async_context(Background())
+        background = await _open_background(stack, probe)
         background.start("pulse", probe.pulse.run)
         background.start("monitor", probe.monitor.run)
         background.start("refresh", probe.refresh)
@@ -64,7 +64,7 @@ async def serve(
         probe.board.begin(Stage.DATABASE)
         dsn = await stack.enter_async_context(open_database(settings))
         # Whatever uses the database ends before an embedded server does.
-        attached = await stack.enter_async_context(Background())
+        attached = await _open_background(stack, probe)
         attached.start("watch", probe.attach_database(dsn).run)
         _attach_application(probe, attached, settings)
         probe.board.begin(Stage.WORKERS)
@@ -75,6 +75,13 @@ async def serve(
             attached.start("beside", lambda: beside(dsn, probe))
         await _supervise(supervisor, probe, settings, shutdown)
         return EX_USAGE if supervisor.refused else 0
+
+
+async def _open_background(stack: AsyncExitStack, probe: ProbeProcess) -> Background:
+    """Open a place for loops; they end with the stack, and the probe process shows them."""
+    background = await stack.enter_async_context(Background())
+    probe.attach_loops(background)
+    return background
 
 
 def _attach_application(probe: ProbeProcess, attached: Background, settings: Settings) -> None:

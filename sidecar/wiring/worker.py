@@ -18,7 +18,7 @@ from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.head import HeadFollower, ListeningHead
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import LeaseTable
-from sidecar.postgres.migration import migrate, pending
+from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.lifecycle import Shutdown
@@ -147,6 +147,8 @@ class WorkerProcess:
             steps = await pending(connection)
             if steps:
                 return f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
+            if unsafe := await find_unsafe_sequence(connection):
+                return unsafe
             await register(connection, self._subscriptions.values())
             self._judge_types(await list_recent_versions(connection))
             return ""

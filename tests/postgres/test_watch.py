@@ -1,0 +1,73 @@
+"""The probe process's eyes: what it knows of the database, and what it says of it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.postgres import watch as watching
+from sidecar.postgres.watch import Watch
+from tests.postgres.eventually import eventually
+from tests.postgres.stage import session
+
+INSERT = "INSERT INTO sidecar.events (stream, version, type, data) VALUES ($1, 1, 'T', '{}')"
+
+
+@asynccontextmanager
+async def watched(dsn: str) -> AsyncIterator[Watch]:
+    watch = Watch(dsn, application_name="test watch", auto_migrate=False)
+    running = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        running.cancel()
+        await asyncio.wait((running,))
+
+
+async def test_who_holds_the_safe_head_is_told_once(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "HOLD_SECONDS", 0.5)
+    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.1)
+    async with session(database, "slow importer") as slow, session(database, "other") as other:
+        transaction = slow.transaction()
+        await transaction.start()
+        await slow.execute(INSERT, "held")
+        await other.execute(INSERT, "after")
+        async with watched(database) as watch:
+
+            def told() -> list[str]:
+                return [
+                    record.getMessage()
+                    for record in caplog.records
+                    if getattr(record, "event", "") == "sidecar.store.held"
+                ]
+
+            async def is_told() -> bool:
+                return bool(told())
+
+            await eventually(is_told)
+            assert "slow importer" in told()[0]
+            assert str(slow.get_server_pid()) in told()[0]
+            await transaction.commit()
+
+            async def is_free() -> bool:
+                return watch.sample is not None and watch.sample.safe_head == 2
+
+            await eventually(is_free)
+            assert len(told()) == 1
+
+
+async def test_a_lost_database_leaves_no_old_numbers(
+    empty_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with watched(empty_database) as watch:
+
+            async def is_pending() -> bool:
+                return bool(watch.pending_migrations)
+
+            await eventually(is_pending)
+            assert watch.sample is None
