@@ -30,7 +30,6 @@ HEALTH = Row(
             ),
             alerts=("SidecarNotReady", "SidecarApplicationDown", "SidecarCheckFlapping"),
             states=_CHECK_STATES,
-            width=10,
         ),
         Panel(
             id=104,

@@ -236,6 +236,14 @@ class Settings:
             "projection lag above which its check warns",
         ),
     )
+    park_retry_seconds: float = field(
+        default=0.0,
+        metadata=declared(
+            "SIDECAR_PARK_RETRY_SECONDS",
+            form.seconds(0.0),
+            "pause after which a parked stream is tried again by itself, doubling; 0: when asked",
+        ),
+    )
     log_format: LogFormat = field(
         default=LogFormat.AUTO,
         metadata=declared(

@@ -30,11 +30,16 @@ logger = logging.getLogger(__name__)
 
 
 class Losses:
-    """Spans and metric exports lost, by signal; told once each, counted always."""
+    """Spans and metric exports lost, by signal; told once each, counted always.
 
-    __slots__ = ("_counts", "_lock", "_unsent")
+    Attributes:
+        is_written_off: The time is up: what is left is counted already, and is sent no more.
+    """
+
+    __slots__ = ("_counts", "_lock", "_unsent", "is_written_off")
 
     def __init__(self) -> None:
+        self.is_written_off = False
         self._counts: Final = dict.fromkeys(Signal, 0)
         self._unsent: Final[list[Callable[[], int]]] = []
         self._lock: Final = threading.Lock()
@@ -45,15 +50,18 @@ class Losses:
 
     def write_off(self) -> int:
         """Count the spans that were not sent before the end, and return how many there are."""
-        count = sum(unsent() for unsent in self._unsent)
-        self._unsent.clear()
         with self._lock:
+            self.is_written_off = True
+            count = sum(unsent() for unsent in self._unsent)
+            self._unsent.clear()
             self._counts[Signal.TRACES] += count
         return count
 
     def add(self, signal: Signal, count: int, reason: str) -> None:
         """Count what was lost; may be called from any thread."""
         with self._lock:
+            if self.is_written_off:
+                return
             first = not self._counts[signal]
             self._counts[signal] += count
         if first and count:
@@ -147,6 +155,8 @@ class _CountingSpanExporter(SpanExporter):
 
     @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self._losses.is_written_off:
+            return SpanExportResult.FAILURE
         self.taken += len(spans)
         result = SpanExportResult.FAILURE
         try:

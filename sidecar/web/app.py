@@ -12,7 +12,7 @@ from sidecar.web.openapi import openapi_page
 from sidecar.web.probe import ProbePage
 from sidecar.web.report import ReportPage, TakeReport
 from sidecar.web.router import Router
-from sidecar.web.status import StatusPage, TakeSnapshot
+from sidecar.web.status import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file
 
 _PROBES: Final = {
     ("/health", "/livez"): Probe.LIVENESS,
@@ -66,4 +66,7 @@ def build(sources: Sources) -> Router:
     router.add(guard.protect(status.respond_json), "/api/status")
     router.add(guard.protect(openapi_page(sources.version)), "/openapi.json")
     router.add(guard.protect(status.respond_html), "/")
+    router.add(guard.protect(status.respond_events), "/events")
+    router.add(guard.protect(static_file("status.css", CSS)), "/status.css")
+    router.add(guard.protect(static_file("status.js", JAVASCRIPT)), "/status.js")
     return router

@@ -1,22 +1,27 @@
-"""`/api/status` and `/`: one snapshot, as JSON and as the page made from it."""
+"""`/api/status` and `/`: one snapshot, as JSON, as a page, and as the changes of that page."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
+from sidecar.web.auth import Handler
 from sidecar.web.header import HTML, JSON, respond
-from sidecar.web.status_page import STYLE, render
+from sidecar.web.problem import problem
+from sidecar.web.status_page import render
+from sidecar.web.stream import Stream
 
 TakeSnapshot = Callable[[], Mapping[str, Any]]
 
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+CSS: Final = "text/css; charset=utf-8"
+EVENTS: Final = "text/event-stream"
+JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -25,16 +30,38 @@ class StatusPage:
 
     def __init__(self, take_snapshot: TakeSnapshot) -> None:
         self._take_snapshot = take_snapshot
+        self._stream = Stream(take_snapshot)
 
     async def respond_json(self, _request: web.BaseRequest) -> web.Response:
         """Answer for machines; a value that is not a finite number becomes null."""
         return respond(msgspec.json.encode(self._take_snapshot()), JSON)
 
     async def respond_html(self, _request: web.BaseRequest) -> web.Response:
-        """Answer for people; the page loads nothing else, and runs no script."""
+        """Answer for people; the page loads nothing but its own two files."""
         return respond(
             render(self._take_snapshot()).encode(),
             HTML,
             Content_Security_Policy=POLICY,
             Referrer_Policy="no-referrer",
         )
+
+    async def respond_events(self, _request: web.BaseRequest) -> web.Response:
+        """Answer with server-sent events, until the watcher leaves or the process drains."""
+        if self._stream.is_full:
+            return problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "Too many browsers watch the status page. Close some, or read /api/status.",
+            )
+        response = respond(b"", EVENTS)
+        response.body = self._stream.watch()
+        return response
+
+
+def static_file(name: str, content_type: str) -> Handler:
+    """Answer with a file that comes with this package, read once."""
+    body = files("sidecar.web").joinpath("static", name).read_bytes()
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return respond(body, content_type)
+
+    return answer

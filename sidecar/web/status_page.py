@@ -1,165 +1,181 @@
-"""The status page: plain HTML from a snapshot, everything in it escaped."""
+"""The status page: plain HTML from a snapshot, for the machine that has no Grafana."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-Row = Mapping[str, Any]
+from sidecar.web.status_cell import Cell, Row, command, gauge, plain, sparkline, text, word
 
 REFRESH_SECONDS: Final = 5
-NOTHING: Final = "–"  # noqa: RUF001 - an en dash is how tables say "none"
+"""For browsers without JavaScript."""
 
-STYLE: Final = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin-bottom: 0; }
-h2 { font-size: 1.1rem; margin-top: 2rem; }
-.verdict { font-size: 1.2rem; padding: .6rem 1rem; border-left: .5rem solid #c62828; }
-.verdict.ready { border-color: #2e7d32; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; }
-td { font-variant-numeric: tabular-nums; }
-code { font-size: .9em; }
-"""
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table of the snapshot's rows under one key; its key is its element's id, too."""
+
+    key: str
+    title: str
+    columns: Mapping[str, Cell]
+
+
+SECTIONS: Final = (
+    Section(
+        "projections",
+        "Projections",
+        {
+            "Projection": plain("name"),
+            "Status": word("status"),
+            "Lag (s)": plain("lag_seconds"),
+            "Last 15 minutes": sparkline,
+            "Lag (events)": plain("lag_events"),
+            "Events a second": plain("events_per_second"),
+            "Dead letters": plain("dead_letters"),
+            "Parked streams": plain("parked_streams"),
+            "Last error": plain("last_failure.error_type"),
+            "Owner": plain("owner"),
+            "Detail": plain("detail"),
+        },
+    ),
+    Section(
+        "failures",
+        "Recent failures",
+        {
+            "At": plain("at"),
+            "Projection": plain("projection"),
+            "Stream": plain("stream"),
+            "Event type": plain("event_type"),
+            "Error": plain("error_type"),
+            "Attempts": plain("attempts"),
+            "Once it is cured": command("command"),
+        },
+    ),
+    Section(
+        "checks",
+        "Checks",
+        {
+            "Check": plain("name"),
+            "Outcome": word("outcome"),
+            "Reason": plain("reason"),
+            "Critical": plain("critical"),
+            "Age (s)": plain("age_seconds"),
+        },
+    ),
+    Section(
+        "pools",
+        "Connection pools",
+        {
+            "Pool": plain("name"),
+            "Process": plain("process"),
+            "In use": gauge,
+            "Idle": plain("idle"),
+            "Waiting": plain("pending"),
+            "Gave up": plain("timeouts"),
+        },
+    ),
+    Section(
+        "findings",
+        "Configuration findings",
+        {
+            "Finding": plain("id"),
+            "Severity": word("severity"),
+            "Variable": plain("field"),
+            "What it is": plain("message"),
+            "What to do": plain("hint"),
+        },
+    ),
+    Section(
+        "holders",
+        "Transactions that hold up the projections",
+        {
+            "Process id": plain("pid"),
+            "Application": plain("application_name"),
+            "State": plain("state"),
+            "Age (s)": plain("age_seconds"),
+        },
+    ),
+    Section(
+        "workers",
+        "Workers",
+        {
+            "Worker": plain("name"),
+            "State": word("state"),
+            "Process id": plain("pid"),
+            "Restarts": plain("restarts"),
+            "Loop lag (s)": plain("loop_lag_seconds"),
+        },
+    ),
+)
 
 
 def render(snapshot: Row) -> str:
     """Return the page; keys that are missing leave their cell or section empty."""
-    sections = "".join(
-        _section(title, _rows(snapshot, key), columns) for title, key, columns in _SECTIONS
+    shown = parts(snapshot)
+    body = "".join(
+        f'<section id="{section.key}">{shown[section.key]}</section>' for section in SECTIONS
     )
-    service = _text(snapshot.get("service"))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
+        f'<noscript><meta http-equiv="refresh" content="{REFRESH_SECONDS}"></noscript>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="data:,">'
-        f"<title>{service}: {_word(snapshot)}</title><style>{STYLE}</style></head><body>"
-        f"<h1>{service}</h1><p>sidecar {_text(snapshot.get('version'))}, "
-        f"{_text(snapshot.get('phase'))}</p>{_verdict(snapshot)}"
-        f"{sections}{_pool(snapshot)}</body></html>"
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="status.css">'
+        '<script src="status.js" defer></script>'
+        f"<title>{text(snapshot.get('service'))}: {_word(snapshot)}</title></head><body>"
+        f'<header id="head">{shown["head"]}</header><main>'
+        f'<div id="verdict" role="status">{shown["verdict"]}</div>{body}</main>'
+        '<footer><p class="quiet" id="live">As of when this page was loaded.</p></footer>'
+        "</body></html>"
+    )
+
+
+def parts(snapshot: Row) -> dict[str, str]:
+    """Return what changes on the page, as HTML by the id of its element."""
+    return {
+        "head": _head(snapshot),
+        "verdict": _verdict(snapshot),
+        **{section.key: _table(section, _rows(snapshot, section.key)) for section in SECTIONS},
+    }
+
+
+def _head(snapshot: Row) -> str:
+    return (
+        f"<h1>{text(snapshot.get('service'))}</h1><p class='quiet'>sidecar "
+        f"{text(snapshot.get('version'))}, {text(snapshot.get('phase'))}</p>"
     )
 
 
 def _verdict(snapshot: Row) -> str:
     css = "verdict ready" if snapshot.get("ready") else "verdict"
-    sentence = _text(snapshot.get("verdict") or _word(snapshot).capitalize())
-    return f'<p class="{css}" role="status">{sentence}</p>'
+    sentence = text(snapshot.get("verdict") or _word(snapshot).capitalize())
+    return f'<p class="{css}">{sentence}</p>'
 
 
 def _word(snapshot: Row) -> str:
     return "ready" if snapshot.get("ready") else "not ready"
 
 
-def _section(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> str:
+def _table(section: Section, rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
-    body = "".join(_row(row, columns.values()) for row in rows)
+    head = "".join(f'<th scope="col">{title}</th>' for title in section.columns)
+    body = "".join(_row(section, row) for row in rows)
+    # What scrolls sideways on a phone must be reachable by keyboard, and have a name.
     return (
-        f'<h2>{title}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f"<h2>{section.title}</h2>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{section.title}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _row(row: Row, keys: Iterable[str]) -> str:
-    return f"<tr>{''.join(f'<td>{_text(_value(row, key))}</td>' for key in keys)}</tr>"
-
-
-def _value(row: Row, path: str) -> object:
-    value: object = row
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _pool(snapshot: Row) -> str:
-    pool = snapshot.get("pool")
-    if not isinstance(pool, Mapping):
-        return ""
-    rows = [{"name": name, "value": value} for name, value in pool.items()]
-    return _section("Connection pool", rows, {"Number": "name", "Value": "value"})
+def _row(section: Section, row: Row) -> str:
+    name, *others = (cell(row) for cell in section.columns.values())
+    cells = "".join(f"<td>{cell}</td>" for cell in others)
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 
 
 def _rows(snapshot: Row, key: str) -> list[Row]:
     rows = snapshot.get(key)
+    if key == "holders":
+        store = snapshot.get("store")
+        rows = store.get("held_by") if isinstance(store, Mapping) else None
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, Sequence) else []
-
-
-def _text(value: object) -> str:
-    match value:
-        case None | "":
-            return NOTHING
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004
-        case list() | tuple():
-            return escape(", ".join(map(str, value)))
-        case _:
-            return escape(str(value))
-
-
-_SECTIONS: Final = (
-    (
-        "Checks",
-        "checks",
-        {
-            "Check": "name",
-            "Outcome": "outcome",
-            "Reason": "reason",
-            "Critical": "critical",
-            "Age (s)": "age_seconds",
-        },
-    ),
-    (
-        "Projections",
-        "projections",
-        {
-            "Projection": "name",
-            "Status": "status",
-            "Position": "position",
-            "Lag (events)": "lag_events",
-            "Lag (s)": "lag_seconds",
-            "Dead letters": "dead_letters",
-            "Parked streams": "parked_streams",
-            "Owner": "owner",
-            "Last error": "last_failure.error_type",
-        },
-    ),
-    (
-        "Workers",
-        "workers",
-        {
-            "Worker": "name",
-            "State": "state",
-            "Process": "pid",
-            "Restarts": "restarts",
-            "Loop lag (s)": "loop_lag_seconds",
-        },
-    ),
-    (
-        "Configuration findings",
-        "findings",
-        {
-            "Finding": "id",
-            "Severity": "severity",
-            "Field": "field",
-            "Message": "message",
-            "What to do": "hint",
-        },
-    ),
-    (
-        "Recent failures",
-        "failures",
-        {
-            "At": "at",
-            "Projection": "projection",
-            "Position": "position",
-            "Event type": "event_type",
-            "Error": "error_type",
-            "Command": "command",
-        },
-    ),
-)

@@ -1,17 +1,24 @@
 """The live rules, asked for by `sidecar check --live` and at boot; and what changed since boot."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from sidecar.config.change import changes
 from sidecar.config.environ import Environ, reread
-from sidecar.config.report import Report
+from sidecar.config.finding import Sighting
+from sidecar.config.report import Report, ReportFields, status_of
 from sidecar.config.rules.live import judge_live
 from sidecar.config.verdict import Verdict, validate
 from sidecar.postgres.live import ask
+from sidecar.wiring.boot import log_findings
 
 APPLICATION_NAME: Final = "sidecar-check"
+REFRESH_SECONDS: Final = 5.0
+ASK_SECONDS: Final = 60.0
 
 
 async def examine(verdict: Verdict, dsn: str | None = None) -> Verdict:
@@ -60,3 +67,53 @@ class LiveReport:
     def report(self, now: datetime) -> Report:
         """Make the report with what changed since boot; `now` is aware UTC."""
         return self._verdict.report(now, changes(self._at_boot.environ, self._environ))
+
+
+class Examination:
+    """Judges the environment and the server again and again, in the probe process.
+
+    Attributes:
+        verdict: As things stand now.
+
+    Args:
+        verdict: The verdict of boot.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self._settings: Final = verdict.settings
+        self._report: Final = LiveReport(verdict, _judge_here)
+        self._dsn: str | None = None
+        self._sightings: tuple[Sighting, ...] = ()
+
+    def attach_database(self, dsn: str) -> None:
+        """Ask this server from now on."""
+        self._dsn = dsn
+
+    def report(self, now: datetime) -> ReportFields:
+        """Make the report; `now` is aware UTC."""
+        report = self._report.report(now).as_dict()
+        findings = [finding.as_dict() for finding in self.verdict.findings]
+        return {**report, "findings": findings, "status": status_of(self.verdict.findings).value}
+
+    async def run(self) -> None:
+        """Look at mounted files every few seconds, at the server every minute, until cancelled."""
+        asked_mono = float("-inf")
+        while True:
+            await asyncio.to_thread(self._report.refresh)
+            if self._dsn is not None and time.monotonic() - asked_mono > ASK_SECONDS:
+                asked_mono = time.monotonic()
+                server = await ask(self._dsn, application_name=APPLICATION_NAME)
+                self._sightings = judge_live(self._settings, server)
+            self._weigh()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    def _weigh(self) -> None:
+        known = {(f.id, f.field) for f in self.verdict.findings}
+        self.verdict = self._report.verdict.extended(self._sightings)
+        news = [f for f in self.verdict.findings if (f.id, f.field) not in known]
+        log_findings(news)
+
+
+def _judge_here(environ: Environ) -> Verdict:
+    return validate(environ, now=datetime.now(UTC), repository=Path.cwd())

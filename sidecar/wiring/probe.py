@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any, Final
 import sidecar
 from sidecar.config.settings import Settings
 from sidecar.health.board import Board
+from sidecar.health.history import History
 from sidecar.health.monitor import Monitor
 from sidecar.health.phase import Phase
 from sidecar.postgres.embedded import embedded_server
@@ -27,10 +29,14 @@ from sidecar.web.app import Sources
 from sidecar.wiring import snapshot
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.checks import database, own, process
+from sidecar.wiring.live import Examination
 from sidecar.wiring.roster import Roster
 from sidecar.wiring.scene import APPLICATION, Scene
 
 REFRESH_SECONDS: Final = 0.5
+SWITCH_SECONDS: Final = 0.0005
+"""How long the thread that renders metrics keeps the interpreter while a probe waits for it: a
+tenth of Python's own, for a probe is answered in less than that."""
 EMBEDDED_DIRECTORY: Final = "postgres"
 
 logger = logging.getLogger(__name__)
@@ -41,6 +47,7 @@ class ProbeProcess:
 
     Attributes:
         board: Answers of the probes.
+        examination: Of the configuration.
         monitor: Asks the checks.
         pulse: Of this process's own loop.
 
@@ -51,22 +58,25 @@ class ProbeProcess:
 
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:
         self.pulse: Final = Pulse()
+        self.examination: Final = Examination(boot.verdict)
         self.monitor: Final = Monitor(
             [
                 own.loop_check(self.pulse),
-                own.configuration_check(boot.verdict),
+                own.configuration_check(boot.verdict, lambda: self.examination.verdict),
                 own.telemetry_check(telemetry.losses.total),
             ]
         )
         self.board: Final = Board(self.monitor, drain_readiness=boot.settings.drain_readiness)
         self._boot = boot
         self._scene: Final = Scene()
+        self._history: Final = History()
         self._roster: Final = Roster(self.monitor)
         self._exposition: Final = Exposition("probe", telemetry.registry)
         self._sight = Sight()
         self._backgrounds: Final[list[Background]] = []
         observe_loop_lag(telemetry, lambda: self.pulse.lag_seconds)
         observe_sight(telemetry, lambda: self._sight)
+        sys.setswitchinterval(SWITCH_SECONDS)
 
     def sources(self) -> Sources:
         """Return what the web shows."""
@@ -91,6 +101,7 @@ class ProbeProcess:
         name = f"{settings.service_name} probe"
         watch = Watch(dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate)
         self._scene.watch = watch
+        self.examination.attach_database(dsn)
         ping = Ping(dsn, application_name=f"{name} check")
         self.monitor.add(database.postgres_check(ping))
         self.monitor.add(database.migrations_check(watch))
@@ -122,6 +133,7 @@ class ProbeProcess:
                 else:
                     self._exposition.accept(name, text)
             self._sight = self._look()
+            self._history.record(snapshot.see_points(self._scene.sample), time.monotonic())
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def collect_metrics(self, accept: str) -> tuple[bytes, str]:
@@ -130,7 +142,7 @@ class ProbeProcess:
 
     def take_report(self) -> Mapping[str, Any]:
         """Return the configuration report, with what workers found at their start."""
-        report = self._boot.verdict.report(datetime.now(UTC)).as_dict()
+        report = self.examination.report(datetime.now(UTC))
         return {**report, "findings": self._findings()}
 
     def take_snapshot(self) -> Mapping[str, Any]:
@@ -145,10 +157,11 @@ class ProbeProcess:
             "version": sidecar.__version__,
             "phase": self.board.phase.value,
             "ready": readiness.ok,
-            "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.standings),
+            "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.standings, failures),
             "checks": [snapshot.show_check(status) for status in statuses],
             "projections": [
                 snapshot.show_standing(standing, failures, beats.get(standing.name), now)
+                | snapshot.show_history(standing.name, self._history)
                 for standing in scene.standings
             ],
             "store": snapshot.show_store(scene.sample),
@@ -180,7 +193,7 @@ class ProbeProcess:
         )
 
     def _findings(self) -> list[Mapping[str, Any]]:
-        found = [finding.as_dict() for finding in self._boot.verdict.findings]
+        found = [finding.as_dict() for finding in self.examination.verdict.findings]
         return [*found, *self._scene.findings()]
 
     def _loop_restarts(self) -> dict[str, int]:

@@ -57,6 +57,7 @@ async def serve(
         background.start("pulse", probe.pulse.run)
         background.start("monitor", probe.monitor.run)
         background.start("refresh", probe.refresh)
+        background.start("examination", probe.examination.run)
         if boot.verdict.refused:
             probe.board.enter(Phase.HELD)
             await shutdown.requested.wait()

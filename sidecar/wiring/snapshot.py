@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerProcess
@@ -153,13 +154,36 @@ def count_findings(findings: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, 
     return Counter((f["id"], f["severity"]) for f in findings if f["silenced_by"] is None)
 
 
-def say(ready: bool, reasons: Sequence[str], standings: Sequence[Standing]) -> str:  # noqa: FBT001
+def see_points(sample: Sample | None) -> dict[str, Point]:
+    """Return what the history keeps of each projection; none when the last look failed."""
+    standings = sample.standings if sample else ()
+    return {one.name: Point(one.position, one.lag_seconds) for one in standings}
+
+
+def show_history(name: str, history: History) -> dict[str, Any]:
+    """Return a projection's last quarter of an hour as plain data."""
+    return {
+        "events_per_second": history.events_per_second(name),
+        "lag_history": history.lags(name),
+    }
+
+
+def say(
+    ready: bool,  # noqa: FBT001
+    reasons: Sequence[str],
+    standings: Sequence[Standing],
+    failures: Sequence[FailureSample] = (),
+) -> str:
     """Put the state into a sentence or two."""
     head = "Ready." if ready else f"Not ready: {', '.join(reasons) or 'starting'}."
-    return " ".join([head, *(said for s in standings if (said := _say_standing(s)))])
+    errors: dict[str, list[str]] = {}
+    for failure in failures:
+        errors.setdefault(failure.projection, []).append(failure.error_type)
+    said = (_say_standing(one, errors.get(one.name, ())) for one in standings)
+    return " ".join([head, *filter(None, said)])
 
 
-def _say_standing(standing: Standing) -> str:
+def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
     parts = []
     if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
         parts.append(f"is {standing.status.value}")
@@ -168,5 +192,6 @@ def _say_standing(standing: Standing) -> str:
     if standing.dead_letters:
         noun = "stream" if standing.dead_letters == 1 else "streams"
         since = f" since {standing.oldest_letter_at:%H:%M}" if standing.oldest_letter_at else ""
-        parts.append(f"has {standing.dead_letters} {noun} parked{since}")
+        named = "".join(f", {error}" for error in dict.fromkeys(errors))
+        parts.append(f"has {standing.dead_letters} {noun} parked{since}{named}")
     return f"Projection {standing.name} {' and '.join(parts)}." if parts else ""

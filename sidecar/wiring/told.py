@@ -86,6 +86,12 @@ def checks_told(heartbeat: Mapping[str, object]) -> dict[str, CheckTold]:
     return {check.name: check for check in _read(heartbeat).checks[:MAX_CHECKS]}
 
 
+def loop_lag_told(heartbeat: Mapping[str, object]) -> float:
+    """Return by how much a process's event loop was late at worst lately; 0.0 where not told."""
+    lag = heartbeat.get("loop_lag_seconds")
+    return float(lag) if isinstance(lag, int | float) else 0.0
+
+
 def _read(heartbeat: Mapping[str, object]) -> _Told:
     try:
         return msgspec.convert(heartbeat, _Told)

@@ -26,6 +26,7 @@ from sidecar.process.pulse import Pulse
 from sidecar.projections.observer import Numbers, RunnerTally
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.rebuilder import Rebuilder
+from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import HeadSource, Leases, Worker
@@ -64,6 +65,7 @@ class WorkerProcess:
         self._pulse: Final = Pulse()
         self._head: Final = HeadSignal()
         self._observer: Final = RunnerTelemetry(telemetry)
+        self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
         self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
         self._partitions: Final = tuple(
             partition for s in self._subscriptions.values() for partition in s.split()
@@ -91,6 +93,7 @@ class WorkerProcess:
                 desk=desk,
                 head=self._head,
                 observer=self._observer,
+                policy=self._policy,
                 tally=tally,
             )
 

@@ -56,11 +56,21 @@ BENCHMARKS: Final = (
         ("publish-off", "publish-sampled", "publish-unsampled", "publish-naive"), publish.run
     ),
     Benchmark(
-        ("probe-health", "probe-ready", "probe-frozen-health", "probe-frozen-ready"), probe.run
+        (
+            "probe-health",
+            "probe-ready",
+            "probe-health-server",
+            "probe-ready-server",
+            "probe-health-fastapi",
+            "probe-ready-fastapi",
+            "probe-frozen-health",
+            "probe-frozen-ready",
+        ),
+        probe.run,
     ),
     Benchmark(tuple(f"collector-{fault.__name__}" for fault in FAULTS), collector.run),
     Benchmark(("scrape", "scrape-health"), scrape.run),
-    Benchmark(("boot-ready", "boot-memory"), boot.run),
+    Benchmark(("boot-ready", "boot-working", "boot-memory"), boot.run),
 )
 
 

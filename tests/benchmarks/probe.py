@@ -32,9 +32,9 @@ PEERS: Final[dict[str, tuple[str, Limit]]] = {
     "server": ("bare handler on aiohttp's low-level server, same bytes", no_limit()),
     "fastapi": ("bare handler under FastAPI and uvicorn, same bytes", no_limit()),
 }
-FROZEN_ROUNDS: Final = 3
+FROZEN_ROUNDS: Final = 1
 # Longer than the time-outs of those who wait for PostgreSQL, so that their ends are felt too.
-FROZEN_SECONDS: Final = 5
+FROZEN_SECONDS: Final = 1
 # What the server writes by itself, and so the bare one too.
 OWN_HEADERS: Final = frozenset({hdrs.DATE, hdrs.CONTENT_LENGTH})
 
@@ -58,7 +58,8 @@ async def run(place: Place) -> list[Result]:
                 await peer.until("/health")
                 with _pinned(server, peer):
                     rows += [await _compare(path, kind, server, peer) for path in PATHS]
-        rows += [await _compare_frozen(path, server, place.directory) for path in PATHS]
+        with _pinned(server):
+            rows += [await _compare_frozen(path, server, place.directory) for path in PATHS]
     return rows
 
 
@@ -82,20 +83,32 @@ async def _compare(path: str, kind: str, server: Started, peer: Started) -> Resu
     pair = await alternate(lambda: _rate(server, path), lambda: _rate(peer, path))
     peer_name, limit = PEERS[kind]
     suffix = "" if kind == "application" else f"-{kind}"
-    return Result(f"probe-{path.strip('/')}{suffix}", "requests/s", pair, limit, peer_name)
+    return Result(f"probe-{path.strip('/')}{suffix}", "requests/cpu s", pair, limit, peer_name)
 
 
 async def _rate(server: Started, path: str) -> float:
-    """Return how many good answers a second come.
+    """Return how many good answers the server gives for a second of its processor.
+
+    That is what it answers in a second on a core of its own, and unlike the wall's second it does
+    not change with what else the machine has to do.
 
     Raises:
         RefusedError: Others came, which cost something else.
     """
     url = server.url + path
+    before_seconds = _processor_seconds(server.child.pid)
     result = await load(url, seconds=LOAD_SECONDS)
+    used_seconds = _processor_seconds(server.child.pid) - before_seconds
     if result.refused:
         raise RefusedError(f"{url} answered {result.refused} requests with an error")
-    return result.requests_per_second
+    return result.requests_per_second * LOAD_SECONDS / used_seconds
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return what a process has used of the processors, in its own code and in the kernel."""
+    # The command's name, in brackets, may hold blanks.
+    numbers = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _compare_frozen(path: str, server: Started, directory: Path) -> Result:

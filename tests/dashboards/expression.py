@@ -47,5 +47,5 @@ def without_variables(expr: str) -> str:
 
 
 def compared_numbers(expr: str) -> list[float]:
-    """Give what the expression compares with; `== 0` and `== 1` ask for a state, not for a limit."""
+    """Give the limits of the expression; `== 1` asks for a state, not for a limit."""
     return [float(number) for number in re.findall(r"[<>]=?\s+(?:bool\s+)?([\d.]+)", expr)]

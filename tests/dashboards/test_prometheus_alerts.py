@@ -1,7 +1,7 @@
-"""Every alert fires, stays quiet just short of its threshold, resolves, and copes with stale series.
+"""Every alert fires, stays quiet just short of that, resolves, and copes with stale series.
 
-What promtool calls a test of alerts wants every annotation word for word; rules_test.yaml does that.
-Here the `ALERTS` series is asked instead, so that a case is only numbers.
+What promtool calls a test of alerts wants every annotation word for word; rules_test.yaml does
+that. Here the series `ALERTS` is asked instead, so that a case is only numbers.
 """
 
 from collections.abc import Callable

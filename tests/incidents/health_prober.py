@@ -28,7 +28,7 @@ class Prober:
         self._pause_seconds = 1.0 / per_second
 
     async def run(self) -> None:
-        """Ask until cancelled; whoever was asked by then is heard out."""
+        """Ask until cancelled."""
         due_mono = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while True:

@@ -8,10 +8,11 @@ from typing import Final
 
 from tests.incidents.ledger import Ledger
 from tests.incidents.patience import eventually
-from tests.incidents.program import Program, ready_service
+from tests.incidents.program import Program, ready_service, serve
 
 DRAIN_SECONDS: Final = 2.0
 CLIENTS: Final = 8
+NOWHERE: Final = "postgresql://shop@127.0.0.1:1/shop"
 
 
 @asynccontextmanager
@@ -59,13 +60,35 @@ async def test_a_second_signal_under_load_ends_it_at_once(
     tmp_path: Path, database: str, ledger: Ledger
 ) -> None:
     drain = {"SIDECAR_DRAIN_DELAY_SECONDS": "60"}
-    async with ready_service(tmp_path, database, **drain) as program, ledger.paying():
-        async with asking(program, "/ready") as ready:
-            await eventually(lambda: has(ready, 500))
-            program.send(signal.SIGTERM)
-            await eventually(program.is_unready)
-            program.send(signal.SIGTERM)
-            assert await program.wait(5.0) == 0
+    async with (
+        ready_service(tmp_path, database, **drain) as program,
+        ledger.paying(),
+        asking(program, "/ready") as ready,
+    ):
+        await eventually(lambda: has(ready, 500))
+        program.send(signal.SIGTERM)
+        await eventually(program.is_unready)
+        program.send(signal.SIGTERM)
+        assert await program.wait(5.0) == 0
+
+
+async def test_a_signal_during_boot_is_not_lost(tmp_path: Path) -> None:
+    async with serve(tmp_path, NOWHERE) as program:
+        program.send(signal.SIGTERM)
+        assert await program.wait(5.0) == 0
+        assert "Traceback" not in program.output()
+
+
+async def test_boot_is_over_where_the_database_is_not_there(tmp_path: Path) -> None:
+    """A start-up probe that waited for it would have the process killed again and again."""
+    async with serve(tmp_path, NOWHERE) as program:
+
+        async def is_over() -> bool:
+            return (await program.get("/startup")).status == 200
+
+        await eventually(is_over)
+        assert await program.is_unready()
+        assert (await program.get("/ready?check=postgres")).status == 503
 
 
 async def has(statuses: list[int], count: int) -> bool:

@@ -150,8 +150,12 @@ class Load:
     async def _leak(self) -> None:
         if len(self._leaked) < MAX_SIZE // 2:
             connection = await self._pool.acquire(timeout=0.3)
+            try:
+                await connection.execute("BEGIN")
+            except REFUSALS:
+                await self._pool.release(connection)
+                raise
             self._leaked.append(connection)
-            await connection.execute("BEGIN")
 
     async def _return_a_leak(self) -> None:
         if self._leaked:

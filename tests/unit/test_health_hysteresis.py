@@ -25,6 +25,12 @@ def test_three_failures_in_a_row_turn_a_check_and_two_passes_turn_it_back() -> N
     assert walk([p, f, f, p, f, f, f, p, f, p, p]) == [p, p, p, p, p, p, f, f, f, f, p]
 
 
+def test_a_boot_that_knows_nothing_yet_needs_no_repetition() -> None:
+    p, u = Outcome.PASS, Outcome.UNKNOWN
+
+    assert walk([u, u, p, u, u, u, p, p]) == [u, u, p, p, p, u, u, p]
+
+
 def test_a_warning_shows_at_once_because_traffic_goes_on() -> None:
     assert walk([Outcome.PASS, Outcome.WARN])[-1] is Outcome.WARN
 

@@ -1,71 +1,17 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from sidecar.errors import UsageError
-from sidecar.health.check import Check, Run
+from sidecar.health.check import Check
 from sidecar.health.monitor import Change, Monitor
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed
+from tests.unit.health_stage import Ear, Script, quick, running, until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-class Script:
-    """A check that gives one answer after another and repeats the last."""
-
-    def __init__(self, *answers: CheckResult) -> None:
-        self.answers = list(answers)
-        self.runs = 0
-
-    async def __call__(self) -> CheckResult:
-        self.runs += 1
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-
-class Ear:
-    """Hears changes and lets a test wait for them."""
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, change: Change) -> None:
-        self.changes.append(change)
-        self._news.set()
-
-    async def wait_for(self, check: str, outcome: Outcome) -> None:
-        async with asyncio.timeout(10):
-            while not any(c.check == check and c.after is outcome for c in self.changes):
-                self._news.clear()
-                await self._news.wait()
-
-
-def quick(name: str, run: Run, *, timeout_seconds: float = 5.0) -> Check:
-    return Check(name=name, run=run, interval_seconds=0.001, timeout_seconds=timeout_seconds)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            await asyncio.sleep(0)
-            if condition():
-                return
-
-
-@asynccontextmanager
-async def running(monitor: Monitor) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(monitor.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -31,7 +32,7 @@ GOOD = {
     "DB_POOL_MIN_SIZE": "10",
     "DB_POOL_MAX_SIZE": "50",
 }
-PUBLISHED = "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"[::1]
+PUBLISHED = hashlib.sha256(b"password").hexdigest()  # itself used as a key, and known
 EXPIRED = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2lnbmF0dXJl"  # exp 1700000000, in 2023
 DEMO = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJzdXBhYmFzZS1kZW1vIn0.c2lnbmF0dXJl"
 

@@ -60,6 +60,8 @@ def start(environ: dict[str, str]) -> Telemetry:
     return Telemetry.start("shop", "app", version="1.2.3", environ=environ)
 
 
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
 COMMON = "OTEL_EXPORTER_OTLP"
 
 

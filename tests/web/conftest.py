@@ -17,6 +17,7 @@ from sidecar.web.app import Sources, build
 from sidecar.web.server import Listener, serve
 
 Tell = Callable[..., None]
+STORAGE = frozenset({"storage"})
 Start = Callable[..., Awaitable[Listener]]
 
 
@@ -34,8 +35,8 @@ def board(clock: SimpleNamespace) -> Board:
     monitor = Monitor(
         [
             Check(name="loop", run=never_asked, probe=Probe.LIVENESS, in_process=True),
-            Check(name="postgres", run=never_asked, fail_after=1),
-            Check(name="disk", run=never_asked, fail_after=1, critical=False),
+            Check(name="postgres", run=never_asked, fail_after=1, groups=STORAGE),
+            Check(name="disk", run=never_asked, fail_after=1, critical=False, groups=STORAGE),
         ],
         clock=lambda: float(clock.mono),
     )

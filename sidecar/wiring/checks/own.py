@@ -40,14 +40,19 @@ def loop_check(pulse: Pulse) -> Check:
     )
 
 
-def configuration_check(verdict: Verdict) -> Check:
-    """Is the environment fit to run?"""
-    active = sum(finding.is_active for finding in verdict.findings)
+def configuration_check(at_boot: Verdict, read_now: Callable[[], Verdict]) -> Check:
+    """Is the environment fit to run?
+
+    What turns bad after boot, such as a rotated file, only warns: the process works on with what it
+    read, and a shared mistake must not take every replica out of service.
+    """
 
     async def ask() -> CheckResult:
-        if verdict.refused:
+        now = read_now()
+        active = sum(finding.is_active for finding in now.findings)
+        if at_boot.refused:
             return failed("configuration.refused", active)
-        if any(f.is_active and f.severity is Severity.ERROR for f in verdict.findings):
+        if now.refused or now.has(Severity.ERROR):
             return warned("configuration.invalid", active)
         return passed(active)
 

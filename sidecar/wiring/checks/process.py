@@ -9,9 +9,11 @@ from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.process.listener import AgentListener, Hearing, PortProbe
 from sidecar.process.supervisor import Supervisor, WorkerState
-from sidecar.wiring.told import CheckTold, PoolTold, checks_told
+from sidecar.wiring.told import CheckTold, PoolTold, checks_told, loop_lag_told
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
+LOOP_LAG_LIMIT_SECONDS: Final = 1.0
+CLIENT_ERROR: Final = 400
 SERVER_ERROR: Final = 500
 # A burst fills a pool for a moment; what lasts this long makes requests wait.
 POOL_WARN_SECONDS: Final = 10.0
@@ -51,8 +53,11 @@ def application_check(agent: AgentListener | None, port: PortProbe | None) -> Ch
         wrong = [result for result in heard if result.outcome is not Outcome.PASS]
         if wrong:
             return wrong[0]
-        if port is not None and port.status is not None and port.status >= SERVER_ERROR:
-            return failed("application.failing", port.status)
+        if port is not None and port.status is not None and port.status >= CLIENT_ERROR:
+            return judge_status(port.status)
+        lag_seconds = 0.0 if agent is None else loop_lag_told(agent.heartbeat)
+        if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
+            return warned("application.late", lag_seconds, "s")
         return heard[-1]
 
     return Check(
@@ -64,6 +69,16 @@ def application_check(agent: AgentListener | None, port: PortProbe | None) -> Ch
         interval_seconds=0.5,
         groups=GROUP,
     )
+
+
+def judge_status(status: int) -> CheckResult:
+    """Turn an error of the application's into an answer.
+
+    What it refuses to us, it may grant to its clients: the path may be guarded, or wrong.
+    """
+    if status >= SERVER_ERROR:
+        return failed("application.failing", status)
+    return warned("application.refusing", status)
 
 
 def judge_hearing(hearing: Hearing) -> CheckResult:

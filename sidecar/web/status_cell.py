@@ -1,0 +1,117 @@
+"""What stands in one cell of the status page; everything that comes in is escaped here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from itertools import groupby
+from math import isfinite
+from typing import Any, Final
+
+Row = Mapping[str, Any]
+Cell = Callable[[Row], str]
+
+NOTHING: Final = "–"  # noqa: RUF001 - an en dash is how tables say "none"
+SPARK_WIDTH: Final = 180
+SPARK_HEIGHT: Final = 24
+# Below a second every line would be a mountain range of noise.
+SPARK_LEAST_SECONDS: Final = 1.0
+NEARLY_FULL_RATIO: Final = 0.8
+
+_TONES: Final = {
+    **dict.fromkeys(("pass", "running", "caught_up"), "good"),
+    **dict.fromkeys(("warn", "warning", "unowned", "restarting", "silent"), "soon"),
+    **dict.fromkeys(("fail", "failed", "stalled", "error", "refuse", "down"), "bad"),
+    **dict.fromkeys(("paused", "rebuilding", "unknown", "info", "starting"), "calm"),
+}
+
+
+def text(value: object) -> str:
+    """Return the value as people read it."""
+    match value:
+        case None | "":
+            return NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004
+        case list() | tuple():
+            return escape(", ".join(map(str, value)))
+        case _:
+            return escape(str(value))
+
+
+def plain(path: str) -> Cell:
+    """Show the value at the path, whose keys are joined by dots."""
+    return lambda row: text(_find(row, path))
+
+
+def word(path: str) -> Cell:
+    """Show a word of state in its tone; the word alone says all that the tone does."""
+
+    def show(row: Row) -> str:
+        value = _find(row, path)
+        tone = _TONES.get(value, "") if isinstance(value, str) else ""
+        return f'<span class="{tone}">{text(value)}</span>' if tone else text(value)
+
+    return show
+
+
+def command(path: str) -> Cell:
+    """Show what to type."""
+
+    def show(row: Row) -> str:
+        value = _find(row, path)
+        return f"<code>{text(value)}</code>" if value else NOTHING
+
+    return show
+
+
+def gauge(row: Row) -> str:
+    """Show how full a pool is."""
+    used, most = number(row.get("used")), number(row.get("max"))
+    if used is None or not most:
+        return NOTHING
+    label = f"{used:g} of {most:g} connections in use"
+    return (
+        f'<meter min="0" max="{most:g}" high="{most * NEARLY_FULL_RATIO:g}" optimum="0" '
+        f'value="{used:g}" aria-label="{label}"></meter> {used:g} of {most:g}'
+    )
+
+
+def sparkline(row: Row) -> str:
+    """Draw a projection's lag of the last 15 minutes; a gap is where it was not seen."""
+    given = row.get("lag_history")
+    lags = [number(one) for one in given] if isinstance(given, Sequence) else []
+    known = [lag for lag in lags if lag is not None]
+    if len(known) < 2:  # noqa: PLR2004 - a line needs two points
+        return NOTHING
+    highest = max(known)
+    label = f"Lag of the last 15 minutes: {text(known[-1])} s now, {text(highest)} s at most"
+    return (
+        f'<svg class="spark" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" role="img" '
+        f'preserveAspectRatio="none" aria-label="{label}">{_lines(lags, highest)}</svg>'
+    )
+
+
+def number(value: object) -> float | None:
+    """Return a finite number at or above 0; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return max(float(value), 0.0)
+
+
+def _lines(lags: Sequence[float | None], highest: float) -> str:
+    scale = (SPARK_HEIGHT - 2) / max(highest, SPARK_LEAST_SECONDS)
+    first = SPARK_WIDTH - len(lags)
+    points = [
+        None if lag is None else f"{first + step},{SPARK_HEIGHT - 1 - lag * scale:.1f}"
+        for step, lag in enumerate(lags)
+    ]
+    pieces = (piece for seen, piece in groupby(points, key=lambda one: one is not None) if seen)
+    return "".join(f'<polyline points="{" ".join(map(str, piece))}"/>' for piece in pieces)
+
+
+def _find(row: Row, path: str) -> object:
+    value: object = row
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

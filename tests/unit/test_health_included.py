@@ -1,0 +1,156 @@
+import datetime as dt
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from sidecar.health.check import Check
+from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
+from sidecar.postgres.sample import Sample
+from sidecar.postgres.watch import Watch
+from sidecar.process.agent import AgentSilentError, UnreachableError
+from sidecar.process.listener import AgentListener, Hearing, PortProbe
+from sidecar.projections.standing import Standing, Status
+from sidecar.testing import ask
+from sidecar.wiring.checks.database import SAMPLE_LIFE_SECONDS, Advance, store_check
+from sidecar.wiring.checks.process import application_check, judge_hearing, pool_check, told_check
+from sidecar.wiring.checks.projection import judge_standing
+from sidecar.wiring.told import CheckTold, PoolTold
+
+NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
+STANDING = Standing("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, ("worker-1",), NOW)
+
+
+def at(safe_head: int, head: int, held_seconds: float = 0.0) -> Sample:
+    return replace(SAMPLE, safe_head=safe_head, head=head, held_seconds=held_seconds)
+
+
+def test_a_head_that_moves_while_the_safe_head_stands_is_told_by_its_duration() -> None:
+    advance = Advance()
+    answers = [
+        advance.judge(at(10, head), now_mono) for head, now_mono in ((11, 0), (12, 1), (13, 12))
+    ]
+    assert [answer.outcome for answer in answers] == ["pass", "pass", "warn"]
+    assert answers[-1] == warned("event-store.held", 11.0, "s")
+    assert advance.judge(at(10, 900), 62) == failed("event-store.stuck", 61.0, "s")
+    assert advance.judge(at(11, 901), 63) == passed(11)
+
+
+def test_a_store_without_new_events_advances_by_standing_still() -> None:
+    advance = Advance()
+    assert [advance.judge(at(10, 10), now_mono).outcome for now_mono in (0, 100, 200)] == [
+        "pass"
+    ] * 3
+
+
+def test_what_its_follower_says_of_a_gap_counts_too() -> None:
+    assert Advance().judge(at(10, 12, held_seconds=70.0), 0.0).reason == "event-store.stuck"
+
+
+def watch(sample: Sample | None, age_seconds: float) -> Watch:
+    made = Watch("postgresql://", application_name="test", auto_migrate=False)
+    made.sample, made.sampled_mono = sample, time.monotonic() - age_seconds
+    return made
+
+
+async def test_a_watch_that_stopped_looking_never_passes() -> None:
+    assert await ask(store_check(watch(SAMPLE, 0.0))) == passed(10)
+    stale = await ask(store_check(watch(SAMPLE, SAMPLE_LIFE_SECONDS)))
+    assert stale == CheckResult(Outcome.UNKNOWN, "event-store.stale")
+    assert (await ask(store_check(watch(None, 0.0)))).reason == "event-store.unseen"
+
+
+@pytest.mark.parametrize(
+    ("standing", "silent_seconds", "reason"),
+    [
+        (STANDING, 0.0, ""),
+        (STANDING, 31.0, "totals.silent"),
+        (replace(STANDING, status=Status.PAUSED), 31.0, "totals.paused"),
+        (replace(STANDING, status=Status.UNOWNED), 0.0, "totals.unowned"),
+        (replace(STANDING, status=Status.STALLED), 0.0, "totals.stalled"),
+        (replace(STANDING, status=Status.FAILED), 0.0, "totals.failed"),
+        (replace(STANDING, dead_letters=1), 0.0, "totals.dead-letters"),
+        (replace(STANDING, lag_seconds=31.0), 0.0, "totals.late"),
+        (replace(STANDING, lag_seconds=31.0, status=Status.REBUILDING), 0.0, ""),
+    ],
+)
+def test_a_projection_is_judged_by_all_that_is_known_of_it(
+    standing: Standing, silent_seconds: float, reason: str
+) -> None:
+    assert judge_standing("totals", standing, silent_seconds, 30.0).reason == reason
+
+
+def heard(seconds_ago: float | None = None, error: AgentSilentError | None = None) -> Hearing:
+    hearing = Hearing()
+    if seconds_ago is not None:
+        hearing.hear()
+        hearing.answered_mono = time.monotonic() - seconds_ago
+    if error is not None:
+        hearing.miss(error)
+    return hearing
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "error", "outcome", "reason"),
+    [
+        (None, None, "unknown", "application.unheard"),
+        (0.0, None, "pass", ""),
+        (1.0, AgentSilentError(), "pass", ""),
+        (2.5, AgentSilentError(), "fail", "application.silent"),
+        (None, AgentSilentError(), "fail", "application.silent"),
+        (0.0, UnreachableError(), "fail", "application.unreachable"),
+    ],
+)
+def test_a_late_application_is_told_from_one_that_is_not_there(
+    seconds_ago: float | None, error: AgentSilentError | None, outcome: str, reason: str
+) -> None:
+    answer = judge_hearing(heard(seconds_ago, error))
+    assert (answer.outcome.value, answer.reason) == (outcome, reason)
+
+
+@pytest.mark.parametrize(
+    ("status", "lag_seconds", "expected"),
+    [
+        (200, 0.2, passed()),
+        (302, None, passed()),
+        (200, 1.5, warned("application.late", 1.5, "s")),
+        (404, 1.5, warned("application.refusing", 404)),
+        (503, 0.0, failed("application.failing", 503)),
+    ],
+)
+async def test_an_application_that_answers_is_judged_by_what_and_how_late(
+    status: int, lag_seconds: float | None, expected: CheckResult
+) -> None:
+    agent, port = AgentListener("http://127.0.0.1:9464"), PortProbe("http://127.0.0.1:8000/")
+    agent.heartbeat = {"loop_lag_seconds": lag_seconds}
+    port.status = status
+    agent.hearing.hear()
+    port.hearing.hear()
+    answer = await ask(application_check(agent, port))
+    assert (answer.outcome, answer.reason) == (expected.outcome, expected.reason)
+
+
+async def test_a_check_of_the_application_is_unknown_once_its_agent_is_silent() -> None:
+    agent = AgentListener("http://127.0.0.1:9464")
+    made: Check = told_check(CheckTold("tax", Outcome.PASS, groups=("money",)), agent)
+    agent.heartbeat = {"checks": [{"name": "tax", "outcome": "warn", "reason": "tax.slow"}]}
+    agent.hearing.hear()
+    assert await ask(made) == warned("tax.slow")
+    agent.hearing.miss(UnreachableError())
+    assert await ask(made) == CheckResult(Outcome.UNKNOWN, "tax.unheard")
+    assert made.groups == {"application", "money"}
+
+
+async def test_a_pool_that_is_full_for_a_moment_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(mono=0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.mono)
+    made = pool_check("pool-app", lambda: PoolTold("app", 5, 0, 5, 3, 0))
+    run = made.run
+    reasons = []
+    for clock.mono in (0.0, 9.0, 11.0, 61.0):
+        answer = run()
+        assert not isinstance(answer, CheckResult)
+        reasons.append((await answer).reason)
+    assert reasons == ["", "", "pool-app.saturated", "pool-app.exhausted"]
