@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
     from sidecar.wiring.agent import agent
+    from sidecar.wiring.instrument import instrument, uninstrument
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,8 @@ __all__ = [
     "RecordedEvent",
     "SidecarError",
     "agent",
+    "instrument",
+    "uninstrument",
 ]
 
 _HOMES: Final = {
@@ -50,6 +53,8 @@ _HOMES: Final = {
     "RecordedEvent": "sidecar.events.record",
     "SidecarError": "sidecar.errors",
     "agent": "sidecar.wiring.agent",
+    "instrument": "sidecar.wiring.instrument",
+    "uninstrument": "sidecar.wiring.instrument",
 }
 
 

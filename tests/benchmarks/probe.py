@@ -32,9 +32,9 @@ PEERS: Final[dict[str, tuple[str, Limit]]] = {
     "server": ("bare handler on aiohttp's low-level server, same bytes", no_limit()),
     "fastapi": ("bare handler under FastAPI and uvicorn, same bytes", no_limit()),
 }
-FROZEN_ROUNDS: Final = 1
+FROZEN_ROUNDS: Final = 5
 # Longer than the time-outs of those who wait for PostgreSQL, so that their ends are felt too.
-FROZEN_SECONDS: Final = 1
+FROZEN_SECONDS: Final = 5
 # What the server writes by itself, and so the bare one too.
 OWN_HEADERS: Final = frozenset({hdrs.DATE, hdrs.CONTENT_LENGTH})
 

@@ -1,0 +1,102 @@
+"""Every command of the runbooks works, typed as it stands there, against a program that runs."""
+
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.dashboards.runbook import all_commands
+from tests.incidents.patience import eventually
+from tests.incidents.program import Program, environment
+from tests.incidents.stack import Stack, running_stack
+from tests.incidents.stack_fault import poisoned, run, transaction
+from tests.incidents.tool import find_tool
+from tests.postgres.cluster import Cluster
+
+# A retry and a discard need each a dead letter that is still there; a resume, what was paused.
+ORDER = ("show", "retry <id>", "discard", "pause", "resume", "retry --projection", "rebuild")
+SECONDS = 30.0
+LETTERS = 4
+
+
+def in_order() -> list[str]:
+    """Give the commands, those that change something last and in the order of their use."""
+
+    def place(command: str) -> tuple[int, int]:
+        places = [number for number, part in enumerate(ORDER) if part in command]
+        return (places[0] if places else -1, len(command))
+
+    return sorted(all_commands(), key=place)
+
+
+def runs_on(command: str) -> bool:
+    """Tell whether a command goes on until it is ended."""
+    return command.startswith(("sidecar serve", "sidecar run"))
+
+
+@pytest.mark.timeout(240)
+async def test_every_command_of_the_runbooks_works(
+    tmp_path: Path, private_cluster: Cluster
+) -> None:
+    dsn = private_cluster.dsn(await private_cluster.create_database())
+    prepare(tmp_path)
+    async with running_stack(tmp_path, dsn) as stack, poisoned(stack, private_cluster):
+        stack.tell_app(f"poison {LETTERS}")
+        letters = await eventually(lambda: open_letters(stack.program))
+        await run(stack, "DELETE FROM broken")
+        async with transaction(stack, "SELECT 1"):
+            for command in in_order():
+                number = letters.pop() if "<id>" in command else ""
+                typed = type_in(command, stack, str(number))
+                code, out = await asyncio.to_thread(execute, typed, stack, runs_on(command))
+                assert code == 0, f"{command}: exit code {code}\n{out}"
+
+
+async def open_letters(program: Program) -> list[int]:
+    letters = [failure["id"] for failure in (await program.status())["failures"]]
+    return letters if len(letters) >= LETTERS else []
+
+
+def prepare(folder: Path) -> None:
+    """Put what the commands name into a folder that PATH leads to."""
+    (folder / "shop.py").write_text("from tests.incidents.stack_service import publisher\n")
+    binaries = folder / "bin"
+    binaries.mkdir()
+    sidecar = binaries / "sidecar"
+    sidecar.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sidecar "$@"\n')
+    sidecar.chmod(0o755)
+
+
+def type_in(command: str, stack: Stack, number: str) -> str:
+    """Fill in what a person would: the projection, the letter, this machine's port."""
+    return (
+        command.replace("<projection>", "fragile")
+        .replace("<id>", number)
+        .replace("127.0.0.1:8686", f"127.0.0.1:{stack.port}")
+    )
+
+
+def execute(command: str, stack: Stack, goes_on: bool) -> tuple[int, str]:  # noqa: FBT001
+    find_tool("curl")
+    environ = environment(stack.folder, **stack.environ(SIDECAR_PORT="0", SIDECAR_TOKEN="t" * 40))
+    path = f"{stack.folder / 'bin'}:{os.environ['PATH']}"
+    # A command that goes on is ended as a person ends it, and must end well.
+    limit = ["timeout", "--signal=INT", "5"] if goes_on else []
+    fail = command.replace("curl ", "curl --fail-with-body ", 1)
+    done = subprocess.run(
+        [*limit, "sh", "-c", f"exec {fail}"],
+        check=False,
+        cwd=stack.folder,
+        env=environ | {"PATH": path, "PYTHONPATH": f"{stack.folder}:{environ['PYTHONPATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    timed_out = 124
+    code = 0 if goes_on and done.returncode == timed_out else done.returncode
+    return code, done.stdout + done.stderr
