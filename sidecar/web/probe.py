@@ -56,7 +56,7 @@ class ProbePage:
 
     async def respond(self, request: web.BaseRequest) -> web.Response:
         """Answer a request; the status code is the same for every caller."""
-        if request.query_string:
+        if "?" in request.raw_path:
             return self._respond_to_query(request)
         answer = self._current()
         if answer is not self._answer:

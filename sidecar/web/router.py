@@ -29,7 +29,8 @@ class Router:
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer a request."""
-        page = self._pages.get(request.path)
+        # As it was sent, which saves taking the address apart; only else as it is meant.
+        page = self._pages.get(request.raw_path) or self._pages.get(request.path)
         if page is None:
             response = await not_found(request)
         elif request.method in _READING:

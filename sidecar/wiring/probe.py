@@ -36,7 +36,7 @@ from sidecar.wiring.scene import APPLICATION, Scene
 REFRESH_SECONDS: Final = 0.5
 SWITCH_SECONDS: Final = 0.0001
 """How long the thread that renders metrics keeps the interpreter while a probe waits for it: a
-tenth of Python's own, for a probe is answered in less than that."""
+fiftieth of Python's own, for a probe is answered in less than that."""
 EMBEDDED_DIRECTORY: Final = "postgres"
 
 logger = logging.getLogger(__name__)

@@ -79,6 +79,9 @@ class Stack:
     ) -> None:
         self.keep: Final = ends.enter_async_context
         self.folder: Final = folder
+        # Whatever names this folder in its command belongs to the program, and ends with it.
+        self._home: Final = folder / "program"
+        self._home.mkdir()
         self.dsn: Final = dsn
         self.receiver: Final = receiver
         self.port, self.agent_port = free_port(), free_port()
@@ -145,7 +148,7 @@ class Stack:
     async def serving(self, **more: str) -> AsyncIterator[Program]:
         """Run `sidecar serve` at this stack's port for the length of the block."""
         words = ("serve", "tests.incidents.stack_service:publisher", "--port", str(self.port))
-        async with launch(self.folder, *words, **self.environ(**more)) as program:
+        async with launch(self._home, *words, **self.environ(**more)) as program:
             program.address = f"http://127.0.0.1:{self.port}"
             self.program = program
             yield program
