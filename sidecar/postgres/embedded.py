@@ -17,7 +17,10 @@ STOP_TIMEOUT_SECONDS: Final = 5
 
 # Waits for the end of its input, which comes when the process that holds the other end closes it
 # or dies in whatever way, and stops the server then.
-_GUARD: Final = 'read -r _; exec "$0" -D "$1" -w -t 4 -m fast stop >/dev/null 2>&1'
+_GUARD: Final = (
+    "read -r _; exec >/dev/null 2>&1; "
+    '"$0" -D "$1" -w -t 3 -m fast stop || "$0" -D "$1" -w -t 2 -m immediate stop'
+)
 
 
 @contextmanager
