@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_SECONDS: Final = 5
 
 # Waits for the end of its input, which comes when the process that holds the other end closes it
-# or dies in whatever way, and stops the server then.
-_GUARD: Final = (
-    "read -r _; exec >/dev/null 2>&1; "
-    '"$0" -D "$1" -w -t 3 -m fast stop || "$0" -D "$1" -w -t 2 -m immediate stop'
-)
+# or dies in whatever way, and stops the server then: fast, and after 3 s at once. It signals the
+# server itself, since `pg_ctl` needs rights on every folder above the data that others may change.
+_GUARD: Final = """
+read -r _
+runs() { [ "$(head -n 1 "$1/postmaster.pid" 2>/dev/null)" = "$0" ]; }
+runs "$1" && kill -INT "$0"
+tries=30
+while runs "$1" && [ "$tries" -gt 0 ]; do sleep 0.1; tries=$((tries - 1)); done
+runs "$1" && kill -QUIT "$0"
+"""
 
 
 @contextmanager
@@ -73,11 +78,11 @@ def _start(directory: Path) -> "tuple[PostgresServer, bool]":
 
 
 def _guard(server: "PostgresServer") -> "subprocess.Popen[bytes]":
-    pg_ctl = str(Path(server.bin_path) / "pg_ctl")
-    return subprocess.Popen(  # noqa: S603 - a constant script and two paths of ours
-        ["/bin/sh", "-c", _GUARD, pg_ctl, str(server.pgdata)],
+    return subprocess.Popen(  # noqa: S603 - a constant script, a number and a path of ours
+        ["/bin/sh", "-c", _GUARD, str(server.get_pid()), str(server.pgdata)],
         stdin=subprocess.PIPE,
-        user=server.system_user,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         cwd="/",
         # Ctrl-C reaches the whole foreground group; the guard must outlive it.
         start_new_session=True,

@@ -1,6 +1,7 @@
 """Running the probe process from its first signal handler to its last metric."""
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -101,6 +102,7 @@ async def _supervise(
     """Run the workers until a signal; then drain."""
     supervising = asyncio.create_task(supervisor.run())
     try:
+        _settle()
         if not shutdown.requested.is_set():
             probe.board.enter(Phase.RUNNING)
         await _wait_for_end(supervisor, supervising, shutdown)
@@ -115,6 +117,12 @@ async def _supervise(
     finally:
         supervising.cancel()
         await asyncio.wait((supervising,))
+
+
+def _settle() -> None:
+    """Spare probes the pauses in which the collector looks through all that boot has made."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _wait_for_end(

@@ -215,6 +215,8 @@ def _prometheus(folder: Path, stack: Stack) -> tuple[str, ...]:
         f"--config.file={folder / 'prometheus.yaml'}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={stack.prometheus.removeprefix('http://')}",
+        # An alert that fires before Alertmanager is known is sent again after this.
+        "--rules.alert.resend-delay=3s",
     )
 
 

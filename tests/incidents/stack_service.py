@@ -17,6 +17,7 @@ class Fragile(Sums):
 
     name = "fragile"
     table = "fragile"
+    tables = ("fragile",)
 
     async def setup(self, connection: Connection) -> None:
         await super().setup(connection)
