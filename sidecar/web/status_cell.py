@@ -1,5 +1,6 @@
 """What stands in one cell of the status page; everything that comes in is escaped here."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -16,6 +17,7 @@ SPARK_HEIGHT: Final = 24
 SPARK_LEAST_SECONDS: Final = 1.0
 NEARLY_FULL_RATIO: Final = 0.8
 
+_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)")
 _TONES: Final = {
     **dict.fromkeys(("pass", "running", "caught_up"), "good"),
     **dict.fromkeys(("warn", "warning", "unowned", "restarting", "silent"), "soon"),
@@ -61,6 +63,17 @@ def command(path: str) -> Cell:
     def show(row: Row) -> str:
         value = _find(row, path)
         return f"<code>{text(value)}</code>" if value else NOTHING
+
+    return show
+
+
+def moment(path: str) -> Cell:
+    """Show an ISO time to the second, without what every row would repeat."""
+
+    def show(row: Row) -> str:
+        value = _find(row, path)
+        found = _ISO.match(value) if isinstance(value, str) else None
+        return f"{found[1]} {found[2]}" if found else text(value)
 
     return show
 

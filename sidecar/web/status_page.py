@@ -1,10 +1,13 @@
 """The status page: plain HTML from a snapshot, for the machine that has no Grafana."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.web.status_cell import Cell, Row, command, gauge, plain, sparkline, text, word
+from sidecar.web.status_cell import Cell, Row, command, gauge, moment, plain, sparkline, text, word
+
+_NUMBER: Final = re.compile(r"\b\d+ s ")
 
 REFRESH_SECONDS: Final = 5
 """For browsers without JavaScript."""
@@ -41,7 +44,7 @@ SECTIONS: Final = (
         "failures",
         "Recent failures",
         {
-            "At": plain("at"),
+            "At (UTC)": moment("at"),
             "Projection": plain("projection"),
             "Stream": plain("stream"),
             "Event type": plain("event_type"),
@@ -122,8 +125,9 @@ def render(snapshot: Row) -> str:
         '<script src="status.js" defer></script>'
         f"<title>{text(snapshot.get('service'))}: {_word(snapshot)}</title></head><body>"
         f'<header id="head">{shown["head"]}</header><main>'
-        f'<div id="verdict" role="status">{shown["verdict"]}</div>{body}</main>'
-        '<footer><p class="quiet" id="live">As of when this page was loaded.</p></footer>'
+        f'<div id="verdict">{shown["verdict"]}</div>{body}</main>'
+        '<footer><p class="quiet" id="live">As of when this page was loaded.</p>'
+        f'<p class="heard" id="announcement" role="status">{shown["announcement"]}</p></footer>'
         "</body></html>"
     )
 
@@ -133,6 +137,7 @@ def parts(snapshot: Row) -> dict[str, str]:
     return {
         "head": _head(snapshot),
         "verdict": _verdict(snapshot),
+        "announcement": _announce(snapshot),
         **{section.key: _table(section, _rows(snapshot, section.key)) for section in SECTIONS},
     }
 
@@ -148,6 +153,12 @@ def _verdict(snapshot: Row) -> str:
     css = "verdict ready" if snapshot.get("ready") else "verdict"
     sentence = text(snapshot.get("verdict") or _word(snapshot).capitalize())
     return f'<p class="{css}">{sentence}</p>'
+
+
+def _announce(snapshot: Row) -> str:
+    """Return the verdict for screen readers, which would read each new number aloud."""
+    verdict = snapshot.get("verdict")
+    return text(_NUMBER.sub("", verdict) if isinstance(verdict, str) else _word(snapshot))
 
 
 def _word(snapshot: Row) -> str:

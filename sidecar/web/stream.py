@@ -1,6 +1,7 @@
 """Server-sent events: what changed on the status page, for as long as somebody looks."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ class Stream:
         self._take_snapshot = take_snapshot
         self._pause_seconds = pause_seconds
         self._watchers = 0
+        self._looked_mono = float("-inf")
+        self._shown: dict[str, str] = {}
+        self._ends = False
 
     @property
     def is_full(self) -> bool:
@@ -49,17 +53,28 @@ class Stream:
         try:
             yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
             while True:
-                snapshot = self._take_snapshot()
-                shown = parts(snapshot)
+                shown = self._look()
                 news = {key: html for key, html in shown.items() if told.get(key) != html}
                 if news:
                     yield b"event: parts\ndata: " + msgspec.json.encode(news) + b"\n\n"
                 elif quiet_seconds >= PING_SECONDS:
                     yield b":\n\n"
-                quiet_seconds = 0.0 if news else quiet_seconds + self._pause_seconds
+                # A comment breaks the silence as news do.
+                is_silent = not news and quiet_seconds < PING_SECONDS
+                quiet_seconds = quiet_seconds + self._pause_seconds if is_silent else 0.0
                 told = shown
-                if snapshot.get("phase") == "draining":
+                if self._ends:
                     return
                 await asyncio.sleep(self._pause_seconds)
         finally:
             self._watchers -= 1
+
+    def _look(self) -> dict[str, str]:
+        """Return the page's parts, made once for all watchers of the same moment."""
+        now_mono = time.monotonic()
+        if now_mono - self._looked_mono >= self._pause_seconds:
+            snapshot = self._take_snapshot()
+            self._looked_mono = now_mono
+            self._shown = parts(snapshot)
+            self._ends = snapshot.get("phase") == "draining"
+        return self._shown

@@ -87,9 +87,6 @@ FINDING = f'sidecar_config_findings{{{ONE}, process="probe", id="ENV04", severit
 RESTARTS = (
     f'sidecar_worker_restarts_total{{{ONE}, process="probe", worker="worker-1", reason="exited"}}'
 )
-BURNING = {APPLIED: "0+100x{n}", FAILED: "0+10x{n}"}
-SLOW = {APPLIED: "0+1000x{n}", FAILED: "0+5x{n}"}
-LATE = {LAG: "90x{n}", HEAD: "0+10x{n}"}
 
 CASES = {
     "SidecarProjectionFailing": AlertCase(
@@ -212,44 +209,6 @@ CASES = {
         LABELS_INSTANCE | {"signal": "traces"},
         9,
         13,
-    ),
-    "SidecarPublishBudgetBurn": AlertCase(
-        BURNING,
-        {APPLIED: "4000+1000x{n}", FAILED: "400x{n}"},
-        {APPLIED: "0+1x{n}", FAILED: "0+0.5x{n}"},
-        LABELS_JOB,
-        1,
-        6,
-        resolves_after=400,
-    ),
-    "SidecarPublishBudgetBurnSlow": AlertCase(
-        SLOW,
-        {APPLIED: "200000+1000x{n}", FAILED: "1000x{n}"},
-        {APPLIED: "0+10000x{n}", FAILED: "0+5x{n}"},
-        LABELS_JOB,
-        59,
-        63,
-        minutes=200,
-        resolves_after=400,
-    ),
-    "SidecarFreshnessBudgetBurn": AlertCase(
-        LATE,
-        {LAG: "0x{n}", HEAD: "400+10x{n}"},
-        {LAG: "90x{n}", HEAD: "0+1x{n}"},
-        LABELS_PROJECTION,
-        1,
-        14,
-        resolves_after=40,
-    ),
-    "SidecarFreshnessBudgetBurnSlow": AlertCase(
-        {LAG: "90 0x9 " * 8 + "90x{n}", HEAD: "0+10x200"},
-        {LAG: "0x{n}", HEAD: "2000+10x{n}"},
-        {LAG: "90x{n}", HEAD: "0+1x{n}"},
-        LABELS_PROJECTION,
-        59,
-        75,
-        minutes=100,
-        resolves_after=400,
     ),
 }
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests.dashboards import source
-from tests.dashboards.alert_case import CASES
+from tests.dashboards.alert_burn_case import BURN_CASES
+from tests.dashboards.alert_case import CASES as OTHER_CASES
 from tests.dashboards.command import run
 
+CASES = OTHER_CASES | BURN_CASES
 CONFIG: dict[str, Any] = source.read(source.ALERTMANAGER)
 RECEIVERS = {"critical": "pager", "warning": "mail", "info": "nobody", "unheard-of": "mail"}
 DOWN = {"alertname": "SidecarDown", "job": "sidecar", "instance": "a:8686"}

@@ -17,10 +17,13 @@ from sidecar.projections.standing import STALL_SECONDS
 from sidecar.wiring.checks.database import HOLD_WARN_SECONDS
 from sidecar.wiring.checks.own import LOOP_LAG_LIMIT_SECONDS
 from tests.dashboards import source
-from tests.dashboards.alert_case import CASES, AlertCase, Series, count, during
+from tests.dashboards.alert_burn_case import BURN_CASES
+from tests.dashboards.alert_case import CASES as OTHER_CASES
+from tests.dashboards.alert_case import AlertCase, Series, count, during
 from tests.dashboards.command import run
 from tests.dashboards.expression import compared_numbers
 
+CASES = OTHER_CASES | BURN_CASES
 each_case = pytest.mark.parametrize("name", CASES)
 END_MINUTES = 1000
 

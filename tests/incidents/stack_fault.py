@@ -22,11 +22,13 @@ class Fault:
     Attributes:
         alert: The one that is told of.
         symptoms: Alerts that fire, too, and are silenced.
+        lasts_seconds: How long it goes on once it was told of, for slower alerts to come up.
     """
 
     alert: str
     scene: Scene
     symptoms: frozenset[str] = frozenset()
+    lasts_seconds: float = 15.0
 
 
 @asynccontextmanager
@@ -173,8 +175,9 @@ FAULTS = {
         raising_always,
         frozenset({"SidecarProjectionFailing", "SidecarDeadLetters"}),
     ),
+    # A failure is news for ten minutes; after that its dead letter is told of by itself.
     "one poisoned stream": Fault(
-        "SidecarProjectionFailing", poisoned, frozenset({"SidecarDeadLetters"})
+        "SidecarProjectionFailing", poisoned, frozenset({"SidecarDeadLetters"}), lasts_seconds=0
     ),
     "projection stalled": Fault(
         "SidecarProjectionStalled", stalled, frozenset({"SidecarProjectionLagHigh"})

@@ -1,5 +1,6 @@
 """Each fault is told of by one alert, in time, and by no other; it ends with the fault."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ async def test_a_fault_is_told_of_by_its_alert_alone_and_resolves(
             message = await expect_told(stack, fault)
             expect_complete(message)
             await expect_silenced(stack, fault)
+            await asyncio.sleep(fault.lasts_seconds)
             assert stack.receiver.names() == {fault.alert}
 
         async def is_resolved() -> bool:

@@ -119,6 +119,23 @@ def test_any_snapshot_can_be_shown(snapshot: dict[str, Any]) -> None:
     Outline(page)
 
 
+def test_what_is_read_aloud_changes_only_with_the_words(snapshot: dict[str, Any]) -> None:
+    heard = {
+        parts(snapshot | {"verdict": f"Ready. Projection totals is {lag} s behind."})[
+            "announcement"
+        ]
+        for lag in (2, 14)
+    }
+
+    assert heard == {"Ready. Projection totals is behind."}
+
+
+def test_times_are_shown_to_the_second(snapshot: dict[str, Any]) -> None:
+    page = render(snapshot | {"failures": [{"at": "2026-01-02T03:04:05.678901+00:00"}]})
+
+    assert ">2026-01-02 03:04:05<" in page
+
+
 def test_every_part_that_changes_has_its_place_on_the_page(snapshot: dict[str, Any]) -> None:
     ids = [attrs["id"] for _, attrs in Outline(render(snapshot)).tags if "id" in attrs]
 

@@ -30,7 +30,8 @@ async def test_a_watcher_gets_all_first_and_then_what_changed(
         assert {"head", "verdict", "checks", "projections"} <= first.keys()
         snapshot["verdict"] = "Not ready: <postgres>."
         assert await next_parts(answer) == {
-            "verdict": '<p class="verdict ready">Not ready: &lt;postgres&gt;.</p>'
+            "verdict": '<p class="verdict ready">Not ready: &lt;postgres&gt;.</p>',
+            "announcement": "Not ready: &lt;postgres&gt;.",
         }
 
 
