@@ -15,6 +15,7 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
     SESSION_ERRORS,
+    RawConnection,
     RawPool,
     describe_refusal,
     is_lost,
@@ -69,9 +70,13 @@ class MeteredPool(Statements):
         self.lending: Final = Lending()
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._open_connection = options.pop("connect", asyncpg.connect)
+        self._reset_session = options.pop("reset", _reset_session)
+        # Backends whose session needs no reset when its connection comes back.
+        self._untouched: Final[set[int]] = set()
         settings = options.pop("server_settings", None) or {}
         self._pool: RawPool = asyncpg.create_pool(
             dsn,
+            reset=self._reset,
             min_size=min_size,
             max_size=max_size,
             connect=self._connect,
@@ -174,6 +179,17 @@ class MeteredPool(Statements):
         limit = self._acquire_timeout_seconds if timeout is None else timeout
         return Borrowing(partial(self._take, limit), self._give_back)
 
+    def acquire_untouched(self) -> Borrowing[Lent]:
+        """Lend a connection to a block that leaves the session as it found it.
+
+        It must not set anything but for a transaction, listen, or take a session's locks: the reset
+        is left out, which saves a round trip each time.
+
+        Raises:
+            StoreUnavailableError: None came free in time, or the server refused a new one.
+        """
+        return Borrowing(self._take_untouched, self._give_back)
+
     async def release(
         self,
         connection: Lent,
@@ -238,8 +254,22 @@ class MeteredPool(Statements):
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise StoreUnavailableError(describe_refusal(error)) from error
 
+    async def _take_untouched(self) -> Lent:
+        connection = await self._take(self._acquire_timeout_seconds)
+        self._untouched.add(connection.get_server_pid())
+        return connection
+
+    async def _reset(self, connection: RawConnection) -> None:
+        pid = connection.get_server_pid()
+        if pid in self._untouched:
+            self._untouched.discard(pid)
+        else:
+            await self._reset_session(connection)
+
     async def _give_back(self, connection: Lent, error: BaseException | None) -> None:
         lost = error is not None and is_lost(connection, error)
+        if error is not None:
+            self._untouched.clear()
         # When the session is gone, asyncpg drops it, and the error of whoever used it counts.
         with suppress(*SESSION_ERRORS, TimeoutError):
             await self.release(connection)
@@ -259,3 +289,9 @@ class MeteredPool(Statements):
         self.lending.note_opened(time.monotonic() - began_mono)
         connection.add_termination_listener(self.lending.note_closed)
         return connection
+
+
+async def _reset_session(connection: RawConnection) -> None:
+    query = connection.get_reset_query()
+    if query:
+        await connection.execute(query)

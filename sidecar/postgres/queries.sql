@@ -28,30 +28,23 @@ WHERE format('%I.%I', s.schemaname, s.sequencename)
       = pg_get_serial_sequence('sidecar.events', 'position');
 
 -- name: append_one
--- $2 expected version or null. The version is checked in the FROM clause, so that a conflict draws
--- no position. One row comes back always: (actual version before, position or null).
-WITH head AS (
-    SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1
-), appended AS (
-    INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
-    SELECT $1, head.version + 1, $3, $4, $5, $6, $7
-    FROM head WHERE $2::bigint IS NULL OR head.version = $2
-    RETURNING position
-)
-SELECT head.version, appended.position FROM head LEFT JOIN appended ON true;
+-- $2 expected version or null. The version is checked before the insert, so that a conflict draws no
+-- position; then no row comes back.
+INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
+SELECT $1, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7
+FROM sidecar.events WHERE stream = $1
+HAVING $2::bigint IS NULL OR coalesce(max(version), 0) = $2
+RETURNING version, position;
 
 -- name: append_many
-WITH head AS (
-    SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1
-), appended AS (
-    INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
-    SELECT $1, head.version + e.ordinality, e.id, e.type, e.schema_version, e.data, $7
-    FROM head, unnest($3::uuid[], $4::text[], $5::integer[], $6::json[])
-         WITH ORDINALITY AS e (id, type, schema_version, data, ordinality)
-    WHERE $2::bigint IS NULL OR head.version = $2
-    RETURNING position
-)
-SELECT head.version, (SELECT max(position) FROM appended) AS position FROM head;
+-- The same for arrays of ids, types, schema versions and data.
+INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
+SELECT $1, head.version + e.ordinality, e.id, e.type, e.schema_version, e.data, $7
+FROM (SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1) AS head,
+     unnest($3::uuid[], $4::text[], $5::integer[], $6::json[])
+     WITH ORDINALITY AS e (id, type, schema_version, data, ordinality)
+WHERE $2::bigint IS NULL OR head.version = $2
+RETURNING version, position;
 
 -- name: read_stream_version
 SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;

@@ -1,9 +1,8 @@
 """`EventStore`: append with an expected version, read by stream and by position."""
 
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -12,6 +11,7 @@ from sidecar.errors import ConcurrencyError
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.identity import make_ids
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.wake import Wake
@@ -21,6 +21,19 @@ _MAX_POSITION: Final = 2**63 - 1
 # A writer without an expected version who loses a race reads the stream again; each round at least
 # one writer wins, so this many losses in a row mean a stream that should not be written like that.
 _MAX_RACES: Final = 50
+
+
+class Arguments(NamedTuple):
+    """Of the append statements, in their order; of many events a column each."""
+
+    stream: str
+    expected_version: int | None
+    ids: object
+    types: object
+    schema_versions: object
+    data: object
+    headers: str | None
+
 
 AddHeaders = Callable[[Mapping[str, object]], Mapping[str, object]]
 
@@ -78,14 +91,14 @@ class EventStore:
         """
         if not stream or not events:
             raise ValueError("append needs the name of a stream and at least one event")
-        arguments = self._arguments(stream, events, expected_version, metadata)
         query = sql("append_one" if len(events) == 1 else "append_many")
+        arguments = self._arguments(stream, events, expected_version, metadata)
         if connection is not None:
-            row = await self._insert(connection, query, arguments, expected_version)
-        else:
-            row = await self._insert_on_own(query, arguments, expected_version)
-            self._wake.tell()
-        return _read_result(stream, len(events), expected_version, row)
+            return await _insert(connection, query, arguments)
+        async with self._pool.acquire_untouched() as own:
+            appended = await _insert_against_races(own, query, arguments)
+        self._wake.tell()
+        return appended
 
     async def read_stream(
         self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
@@ -131,52 +144,45 @@ class EventStore:
         events: Sequence[object],
         expected_version: int | None,
         metadata: Mapping[str, object] | None,
-    ) -> tuple[object, ...]:
-        rows = [(uuid.uuid4(), *self._types.encode(event)) for event in events]
+    ) -> Arguments:
         if self.add_headers is not None:
             metadata = self.add_headers(metadata or {})
         headers = _encode(metadata).decode() if metadata else None
-        if len(rows) == 1:
-            return (stream, expected_version, *rows[0], headers)
-        columns = (list(column) for column in zip(*rows, strict=True))
-        return (stream, expected_version, *columns, headers)
-
-    async def _insert_on_own(
-        self, query: str, arguments: tuple[object, ...], expected_version: int | None
-    ) -> asyncpg.Record:
-        async with self._pool.acquire() as connection:
-            for _ in range(_MAX_RACES):
-                try:
-                    return await self._insert(connection, query, arguments, expected_version)
-                except ConcurrencyError as error:
-                    if expected_version is not ANY:
-                        stream = error.stream
-                        actual = await connection.fetchval(sql("read_stream_version"), stream)
-                        raise ConcurrencyError(stream, error.expected, actual) from error
-            return await self._insert(connection, query, arguments, expected_version)
-
-    async def _insert(
-        self,
-        connection: RawConnection,
-        query: str,
-        arguments: tuple[object, ...],
-        expected_version: int | None,
-    ) -> asyncpg.Record:
-        try:
-            row = await connection.fetchrow(query, *arguments)
-        except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != "events_stream_version_key":
-                raise
-            raise ConcurrencyError(str(arguments[0]), expected_version or 0, None) from error
-        if row is None:
-            raise RuntimeError("the append statement returned no row")
-        return row
+        ids = make_ids(len(events))
+        if len(events) == 1:
+            return Arguments(
+                stream, expected_version, ids[0], *self._types.encode(events[0]), headers
+            )
+        names, versions, data = zip(*map(self._types.encode, events), strict=True)
+        return Arguments(stream, expected_version, ids, names, versions, data, headers)
 
 
-def _read_result(
-    stream: str, count: int, expected_version: int | None, row: asyncpg.Record
+async def _insert_against_races(
+    connection: RawConnection, query: str, arguments: Arguments
 ) -> Appended:
-    before, position = row
-    if position is None:
-        raise ConcurrencyError(stream, expected_version or 0, before)
-    return Appended(before + count, position)
+    """Insert; try again after a lost race where any version will do."""
+    stream, expected_version = arguments.stream, arguments.expected_version
+    for _ in range(_MAX_RACES):
+        try:
+            return await _insert(connection, query, arguments)
+        except ConcurrencyError as error:
+            if expected_version is not ANY:
+                actual = error.actual
+                if actual is None:
+                    actual = await connection.fetchval(sql("read_stream_version"), stream)
+                raise ConcurrencyError(stream, error.expected, actual) from error
+    return await _insert(connection, query, arguments)
+
+
+async def _insert(connection: RawConnection, query: str, arguments: Arguments) -> Appended:
+    stream, expected_version = arguments.stream, arguments.expected_version
+    try:
+        rows = await connection.fetch(query, *arguments)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "events_stream_version_key":
+            raise
+        raise ConcurrencyError(stream, expected_version or 0, None) from error
+    if not rows:
+        actual = await connection.fetchval(sql("read_stream_version"), stream)
+        raise ConcurrencyError(stream, expected_version or 0, actual)
+    return Appended(*rows[-1])

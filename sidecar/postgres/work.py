@@ -140,7 +140,7 @@ class PostgresDesk:
         """
         bounds = (after_position, upto_position, PAGE_EVENTS, PAGE_BYTES)
         share = (partition.index, partition.count)
-        async with self._pool.acquire() as raw:
+        async with self._pool.acquire_untouched() as raw:
             if partition.count == 1:
                 rows = await raw.fetch(sql("read_page"), *bounds)
             else:

@@ -40,7 +40,7 @@ BURN_CASES = {
         {LAG: "90x{n}", HEAD: "0+1x{n}"},
         LABELS_PROJECTION,
         1,
-        14,
+        18,
         resolves_after=40,
     ),
     "SidecarFreshnessBudgetBurnSlow": AlertCase(

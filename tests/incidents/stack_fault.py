@@ -12,6 +12,8 @@ import psutil
 from tests.incidents.stack import Stack
 from tests.postgres.cluster import Cluster
 
+KILLS = 4
+
 Scene = Callable[[Stack, Cluster], AbstractAsyncContextManager[None]]
 
 
@@ -62,10 +64,13 @@ async def runner_killed(stack: Stack, _cluster: Cluster) -> AsyncIterator[None]:
 
 
 async def _kill_on(stack: Stack) -> None:
-    while True:
+    """Kill the worker as often as it takes; for ever would make its projections stand still."""
+    killed = 0
+    while killed < KILLS:
         worker = await stack.program.worker()
         if worker["state"] == "running" and worker["pid"]:
             psutil.Process(worker["pid"]).kill()
+            killed += 1
         await asyncio.sleep(1.0)
 
 

@@ -244,3 +244,24 @@ async def test_a_plain_pool_is_counted_where_it_stands_and_left_as_it_was(
         assert type(pool) is asyncpg.Pool
         assert await pool.fetchval("SELECT 1") == 1
         assert len(durations.waits) == 5
+
+
+async def test_what_a_block_set_is_reset_unless_it_promised_to_set_nothing(database: str) -> None:
+    async with MeteredPool(database, min_size=1, max_size=1) as pool:
+        async with pool.acquire() as connection:
+            await connection.execute("SET statement_timeout = '7s'")
+        async with pool.acquire_untouched() as connection:
+            assert await connection.fetchval("SHOW statement_timeout") == "0"
+            await connection.execute("SET statement_timeout = '8s'")
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SHOW statement_timeout") == "8s"
+        assert await pool.fetchval("SHOW statement_timeout") == "0"
+
+
+async def test_a_block_that_failed_is_reset_whatever_it_promised(database: str) -> None:
+    async with MeteredPool(database, min_size=1, max_size=1) as pool:
+        with pytest.raises(ValueError, match="on the way"):  # noqa: PT012 - the block is the point
+            async with pool.acquire_untouched() as connection:
+                await connection.execute("SET statement_timeout = '8s'")
+                raise ValueError("on the way")
+        assert await pool.fetchval("SHOW statement_timeout") == "0"
