@@ -10,7 +10,7 @@ import asyncpg
 from sidecar.postgres.connection import RawConnection
 
 # Enough to make a round trip cheap, few enough that PostgreSQL starts early in a page of 1000.
-LOT_ROWS: Final = 250
+LOT_ROWS: Final = 500
 
 
 class DeferredConnection:
