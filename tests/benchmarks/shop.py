@@ -18,7 +18,7 @@ from sidecar.projections.projection import Projection
 CUSTOMERS: Final = 1000
 BATCH_EVENTS: Final = 1000
 SEEN_CHANNEL: Final = "seen"
-RECKONING_STEPS: Final = 40
+RECKONING_STEPS: Final = 80
 GROSS: Final = Decimal("1.19")
 CENT: Final = Decimal("0.0001")
 
@@ -57,7 +57,7 @@ class PricedTotals(Totals):
 
 
 def reckon(cents: int) -> int:
-    """Return `cents` after about 40 µs of decimal arithmetic."""
+    """Return `cents` after some decimal arithmetic."""
     amount = Decimal(cents)
     for _ in range(RECKONING_STEPS):
         amount = (amount * GROSS).quantize(CENT)

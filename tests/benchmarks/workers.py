@@ -1,7 +1,7 @@
 """`workers`: eight projections caught up by two worker processes, against one.
 
-More workers use more cores for Python. The limit is held against handlers that reckon for about
-40 µs per event; with bare upserts PostgreSQL itself takes most of both cores, and the row
+More workers use more cores for Python. The limit is held against handlers that reckon for some
+20 µs per event; with bare upserts PostgreSQL itself takes most of both cores, and the row
 `workers-bare` shows what is left to gain then.
 """
 
