@@ -120,7 +120,7 @@ def _projection_statuses(sight: Sight) -> Iterable[Reading]:
         if projection.status is not None:
             for status in Status:
                 yield (
-                    projection.status == status,
+                    int(projection.status == status),
                     {contract.PROJECTION: projection.name, contract.STATUS: status.value},
                 )
 
@@ -128,7 +128,7 @@ def _projection_statuses(sight: Sight) -> Iterable[Reading]:
 def _check_statuses(sight: Sight) -> Iterable[Reading]:
     for check, outcome in sight.checks.items():
         for status in Outcome:
-            yield outcome == status, {contract.CHECK: check, contract.STATUS: status.value}
+            yield int(outcome == status), {contract.CHECK: check, contract.STATUS: status.value}
 
 
 def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Iterable[Reading]:
