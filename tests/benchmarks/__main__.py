@@ -18,6 +18,7 @@ from tests.benchmarks import (
     boot,
     catchup,
     collector,
+    configuration,
     lag,
     latency,
     probe,
@@ -51,7 +52,7 @@ BENCHMARKS: Final = (
     Benchmark(("catchup-peer",), catchup.run_peer),
     Benchmark(("latency-p50", "latency-p99"), latency.run),
     Benchmark(("lag-growth",), lag.run),
-    Benchmark(("workers",), workers.run),
+    Benchmark(("workers", "workers-bare"), workers.run),
     Benchmark(
         ("publish-off", "publish-sampled", "publish-unsampled", "publish-naive"), publish.run
     ),
@@ -71,6 +72,7 @@ BENCHMARKS: Final = (
     Benchmark(tuple(f"collector-{fault.__name__}" for fault in FAULTS), collector.run),
     Benchmark(("scrape", "scrape-health"), scrape.run),
     Benchmark(("boot-ready", "boot-working", "boot-memory"), boot.run),
+    Benchmark(("configuration",), configuration.run),
 )
 
 
