@@ -7,7 +7,7 @@ from typing import Any, Final, TypeGuard
 import asyncpg
 
 from sidecar.postgres.connection import RawPool
-from sidecar.postgres.leak import count_leaks
+from sidecar.postgres.count import PoolCounts
 from sidecar.postgres.lending import Borrowing, Lending
 from sidecar.postgres.pool import DEFAULT_LEAK_LIMIT_SECONDS
 from sidecar.postgres.statement import Lent
@@ -15,7 +15,7 @@ from sidecar.postgres.statement import Lent
 _MARK: Final = "_adopted_by"
 
 
-class AdoptedPool:
+class AdoptedPool(PoolCounts):
     """The numbers of a pool, from the moment it is adopted until `undo`.
 
     Connections that were lent before are not known, nor closed ones that were never lent.
@@ -30,11 +30,11 @@ class AdoptedPool:
     """
 
     def __init__(self, pool: RawPool, name: str) -> None:
-        self.name: Final = name
+        self.name = name
         self.max: Final = pool.get_max_size()
-        self.leak_limit_seconds: Final = DEFAULT_LEAK_LIMIT_SECONDS
-        self.lending: Final = Lending()
-        self._pool: Final = pool
+        self.leak_limit_seconds = DEFAULT_LEAK_LIMIT_SECONDS
+        self.lending = Lending()
+        self._pool = pool
         self._original: Final = type(pool)
         # asyncpg's pool has slots, so that no method can be set on the instance.
         self._counted: Final = type(
@@ -48,42 +48,6 @@ class AdoptedPool:
             },
         )
         pool.__class__ = self._counted
-
-    @property
-    def used(self) -> int:
-        """Connections in somebody's hands."""
-        # A connection that is being given back may be lent again a moment before that is known.
-        return min(self.lending.held, self._pool.get_size())
-
-    @property
-    def idle(self) -> int:
-        """Open connections that nobody uses."""
-        return max(self._pool.get_size() - self.lending.held, 0)
-
-    @property
-    def pending(self) -> int:
-        """Callers that wait for a connection now."""
-        return self.lending.pending
-
-    @property
-    def timeouts(self) -> int:
-        """Callers that gave up waiting."""
-        return self.lending.timeouts
-
-    @property
-    def closed(self) -> int:
-        """Connections closed that had been lent."""
-        return self.lending.closed
-
-    @property
-    def oldest_wait_seconds(self) -> float:
-        """For how long the caller that waits longest has waited."""
-        return self.lending.oldest_wait_seconds
-
-    @property
-    def leaks(self) -> int:
-        """Connections held for longer than the limit now."""
-        return count_leaks(self)
 
     def undo(self) -> None:
         """Give the pool its own methods back."""

@@ -21,7 +21,7 @@ from sidecar.postgres.connection import (
     is_lost,
     server_settings,
 )
-from sidecar.postgres.leak import count_leaks
+from sidecar.postgres.count import PoolCounts
 from sidecar.postgres.lending import Borrowing, Lending, PoolObserver
 from sidecar.postgres.statement import Lent, Option, Statements
 
@@ -35,7 +35,7 @@ class ConnectTimeoutError(ConnectionError):
     """Opening a connection took too long, which says nothing of the pool's own limit."""
 
 
-class MeteredPool(Statements):
+class MeteredPool(Statements, PoolCounts):
     """A pool whose use, waits and time-outs can be told; it has every method of asyncpg's pool.
 
     Use it as an async context manager, or call `open` and `close`. Its own count of connections in
@@ -64,10 +64,10 @@ class MeteredPool(Statements):
         leak_limit_seconds: float = DEFAULT_LEAK_LIMIT_SECONDS,
         **options: Option,
     ) -> None:
-        self.name: Final = name
+        self.name = name
         self.max: Final = max_size
-        self.leak_limit_seconds: Final = leak_limit_seconds
-        self.lending: Final = Lending()
+        self.leak_limit_seconds = leak_limit_seconds
+        self.lending = Lending()
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._open_connection = options.pop("connect", asyncpg.connect)
         self._reset_session = options.pop("reset", _reset_session)
@@ -84,42 +84,6 @@ class MeteredPool(Statements):
             server_settings={**server_settings(name), **settings},
             **options,
         )
-
-    @property
-    def used(self) -> int:
-        """Connections in somebody's hands."""
-        # A connection that is being given back may be lent again a moment before that is known.
-        return min(self.lending.held, self._pool.get_size())
-
-    @property
-    def idle(self) -> int:
-        """Open connections that nobody uses."""
-        return max(self._pool.get_size() - self.lending.held, 0)
-
-    @property
-    def pending(self) -> int:
-        """Callers that wait for a connection now."""
-        return self.lending.pending
-
-    @property
-    def timeouts(self) -> int:
-        """Callers that gave up waiting, since the pool was made."""
-        return self.lending.timeouts
-
-    @property
-    def closed(self) -> int:
-        """Connections closed, since the pool was made."""
-        return self.lending.closed
-
-    @property
-    def oldest_wait_seconds(self) -> float:
-        """For how long the caller that waits longest has waited."""
-        return self.lending.oldest_wait_seconds
-
-    @property
-    def leaks(self) -> int:
-        """Connections held for longer than the limit now."""
-        return count_leaks(self)
 
     @property
     def observer(self) -> PoolObserver | None:
