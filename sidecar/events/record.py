@@ -16,7 +16,7 @@ NO_STREAM: Final = 0
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class RecordedEvent(msgspec.Struct, frozen=True):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the log.
 
     Attributes:

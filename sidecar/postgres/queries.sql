@@ -80,8 +80,9 @@ LIMIT $3;
 SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
        date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(octet_length(data::text)) OVER (ORDER BY position)
-              - octet_length(data::text) AS before
+    SELECT *, sum(octet_length(data::text)) OVER (
+                  ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+              ) AS before
     FROM (
         SELECT * FROM sidecar.events
         WHERE position > $1 AND position <= $2
@@ -89,7 +90,7 @@ FROM (
         LIMIT $3
     ) AS page
 ) AS measured
-WHERE before < $4
+WHERE coalesce(before, 0) < $4
 ORDER BY position;
 
 -- name: does_log_reach
@@ -100,8 +101,9 @@ SELECT EXISTS (SELECT FROM sidecar.events WHERE position >= $1);
 SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
        date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(octet_length(data::text)) OVER (ORDER BY position)
-              - octet_length(data::text) AS before
+    SELECT *, sum(octet_length(data::text)) OVER (
+                  ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+              ) AS before
     FROM (
         SELECT * FROM sidecar.events
         WHERE position > $1 AND position <= $2
@@ -110,7 +112,7 @@ FROM (
         LIMIT $3
     ) AS page
 ) AS measured
-WHERE before < $4
+WHERE coalesce(before, 0) < $4
 ORDER BY position;
 
 -- name: look_at_head
@@ -175,12 +177,15 @@ SELECT position, state FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = $2 AND partition = $3;
 
 -- name: lock_checkpoint
+-- $4 tells that the transaction holds all that it stands for: a crash that loses its commit loses
+-- the checkpoint, too, and the events are applied again. So it need not wait for the disk.
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND c.copy = 'live'
              AND d.resolution IS NULL AND d.position IS NOT NULL
-       ) AS has_parked
+       ) AS has_parked,
+       CASE WHEN $4::boolean THEN set_config('synchronous_commit', 'off', true) END
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3
 FOR UPDATE OF c;

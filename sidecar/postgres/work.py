@@ -153,14 +153,14 @@ class PostgresDesk:
 
     @asynccontextmanager
     async def begin(
-        self, partition: Partition, position: int, *, eager: bool
+        self, partition: Partition, position: int, *, eager: bool, repeatable: bool
     ) -> AsyncIterator[PostgresWork]:
         """Open a transaction at the checkpoint."""
         async with self._pool.acquire() as raw:
             lost = f"The session of {partition} ended in the middle of its transaction."
             with translate_loss(raw, lost):
                 async with raw.transaction():
-                    has_parked = await _lock(raw, partition, position)
+                    has_parked = await _lock(raw, partition, position, repeatable=repeatable)
                     if partition.copy == "rebuild":
                         schema = new_schema(partition.projection)
                         await raw.execute(sql("prepend_search_path"), schema)
@@ -208,11 +208,12 @@ def _failure(letter: Letter) -> tuple[object, ...]:
     )
 
 
-async def _lock(raw: RawConnection, partition: Partition, position: int) -> bool:
+async def _lock(
+    raw: RawConnection, partition: Partition, position: int, *, repeatable: bool
+) -> bool:
     """Lock the checkpoint row and tell whether the projection has dead letters."""
-    row = await raw.fetchrow(
-        sql("lock_checkpoint"), partition.projection, partition.copy, partition.index
-    )
+    key = (partition.projection, partition.copy, partition.index)
+    row = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable)
     if row is None or row["position"] != position:
         raise CheckpointMovedError(f"The checkpoint of {partition} was moved.")
     if row["state"] != State.RUNNING:

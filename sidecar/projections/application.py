@@ -51,10 +51,11 @@ async def apply_together(
     events = 0
     began_mono = checked_mono = time.monotonic()
     async with asyncio.timeout(limit) as timeout:
-        for record, event, _ in deliveries:
+        for delivery in deliveries:
+            record = delivery.record
             if parked and record.stream in parked:
                 continue
-            await invoke(event, record)
+            await invoke(delivery.event, record)
             events += 1
             now_mono = time.monotonic()
             if now_mono - checked_mono < _CHECK_SECONDS:

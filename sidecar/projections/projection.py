@@ -91,6 +91,11 @@ class Subscription:
         """The subscriber's name."""
         return self.subscriber.name
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether all that it does for an event is undone when its transaction is."""
+        return self.subscriber.wants_connection
+
     def split(self) -> tuple[Partition, ...]:
         """Return the parts that its work can be shared out in."""
         return tuple(

@@ -78,7 +78,10 @@ class Retrials:
         """
         before = self._containment.begin([])
         try:
-            async with self._desk.begin(self._partition, position, eager=True) as work:
+            repeatable = self._subscription.is_repeatable
+            async with self._desk.begin(
+                self._partition, position, eager=True, repeatable=repeatable
+            ) as work:
                 retrial = await self._retry(work, position)
             if retrial is None:
                 return False

@@ -189,7 +189,7 @@ class Runner:
         try:
             # Effects outside the transaction are not undone by a rollback: such a handler must not
             # see an event again only because a later one failed.
-            if not self._subscription.subscriber.wants_connection:
+            if not self._subscription.is_repeatable:
                 await self._apply_singly(deliveries, upto)
             elif self._containment.is_suspect(deliveries) or not await self._try_together(
                 deliveries, upto
@@ -271,7 +271,8 @@ class Runner:
         self._moved(upto, 0)
 
     def _begin(self, *, eager: bool) -> AbstractAsyncContextManager[Work]:
-        return self._desk.begin(self.partition, self._stored, eager=eager)
+        repeatable = self._subscription.is_repeatable
+        return self._desk.begin(self.partition, self._stored, eager=eager, repeatable=repeatable)
 
     def _is_move_due(self) -> bool:
         return time.monotonic() - self._stored_mono > UNHANDLED_MOVE_SECONDS

@@ -107,9 +107,16 @@ class Desk(Protocol):
         """
 
     def begin(
-        self, partition: Partition, position: int, *, eager: bool
+        self, partition: Partition, position: int, *, eager: bool, repeatable: bool
     ) -> AbstractAsyncContextManager[Work]:
         """Open a transaction at the checkpoint; commit on a clean exit, else roll back.
+
+        Args:
+            partition: Whose.
+            position: Where its owner believes the checkpoint to be.
+            eager: Send each write at once.
+            repeatable: Everything that is done for an event is in this transaction, so that it may
+                be lost in a crash of the server together with its checkpoint, and done again.
 
         Raises:
             CheckpointMovedError: The checkpoint is elsewhere: another owner took over.

@@ -1,7 +1,6 @@
 """Running the probe process from its first signal handler to its last metric."""
 
 import asyncio
-import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase, Stage
 from sidecar.process.background import Background
+from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerProcess
@@ -102,7 +102,7 @@ async def _supervise(
     """Run the workers until a signal; then drain."""
     supervising = asyncio.create_task(supervisor.run())
     try:
-        _settle()
+        settle()
         if not shutdown.requested.is_set():
             probe.board.enter(Phase.RUNNING)
         await _wait_for_end(supervisor, supervising, shutdown)
@@ -117,12 +117,6 @@ async def _supervise(
     finally:
         supervising.cancel()
         await asyncio.wait((supervising,))
-
-
-def _settle() -> None:
-    """Spare probes the pauses in which the collector looks through all that boot has made."""
-    gc.collect()
-    gc.freeze()
 
 
 async def _wait_for_end(

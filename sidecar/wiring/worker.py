@@ -21,6 +21,7 @@ from sidecar.postgres.lease import LeaseTable
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
+from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.pulse import Pulse
 from sidecar.projections.observer import Numbers, RunnerTally
@@ -81,6 +82,7 @@ class WorkerProcess:
         async with agent, AsyncExitStack() as stack:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
+                settle()
                 await self._work(PostgresDesk(pool), shutdown)
 
     async def _work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:

@@ -13,6 +13,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.checkpoint import register
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
+from sidecar.process.heap import settle
 from sidecar.projections.projection import subscriptions_of
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
@@ -152,6 +153,8 @@ async def _open_log(dsn: str) -> AsyncIterator[Log]:
             head = await fill(pool, EVENTS)
             async with session(dsn) as connection:
                 await connection.execute("VACUUM ANALYZE sidecar.events")
+            # As a worker does, to the good of both sides.
+            settle()
             yield Log(pool, head, telemetry)
     finally:
         telemetry.close()
