@@ -1,13 +1,12 @@
-"""`python -m tests.benchmarks [--only PREFIX] [--large]`: one table and `build/bench.json`."""
+"""`python -m tests.benchmarks`: one table of what each part costs, and `build/bench.json`."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 import uvloop
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +25,7 @@ from tests.benchmarks import (
     scrape,
     workers,
 )
+from tests.benchmarks.kept import as_row, encode, keep, kept_figures, show
 from tests.benchmarks.measure import BenchmarkError, Result, SkippedError
 from tests.benchmarks.place import Place, open_place
 from tests.benchmarks.receiver import FAULTS
@@ -42,7 +42,7 @@ class Benchmark:
     names: tuple[str, ...]
     run: Callable[[Place], Awaitable[list[Result]]]
 
-    def is_wanted(self, only: str) -> bool:
+    def is_wanted(self, only: tuple[str, ...]) -> bool:
         return any(name.startswith(only) for name in self.names)
 
 
@@ -77,22 +77,40 @@ BENCHMARKS: Final = (
 
 
 @click.command()
-@click.option("--only", default="", help="Run only rows whose name starts with this.")
+@click.option("--only", multiple=True, help="Run only rows whose name starts with this.")
 @click.option("--large", is_flag=True, help="Sample a log of 10 million events, not of 1 million.")
-def main(only: str, *, large: bool) -> None:
+@click.option("--keep", "is_kept", is_flag=True, help="Compare later runs with this one.")
+def main(only: tuple[str, ...], *, large: bool, is_kept: bool) -> None:
     """Measure what each part costs, against a peer, in one run."""
     # Not on a terminal, rich would squeeze the table into 80 columns.
-    console = Console() if sys.stdout.isatty() else Console(width=130)
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    if is_kept and only:
+        raise click.UsageError("only a whole run is kept; leave --only out")
+    only = only or ("",)
     chosen = [benchmark for benchmark in BENCHMARKS if benchmark.is_wanted(only)]
     if not chosen:
         names = ", ".join(name for benchmark in BENCHMARKS for name in benchmark.names)
-        raise click.BadParameter(f"nothing starts with {only!r}; there are {names}")
+        raise click.BadParameter(f"nothing starts with {', '.join(only)}; there are {names}")
     events = LARGE_EVENTS if large else USUAL_EVENTS
-    sys.exit(0 if uvloop.run(measure(console, chosen, only, events)) else 1)
+    outcome = uvloop.run(measure(console, chosen, only, events))
+    if is_kept and outcome.all_ran:
+        keep(outcome.results, outcome.machine)
+    sys.exit(0 if outcome.all_ran else 1)
 
 
-async def measure(console: Console, chosen: list[Benchmark], only: str, events: int) -> bool:
-    """Run the benchmarks one after another, show what came of them, and tell whether all ran."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to."""
+
+    results: list[Result]
+    machine: str
+    all_ran: bool
+
+
+async def measure(
+    console: Console, chosen: list[Benchmark], only: tuple[str, ...], events: int
+) -> Outcome:
+    """Run the benchmarks one after another and show what came of them."""
     results: list[Result] = []
     all_ran = True
     with open_place(events) as place:
@@ -104,9 +122,9 @@ async def measure(console: Console, chosen: list[Benchmark], only: str, events: 
                 results += outcome or []
         finally:
             wanted = [result for result in results if result.name.startswith(only)]
-            console.print(make_table(wanted, machine))
+            console.print(make_table(wanted, machine, kept_figures()))
             write(wanted)
-    return all_ran
+    return Outcome(wanted, machine, all_ran)
 
 
 async def run_one(console: Console, benchmark: Benchmark, place: Place) -> list[Result] | None:
@@ -123,12 +141,12 @@ async def run_one(console: Console, benchmark: Benchmark, place: Place) -> list[
             return None
 
 
-def make_table(results: list[Result], machine: str) -> Table:
-    """Lay the results out."""
+def make_table(results: list[Result], machine: str, kept: Mapping[str, float]) -> Table:
+    """Lay the results out, with the ratio that the kept run had, or its figure without a peer."""
     table = Table(caption=machine)
     for heading in ("name", "unit"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("ours", "peer", "ratio"):
+    for heading in ("ours", "peer", "ratio", "kept"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("limit", "holds", "peer is"):
         table.add_column(heading)
@@ -139,6 +157,7 @@ def make_table(results: list[Result], machine: str) -> Table:
             show(result.pair.ours),
             show(result.pair.peer),
             show(result.pair.ratio),
+            show(kept.get(result.name)),
             result.limit.text,
             "yes" if result.holds else "[red]no[/red]",
             result.peer_name or "",
@@ -146,18 +165,10 @@ def make_table(results: list[Result], machine: str) -> Table:
     return table
 
 
-def show(number: float | None) -> str:
-    """Write a figure with about three digits that mean something."""
-    if number is None:
-        return ""
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
-
-
 def write(results: list[Result]) -> None:
     """Write the results for machines."""
     OUTPUT.parent.mkdir(exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode([result.as_json() for result in results]))
-    OUTPUT.write_bytes(text + b"\n")
+    OUTPUT.write_bytes(encode([as_row(result) for result in results]))
 
 
 if __name__ == "__main__":

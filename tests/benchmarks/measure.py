@@ -68,18 +68,6 @@ class Result:
     def holds(self) -> bool:
         return self.limit.holds(self.pair)
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "unit": self.unit,
-            "ours": self.pair.ours,
-            "peer": self.pair.peer,
-            "peer_name": self.peer_name,
-            "ratio": self.pair.ratio,
-            "limit": self.limit.text,
-            "holds": self.holds,
-        }
-
 
 class SkippedError(Exception):
     """A benchmark cannot run here; says what would make it."""
