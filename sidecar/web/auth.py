@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -14,7 +15,8 @@ from sidecar.web.problem import problem
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
-_SCHEME: Final = "bearer "
+# Browsers ask a person for a password when they see the first; some read no further.
+_CHALLENGES: Final = 'Basic realm="sidecar", Bearer realm="sidecar"'
 _X_REAL_IP: Final = istr("X-Real-IP")
 _LOOPBACK_PREFIXES: Final = ("127.", "::ffff:127.")
 _LOOPBACK_HOSTS: Final = ("localhost", "::1")
@@ -29,7 +31,10 @@ class Token(Protocol):
 
 
 class Guard:
-    """Decides by bearer token or, where none is configured, by a direct loopback peer."""
+    """Decides by the token or, where none is configured, by a direct loopback peer.
+
+    Programs send the token as a bearer's, browsers as the password of whatever user name.
+    """
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
@@ -38,11 +43,9 @@ class Guard:
         """Tell whether the caller may see details."""
         if self._token is None:
             return is_direct_loopback(request)
-        offered = request.headers.get(hdrs.AUTHORIZATION, "")
-        if offered[: len(_SCHEME)].lower() != _SCHEME:
-            return False
-        return hmac.compare_digest(
-            _bytes(offered[len(_SCHEME) :].strip()), _bytes(self._token.reveal())
+        offered = _read_token(request.headers.get(hdrs.AUTHORIZATION, ""))
+        return offered is not None and hmac.compare_digest(
+            _bytes(offered), _bytes(self._token.reveal())
         )
 
     def protect(self, handler: Handler) -> Handler:
@@ -62,9 +65,30 @@ class Guard:
             )
         return problem(
             HTTPStatus.UNAUTHORIZED,
-            "Send the value of SIDECAR_TOKEN as 'Authorization: Bearer <token>'.",
-            WWW_Authenticate='Bearer realm="sidecar"',
+            "Send the value of SIDECAR_TOKEN as 'Authorization: Bearer <token>', or type it into a "
+            "browser as the password, with any user name.",
+            WWW_Authenticate=_CHALLENGES,
         )
+
+
+def _read_token(offered: str) -> str | None:
+    """Return the token of an `Authorization` header; None when it holds none."""
+    scheme, _, credentials = offered.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip()
+        case "basic":
+            return _read_password(credentials)
+        case _:
+            return None
+
+
+def _read_password(credentials: str) -> str | None:
+    """Return what stands behind the user name: https://www.rfc-editor.org/rfc/rfc7617#section-2."""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return None
 
 
 def is_direct_loopback(request: web.BaseRequest) -> bool:

@@ -97,7 +97,12 @@ def openapi_document(version: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Event sidecar", "version": version},
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "password": {"type": "http", "scheme": "basic"},
+            }
+        },
         "paths": probes | _other_paths(),
     }
 
@@ -133,7 +138,9 @@ def _guarded(summary: str, content_type: str, more: dict[str, Any] | None = None
         "401": _content("The token is missing or wrong", {PROBLEM_JSON: _PROBLEM}),
         "403": _content("No token is configured, and not loopback", {PROBLEM_JSON: _PROBLEM}),
     }
-    return _operations(summary, responses | (more or {}), security=[{"token": []}])
+    return _operations(
+        summary, responses | (more or {}), security=[{"token": []}, {"password": []}]
+    )
 
 
 def _operations(summary: str, responses: dict[str, Any], **more: object) -> dict[str, Any]:

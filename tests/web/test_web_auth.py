@@ -1,8 +1,9 @@
+import re
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, encode_basic_auth
 from aiohttp.test_utils import make_mocked_request
 
 from sidecar.web.auth import is_direct_loopback
@@ -20,6 +21,10 @@ OPEN = ["/health", "/ready", "/startup", "/metrics"]
         "Bearer",
         "Bearer ",
         "Basic correct-horse",
+        "Basic",
+        "Basic Y29ycmVjdC1ob3JzZQ==",
+        encode_basic_auth("correct-horse", "wrong"),
+        encode_basic_auth("sidecar", "côrrect", "latin1"),
         "correct-horse",
         "Bearer correct-horsf",
         "Bearer correct-horse extra",
@@ -34,17 +39,27 @@ async def test_without_the_right_token_a_guarded_path_is_401(
 
     async with http.get(listener.url + path, headers=headers) as answer:
         assert answer.status == 401
-        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="sidecar"'
+        schemes = re.findall(r'(\w+) realm="sidecar"', answer.headers["WWW-Authenticate"])
+        assert schemes == ["Basic", "Bearer"]
         assert "correct-horse" not in await answer.text()
 
 
 @pytest.mark.parametrize("path", GUARDED)
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+@pytest.mark.parametrize(
+    "offered",
+    [
+        "Bearer correct-horse",
+        "bearer correct-horse",
+        "BEARER correct-horse",
+        encode_basic_auth("", "correct-horse"),
+        encode_basic_auth("anybody", "correct-horse"),
+    ],
+)
 async def test_the_token_opens_a_guarded_path(
-    path: str, scheme: str, start: Any, http: ClientSession
+    path: str, offered: str, start: Any, http: ClientSession
 ) -> None:
     listener = await start()
-    headers = {"Authorization": f"{scheme} correct-horse"}
+    headers = {"Authorization": offered}
 
     async with http.get(listener.url + path, headers=headers) as answer:
         assert answer.status == 200
