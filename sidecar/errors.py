@@ -95,6 +95,12 @@ class StoreUnavailableError(SidecarError):
     code = "store_unavailable"
 
 
+class StoreRefusedError(SidecarError):
+    """PostgreSQL refused a statement, for lack of a privilege for instance."""
+
+    code = "store_refused"
+
+
 class EmbeddedServerError(SidecarError):
     """The PostgreSQL shipped with the `embedded` extra is missing or did not start."""
 
@@ -112,6 +118,6 @@ class LogShortenedError(SidecarError):
 
 
 class MigrationError(SidecarError):
-    """The schema is newer than this release, or a migration failed and was rolled back."""
+    """The schema is missing or newer than this release, or a migration failed and was undone."""
 
     code = "migration"

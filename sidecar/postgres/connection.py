@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sidecar.errors import StoreUnavailableError
+from sidecar.errors import StoreRefusedError, StoreUnavailableError
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 
@@ -71,6 +71,24 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
         if is_lost(connection, error):
             raise StoreUnavailableError(message) from error
         raise
+
+
+@contextmanager
+def translate_refusal() -> Iterator[None]:
+    """Tell a person why a statement of ours was refused, without any value that was in it.
+
+    Raises:
+        StoreRefusedError: It was.
+    """
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreRefusedError(
+            f"PostgreSQL refused: {error.args[0]}. The role in DATABASE_URL needs the rights of "
+            "the one that ran `sidecar migrate`."
+        ) from error
+    except asyncpg.PostgresError as error:
+        raise StoreRefusedError(f"PostgreSQL refused with SQLSTATE {error.sqlstate}.") from error
 
 
 def is_lost(connection: RawConnection, error: BaseException) -> bool:

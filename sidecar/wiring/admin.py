@@ -7,7 +7,12 @@ from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, ProjectionError, UsageError
 from sidecar.postgres import letter, rebuild
 from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.connection import RawConnection, connect, translate_loss
+from sidecar.postgres.connection import (
+    RawConnection,
+    connect,
+    translate_loss,
+    translate_refusal,
+)
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.sample import take_sample
@@ -23,6 +28,7 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
 
     Raises:
         StoreUnavailableError: The server cannot be reached, or ended the session.
+        StoreRefusedError: It refused a statement.
         UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
     """
     require_database(boot.settings)
@@ -30,7 +36,8 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
     async with open_database(boot.settings) as dsn:
         connection = await connect(dsn, application_name=name)
         try:
-            with translate_loss(connection, "PostgreSQL ended the session; ask again."):
+            lost = "PostgreSQL ended the session; ask again."
+            with translate_refusal(), translate_loss(connection, lost):
                 yield connection
         finally:
             await connection.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -35,13 +36,13 @@ class Shell:
     """Runs `sidecar dead-letters` in a folder of its own."""
 
     def __init__(self, folder: Path, dsn: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._dsn = dsn
 
     async def run(self, *arguments: str) -> Ended:
         environ = {"ENVIRONMENT": "development", "DATABASE_URL": self._dsn}
         words = ("dead-letters", *arguments)
-        ended = await asyncio.to_thread(finish, self._folder, *words, **environ)
+        ended = await asyncio.to_thread(finish, self.folder, *words, **environ)
         assert "Traceback" not in ended.err
         return ended
 
@@ -144,3 +145,13 @@ async def test_wrong_use_is_a_usage_error(
     ended = await shell.run(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert "Error: " in ended.err
+
+
+async def test_missing_rights_are_told_in_a_sentence(stage: Stage, shell: Shell) -> None:
+    role = f"stranger_{uuid.uuid4().hex[:8]}"
+    await stage.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA sidecar TO {role}")
+    dsn = stage.dsn.replace("postgres@", f"{role}@", 1)
+    refused = await Shell(shell.folder, dsn).run("list")
+    assert (refused.code, refused.out) == (1, "")
+    assert "permission denied" in refused.err
+    assert "`sidecar migrate`" in refused.err
