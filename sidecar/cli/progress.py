@@ -80,8 +80,10 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
         if pushed := len(letters) - len(logged):
             click.echo(
                 f"{pushed} of events published in process: their application takes them up "
-                "while its agent runs."
+                "while its agent runs; `sidecar dead-letters list` shows what is left."
             )
+            if not logged:
+                return True
             letters = logged
         if unowned := await list_unowned(connection, letters):
             click.echo(

@@ -16,7 +16,9 @@ _PUBLIC_ENDINGS = re.compile(
     r"(?:^|_)(?:public_?key|publishable_?key|site_?key|primary_?key|cache_?key|sort_?key|"
     r"partition_?key|routing_?key|shard_?key|group_?key|hash_?key|range_?key|ssh_?key|host_?key|"
     r"foreign_?key|idempotency_?key|lookup_?key|index_?key|object_?key|message_?key|primary)$|"
-    r"tokenizer"
+    r"tokenizer|"
+    # Where a shell stands, which every process inherits.
+    r"^pwd$"
 )
 _MEANT_AS_FILE = re.compile(
     r"^(?:aws_web_identity_token|aws_shared_credentials|azure_federated_token)$|"

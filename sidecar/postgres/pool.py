@@ -212,8 +212,8 @@ class MeteredPool(Statements, PoolCounts):
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"No connection of pool {self.name!r} came free within {limit_seconds:g} s: "
-                f"{self.used} of {self.max} in use, {self.pending + 1} waiting. Raise "
-                "DB_POOL_MAX_SIZE or find what holds them."
+                f"{self.used} of {self.max} in use, {self.pending + 1} waiting. Raise its "
+                "max_size (a worker's is DB_POOL_MAX_SIZE) or find what holds them."
             ) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise StoreUnavailableError(describe_refusal(error)) from error

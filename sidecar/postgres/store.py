@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import msgspec
 
-from sidecar.errors import ConcurrencyError
+from sidecar.errors import ConcurrencyError, MigrationError
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
@@ -87,6 +87,7 @@ class EventStore:
         Raises:
             ConcurrencyError: The stream is at another version; no position was drawn.
             EventTypeError: An event's class is not registered.
+            MigrationError: The database has no schema `sidecar` yet.
             ValueError: There are no events, or the stream has no name.
         """
         if not stream or not events:
@@ -182,6 +183,11 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
         if error.constraint_name != "events_stream_version_key":
             raise
         raise ConcurrencyError(stream, expected_version or 0, None) from error
+    except asyncpg.UndefinedTableError as error:
+        raise MigrationError(
+            "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
+            "which applies what is missing outside of production."
+        ) from error
     if not rows:
         actual = await connection.fetchval(sql("read_stream_version"), stream)
         raise ConcurrencyError(stream, expected_version or 0, actual)
