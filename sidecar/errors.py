@@ -21,12 +21,6 @@ class TargetError(UsageError):
     code = "target_not_found"
 
 
-class ConfigurationRefusedError(SidecarError):
-    """The environment is not fit to run; the command line exits with 78 (EX_CONFIG)."""
-
-    code = "configuration_refused"
-
-
 class ConcurrencyError(SidecarError):
     """A stream is not at the version that its writer expected; nothing was appended.
 
@@ -90,7 +84,7 @@ class ProjectionPausedError(SidecarError):
 
 
 class StoreUnavailableError(SidecarError):
-    """PostgreSQL could not be reached or ended the session; the caller may try again."""
+    """PostgreSQL is out of reach, ended the session or has no room; the caller may try again."""
 
     code = "store_unavailable"
 

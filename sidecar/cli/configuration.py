@@ -21,7 +21,7 @@ from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, Severity
 from sidecar.config.render import groups, summary
-from sidecar.config.repair import repair, repairable
+from sidecar.config.repair import left_alone, repair, repairable
 from sidecar.config.secret import generate
 from sidecar.config.source.file import Dialect
 from sidecar.config.variable import ENV_FILE, PROCESS
@@ -143,7 +143,7 @@ def secret() -> None:
 
 
 def _fixed(question: Question, verdict: Verdict) -> Verdict:
-    """Write missing secrets, tell which, and judge again."""
+    """Write missing secrets, tell which and what is left to a person, and judge again."""
     path = question.files[-1] if question.files else Path(ENV_FILE)
     if path.suffix.lower() in {".json", ".yaml", ".yml"}:
         raise UsageError(f"--fix writes into env files only, and {path} is none.")
@@ -153,6 +153,8 @@ def _fixed(question: Question, verdict: Verdict) -> Verdict:
         raise UsageError(f"{path} cannot be written: {type(error).__name__}.") from error
     for name in written:
         click.echo(f"Wrote {name} into {path}", err=True)
+    for name, reason in left_alone(verdict.findings):
+        click.echo(f"Left {name} alone: {reason}.", err=True)
     return replace(question, files=question.files).verdict() if written else verdict
 
 

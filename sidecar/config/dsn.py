@@ -90,13 +90,6 @@ class Dsn:
             "database": self.database,
         }
 
-    def redacted(self) -> str:
-        """Give the address in one line, for a person, with the same parts as `shown`."""
-        host = self.host or ""
-        bracketed = f"[{host}]" if ":" in host else host
-        place = f"{bracketed}:{self.port}" if host and not host.startswith("/") else bracketed
-        return f"{self.scheme}://{place}/{self.database or ''}"
-
 
 def _split(text: str) -> SplitResult:
     if not text.isprintable():

@@ -4,12 +4,15 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from sidecar.config.finding import Finding
 from sidecar.config.naming import is_secret_name
 from sidecar.config.secret import generate
 from sidecar.config.text import uncommented
 
+_LACKING: Final = frozenset({"SEC01", "OPS01"})
+_BAD: Final = frozenset({f"SEC{number:02}" for number in (2, 3, 4, 5, 7, 8, 9, 10)})
 _ISSUED_ELSEWHERE = re.compile(r"(?:^|_)API_?KEY$|(?:^|_)(?:CLIENT|WEBHOOK)_(?:ID|SECRET)$")
 _ASSIGNMENT = re.compile(r"^(\s*(?:export\s+)?([A-Za-z_]\w*)\s*=)(.*)$", re.DOTALL)
 
@@ -21,16 +24,14 @@ def repairable(findings: Iterable[Finding]) -> tuple[str, ...]:
 
     Keys of providers are issued by them, and a password must also be set where it is checked.
     """
-    missing = (each.field for each in findings if each.is_active and each.id in {"SEC01", "OPS01"})
-    return tuple(
-        dict.fromkeys(
-            name
-            for name in missing
-            if is_secret_name(name)
-            and not _ISSUED_ELSEWHERE.search(name)
-            and not name.endswith(("PASSWORD", "PASS", "PWD"))
-        )
-    )
+    missing = (each.field for each in findings if each.is_active and each.id in _LACKING)
+    return tuple(dict.fromkeys(filter(_is_made_here, missing)))
+
+
+def left_alone(findings: Iterable[Finding]) -> tuple[tuple[str, str], ...]:
+    """Give the variables whose secret has to be put right by hand, each with the reason."""
+    reasons = ((each.field, _why_left_alone(each)) for each in findings if each.is_active)
+    return tuple({name: reason for name, reason in reasons if reason}.items())
 
 
 def repaired(text: str, names: Iterable[str], make: Generate) -> tuple[str, tuple[str, ...]]:
@@ -77,6 +78,22 @@ def repair(path: Path, names: Iterable[str], lengths: Mapping[str, int]) -> tupl
     if written:
         _replace(path, fresh)
     return written
+
+
+def _is_made_here(name: str) -> bool:
+    return (
+        is_secret_name(name)
+        and not _ISSUED_ELSEWHERE.search(name)
+        and not name.endswith(("PASSWORD", "PASS", "PWD"))
+    )
+
+
+def _why_left_alone(finding: Finding) -> str | None:
+    if finding.id in _BAD:
+        return "it has a value, and no value is written over"
+    if finding.id in _LACKING and not _is_made_here(finding.field):
+        return "it is issued elsewhere, or has to be set there too"
+    return None
 
 
 def _replace(path: Path, text: str) -> None:

@@ -175,7 +175,7 @@ class EventPublisher:
                     await self._call_in_transaction(subscriber, event)
             # The edge between user code and ours: whatever one subscriber raises, the others
             # still hear of the event. Cancellation is a BaseException and passes.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - kept in the result, and logged
                 failures.append(Failure(kind, subscriber.name, error))
                 tally.failures.add(type(error).__name__)
             else:
@@ -201,8 +201,7 @@ class EventPublisher:
         tally = self.tally.projections[projection]
         try:
             await self._call(subscriber, event)
-        # The same edge as in `_deliver`.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the same edge as in `_deliver`
             tally.failures.add(type(error).__name__)
             return error
         tally.handled += 1
@@ -255,20 +254,7 @@ class EventPublisher:
 
 def _log_failures(result: PublishResult) -> None:
     for failure in result.failures:
-        logger.error(
-            "%s %s failed for event %s: %s",
-            failure.kind.capitalize(),
-            failure.name,
-            result.event_type,
-            failure.error_type,
-            exc_info=failure.error,
-            extra={
-                "event": "sidecar.subscriber.failed",
-                failure.kind.value: failure.name,
-                "event_type": result.event_type,
-                "error_type": failure.error_type,
-            },
-        )
+        _log_failure(result.event_type, failure)
     failed = result.failed_projections
     if failed:
         logger.critical(
@@ -283,3 +269,20 @@ def _log_failures(result: PublishResult) -> None:
                 "projections": list(failed),
             },
         )
+
+
+def _log_failure(event_type: str, failure: Failure) -> None:
+    logger.error(
+        "%s %s failed for event %s: %s",
+        failure.kind.capitalize(),
+        failure.name,
+        event_type,
+        failure.error_type,
+        exc_info=failure.error,
+        extra={
+            "event": "sidecar.subscriber.failed",
+            failure.kind.value: failure.name,
+            "event_type": event_type,
+            "error_type": failure.error_type,
+        },
+    )

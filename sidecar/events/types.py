@@ -140,10 +140,6 @@ class EventTypes:
         """Return the type stored under `name`, or None when it is unknown or retired."""
         return self._by_name.get(name)
 
-    def is_retired(self, name: str) -> bool:
-        """Tell whether the type is known and no longer read."""
-        return name in self._retired
-
     def name_of(self, event: object) -> str:
         """Return the stored name of an event object.
 

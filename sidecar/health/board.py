@@ -121,16 +121,10 @@ class Board:
             if status.name not in exclude
             and (not is_choice or status.name in only or status.is_in(groups))
         )
-        if is_choice:
-            verdict = judge_selection(chosen)
-        elif probe is Probe.LIVENESS:
-            verdict = judge_liveness(chosen)
-        else:
-            verdict = judge_readiness(self._phase, chosen, self._drain_readiness)
         names = {status.name for status in statuses}
         known_groups = {group for status in statuses for group in status.check.groups}
         return Answer(
-            verdict,
+            judge_selection(chosen) if is_choice else self._judge(probe, chosen),
             self._phase,
             chosen,
             unknown_names=tuple(sorted({*only, *exclude} - names)),
@@ -154,12 +148,11 @@ class Board:
 
     def _judge_liveness(self, now_mono: float) -> Answer:
         statuses = self._statuses(Probe.LIVENESS, now_mono)
-        return Answer(judge_liveness(statuses), self._phase, statuses)
+        return Answer(self._judge(Probe.LIVENESS, statuses), self._phase, statuses)
 
     def _judge_readiness(self, now_mono: float) -> Answer:
         statuses = self._statuses(Probe.READINESS, now_mono)
-        verdict = judge_readiness(self._phase, statuses, self._drain_readiness)
-        return Answer(verdict, self._phase, statuses)
+        return Answer(self._judge(Probe.READINESS, statuses), self._phase, statuses)
 
     def _judge_startup(self, now_mono: float) -> Answer:
         # A check that comes later does not take back that boot was over.
@@ -168,6 +161,11 @@ class Board:
         verdict = judge_startup(self._phase, self._stage, statuses)
         self._has_booted = self._has_booted or verdict.ok
         return Answer(verdict, self._phase)
+
+    def _judge(self, probe: Probe, statuses: Collection[CheckStatus]) -> Verdict:
+        if probe is Probe.LIVENESS:
+            return judge_liveness(statuses)
+        return judge_readiness(self._phase, statuses, self._drain_readiness)
 
     def _statuses(self, probe: Probe, now_mono: float) -> tuple[CheckStatus, ...]:
         return tuple(

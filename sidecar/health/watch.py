@@ -48,7 +48,7 @@ class Watch:
         return self._damped.outcome
 
     def take(self, result: CheckResult, *, now_mono: float, now: datetime) -> bool:
-        """Take an answer in; return whether outcome or reason changed."""
+        """Take an answer in; return whether outcome or reason changed. `now` is aware UTC."""
         before = (self.outcome, self.reason)
         self._damped = step(
             self._damped,

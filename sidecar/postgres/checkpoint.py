@@ -1,8 +1,6 @@
-"""Checkpoint rows: made when a service starts, listed, paused and resumed by people."""
+"""Checkpoint rows: made when a service starts, paused and resumed by people."""
 
-import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from sidecar.errors import ProjectionError
@@ -14,21 +12,6 @@ from sidecar.projections.projection import Subscription
 from sidecar.projections.work import State
 
 RECENT_EVENTS: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointRow:
-    """One partition's row; `moved_at` is aware wall time, None before the first move."""
-
-    projection: str
-    copy: str
-    partition: int
-    partitions: int
-    kind: str
-    position: int
-    state: State
-    detail: str | None
-    moved_at: dt.datetime | None
 
 
 async def register(connection: RawConnection, subscriptions: Iterable[Subscription]) -> None:
@@ -86,12 +69,6 @@ async def list_recent_versions(connection: RawConnection) -> dict[str, int]:
     """Return the newest schema version of each event type among the latest events."""
     rows = await connection.fetch(sql("list_recent_versions"), RECENT_EVENTS)
     return {row["type"]: row["schema_version"] for row in rows}
-
-
-async def list_checkpoints(connection: RawConnection) -> list[CheckpointRow]:
-    """Return every row, by projection, copy and partition."""
-    rows = await connection.fetch(sql("list_checkpoints"))
-    return [CheckpointRow(**{**dict(row), "state": State(row["state"])}) for row in rows]
 
 
 async def set_state(

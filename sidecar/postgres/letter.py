@@ -129,8 +129,13 @@ async def request_retry(
         letter_id: Only this letter.
         projection: Only letters of this projection.
         stream: Only letters of this stream.
+
+    Raises:
+        UsageError: There is no open letter of that number, or nothing of it can be tried again.
     """
     rows = await connection.fetch(sql("request_retry"), letter_id, projection, stream)
+    if not rows and letter_id is not None:
+        await _require_retriable(connection, letter_id)
     return sorted(row["id"] for row in rows)
 
 
@@ -163,10 +168,11 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
     if not reason.strip():
         raise UsageError("Say why the event is given up: --reason TEXT. It is kept for the audit.")
     async with connection.transaction():
-        projection, stream = await _find_open(connection, letter_id)
+        found = await _find_open(connection, letter_id)
         # The loop holds the checkpoint while it applies a batch. Locked here in the same order as
         # there, so that no event of the stream falls between the queue and the loop.
-        position = await connection.fetchval(sql("lock_checkpoint_of_stream"), projection, stream)
+        place = (found.projection, found.stream)
+        position = await connection.fetchval(sql("lock_checkpoint_of_stream"), *place)
         letter = await connection.fetchrow(sql("lock_letter"), letter_id)
         if letter is None or letter["resolution"] is not None:
             raise UsageError(f"Dead letter {letter_id} was resolved just now.")
@@ -174,14 +180,23 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
         following = None
         if letter["position"] is not None:
             following = await connection.fetchrow(
-                sql("read_next_queued"), stream, letter["version"], position or 0
+                sql("read_next_queued"), found.stream, found.version, position or 0
             )
         if following is not None:
-            await connection.execute(sql("queue_behind_discarded"), projection, stream, *following)
+            await connection.execute(sql("queue_behind_discarded"), *place, *following)
 
 
-async def _find_open(connection: RawConnection, letter_id: int) -> tuple[str, str]:
+async def _require_retriable(connection: RawConnection, letter_id: int) -> None:
+    letter = await _find_open(connection, letter_id)
+    if letter.position is None and letter.data is None:
+        raise UsageError(
+            f"Dead letter {letter_id} was published in process without a registered type, so its "
+            "event was not kept and cannot be tried again; `sidecar dead-letters discard` ends it."
+        )
+
+
+async def _find_open(connection: RawConnection, letter_id: int) -> LetterDetail:
     letter = await show_letter(connection, letter_id)
     if letter.resolution is not None:
         raise UsageError(f"Dead letter {letter_id} was {letter.resolution} already.")
-    return letter.projection, letter.stream
+    return letter

@@ -21,10 +21,10 @@ class Statements(ABC):
 
     @abstractmethod
     def acquire(self, *, timeout: float | None = None) -> Borrowing[Lent]:
-        """Lend a connection."""
+        """Lend a connection: `async with` gives it back, `await` leaves that to the caller."""
 
     async def execute(self, query: str, *args: object, **options: Option) -> str:
-        """Run a statement."""
+        """Run a statement and return PostgreSQL's word on it, such as `INSERT 0 1`."""
         async with self.acquire() as connection:
             return await connection.execute(query, *args, **options)
 
@@ -59,30 +59,30 @@ class Statements(ABC):
             return row
 
     async def fetchval(self, query: str, *args: object, **options: Option) -> Any:  # noqa: ANN401 - a value of any type
-        """Return one value of the first row or None."""
+        """Return one value of the first row, by default its first; None without a row."""
         async with self.acquire() as connection:
             return await connection.fetchval(query, *args, **options)
 
     async def copy_from_table(self, table_name: str, *, output: Option, **options: Option) -> str:
-        """Copy a table's rows to a file."""
+        """Copy a table's rows to a file, and return PostgreSQL's word on it, `COPY 2`."""
         async with self.acquire() as connection:
             return await connection.copy_from_table(table_name, output=output, **options)
 
     async def copy_from_query(
         self, query: str, *args: object, output: Option, **options: Option
     ) -> str:
-        """Copy a query's rows to a file."""
+        """Copy a query's rows to a file, and return PostgreSQL's word on it, `COPY 2`."""
         async with self.acquire() as connection:
             return await connection.copy_from_query(query, *args, output=output, **options)
 
     async def copy_to_table(self, table_name: str, *, source: Option, **options: Option) -> str:
-        """Copy a file's rows into a table."""
+        """Copy a file's rows into a table, and return PostgreSQL's word on it, `COPY 2`."""
         async with self.acquire() as connection:
             return await connection.copy_to_table(table_name, source=source, **options)
 
     async def copy_records_to_table(
         self, table_name: str, *, records: Option, **options: Option
     ) -> str:
-        """Copy rows from memory into a table."""
+        """Copy rows from memory into a table, and return PostgreSQL's word on it, `COPY 2`."""
         async with self.acquire() as connection:
             return await connection.copy_records_to_table(table_name, records=records, **options)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import msgspec
 
-from sidecar.errors import ConcurrencyError, MigrationError
+from sidecar.errors import ConcurrencyError, MigrationError, StoreUnavailableError
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
@@ -88,6 +88,7 @@ class EventStore:
             ConcurrencyError: The stream is at another version; no position was drawn.
             EventTypeError: An event's class is not registered.
             MigrationError: The database has no schema `sidecar` yet.
+            StoreUnavailableError: PostgreSQL cannot be reached, or has no room.
             ValueError: There are no events, or the stream has no name.
         """
         if not stream or not events:
@@ -187,6 +188,12 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
         raise MigrationError(
             "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
             "which applies what is missing outside of production."
+        ) from error
+    # Disk, memory, connections or locks are used up; the same append succeeds once there is room.
+    except asyncpg.InsufficientResourcesError as error:
+        raise StoreUnavailableError(
+            f"PostgreSQL has no room for the event: SQLSTATE {error.sqlstate}. Look at its disk "
+            "and its log; nothing was appended."
         ) from error
     if not rows:
         actual = await connection.fetchval(sql("read_stream_version"), stream)

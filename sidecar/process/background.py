@@ -45,7 +45,7 @@ class Background:
             await asyncio.wait(tasks)
 
     def start(self, name: str, loop: Loop) -> None:
-        """Start a loop."""
+        """Start a loop under a name of its own; one that dies is started again after a second."""
         self.restarts.setdefault(name, 0)
         self._tasks[name] = asyncio.create_task(self._keep(name, loop), name=name)
 

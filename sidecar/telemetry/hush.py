@@ -1,4 +1,4 @@
-"""An exporter whose receiver fails says so at each attempt; here each thing is said once."""
+"""Libraries that try again and again say each time why they failed; here they say it briefly."""
 
 import logging
 import threading
@@ -7,6 +7,22 @@ from typing import Final, Self
 from typing_extensions import override
 
 _LIBRARY: Final = "opentelemetry.exporter."
+_POOL: Final = "asyncpg.pool"
+
+
+class PoolHush(logging.Filter):
+    """Names the error instead of its traceback where asyncpg could not open a pooled connection.
+
+    While PostgreSQL is away the pool warns at every attempt, and the tracebacks are all alike.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name == _POOL and record.levelno < logging.ERROR and error is not None:
+            record.msg = f"{record.getMessage()}: {type(error).__name__}"
+            record.args = record.exc_info = record.exc_text = None
+        return True
 
 
 class Hush(logging.Filter):

@@ -6,16 +6,16 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TextIO, TypeVar
+from typing import Final, Literal, TextIO
 
 import msgspec
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from typing_extensions import override
 
+from sidecar.telemetry.hush import PoolHush
 from sidecar.telemetry.redaction import Redact, Redactor, Revealable
 
 LogFormat = Literal["json", "text"]
-FORMATS: Final[tuple[LogFormat, ...]] = ("json", "text")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     *("message", "asctime", "taskName", "trace_id", "span_id", "event"),
@@ -24,8 +24,6 @@ _MAX_DEPTH: Final = 8
 
 # A subclass of a plain type, or an integer too long for it, is written as text.
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
-
-H = TypeVar("H", bound=logging.Handler)
 
 
 class TraceContextFilter(logging.Filter):
@@ -149,6 +147,7 @@ def configure(
     redact = Redactor(secrets)
     handler = LogHandler(stream)
     handler.addFilter(TraceContextFilter())
+    handler.addFilter(PoolHush())
     handler.setFormatter(
         JsonFormatter(service, process, redact) if format == "json" else TextFormatter(redact)
     )

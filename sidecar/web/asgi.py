@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from sidecar.config import environ
 from sidecar.config.cors import CorsPolicy
+from sidecar.config.settings import cors_policy
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,18 +19,18 @@ Headers = list[tuple[bytes, bytes]]
 class CorsMiddleware:
     """Answers preflight requests and adds the policy's headers to every other answer.
 
-    `app.add_middleware(CorsMiddleware, policy=policy)` adds it to FastAPI and Starlette, and
-    `CorsMiddleware(app, policy=policy)` wraps any ASGI application. It stands outside of whatever
+    `app.add_middleware(CorsMiddleware)` adds it to FastAPI and Starlette, and
+    `CorsMiddleware(app)` wraps any ASGI application. It stands outside of whatever
     answers with an error, or the page could not read why it was refused.
 
     Args:
         app: The application.
-        policy: Who may call; `cors_policy(environ.read())` makes it from CORS_ORIGINS.
+        policy: Who may call; by default the origins in CORS_ORIGINS, read now.
     """
 
-    def __init__(self, app: Application, policy: CorsPolicy) -> None:
+    def __init__(self, app: Application, policy: CorsPolicy | None = None) -> None:
         self._app: Final = app
-        self._policy: Final = policy
+        self._policy: Final = cors_policy(environ.read()) if policy is None else policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; what is no HTTP request passes through."""

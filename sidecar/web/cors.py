@@ -7,28 +7,34 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AnyHandler
 from aiohttp.typedefs import Middleware
 
+from sidecar.config import environ
 from sidecar.config.cors import CorsPolicy
+from sidecar.config.settings import cors_policy
 
 _ASKED_HEADERS: Final = hdrs.ACCESS_CONTROL_REQUEST_HEADERS
 
 
-def cors_middleware(policy: CorsPolicy) -> Middleware:
-    """Make a middleware for an application: `web.Application(middlewares=[...])`.
+def cors_middleware(policy: CorsPolicy | None = None) -> Middleware:
+    """Make a middleware for an application: `web.Application(middlewares=[cors_middleware()])`.
 
     It answers preflight requests itself and adds the policy's headers to everything else, to
     raised HTTP errors too, or the page could not read why it was refused.
+
+    Args:
+        policy: Who may call; by default the origins in CORS_ORIGINS, read now.
     """
+    granted = cors_policy(environ.read()) if policy is None else policy
 
     @web.middleware
     async def apply(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
         if is_preflight(request):
-            return answer_preflight(policy, request)
+            return answer_preflight(granted, request)
         try:
             response = await handler(request)
         except web.HTTPException as refusal:
-            add_headers(policy, request, refusal)
+            add_headers(granted, request, refusal)
             raise
-        add_headers(policy, request, response)
+        add_headers(granted, request, response)
         return response
 
     return apply

@@ -34,7 +34,7 @@ def text(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004
+            return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"  # noqa: PLR2004 - digits enough
         case list() | tuple():
             return escape(", ".join(map(str, value)))
         case _:

@@ -1,4 +1,8 @@
-"""What the commands for people do: one connection, one task, done."""
+"""What the commands for people do: one connection, one task, done.
+
+Each also raises what `open_session` does, and, but for `migrate_database`, MigrationError while the
+schema is not at head.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -70,8 +74,7 @@ async def migrate_database(boot: Boot) -> list[str]:
 
 async def list_projections(boot: Boot) -> tuple[Standing, ...]:
     """Return how every projection and handler stands."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    async with _open_store(boot) as connection:
         return (await take_sample(connection, HeadFollower())).standings
 
 
@@ -81,8 +84,7 @@ async def set_projection_state(boot: Boot, name: str, state: State) -> None:
     Raises:
         ProjectionError: There is none of that name.
     """
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    async with _open_store(boot) as connection:
         if not await set_state(connection, name, state):
             raise ProjectionError(
                 f"There is no projection {name!r}; see `sidecar projections list`."
@@ -90,30 +92,42 @@ async def set_projection_state(boot: Boot, name: str, state: State) -> None:
 
 
 async def start_rebuild(boot: Boot, name: str) -> None:
-    """Begin a rebuild or take a failed one up again; see `postgres/rebuild.py`."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Begin a rebuild or take a failed one up again; see `postgres/rebuild.py`.
+
+    Raises:
+        ProjectionError: There is none of that name, or its tables cannot be copied.
+    """
+    async with _open_store(boot) as connection:
         await rebuild.start_rebuild(connection, name)
 
 
 async def cancel_rebuild(boot: Boot, name: str) -> None:
-    """Drop the new copy."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Drop the new copy.
+
+    Raises:
+        ProjectionError: No rebuild is under way.
+    """
+    async with _open_store(boot) as connection:
         await rebuild.cancel_rebuild(connection, name)
 
 
 async def drop_old_copy(boot: Boot, name: str) -> None:
-    """Drop what the last swap kept."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Drop what the last swap kept.
+
+    Raises:
+        ProjectionError: There is nothing to drop.
+    """
+    async with _open_store(boot) as connection:
         await rebuild.drop_old_copy(connection, name)
 
 
 async def replay_handler(boot: Boot, name: str) -> None:
-    """Let a handler hear of every event again."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Let a handler hear of every event again.
+
+    Raises:
+        ProjectionError: There is no such handler.
+    """
+    async with _open_store(boot) as connection:
         await rebuild.replay_handler(connection, name)
 
 
@@ -135,38 +149,57 @@ async def watch_projection(
 
 async def list_letters(boot: Boot, which: letter.LetterFilter) -> list[letter.LetterRow]:
     """Return dead letters, the oldest first."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    async with _open_store(boot) as connection:
         return await letter.list_letters(connection, which)
 
 
 async def show_letter(boot: Boot, letter_id: int) -> letter.LetterDetail:
-    """Return one dead letter with its event."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Return one dead letter with its event.
+
+    Raises:
+        UsageError: There is none of that number.
+    """
+    async with _open_store(boot) as connection:
         return await letter.show_letter(connection, letter_id)
 
 
 async def request_retry(
     boot: Boot, letter_id: int | None, projection: str | None, stream: str | None
 ) -> list[int]:
-    """Ask the workers to take parked streams up again."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Ask the workers to take parked streams up again; return the letters asked for, ascending.
+
+    Args:
+        boot: Names the database.
+        letter_id: Only this letter.
+        projection: Only letters of this projection.
+        stream: Only letters of this stream.
+
+    Raises:
+        UsageError: There is no open letter of that number, or nothing of it can be tried again.
+    """
+    async with _open_store(boot) as connection:
         return await letter.request_retry(
             connection, letter_id=letter_id, projection=projection, stream=stream
         )
 
 
 async def discard_letter(boot: Boot, letter_id: int, reason: str) -> None:
-    """Give an event up, with the reason kept."""
-    async with open_session(boot) as connection:
-        await _require_schema(connection)
+    """Give an event up, with the reason kept.
+
+    Raises:
+        UsageError: There is no open letter of that number, or the reason is empty.
+    """
+    async with _open_store(boot) as connection:
         await letter.discard(connection, letter_id, reason)
 
 
-async def _require_schema(connection: RawConnection) -> None:
-    steps = await pending(connection)
-    if steps:
-        names = ", ".join(step.name for step in steps)
-        raise MigrationError(f"The schema is not at head, run `sidecar migrate`; pending: {names}.")
+@asynccontextmanager
+async def _open_store(boot: Boot) -> AsyncIterator[RawConnection]:
+    async with open_session(boot) as connection:
+        steps = await pending(connection)
+        if steps:
+            names = ", ".join(step.name for step in steps)
+            raise MigrationError(
+                f"The schema is not at head, run `sidecar migrate`; pending: {names}."
+            )
+        yield connection

@@ -11,6 +11,7 @@ from typing import Final
 
 import sidecar
 from sidecar.config import environ as environment
+from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.settings import Settings, load
 from sidecar.errors import StoreUnavailableError
@@ -81,13 +82,7 @@ async def agent(
     """
     environ = environment.read()
     settings, _ = load(environ)
-    telemetry = Telemetry.start(
-        settings.service_name,
-        "app",
-        version=sidecar.__version__,
-        environ=plain(environ),
-        redact=Redactor(secrets_of(settings, environ)),
-    )
+    telemetry = _start_telemetry(environ, settings)
     pulse = Pulse()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, telemetry.close)
@@ -103,12 +98,31 @@ async def agent(
         )
         await stack.enter_async_context(make_agent(telemetry, tell, pulse, listener))
         background = await stack.enter_async_context(Background())
-        background.start("checks", monitor.run)
-        if counted is not None:
-            background.start("leaks", partial(watch_leaks, counted))
-        if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, DeadLetterSink):
-            background.start("retries", partial(_retry, publisher, publisher.sink))
+        _start_loops(background, monitor, counted, publisher)
         yield
+
+
+def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
+    return Telemetry.start(
+        settings.service_name,
+        "app",
+        version=sidecar.__version__,
+        environ=plain(environ),
+        redact=Redactor(secrets_of(settings, environ)),
+    )
+
+
+def _start_loops(
+    background: Background,
+    monitor: Monitor,
+    counted: MeteredPool | AdoptedPool | None,
+    publisher: EventPublisher | Publisher | None,
+) -> None:
+    background.start("checks", monitor.run)
+    if counted is not None:
+        background.start("leaks", partial(watch_leaks, counted))
+    if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, DeadLetterSink):
+        background.start("retries", partial(_retry, publisher, publisher.sink))
 
 
 def _follow(

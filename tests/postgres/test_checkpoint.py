@@ -1,10 +1,17 @@
+import asyncpg
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.checkpoint import list_checkpoints, register, set_state
+from sidecar.postgres.checkpoint import register, set_state
+from sidecar.postgres.connection import RawConnection
 from sidecar.projections.work import State
 from tests.postgres.shop import Journal
 from tests.postgres.stage import open_stage, session
+
+
+async def list_checkpoints(connection: RawConnection) -> list[asyncpg.Record]:
+    query = "SELECT * FROM sidecar.checkpoints ORDER BY projection, copy, partition"
+    return await connection.fetch(query)
 
 
 async def test_projection_is_registered_once_for_each_partition(database: str) -> None:
@@ -12,11 +19,11 @@ async def test_projection_is_registered_once_for_each_partition(database: str) -
         await stage.register()
         async with session(database) as connection:
             rows = await list_checkpoints(connection)
-        assert [(row.projection, row.partition, row.partitions) for row in rows] == [
+        assert [(row["projection"], row["partition"], row["partitions"]) for row in rows] == [
             ("journal", index, 3) for index in range(3)
         ]
-        assert {row.state for row in rows} == {State.RUNNING}
-        assert {row.moved_at for row in rows} == {None}
+        assert {row["state"] for row in rows} == {State.RUNNING}
+        assert {row["moved_at"] for row in rows} == {None}
 
 
 async def test_number_of_partitions_can_change_while_all_stand_at_one_position(
@@ -28,7 +35,7 @@ async def test_number_of_partitions_can_change_while_all_stand_at_one_position(
     async with open_stage(database, Journal(partitions=2)) as stage:
         async with session(database) as connection:
             rows = await list_checkpoints(connection)
-        assert [(row.partition, row.partitions, row.position) for row in rows] == [
+        assert [(row["partition"], row["partitions"], row["position"]) for row in rows] == [
             (0, 2, 3),
             (1, 2, 3),
         ]
@@ -48,7 +55,7 @@ async def test_state_is_set_for_all_partitions(database: str) -> None:
     async with open_stage(database, Journal(partitions=3)), session(database) as connection:
         assert await set_state(connection, "journal", State.PAUSED, "deploy") == 3
         rows = await list_checkpoints(connection)
-        assert {(row.state, row.detail) for row in rows} == {(State.PAUSED, "deploy")}
+        assert {(row["state"], row["detail"]) for row in rows} == {(State.PAUSED, "deploy")}
         assert await set_state(connection, "unheard", State.PAUSED) == 0
 
 

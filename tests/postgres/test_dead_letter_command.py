@@ -101,6 +101,8 @@ async def test_retry_waits_for_the_worker_and_tells_what_came_of_it(
         )
         ended = await shell.run("retry", "--projection", "journal")
         assert (ended.code, ended.out) == (0, "No open dead letter matches.\n")
+        ended = await shell.run("retry", "2")
+        assert (ended.code, ended.err) == (2, "Error: Dead letter 2 was retried already.\n")
     everything = json.loads((await shell.run("list", "--all", "--format=json")).out)
     assert [row["resolution"] for row in everything] == ["retried", "retried"]
 
@@ -121,6 +123,20 @@ async def test_retry_does_not_wait_for_what_an_application_has_to_do(
     ended = await shell.run("retry", "--projection", "mails")
     assert ended.code == 0
     assert "1 of events published in process" in ended.out
+
+
+async def test_retry_of_one_letter_says_why_there_is_nothing_to_retry(
+    stage: Stage, shell: Shell
+) -> None:
+    missing = await shell.run("retry", "4711")
+    assert (missing.code, missing.out) == (2, "")
+    assert missing.err.startswith("Error: There is no dead letter 4711")
+    failure = Failure(SubscriberKind.PROJECTION, "mails", ValueError("no"))
+    await DeadLetterSink(stage.pool, types).keep(object(), [failure], None)
+    [row] = json.loads((await shell.run("list", "--projection=mails", "--format=json")).out)
+    bare = await shell.run("retry", str(row["id"]))
+    assert (bare.code, bare.out) == (2, "")
+    assert "without a registered type" in bare.err
 
 
 async def test_discard_needs_a_reason_and_keeps_it(stage: Stage, shell: Shell) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from sidecar.errors import ConcurrencyError, EventTypeError
+from sidecar.errors import ConcurrencyError, EventTypeError, StoreUnavailableError
 from sidecar.events.record import ANY, NO_STREAM
 from sidecar.events.types import EventTypes
 from sidecar.postgres.store import Appended
@@ -136,3 +136,14 @@ def test_registration_refuses_a_class_that_can_be_mutated() -> None:
     for cls in (Loose, LooseStruct, object):
         with pytest.raises(EventTypeError, match="frozen"):
             EventTypes().register()(cls)
+
+
+async def test_a_full_disk_is_no_error_of_the_event(stage: Stage) -> None:
+    await stage.pool.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'no space left' USING ERRCODE = 'disk_full'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON sidecar.events"
+        " FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+    )
+    with pytest.raises(StoreUnavailableError, match="no room for the event: SQLSTATE 53100"):
+        await stage.store.append("order-1", [Placed("1", 5)])

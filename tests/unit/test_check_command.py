@@ -132,6 +132,8 @@ def test_missing_secrets_are_written_and_values_are_left_alone(folder: Path) -> 
         line for n, line in enumerate(before) if n != 2
     ]
     assert "STRIPE_API_KEY" not in "".join(after)
+    assert "Left STRIPE_API_KEY alone: it is issued elsewhere" in result.output
+    assert "Left OTHER_TOKEN alone: it has a value, and no value is written over." in result.output
     assert stat.S_IMODE((folder / "prod.env").stat().st_mode) == 0o640
     assert {path.name for path in folder.iterdir()} == {"prod.env", "sidecar.toml"}
     assert after[2].partition("=")[2] not in result.output
@@ -144,6 +146,7 @@ def test_fix_changes_nothing_the_second_time(folder: Path) -> None:
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "Wrote" not in second.output
+    assert "Left" not in second.output
     assert (folder / "prod.env").read_bytes() == before
 
 

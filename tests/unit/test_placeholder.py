@@ -222,10 +222,11 @@ def test_any_text_is_judged(value: str, name: str) -> None:
 
 def test_names_tell_secrets_and_what_may_be_mounted() -> None:
     secret = ["SECRET_KEY", "GEMINI_API_KEY", "PGPASSWORD", "github_token", "AWS_SECRET_ACCESS_KEY"]
-    public = ["JWT_PUBLIC_KEY", "PRIMARY_KEY", "TOKENIZERS_PARALLELISM", "KEYBOARD", "DATABASE_URL"]
+    public = ["JWT_PUBLIC_KEY", "PRIMARY_KEY", "TOKENIZERS_PARALLELISM", "KEYBOARD", "PWD"]
 
     assert all(map(is_secret_name, secret))
     assert not any(map(is_secret_name, public))
+    assert not is_secret_name("DATABASE_URL")
     assert is_mounted_name("DATABASE_URL")
     assert not is_mounted_name("SSL_CERT")
 

@@ -109,6 +109,18 @@ def test_text_inside_a_span_ends_with_its_ids(stream: io.StringIO) -> None:
     assert f"[trace_id={0xABC:032x} span_id={0xDEF:016x}]\n" in stream.getvalue()
 
 
+def test_a_pool_without_a_server_names_its_error_in_one_line(stream: io.StringIO) -> None:
+    configure(format="text", level="INFO", service="shop", process="app", stream=stream)
+    try:
+        fail("refused")
+    except ValueError:
+        logging.getLogger("asyncpg.pool").warning("Failed to restore; retrying", exc_info=True)
+        logging.getLogger("asyncpg.pool").exception("broken")
+    brief, *rest = stream.getvalue().splitlines()
+    assert brief.endswith("asyncpg.pool: Failed to restore; retrying: ValueError")
+    assert rest[1].startswith("Traceback")
+
+
 def test_a_failure_brings_its_traceback(stream: io.StringIO) -> None:
     configure_json(stream)
     try:

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from sidecar.config.cors import CorsPolicy
 from sidecar.config.environ import Environ
@@ -65,6 +66,26 @@ async def test_several_origins_are_read_from_the_environment() -> None:
     start, _ = await ask((b"Origin", b"https://admin.shop.io"))
 
     assert (b"access-control-allow-origin", b"https://admin.shop.io") in start["headers"]
+
+
+async def test_fastapi_takes_it_with_the_origins_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", ORIGIN.decode())
+    app = FastAPI()
+    app.add_middleware(CorsMiddleware)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "OPTIONS", "headers": [(b"origin", ORIGIN), ASK]}
+    await app(scope, receive, send)
+
+    assert (b"access-control-allow-origin", ORIGIN) in sent[0]["headers"]
 
 
 async def test_another_origin_is_granted_nothing() -> None:

@@ -56,6 +56,16 @@ async def test_a_preflight_is_answered_for_the_application(application: Any) -> 
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+async def test_the_origins_are_those_of_the_environment_when_none_are_given(
+    aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", GOOD["Origin"])
+    client = await aiohttp_client(web.Application(middlewares=[cors_middleware()]))
+
+    async with client.options("/", headers=GOOD | ASK) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == GOOD["Origin"]
+
+
 async def test_the_sidecar_grants_its_answers_to_the_configured_origins(
     start: Any, http: ClientSession
 ) -> None:

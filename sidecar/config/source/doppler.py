@@ -2,13 +2,10 @@
 
 import json
 import re
-from typing import Any
 
 from sidecar.config.naming import is_plain_name
 from sidecar.config.source.reading import Reading, unusable
 from sidecar.config.variable import Variable
-
-Pairs = list[tuple[str, Any]]
 
 
 def read(text: str, source: str) -> Reading:
