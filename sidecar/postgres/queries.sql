@@ -200,10 +200,6 @@ UPDATE sidecar.checkpoints SET state = $2, detail = $3
 WHERE projection = $1 AND copy = 'live'
 RETURNING partition;
 
--- name: list_checkpoints
-SELECT projection, copy, partition, partitions, kind, position, state, detail, moved_at
-FROM sidecar.checkpoints ORDER BY projection, copy, partition;
-
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL AND stream = ANY($2);
@@ -300,7 +296,8 @@ FROM sidecar.checkpoints c
 ORDER BY c.projection, c.copy, c.partition;
 
 -- name: sample_dead_letters
-SELECT projection, count(*) AS letters, min(first_failed_at) AS oldest_at
+-- Those with a position park their stream, one each; what was only published parks nothing.
+SELECT projection, count(*) AS letters, count(position) AS parked, min(first_failed_at) AS oldest_at
 FROM sidecar.dead_letters WHERE resolution IS NULL GROUP BY projection;
 
 -- name: sample_recent_failures

@@ -1,7 +1,8 @@
 """What the probe process sees of the database: lag, heads, dead letters, leases."""
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import asyncpg
@@ -37,6 +38,7 @@ class Sample:
         skipped_positions: Dead positions recorded so far.
         failures: The latest unresolved dead letters, newest first.
         activity: Sessions at the server.
+        published: Dead letters of projections that an application publishes to and no worker runs.
     """
 
     taken_at: dt.datetime
@@ -48,6 +50,7 @@ class Sample:
     standings: tuple[Standing, ...]
     failures: tuple[FailureSample, ...]
     activity: Activity
+    published: Mapping[str, LetterCount] = field(default_factory=dict)
 
 
 async def take_sample(connection: RawConnection, follower: HeadFollower) -> Sample:
@@ -62,10 +65,12 @@ async def take_sample(connection: RawConnection, follower: HeadFollower) -> Samp
     taken_at = await connection.fetchval(sql("read_clock"))
     samples = await _sample_partitions(connection, head.position)
     letters = {
-        row["projection"]: LetterCount(row["letters"], row["oldest_at"])
+        row["projection"]: LetterCount(row["letters"], row["parked"], row["oldest_at"])
         for row in await connection.fetch(sql("sample_dead_letters"))
     }
     failures = await connection.fetch(sql("sample_recent_failures"), RECENT_FAILURES)
+    standings = stand(samples, letters, head.position, taken_at)
+    followed = {standing.name for standing in standings}
     return Sample(
         taken_at=taken_at,
         safe_head=head.position,
@@ -73,9 +78,10 @@ async def take_sample(connection: RawConnection, follower: HeadFollower) -> Samp
         held_seconds=follower.held_seconds,
         writers=follower.writers,
         skipped_positions=await connection.fetchval(sql("sample_skips")),
-        standings=stand(samples, letters, head.position, taken_at),
+        standings=standings,
         failures=tuple(FailureSample(*row) for row in failures),
         activity=await sample_activity(connection),
+        published={name: count for name, count in letters.items() if name not in followed},
     )
 
 

@@ -19,8 +19,13 @@ class Pulse:
     @property
     def lag_seconds(self) -> float:
         """The worst lateness of about the last 5 s; grows while a beat is overdue."""
+        return max(*self._lags, self.last_lag_seconds)
+
+    @property
+    def last_lag_seconds(self) -> float:
+        """How late the last beat was, or how overdue the next one is by now."""
         overdue = time.monotonic() - self._due_mono
-        return max(*self._lags, overdue, 0.0)
+        return max(self._lags[-1], overdue, 0.0)
 
     async def run(self) -> None:
         """Beat until cancelled."""

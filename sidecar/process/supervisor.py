@@ -46,6 +46,7 @@ class WorkerProcess:
         restarts: By reason.
         heartbeat: What it last told of itself; empty before its first answer.
         metrics: Its last exposition; None while it is silent.
+        misses: Questions that the present process left without an answer since its last one.
         status: Exit status of the process before; None at first.
     """
 
@@ -57,6 +58,7 @@ class WorkerProcess:
         self.heartbeat: Mapping[str, object] = {}
         self.metrics: str | None = None
         self.answered_mono: float | None = None
+        self.misses = 0
         self.started_mono = 0.0
         self.status: int | None = None
         self._command = command
@@ -83,7 +85,7 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.state, self.pid = WorkerState.STARTING, process.pid
-        self.started_mono, self.answered_mono = time.monotonic(), None
+        self.started_mono, self.answered_mono, self.misses = time.monotonic(), None, 0
         return process
 
     def close(self) -> None:
@@ -93,12 +95,13 @@ class WorkerProcess:
     def hear(self, heartbeat: Mapping[str, object], metrics: str) -> None:
         """Take note of an answer."""
         self.state = WorkerState.RUNNING
-        self.answered_mono = time.monotonic()
+        self.answered_mono, self.misses = time.monotonic(), 0
         self.heartbeat, self.metrics = heartbeat, metrics
 
     def miss(self) -> None:
         """Take note of silence."""
         self.metrics = None
+        self.misses += 1
         if self.answered_mono is not None:
             self.state = WorkerState.SILENT
 
@@ -191,7 +194,11 @@ class Supervisor:
             while not ended.done() and not stopping.done():
                 await self._poll(worker, reader)
                 hung = is_hung(
-                    time.monotonic(), worker.started_mono, worker.answered_mono, self._hang_seconds
+                    time.monotonic(),
+                    worker.started_mono,
+                    worker.answered_mono,
+                    self._hang_seconds,
+                    worker.misses,
                 )
                 if hung and not ended.done():
                     return RestartReason.HUNG

@@ -5,6 +5,7 @@ from typing import Final
 # Importing a large service and connecting takes its time; silence before the first answer is
 # judged by this limit instead of the hang limit.
 START_SECONDS: Final = 60.0
+PROOF_MISSES: Final = 2
 FIRST_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 15.0
 # A worker that ran this long before it ended is restarted as if it were the first time.
@@ -12,16 +13,26 @@ STEADY_SECONDS: Final = 60.0
 
 
 def is_hung(
-    now_mono: float, started_mono: float, answered_mono: float | None, hang_seconds: float
+    now_mono: float,
+    started_mono: float,
+    answered_mono: float | None,
+    hang_seconds: float,
+    misses: int,
 ) -> bool:
     """Tell whether a worker's silence has lasted too long.
+
+    One question without an answer proves nothing, however long ago the last answer was: whoever
+    asks may have been stopped meanwhile.
 
     Args:
         now_mono: Monotonic time, seconds.
         started_mono: When the process was started.
         answered_mono: When its agent last answered; None when it never did.
         hang_seconds: Silence allowed once it has answered.
+        misses: Questions without an answer since.
     """
+    if misses < PROOF_MISSES:
+        return False
     if answered_mono is None:
         return now_mono - started_mono > START_SECONDS
     return now_mono - answered_mono > hang_seconds

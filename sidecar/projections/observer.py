@@ -25,16 +25,26 @@ class RunnerTally:
         applied: Events handled.
         failures: By (error type, action); error types are bounded, the rest is `_OTHER`.
         heartbeat_at: Unix time of the last completed poll; None before the first.
+        heartbeat_mono: Monotonic time of the same; whoever judges silence needs a clock that nobody
+            sets.
         progress_at: Unix time at which the checkpoint last moved; None before the first.
         position: The checkpoint as this loop knows it.
     """
 
-    __slots__ = ("applied", "failures", "heartbeat_at", "position", "progress_at")
+    __slots__ = (
+        "applied",
+        "failures",
+        "heartbeat_at",
+        "heartbeat_mono",
+        "position",
+        "progress_at",
+    )
 
     def __init__(self) -> None:
         self.applied = 0
         self.failures: Final[dict[tuple[str, str], int]] = {}
         self.heartbeat_at: float | None = None
+        self.heartbeat_mono: float | None = None
         self.progress_at: float | None = None
         self.position = 0
 

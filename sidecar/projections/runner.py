@@ -285,7 +285,7 @@ class Runner:
         self.tally.progress_at = time.time()
 
     def _beat(self) -> None:
-        self.tally.heartbeat_at = time.time()
+        self.tally.heartbeat_at, self.tally.heartbeat_mono = time.time(), time.monotonic()
 
     async def _rest(self, seconds: float) -> None:
         if not self._stopping:

@@ -75,7 +75,8 @@ class Standing:
         position: Of the partition that is furthest behind.
         owners: Who holds its leases.
         progress: Share of a rebuild done, 0..1; None when there is none.
-        oldest_letter_at: Since when a stream is parked.
+        dead_letters: Those of parked streams, and those of in-process publishing, which park none.
+        oldest_letter_at: Since when there is a dead letter.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Standing:
     lag_events: int
     lag_seconds: float
     dead_letters: int
+    parked_streams: int
     owners: tuple[str, ...]
     moved_at: dt.datetime | None
     detail: str | None = None
@@ -94,9 +96,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class LetterCount:
-    """A projection's unresolved dead letters, one per parked stream."""
+    """A projection's unresolved dead letters."""
 
     letters: int
+    parked: int
     oldest_at: dt.datetime
 
 
@@ -141,6 +144,7 @@ def _fold(
         lag_events=sum(row.lag_events for row in live),
         lag_seconds=max(row.lag_seconds for row in live),
         dead_letters=letters.letters if letters else 0,
+        parked_streams=letters.parked if letters else 0,
         owners=tuple(sorted({row.owner for row in live if row.owner})),
         moved_at=max(moves, default=None),
         detail=next((row.detail for row in (*rebuild, *live) if row.detail), None),
@@ -150,7 +154,7 @@ def _fold(
 
 
 def judge(row: PartitionSample, now: dt.datetime) -> Status:
-    """Say how one partition stands."""
+    """Say how one partition stands at `now`, aware UTC."""
     if row.state is State.PAUSED:
         return Status.PAUSED
     if row.state is State.FAILED:

@@ -149,18 +149,18 @@ class ProbeProcess:
         """Return what `/api/status` and the status page show."""
         scene, readiness = self._scene, self.board.readiness().verdict
         failures = scene.sample.failures if scene.sample else ()
-        beats = snapshot.heartbeats_of(scene.workers)
-        statuses = self.monitor.snapshot(time.monotonic())
-        now = time.time()
+        now_mono = time.monotonic()
+        silences = snapshot.silences_of(scene.workers, now_mono)
+        statuses = self.monitor.snapshot(now_mono)
         return {
             "service": self._boot.settings.service_name,
             "version": sidecar.__version__,
             "phase": self.board.phase.value,
             "ready": readiness.ok,
-            "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.standings, failures),
+            "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.sample),
             "checks": [snapshot.show_check(status) for status in statuses],
             "projections": [
-                snapshot.show_standing(standing, failures, beats.get(standing.name), now)
+                snapshot.show_standing(standing, failures, silences.get(standing.name))
                 | snapshot.show_history(standing.name, self._history)
                 for standing in scene.standings
             ],

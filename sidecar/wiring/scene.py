@@ -16,7 +16,7 @@ from sidecar.wiring.checks.database import is_fresh
 from sidecar.wiring.checks.process import pool_check, told_check
 from sidecar.wiring.checks.projection import projection_check
 from sidecar.wiring.naming import name_checks
-from sidecar.wiring.snapshot import heartbeats_of
+from sidecar.wiring.snapshot import silences_of
 from sidecar.wiring.told import PoolTold, checks_told, pools_told
 
 APPLICATION = "app"
@@ -77,9 +77,9 @@ class Scene:
         """Return how a projection stands; None when that is not known now."""
         return next((standing for standing in self.standings if standing.name == name), None)
 
-    def find_heartbeat(self, name: str) -> float | None:
-        """Return when a projection's loop last turned, Unix seconds; None if not in our workers."""
-        return heartbeats_of(self.workers).get(name)
+    def find_silence(self, name: str) -> float | None:
+        """Return how many seconds ago a projection's loop turned; None if not in our workers."""
+        return silences_of(self.workers, time.monotonic()).get(name)
 
     def find_pool(self, process: str, name: str) -> PoolTold | None:
         """Return a pool; None when nothing is heard of it now."""
@@ -105,7 +105,7 @@ class Scene:
                 projection,
                 name,
                 self.find_standing,
-                self.find_heartbeat,
+                self.find_silence,
                 lag_limit_seconds,
             )
             for projection, name in names.items()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerProcess
-from sidecar.projections.standing import FailureSample, Standing, Status
+from sidecar.projections.standing import FailureSample, LetterCount, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
 from sidecar.wiring.told import PoolTold
 
@@ -31,9 +32,9 @@ def show_check(status: CheckStatus) -> dict[str, Any]:
 
 
 def show_standing(
-    standing: Standing, failures: Sequence[FailureSample], heartbeat_at: float | None, now: float
+    standing: Standing, failures: Sequence[FailureSample], silent_seconds: float | None
 ) -> dict[str, Any]:
-    """Return one projection as plain data; times are Unix seconds."""
+    """Return one projection as plain data."""
     last = next((f for f in failures if f.projection == standing.name), None)
     return {
         "name": standing.name,
@@ -43,11 +44,11 @@ def show_standing(
         "lag_events": standing.lag_events,
         "lag_seconds": standing.lag_seconds,
         "dead_letters": standing.dead_letters,
-        "parked_streams": standing.dead_letters,
+        "parked_streams": standing.parked_streams,
         "owner": ", ".join(standing.owners) or None,
         "progress": standing.progress,
         "detail": standing.detail,
-        "heartbeat_age_seconds": None if heartbeat_at is None else max(now - heartbeat_at, 0.0),
+        "heartbeat_age_seconds": silent_seconds,
         "last_failure": None if last is None else show_failure(last),
     }
 
@@ -114,32 +115,43 @@ def count_restarts(workers: Sequence[WorkerProcess]) -> dict[tuple[str, str], in
     }
 
 
-def heartbeats_of(workers: Sequence[WorkerProcess]) -> dict[str, float]:
-    """Return each projection's oldest heartbeat over its partitions, Unix seconds."""
-    beats: dict[str, float] = {}
+def silences_of(workers: Sequence[WorkerProcess], now_mono: float) -> dict[str, float]:
+    """Return how many seconds ago each projection's loop turned, the worst of its partitions.
+
+    What a worker told is as old as its answer. No wall time is in it: somebody may set the clock.
+    """
+    silences: dict[str, float] = {}
     for worker in workers:
         told = worker.heartbeat.get("projections")
         for partition, numbers in told.items() if isinstance(told, Mapping) else ():
-            beat = numbers.get("heartbeat_at") if isinstance(numbers, Mapping) else None
-            if isinstance(beat, int | float) and not str(partition).endswith(REBUILD_MARK):
+            age = numbers.get("heartbeat_age_seconds") if isinstance(numbers, Mapping) else None
+            if isinstance(age, int | float) and not str(partition).endswith(REBUILD_MARK):
                 name = str(partition).partition("/")[0]
-                beats[name] = min(beats.get(name, beat), beat)
-    return beats
+                age += now_mono - (worker.answered_mono or worker.started_mono)
+                silences[name] = max(silences.get(name, 0.0), age)
+    return silences
 
 
 def see_projections(sample: Sample | None) -> list[ProjectionSight]:
     """Return the projections as the metrics see them; none when the last look failed."""
-    return [
+    if sample is None:
+        return []
+    followed = [
         ProjectionSight(
             standing.name,
             standing.status.value,
             standing.lag_events,
             standing.lag_seconds,
             standing.dead_letters,
-            standing.dead_letters,
+            standing.parked_streams,
         )
-        for standing in (sample.standings if sample else ())
+        for standing in sample.standings
     ]
+    published = [
+        ProjectionSight(name, dead_letters=count.letters, parked_streams=count.parked)
+        for name, count in sample.published.items()
+    ]
+    return followed + published
 
 
 def see_store(sample: Sample | None) -> StoreSight:
@@ -171,15 +183,20 @@ def show_history(name: str, history: History) -> dict[str, Any]:
 def say(
     ready: bool,  # noqa: FBT001
     reasons: Sequence[str],
-    standings: Sequence[Standing],
-    failures: Sequence[FailureSample] = (),
+    sample: Sample | None,
 ) -> str:
     """Put the state into a sentence or two."""
     head = "Ready." if ready else f"Not ready: {', '.join(reasons) or 'starting'}."
+    if sample is None:
+        return head
     errors: dict[str, list[str]] = {}
-    for failure in failures:
+    for failure in sample.failures:
         errors.setdefault(failure.projection, []).append(failure.error_type)
-    said = (_say_standing(one, errors.get(one.name, ())) for one in standings)
+    said = [_say_standing(one, errors.get(one.name, ())) for one in sample.standings]
+    said += [
+        _say_published(name, count, errors.get(name, ()))
+        for name, count in sample.published.items()
+    ]
     return " ".join([head, *filter(None, said)])
 
 
@@ -189,9 +206,24 @@ def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
         parts.append(f"is {standing.status.value}")
     if standing.lag_seconds >= 1:
         parts.append(f"is {standing.lag_seconds:.0f} s behind")
-    if standing.dead_letters:
-        noun = "stream" if standing.dead_letters == 1 else "streams"
-        since = f" since {standing.oldest_letter_at:%H:%M}" if standing.oldest_letter_at else ""
-        named = "".join(f", {error}" for error in dict.fromkeys(errors))
-        parts.append(f"has {standing.dead_letters} {noun} parked{since}{named}")
+    if standing.parked_streams:
+        streams = _count(standing.parked_streams, "stream")
+        parts.append(f"has {streams} parked{_say_cause(standing.oldest_letter_at, errors)}")
+    elif standing.dead_letters:
+        letters = _count(standing.dead_letters, "dead letter")
+        parts.append(f"has {letters}{_say_cause(standing.oldest_letter_at, errors)}")
     return f"Projection {standing.name} {' and '.join(parts)}." if parts else ""
+
+
+def _say_published(name: str, count: LetterCount, errors: Sequence[str]) -> str:
+    letters = _count(count.letters, "dead letter")
+    return f"Publishing to {name} left {letters}{_say_cause(count.oldest_at, errors)}."
+
+
+def _say_cause(oldest_at: datetime | None, errors: Sequence[str]) -> str:
+    since = f" since {oldest_at:%H:%M}" if oldest_at else ""
+    return since + "".join(f", {error}" for error in dict.fromkeys(errors))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

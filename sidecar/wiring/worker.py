@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -110,19 +111,7 @@ class WorkerProcess:
             self._telemetry, lambda: self._numbers(worker, SubscriberKind.PROJECTION)
         )
         observe_handlers(self._telemetry, lambda: self._numbers(worker, SubscriberKind.HANDLER))
-        working = asyncio.create_task(worker.run())
-        requested = asyncio.create_task(shutdown.requested.wait())
-        await asyncio.wait((working, requested), return_when=asyncio.FIRST_COMPLETED)
-        requested.cancel()
-        worker.stop()
-        cut_short = asyncio.create_task(shutdown.cut_short.wait())
-        await asyncio.wait((working, cut_short), return_when=asyncio.FIRST_COMPLETED)
-        cut_short.cancel()
-        if not working.done():
-            working.cancel()
-        await asyncio.wait((working,))
-        if not working.cancelled():
-            working.result()
+        await _run_until(shutdown, worker)
 
     async def _reach_database(
         self, stack: AsyncExitStack, shutdown: Shutdown
@@ -231,9 +220,30 @@ class WorkerProcess:
                 str(partition): {
                     "position": runner.tally.position,
                     "applied": runner.tally.applied,
-                    "heartbeat_at": runner.tally.heartbeat_at,
+                    "heartbeat_age_seconds": _age_seconds(runner.tally.heartbeat_mono),
                     "progress_at": runner.tally.progress_at,
                 }
                 for partition, runner in runners.items()
             },
         }
+
+
+async def _run_until(shutdown: Shutdown, worker: Worker) -> None:
+    """Let a worker run until a signal, and then to the end of its batches or a second signal."""
+    working = asyncio.create_task(worker.run())
+    requested = asyncio.create_task(shutdown.requested.wait())
+    await asyncio.wait((working, requested), return_when=asyncio.FIRST_COMPLETED)
+    requested.cancel()
+    worker.stop()
+    cut_short = asyncio.create_task(shutdown.cut_short.wait())
+    await asyncio.wait((working, cut_short), return_when=asyncio.FIRST_COMPLETED)
+    cut_short.cancel()
+    if not working.done():
+        working.cancel()
+    await asyncio.wait((working,))
+    if not working.cancelled():
+        working.result()
+
+
+def _age_seconds(since_mono: float | None) -> float | None:
+    return None if since_mono is None else time.monotonic() - since_mono

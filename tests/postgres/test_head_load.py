@@ -51,7 +51,7 @@ class Writer:
             self.committed.append(appended.position)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_every_committed_event_is_seen_once_and_every_dead_gap_recorded_once(
     cluster: Cluster, database: str, request: pytest.FixtureRequest
 ) -> None:

@@ -1,6 +1,7 @@
 """What projections fail on when a service publishes right after its commit."""
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -10,11 +11,14 @@ import pytest
 from sidecar.errors import StoreUnavailableError
 from sidecar.events.publisher import EventPublisher, Failure, SubscriberKind
 from sidecar.events.types import EventTypes
+from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.letter import request_retry
 from sidecar.postgres.migration import migrate
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.sample import take_sample
 from sidecar.postgres.sink import DeadLetterSink, stream_of
 from sidecar.wiring.agent import agent
+from sidecar.wiring.snapshot import say, see_projections
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
@@ -111,6 +115,25 @@ async def test_each_failed_projection_gets_a_letter(
     assert (row["category"], row["error_type"], row["position"]) == ("push", "ValueError", None)
     assert row["error_message"] == "no mail for 1"
     assert "in handle" in row["traceback"]
+
+
+async def test_letters_that_no_worker_knows_of_are_seen(
+    publisher: EventPublisher, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    for projection in mails:
+        projection.broken = {1}
+    await publisher.publish(Shipped("a", 1))
+    await publisher.publish(Shipped("a", 1))
+    async with pool.acquire() as connection:
+        sample = await take_sample(connection, HeadFollower())
+    seen = {one.name: (one.dead_letters, one.parked_streams) for one in see_projections(sample)}
+    assert seen == {"mails": (2, 0), "letters": (2, 0)}
+    said = say(True, (), sample)
+    assert re.fullmatch(
+        r"Ready\. Publishing to (\w+) left 2 dead letters since \d\d:\d\d, ValueError\."
+        r" Publishing to (?!\1)\w+ left 2 dead letters since \d\d:\d\d, ValueError\.",
+        said,
+    ), said
 
 
 async def test_failure_of_a_handler_is_not_kept(

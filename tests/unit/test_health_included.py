@@ -20,7 +20,7 @@ from sidecar.wiring.told import CheckTold, PoolTold
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
-STANDING = Standing("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, ("worker-1",), NOW)
+STANDING = Standing("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, ("worker-1",), NOW)
 
 
 def at(safe_head: int, head: int, held_seconds: float = 0.0) -> Sample:

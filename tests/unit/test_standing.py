@@ -87,9 +87,10 @@ def test_projection_stands_as_its_worst_partition() -> None:
 
 def test_each_projection_has_its_own_letters() -> None:
     rows = [ROW, replace(ROW, projection="zeta")]
-    totals, zeta = stand(rows, {"totals": LetterCount(3, ago(60))}, 100, NOW)
-    assert (totals.name, totals.dead_letters, totals.oldest_letter_at) == ("totals", 3, ago(60))
-    assert (zeta.name, zeta.dead_letters, zeta.oldest_letter_at) == ("zeta", 0, None)
+    totals, zeta = stand(rows, {"totals": LetterCount(3, 2, ago(60))}, 100, NOW)
+    assert (totals.name, totals.dead_letters, totals.parked_streams) == ("totals", 3, 2)
+    assert (zeta.name, zeta.dead_letters, zeta.parked_streams) == ("zeta", 0, 0)
+    assert (totals.oldest_letter_at, zeta.oldest_letter_at) == (ago(60), None)
 
 
 @pytest.mark.parametrize(

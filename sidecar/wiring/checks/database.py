@@ -12,15 +12,18 @@ from sidecar.postgres.sample import Sample
 from sidecar.postgres.watch import Watch
 
 GROUP: Final = frozenset({"database"})
+# A server in the same region answers within a few milliseconds. Every statement waits as long as
+# this one: a projection that asks once for each event then applies four in a second.
+SLOW_SECONDS: Final = 0.25
 # A writer may take its time; nobody keeps a transaction open for so long on purpose.
 HOLD_WARN_SECONDS: Final = 10.0
 HOLD_FAIL_SECONDS: Final = 60.0
-# The watch looks each second, for 3 s at most.
+# The watch looks each second; over a slow link a look takes some seconds itself.
 SAMPLE_LIFE_SECONDS: Final = 10.0
 
 
 def postgres_check(ping: Ping) -> Check:
-    """Does the server answer?"""
+    """Does the server answer, and soon?"""
 
     async def ask() -> CheckResult:
         began_mono = time.monotonic()
@@ -28,7 +31,10 @@ def postgres_check(ping: Ping) -> Check:
             await ping.ask()
         except StoreUnavailableError:
             return failed("postgres.unreachable")
-        return passed(time.monotonic() - began_mono, "s")
+        seconds = time.monotonic() - began_mono
+        if seconds > SLOW_SECONDS:
+            return warned("postgres.slow", seconds, "s")
+        return passed(seconds, "s")
 
     return Check(
         name="postgres",

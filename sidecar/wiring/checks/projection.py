@@ -1,6 +1,5 @@
 """One check per projection: is its read model kept up?"""
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +14,7 @@ def projection_check(
     name: str,
     check_name: str,
     find: Callable[[str], Standing | None],
-    find_heartbeat: Callable[[str], float | None],
+    find_silence: Callable[[str], float | None],
     lag_limit_seconds: float,
 ) -> Check:
     """Is this read model kept up?
@@ -24,7 +23,7 @@ def projection_check(
         name: The projection's.
         check_name: The check's, in kebab case.
         find: Returns how the projection stands; None when that is not known now.
-        find_heartbeat: Returns when its loop last turned, Unix seconds; None where no worker of
+        find_silence: Returns how many seconds ago its loop last turned; None where no worker of
             ours runs it.
         lag_limit_seconds: Lag above which to warn.
     """
@@ -33,8 +32,7 @@ def projection_check(
         standing = find(name)
         if standing is None:
             return failed(f"{check_name}.unseen")
-        beat_at = find_heartbeat(name)
-        silent_seconds = 0.0 if beat_at is None else time.time() - beat_at
+        silent_seconds = find_silence(name) or 0.0
         return judge_standing(check_name, standing, silent_seconds, lag_limit_seconds)
 
     return Check(
