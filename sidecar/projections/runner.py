@@ -130,7 +130,9 @@ class Runner:
         except CheckpointMovedError:
             self._stored = -1
             log_interruption(
-                self.partition, "sidecar.checkpoint.moved", "another owner moved the checkpoint"
+                self.partition,
+                "sidecar.checkpoint.moved",
+                "another owner moved the checkpoint, or the server lost its last commits",
             )
         except Exception as error:
             if not self._desk.is_transient(error):
