@@ -28,7 +28,10 @@ HEALTH = Row(
                     "{{instance}} {{check}}",
                 ),
             ),
-            alerts=("SidecarNotReady", "SidecarApplicationDown", "SidecarCheckFlapping"),
+            alerts=(
+                *("SidecarNotReady", "SidecarApplicationDown"),
+                *("SidecarCheckFlapping", "SidecarDiskFull"),
+            ),
             states=_CHECK_STATES,
         ),
         Panel(

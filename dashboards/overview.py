@@ -69,7 +69,7 @@ NOW = Row(
                     "{{job}}",
                 ),
             ),
-            alerts=("SidecarStoreUnreachable",),
+            alerts=("SidecarStoreUnreachable", "SidecarStoreSlow"),
             states=_YES,
             width=4,
         ),

@@ -16,6 +16,9 @@ STALL_SECONDS: Final = 30.0
 """Behind and not moved for as long: `stalled`, judged by the sidecar."""
 
 HELD_SECONDS: Final = 10.0
+STORE_SLOW_SECONDS: Final = 0.25
+"""An answer of PostgreSQL that takes longer; judged by the sidecar."""
+
 LOOP_SILENCE_SECONDS: Final = 60.0
 LETTERS_GROWTH: Final = 20
 POOL_USED_RATIO: Final = 0.9
@@ -47,7 +50,7 @@ ALERTS: Final[dict[str, tuple[float, ...]]] = {
     "SidecarDeadLettersGrowing": (LETTERS_GROWTH,),
     "SidecarProjectionLagHigh": (LAG_SECONDS,),
     "SidecarProjectionLagGrowing": (0, LAG_GROWING_SECONDS),
-    "SidecarProjectionLoopDead": (LOOP_SILENCE_SECONDS,),
+    "SidecarProjectionLoopDead": (LOOP_SILENCE_SECONDS, 0),
     "SidecarStoreHeld": (HELD_SECONDS,),
     "SidecarPoolSaturated": (POOL_USED_RATIO, 0),
     "SidecarPoolWaitHigh": (POOL_WAIT_SECONDS,),

@@ -1,11 +1,19 @@
 """What is different in the environment since the process started."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
 
 from sidecar.config.environ import Environ
+from sidecar.config.finding import Rule, Severity, Sighting
+
+ENV09 = Rule(
+    "ENV09",
+    "a mounted file that was replaced since the start; the process works on with what it read",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
 
 
 class ChangeKind(StrEnum):
@@ -44,6 +52,19 @@ class Change:
 def changes(before: Environ, now: Environ) -> tuple[Change, ...]:
     """Compare two snapshots by name; a change tells nothing of either value."""
     return tuple(sorted(_compare(before, now), key=lambda change: change.field))
+
+
+def see_rotations(found: Iterable[Change]) -> Iterator[Sighting]:
+    """See each variable whose file holds another value than the process works with."""
+    for change in found:
+        if change.kind is ChangeKind.ROTATED:
+            yield Sighting(
+                ENV09,
+                change.field,
+                f"{change.field} was rotated; the process still works with the value before.",
+                "Start it again before the old value ends to be valid.",
+                change.source,
+            )
 
 
 def _compare(before: Environ, now: Environ) -> Iterator[Change]:

@@ -16,6 +16,8 @@ from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
+# For each statement, not for a look: the first one takes dozens of round trips, which a slow link
+# must not keep from ever being made.
 TIMEOUT_SECONDS: Final = 3.0
 # Longer than a writer usually takes between its insert and its commit.
 HOLD_SECONDS: Final = 5.0
@@ -70,13 +72,12 @@ class Watch:
 
     async def _look(self) -> None:
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                connection = await self._connect()
-                await self._check_schema(connection)
-                if self.pending_migrations == ():
-                    self.sample = await take_sample(connection, self._follower)
-                    self.sampled_mono, self.failed = self._clock(), False
-                    self._tell_hold(self.sample)
+            connection = await self._connect()
+            await self._check_schema(connection)
+            if self.pending_migrations == ():
+                self.sample = await take_sample(connection, self._follower)
+                self.sampled_mono, self.failed = self._clock(), False
+                self._tell_hold(self.sample)
         except (
             OSError,
             TimeoutError,
@@ -90,7 +91,11 @@ class Watch:
 
     async def _connect(self) -> RawConnection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn, application_name=self._application_name)
+            self._connection = await connect(
+                self._dsn,
+                application_name=self._application_name,
+                command_timeout_seconds=TIMEOUT_SECONDS,
+            )
             # Another session may see another server, with a shorter log.
             self._follower = HeadFollower()
         return self._connection

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sidecar.config.change import changes
+from sidecar.config.change import changes, see_rotations
 from sidecar.config.environ import Environ, reread
 from sidecar.config.finding import Sighting
 from sidecar.config.report import Report, ReportFields, status_of
@@ -56,7 +56,8 @@ class LiveReport:
         is_changed = bool(changes(self._environ, fresh))
         if is_changed:
             self._environ = fresh
-            self._verdict = self._judge(fresh)
+            rotated = see_rotations(changes(self._at_boot.environ, fresh))
+            self._verdict = self._judge(fresh).extended(rotated)
         return is_changed
 
     @property

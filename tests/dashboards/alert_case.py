@@ -100,8 +100,8 @@ CASES = {
         {BEAT: "2400+60x{n}", EVENTS: "0x{n}"},
         {BEAT: "0+60x{n}", EVENTS: "0x{n}"},
         LABELS_PROJECTION,
-        2,
-        5,
+        3,
+        6,
     ),
     "SidecarProjectionLagHigh": gauge(LAG, "31", "30", LABELS_PROJECTION, 10),
     "SidecarProjectionLagGrowing": AlertCase(
@@ -125,6 +125,7 @@ CASES = {
         13,
     ),
     "SidecarStoreUnreachable": gauge(check("postgres", "pass"), "0", "1", LABELS_JOB, 1),
+    "SidecarStoreSlow": gauge(check("postgres", "warn"), "1", "0", LABELS_JOB, 5),
     "SidecarStoreHeld": gauge(
         f'sidecar_store_hold_duration_seconds{{{ONE}, process="probe"}}', "11", "9", LABELS_JOB, 2
     ),
@@ -182,6 +183,7 @@ CASES = {
         1,
         3,
     ),
+    "SidecarDiskFull": gauge(check("disk", "fail"), "1", "0", LABELS_INSTANCE, 1),
     "SidecarApplicationDown": gauge(check("application", "fail"), "1", "0", LABELS_INSTANCE, 1),
     "SidecarCheckFlapping": AlertCase(
         {FLAPS: "0+1x{n}"},

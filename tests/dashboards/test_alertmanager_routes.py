@@ -29,6 +29,9 @@ FAILING = LAG | {"alertname": "SidecarProjectionFailing"}
 GROWING = LAG | {"alertname": "SidecarDeadLettersGrowing"}
 BURN = {"alertname": "SidecarPublishBudgetBurn", "job": "sidecar"}
 UNREACHABLE = {"alertname": "SidecarStoreUnreachable", "job": "sidecar"}
+SLOW = UNREACHABLE | {"alertname": "SidecarStoreSlow"}
+DISK_FULL = NOT_READY | {"alertname": "SidecarDiskFull"}
+LATE = LAG | {"alertname": "SidecarFreshnessBudgetBurn"}
 HUNG = NOT_READY | {"alertname": "SidecarApplicationDown"}
 CONFIG_INVALID = NOT_READY | {"alertname": "SidecarConfigInvalid"}
 POOL = {"process": "app", "db_client_connection_pool_name": "shop"}
@@ -95,6 +98,9 @@ def test_every_alert_has_a_severity_with_a_route_of_its_own(name: str) -> None:
         pytest.param(NOT_READY, UNREACHABLE, id="readiness without a database"),
         pytest.param(STALLED, UNREACHABLE, id="a projection without a database"),
         pytest.param(POOL_WAITS, UNREACHABLE, id="a pool without a database"),
+        pytest.param(UNREACHABLE, DISK_FULL, id="a database without disk"),
+        pytest.param(LAG, SLOW, id="lag behind a slow database"),
+        pytest.param(POOL_WAITS, SLOW, id="a pool of a slow database"),
         pytest.param(NOT_READY, HUNG, id="readiness while the application hangs"),
         pytest.param(POOL_WAITS, POOL_TIMEOUTS, id="waiting, where callers give up"),
     ],
@@ -117,6 +123,7 @@ def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> No
         pytest.param(CONFIG_INVALID, UNREACHABLE, id="what needs no database"),
         pytest.param(FAILING, LETTERS, id="a failure by its dead letter"),
         pytest.param(STALLED | {"projection": "stock"}, HALTED, id="another projection's halt"),
+        pytest.param(LATE, SLOW, id="what pages, by what is mailed"),
         pytest.param(FOREIGN, DOWN, id="alerts of others"),
     ],
 )

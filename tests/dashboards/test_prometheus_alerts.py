@@ -14,7 +14,7 @@ import yaml
 from dashboards import thresholds
 from sidecar.config.settings import Settings
 from sidecar.projections.standing import STALL_SECONDS
-from sidecar.wiring.checks.database import HOLD_WARN_SECONDS
+from sidecar.wiring.checks.database import HOLD_WARN_SECONDS, SLOW_SECONDS
 from sidecar.wiring.checks.own import LOOP_LAG_LIMIT_SECONDS
 from tests.dashboards import source
 from tests.dashboards.alert_burn_case import BURN_CASES
@@ -129,6 +129,7 @@ def test_alerts_and_health_checks_share_their_thresholds() -> None:
     assert Settings().lag_limit_seconds == thresholds.LAG_SECONDS
     assert STALL_SECONDS == thresholds.STALL_SECONDS
     assert HOLD_WARN_SECONDS == thresholds.HELD_SECONDS
+    assert SLOW_SECONDS == thresholds.STORE_SLOW_SECONDS
     assert LOOP_LAG_LIMIT_SECONDS == thresholds.LOOP_LAG_SECONDS
 
 

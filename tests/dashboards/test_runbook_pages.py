@@ -1,6 +1,6 @@
 """Each alert has a page, each page has the same four parts, and what it names exists.
 
-That its commands work is shown where a program runs: tests/incidents/test_stack_runbook.py.
+That its commands work is shown where a program runs: tests/incidents/drills/test_runbook.py.
 """
 
 import re

@@ -9,6 +9,8 @@ import pytest
 
 from sidecar.postgres import watch as watching
 from sidecar.postgres.watch import Watch
+from tests.incidents.drills.faults.proxy import proxying
+from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
 
@@ -71,3 +73,19 @@ async def test_a_lost_database_leaves_no_old_numbers(
 
             await eventually(is_pending)
             assert watch.sample is None
+
+
+async def test_a_slow_link_is_seen_through(cluster: Cluster) -> None:
+    name = await cluster.create_database(TEMPLATE)
+    address = cluster.dsn(name, tcp=True).rpartition("@")[2]
+    host, port = address.partition("/")[0].split(":")
+    async with proxying(host, int(port)) as proxy:
+        proxy.delay_seconds = 0.1
+        async with watched(f"postgresql://postgres@{host}:{proxy.port}/{name}") as watch:
+
+            async def is_seen() -> bool:
+                return watch.sample is not None
+
+            await eventually(is_seen, 30.0)
+            assert not watch.failed
+    await cluster.drop_database(name)

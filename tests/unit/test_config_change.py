@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sidecar.config.change import ChangeKind, changes
 from sidecar.config.environ import Environ, compose, reread
+from sidecar.config.finding import Severity
 from sidecar.config.verdict import validate
 from sidecar.wiring.live import LiveReport
 
@@ -34,6 +35,20 @@ def test_a_rotated_file_is_told_without_either_value(tmp_path: Path) -> None:
     ]
     assert OLD not in said
     assert NEW not in said
+
+
+def test_a_rotated_file_is_a_finding_until_it_holds_the_old_value_again(tmp_path: Path) -> None:
+    report = LiveReport(validate(mounted(tmp_path, OLD), now=NOW))
+    (tmp_path / "key").write_text(NEW)
+    report.refresh()
+    (found,) = (each for each in report.verdict.findings if each.id == "ENV09")
+    assert (found.field, found.severity) == ("SECRET_KEY", Severity.WARNING)
+    assert found.source == str(tmp_path / "key")
+    assert not [each for each in (OLD, NEW) if each in str(report.verdict.findings)]
+
+    (tmp_path / "key").write_text(OLD)
+    report.refresh()
+    assert "ENV09" not in {each.id for each in report.verdict.findings}
 
 
 def test_a_bad_new_secret_is_judged_like_one_at_boot(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The catalogue: every rule, and every look that sees them."""
 
+from sidecar.config.change import ENV09
 from sidecar.config.declaration import DB07, ENV04
 from sidecar.config.facts import Look
 from sidecar.config.finding import Rule
@@ -40,6 +41,7 @@ RULES: tuple[Rule, ...] = tuple(
             ENV04,
             ENV06,
             ENV07,
+            ENV09,
             DB07,
             *environment.RULES,
             *secrets.RULES,

@@ -1,0 +1,24 @@
+"""A server that answers late is told from one that answers soon."""
+
+from sidecar.health.inquiry import Inquiry
+from sidecar.health.outcome import Outcome
+from sidecar.postgres.ping import Ping
+from sidecar.wiring.checks.database import SLOW_SECONDS, postgres_check
+from tests.incidents.drills.faults.proxy import proxying
+from tests.postgres.cluster import Cluster
+
+
+async def test_an_answer_that_takes_long_is_warned_of(cluster: Cluster) -> None:
+    host, port = cluster.dsn(tcp=True).rpartition("@")[2].partition("/")[0].split(":")
+    async with proxying(host, int(port)) as proxy:
+        ping = Ping(
+            f"postgresql://postgres@{host}:{proxy.port}/postgres", application_name="test check"
+        )
+        check = postgres_check(ping)
+        await ping.ask()
+        assert (await Inquiry(check).ask()).outcome is Outcome.PASS
+
+        proxy.delay_seconds = SLOW_SECONDS * 0.6
+        slow = await Inquiry(check).ask()
+        assert (slow.outcome, slow.reason) == (Outcome.WARN, "postgres.slow")
+        ping.close()
