@@ -45,10 +45,10 @@ def run(target: str, supervised_as: str | None) -> None:
 )
 @click.option(
     "--poison-every",
-    type=click.FloatRange(1),
+    type=click.FloatRange(0),
     default=60.0,
     show_default=True,
-    help="Seconds between poison orders.",
+    help="Seconds between poison orders; 0 for none.",
 )
 def demo(port: int | None, rate: float, poison_every: float) -> None:
     """Show the whole product at work on the embedded PostgreSQL."""

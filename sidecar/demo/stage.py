@@ -38,7 +38,7 @@ async def perform(*, port: int | None, rate: float, poison_every_seconds: float)
     Args:
         port: Where the probe process listens; `SIDECAR_PORT` by default, 8686 without it.
         rate: Orders per second.
-        poison_every_seconds: Pause between orders that a projection fails on.
+        poison_every_seconds: Pause between orders that a projection fails on; 0 for none.
     """
     agent_port = _free_port()
     boot = _prepare(agent_port).with_address(None, port)
@@ -59,7 +59,7 @@ class Show:
     Args:
         boot: The prepared process.
         rate: Orders per second.
-        poison_every_seconds: Pause between orders that a projection fails on.
+        poison_every_seconds: Pause between orders that a projection fails on; 0 for none.
         agent_port: Where the shop's agent is to listen.
     """
 
@@ -92,12 +92,13 @@ class Show:
             ("/config-report", "what is right and wrong with the environment"),
         ):
             self._console.print(f"  [bold]{url}{path}[/]  {text}")
-        self._console.print(
-            f"  The shop takes {self._rate:g} orders a second. About every "
-            f"{self._poison_every_seconds:g} s one goes to a country without a shipping rate:\n"
-            "  projection shipping_labels fails on it, the other two go on. Ctrl-C ends it all.\n"
-            "  SIDECAR_LOG_LEVEL=INFO shows every log line."
-        )
+        self._console.print(f"  The shop takes {self._rate:g} orders a second. Ctrl-C ends it all.")
+        if self._poison_every_seconds:
+            self._console.print(
+                f"  About every {self._poison_every_seconds:g} s one goes to a country without a "
+                "shipping rate:\n  projection shipping_labels fails on it, the other two go on."
+            )
+        self._console.print("  SIDECAR_LOG_LEVEL=INFO shows every log line.")
 
     async def _open_shop(self, dsn: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

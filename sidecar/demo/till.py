@@ -1,8 +1,10 @@
-"""The shop's own process: takes orders at a steady rate, now and then a poison one."""
+"""The shop's own process: customers order at a steady rate, now and then a poison order."""
 
 import asyncio
 import logging
+import math
 import random
+import time
 import uuid
 from collections import deque
 from typing import Final
@@ -14,6 +16,7 @@ from sidecar.config import environ as environment
 from sidecar.config.settings import load
 from sidecar.demo.shop import OrderPlaced, OrderShipped, types
 from sidecar.errors import StoreUnavailableError
+from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import NO_STREAM
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
@@ -22,48 +25,92 @@ from sidecar.process.parent import end_with_parent
 from sidecar.wiring.agent import agent
 
 CUSTOMERS: Final = ("Ada", "Grace", "Katherine", "Margaret", "Radia")
-COUNTRIES: Final = ("Austria", "France", "Japan", "Kenya")
+LANGUAGES: Final = {
+    "Austria": "German",
+    "France": "French",
+    "Japan": "Japanese",
+    "Kenya": "Swahili",
+}
+COUNTRIES: Final = tuple(LANGUAGES)
 FIRST_POISON_SECONDS: Final = 10.0
 SHIP_AFTER_ORDERS: Final = 3
+MAX_CUSTOMERS: Final = 100
+POOL_SIZE: Final = 5
+# Who waits longer for a connection than this has left the shop.
+PATIENCE_SECONDS: Final = 2.0
 
 logger = logging.getLogger(__name__)
 
 
+async def print_receipt(order: OrderPlaced) -> None:
+    """Hear of an order in the shop's own process, right after it was stored.
+
+    Raises:
+        KeyError: Nobody at the shop speaks the customer's language.
+    """
+    logger.debug("Order %s: a receipt in %s", order.order_id, LANGUAGES[order.country])
+
+
 class Till:
-    """Takes orders.
+    """Takes orders, however long earlier ones take: customers do not wait for each other.
 
     Args:
         store: Where the events go.
+        publisher: Tells the shop's own process of each order.
         rate: Orders per second.
-        poison_every_seconds: Pause between orders to a country without a shipping rate.
+        poison_every_seconds: Pause between orders to a country without a shipping rate; 0 for none.
     """
 
-    def __init__(self, store: EventStore, *, rate: float, poison_every_seconds: float) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        publisher: EventPublisher,
+        *,
+        rate: float,
+        poison_every_seconds: float,
+    ) -> None:
         self._store = store
+        self._publisher = publisher
         self._pause_seconds = 1.0 / rate
         self._poison_every_seconds = poison_every_seconds
+        first_seconds = min(FIRST_POISON_SECONDS, poison_every_seconds) or math.inf
+        self._poison_mono = time.monotonic() + first_seconds
         self._unshipped: deque[str] = deque()
+        self._room = asyncio.Semaphore(MAX_CUSTOMERS)
 
     async def run(self, shutdown: Shutdown) -> None:
-        """Take orders until a shutdown is requested."""
-        loop = asyncio.get_running_loop()
-        poison_at = loop.time() + min(FIRST_POISON_SECONDS, self._poison_every_seconds)
-        while not shutdown.requested.is_set():
-            poison = loop.time() >= poison_at
-            if poison:
-                poison_at = loop.time() + self._poison_every_seconds
-            try:
+        """Let customers in until a shutdown is requested, and serve those who are inside."""
+        async with asyncio.TaskGroup() as customers:
+            while not shutdown.requested.is_set():
+                if self._room.locked():
+                    logger.warning("The shop is full and turns a customer away.")
+                else:
+                    customers.create_task(self._serve(poison=self._is_poison_due()))
+                await shutdown.wait_requested(self._pause_seconds)
+
+    def _is_poison_due(self) -> bool:
+        if time.monotonic() < self._poison_mono:
+            return False
+        self._poison_mono = time.monotonic() + self._poison_every_seconds
+        return True
+
+    async def _serve(self, *, poison: bool) -> None:
+        try:
+            async with self._room:
                 await self._take_order(poison=poison)
-            except StoreUnavailableError as error:
-                logger.warning("The shop cannot take orders: %s", error)
-            await shutdown.wait_requested(self._pause_seconds)
+                await self._ship_oldest()
+        except StoreUnavailableError as error:
+            logger.warning("The shop cannot take orders: %s", error)
 
     async def _take_order(self, *, poison: bool) -> None:
-        order_id = uuid.uuid4().hex[:8]
+        order_id = uuid.uuid4().hex[:12]
         country = f"Atlantis {order_id[:4]}" if poison else random.choice(COUNTRIES)
         order = OrderPlaced(order_id, random.choice(CUSTOMERS), country, random.randint(500, 20000))
         await self._store.append(f"order-{order_id}", [order], expected_version=NO_STREAM)
         self._unshipped.append(order_id)
+        await self._publisher.publish(order)
+
+    async def _ship_oldest(self) -> None:
         if len(self._unshipped) > SHIP_AFTER_ORDERS:
             oldest = self._unshipped.popleft()
             await self._store.append(f"order-{oldest}", [OrderShipped(oldest)], expected_version=1)
@@ -83,11 +130,21 @@ async def _main(rate: float, poison_every_seconds: float, agent_port: int) -> No
     shutdown = Shutdown()
     shutdown.install()
     settings, _ = load(environment.read())
+    logging.basicConfig(level=settings.log_level)
     if settings.database_url is None:
         raise click.UsageError("The shop needs DATABASE_URL.")
-    pool = MeteredPool(settings.database_url.reveal(), name="shop", min_size=1, max_size=5)
-    async with pool, agent(pool=pool, port=agent_port):
-        till = Till(EventStore(pool, types), rate=rate, poison_every_seconds=poison_every_seconds)
+    publisher = EventPublisher(types)
+    publisher.add_handler(print_receipt, OrderPlaced)
+    pool = MeteredPool(
+        settings.database_url.reveal(),
+        name="shop",
+        min_size=1,
+        max_size=POOL_SIZE,
+        acquire_timeout_seconds=PATIENCE_SECONDS,
+    )
+    async with pool, agent(publisher=publisher, pool=pool, port=agent_port):
+        store = EventStore(pool, types)
+        till = Till(store, publisher, rate=rate, poison_every_seconds=poison_every_seconds)
         await till.run(shutdown)
 
 
