@@ -109,16 +109,22 @@ class Numbers:
     progress_at: float | None
 
 
-def add_up(tallies: Sequence[RunnerTally]) -> Numbers:
-    """Fold the tallies of one projection's partitions."""
+def add_up(tallies: Sequence[RunnerTally], ended: Sequence[RunnerTally] = ()) -> Numbers:
+    """Fold the tallies of one projection's partitions.
+
+    Args:
+        tallies: Of those that run.
+        ended: Of those that did, such as a rebuild that halted: they are still counted, for a
+            counter must not fall, and no longer beat.
+    """
     failures: Counter[tuple[str, str]] = Counter()
-    for tally in tallies:
+    for tally in (*tallies, *ended):
         failures.update(tally.failures)
     beats = [tally.heartbeat_at for tally in tallies]
     known = [beat for beat in beats if beat is not None]
     moves = [tally.progress_at for tally in tallies if tally.progress_at is not None]
     return Numbers(
-        applied=sum(tally.applied for tally in tallies),
+        applied=sum(tally.applied for tally in (*tallies, *ended)),
         failures=dict(failures),
         heartbeat_at=min(known) if known and len(known) == len(beats) else None,
         progress_at=max(moves, default=None),

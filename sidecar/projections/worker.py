@@ -73,11 +73,13 @@ class Worker:
         self._stopping.set()
 
     def numbers(self) -> dict[str, Numbers]:
-        """Return, by projection, what the partitions run here did and do."""
-        tallies: dict[str, list[RunnerTally]] = {}
-        for partition in self.runners:
-            tallies.setdefault(partition.projection, []).append(self._tallies[partition])
-        return {projection: add_up(own) for projection, own in tallies.items()}
+        """Return, by projection run here, what its partitions do, and did before they ended."""
+        running: dict[str, list[RunnerTally]] = {}
+        ended: dict[str, list[RunnerTally]] = {}
+        for partition, tally in self._tallies.items():
+            tallies = running if partition in self.runners else ended
+            tallies.setdefault(partition.projection, []).append(tally)
+        return {name: add_up(own, ended.get(name, ())) for name, own in running.items()}
 
     async def run(self) -> None:
         """Work until `stop`; cancelling rolls the transactions under way back."""
@@ -175,6 +177,10 @@ class Worker:
 
     async def _cancel_runners(self) -> None:
         tasks = list(self._tasks.values())
+        # On a session that is gone the rollback fails, and its error takes the cancellation's
+        # place: a loop takes that for an outage, and ends only because it was told to stop as well.
+        for runner in self.runners.values():
+            runner.stop()
         for task in tasks:
             task.cancel()
         if tasks:

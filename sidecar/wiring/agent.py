@@ -92,7 +92,7 @@ async def agent(
             store.add_headers = add_trace_context
             stack.callback(setattr, store, "add_headers", None)
         monitor = Monitor(checks or ())
-        tell = partial(_tell, monitor, counted)
+        tell = partial(_tell, monitor, counted, telemetry)
         listener = listen(
             host or settings.agent_host, settings.agent_port if port is None else port
         )
@@ -150,10 +150,13 @@ async def _retry(publisher: EventPublisher, sink: DeadLetterSink) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-def _tell(monitor: Monitor, pool: MeteredPool | AdoptedPool | None) -> Mapping[str, object]:
+def _tell(
+    monitor: Monitor, pool: MeteredPool | AdoptedPool | None, telemetry: Telemetry
+) -> Mapping[str, object]:
     return {
         "process": "app",
         "pid": os.getpid(),
         "pools": [show_pool(pool)] if pool is not None else [],
+        "telemetry_dropped": telemetry.losses.total(),
         "checks": show_statuses(monitor.snapshot(time.monotonic())),
     }

@@ -58,17 +58,17 @@ class ProbeProcess:
 
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:
         self.pulse: Final = Pulse()
+        self._scene: Final = Scene()
         self.examination: Final = Examination(boot.verdict)
         self.monitor: Final = Monitor(
             [
                 own.loop_check(self.pulse),
                 own.configuration_check(boot.verdict, lambda: self.examination.verdict),
-                own.telemetry_check(telemetry.losses.total),
+                own.telemetry_check(lambda: telemetry.losses.total() + self._scene.count_losses()),
             ]
         )
         self.board: Final = Board(self.monitor, drain_readiness=boot.settings.drain_readiness)
         self._boot = boot
-        self._scene: Final = Scene()
         self._history: Final = History()
         self._roster: Final = Roster(self.monitor)
         self._exposition: Final = Exposition("probe", telemetry.registry)

@@ -17,7 +17,7 @@ from sidecar.wiring.checks.process import pool_check, told_check
 from sidecar.wiring.checks.projection import projection_check
 from sidecar.wiring.naming import name_checks
 from sidecar.wiring.snapshot import silences_of
-from sidecar.wiring.told import PoolTold, checks_told, pools_told
+from sidecar.wiring.told import PoolTold, checks_told, losses_told, pools_told
 
 APPLICATION = "app"
 
@@ -63,6 +63,10 @@ class Scene:
         for process, heartbeat in self.heartbeats().items():
             for pool in pools_told(heartbeat).values():
                 yield process, pool
+
+    def count_losses(self) -> int:
+        """Return how much telemetry the other processes lost, each since its start."""
+        return sum(map(losses_told, self.heartbeats().values()))
 
     def findings(self) -> list[Mapping[str, Any]]:
         """Return what workers found at their start, each finding once."""

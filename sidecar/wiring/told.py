@@ -92,6 +92,12 @@ def loop_lag_told(heartbeat: Mapping[str, object]) -> float:
     return float(lag) if isinstance(lag, int | float) else 0.0
 
 
+def losses_told(heartbeat: Mapping[str, object]) -> int:
+    """Return how many spans and metric exports a process lost since its start; 0 where not told."""
+    losses = heartbeat.get("telemetry_dropped")
+    return losses if isinstance(losses, int) else 0
+
+
 def _read(heartbeat: Mapping[str, object]) -> _Told:
     try:
         return msgspec.convert(heartbeat, _Told)

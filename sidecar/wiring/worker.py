@@ -215,6 +215,7 @@ class WorkerProcess:
             "process": self._boot.process,
             "pid": os.getpid(),
             "pools": [show_pool(self._pool)] if self._pool is not None else [],
+            "telemetry_dropped": self._telemetry.losses.total(),
             "findings": [finding.as_dict() for finding in self._findings],
             "projections": {
                 str(partition): {

@@ -59,3 +59,13 @@ def test_partitions_add_up_with_the_oldest_heartbeat_and_the_latest_progress() -
 
 def test_partition_without_a_heartbeat_leaves_the_projection_without_one() -> None:
     assert add_up([make(1, 10.0, None, "A"), make(1, None, None, "A")]).heartbeat_at is None
+
+
+def test_counts_of_a_partition_that_ended_stay_and_its_heartbeat_does_not() -> None:
+    numbers = add_up([make(3, 10.0, 7.0, "A")], [make(4, 2.0, 9.0, "B")])
+    assert numbers == Numbers(
+        applied=7,
+        failures={("A", "retry"): 1, ("B", "retry"): 1},
+        heartbeat_at=10.0,
+        progress_at=7.0,
+    )

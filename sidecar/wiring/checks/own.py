@@ -86,7 +86,11 @@ def disk_check(directory: Path) -> Check:
 
 
 def telemetry_check(count_losses: Callable[[], int]) -> Check:
-    """Is telemetry being dropped? It never fails: the work goes on without."""
+    """Is telemetry being dropped? It never fails: the work goes on without.
+
+    Args:
+        count_losses: Returns what all processes lost, each since its start.
+    """
     lost_before = count_losses()
     told_mono = float("-inf")
 
@@ -94,7 +98,9 @@ def telemetry_check(count_losses: Callable[[], int]) -> Check:
         nonlocal lost_before, told_mono
         lost = count_losses()
         if lost > lost_before:
-            lost_before, told_mono = lost, time.monotonic()
+            told_mono = time.monotonic()
+        # A process that was started again counts from 0.
+        lost_before = lost
         if time.monotonic() - told_mono < TELEMETRY_MEMORY_SECONDS:
             return warned("telemetry.dropping", lost)
         return passed(lost)
