@@ -445,6 +445,16 @@ WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 SELECT partition, position, state, detail FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'rebuild' ORDER BY partition FOR UPDATE;
 
+-- name: has_rebuild
+SELECT EXISTS (SELECT FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild');
+
+-- name: may_swap
+-- A look without locks: whether no part of the new copy lags more than $2 positions.
+SELECT coalesce(bool_and(n.state = 'running' AND l.position - n.position <= $2::bigint), false)
+FROM sidecar.checkpoints n
+JOIN sidecar.checkpoints l USING (projection, partition)
+WHERE n.projection = $1 AND n.copy = 'rebuild' AND l.copy = 'live';
+
 -- name: list_rebuilds
 SELECT projection, partition, partitions FROM sidecar.checkpoints
 WHERE copy = 'rebuild' AND state = 'running';

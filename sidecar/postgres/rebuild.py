@@ -45,9 +45,13 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
         ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied.
     """
     async with connection.transaction():
-        tables = await _read_tables(connection, projection)
-        if await connection.fetch(sql("read_rebuild_rows"), projection):
+        # Not by its rows' locks, for which one would wait until the batches under way are over.
+        if await connection.fetchval(sql("has_rebuild"), projection):
             await connection.execute(sql("resume_rebuild"), projection)
+            return
+        # This locks the live rows: of two who begin at once, the second finds the first's rebuild.
+        tables = await _read_tables(connection, projection)
+        if await connection.fetchval(sql("has_rebuild"), projection):
             return
         schema = new_schema(projection)
         await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
@@ -91,6 +95,10 @@ async def swap(connection: RawConnection, projection: str) -> bool:
     Returns:
         Whether it was swapped; if not, nothing was changed and the caller tries again.
     """
+    # Looked at before anything is locked: to hold the live checkpoints while a part of the new copy
+    # is in the middle of a batch would stop the live copy for as long.
+    if not await connection.fetchval(sql("may_swap"), projection, MAX_SWAP_LAG_EVENTS):
+        return False
     try:
         async with connection.transaction():
             if not await _is_caught_up(connection, projection):
