@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench dashboards clean
+.PHONY: help install run test coverage check bench drill chaos soak dashboards clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,12 @@ run: install  ## Run the demo on the embedded PostgreSQL
 test: install  ## Run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
+coverage: install  ## Run the tests and name every branch that none of them takes
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --show-missing --skip-covered
+
 check: install  ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -33,10 +39,20 @@ check: install  ## Format, lint, types, import rules
 	$(BIN)/lint-imports
 
 bench: install  ## Run the benchmarks: make bench ONLY=append
-	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY),)
+	$(BIN)/python -m tests.benchmarks $(foreach name,$(ONLY),--only $(name)) $(ARGS)
+
+drill: install  ## Rehearse every incident and write the table in the README
+	$(BIN)/python -m pytest -n $(JOBS) tests/incidents/drills/test_drills.py --drills all -o faulthandler_timeout=0 $(ARGS)
+	$(BIN)/python -m tests.incidents.drills.report
+
+chaos: install  ## Run ten minutes of all faults at once: make chaos ARGS="--seed 7"
+	$(BIN)/python -m pytest -n 0 tests/incidents/chaos/test_chaos_storm.py -o faulthandler_timeout=0 --chaos-seconds 600 $(ARGS)
+
+soak: install  ## Run half an hour of steady load and print what grew
+	$(BIN)/python -m pytest -n 0 tests/incidents/soak -o faulthandler_timeout=0 --soak-seconds 1800 $(ARGS)
 
 dashboards: install  ## Write dashboards/grafana/*.json again
 	$(BIN)/python dashboards/build.py
 
 clean:  ## Remove everything that the other targets made
-	rm -rf .venv build .sidecar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build .sidecar .hypothesis .coverage* .*_cache

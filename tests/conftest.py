@@ -20,11 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--load-seconds", type=float, default=10.0, help="Length of the load test.")
     group.addoption("--seed", type=int, default=4711, help="Seed of the load test.")
     group.addoption("--rebuild-events", type=int, default=100_000, help="Events to rebuild from.")
-    group.addoption("--stack-faults", default="quick", help="Faults to alert on: quick or all.")
-    group.addoption("--stack-seconds", type=float, default=20.0, help="Load that is healthy.")
-    group.addoption(
-        "--chaos-rounds", type=int, default=50, help="Faults that the chaos test makes."
-    )
+    group.addoption("--drills", default="quick", help="Incidents to rehearse: quick or all.")
+    group.addoption("--healthy-seconds", type=float, default=20.0, help="Load that is healthy.")
+    group.addoption("--chaos-rounds", type=int, default=50, help="Faults made one after another.")
+    group.addoption("--chaos-seconds", type=float, default=60.0, help="Length of the storm.")
+    group.addoption("--soak-seconds", type=float, default=20.0, help="Length of the steady load.")
     group.addoption(
         "--health-seconds", type=float, default=5.0, help="How long probes are put under strain."
     )

@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,13 @@ def shell_lines(program: str) -> list[list[str]]:
     return calls
 
 
+def public_names() -> dict[str, set[str]]:
+    """Give the names that a service can rely on, by module."""
+    rows = re.findall(r"^\| `(sidecar\.[a-z.]+)` \| ([^|]*) \|", read(), re.MULTILINE)
+    told = {module: set(re.findall(r"`(\w+)`", names)) for module, names in rows}
+    return {"sidecar": set(sidecar.__all__), **told}
+
+
 def table_paths() -> set[str]:
     rows = re.findall(r"^\| (`/[^|]*) \|", read(), re.MULTILINE)
     return {path for row in rows for path in re.findall(r"`([^`]+)`", row)}
@@ -133,8 +141,15 @@ def test_a_python_block_compiles_and_imports_public_names_only(source: str) -> N
         if isinstance(node, ast.Import):
             assert not [each.name for each in node.names if each.name.startswith("sidecar.")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sidecar"):
-            assert node.module == "sidecar"
-            assert {each.name for each in node.names} <= set(sidecar.__all__)
+            assert {each.name for each in node.names} <= public_names()[node.module or ""]
+
+
+@pytest.mark.parametrize("module", public_names())
+def test_what_a_service_can_rely_on_is_there(module: str) -> None:
+    names = public_names()[module]
+
+    assert names
+    assert [name for name in names if not hasattr(import_module(module), name)] == []
 
 
 def test_the_shown_shop_is_a_publisher_with_a_projection() -> None:

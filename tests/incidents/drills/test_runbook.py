@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.demo.shop import OrderPlaced
 from tests.dashboards.runbook import all_commands
+from tests.incidents.drills.stand import Stand, standing
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, environment
-from tests.incidents.stack import Stack, running_stack
-from tests.incidents.stack_fault import poisoned, run, transaction
 from tests.incidents.tool import find_tool
-from tests.postgres.cluster import Cluster
 
 # A retry and a discard need each a dead letter that is still there; a resume, what was paused.
 ORDER = ("show", "retry <id>", "discard", "pause", "resume", "retry --projection", "rebuild")
@@ -39,20 +38,19 @@ def runs_on(command: str) -> bool:
 
 
 @pytest.mark.timeout(240)
-async def test_every_command_of_the_runbooks_works(
-    tmp_path: Path, private_cluster: Cluster
-) -> None:
-    dsn = private_cluster.dsn(await private_cluster.create_database())
+async def test_every_command_of_the_runbooks_works(tmp_path: Path) -> None:
     prepare(tmp_path)
-    async with running_stack(tmp_path, dsn) as stack, poisoned(stack, private_cluster):
-        stack.tell_app(f"poison {LETTERS}")
-        letters = await eventually(lambda: open_letters(stack.program))
-        await run(stack, "DELETE FROM broken")
-        async with transaction(stack, "SELECT 1"):
+    async with standing(tmp_path) as stand:
+        for number in range(LETTERS):
+            order = OrderPlaced(f"lost-{number}", "Ada", "Atlantis", 1200)
+            await stand.append(f"order-lost-{number}", order)
+        letters = await eventually(lambda: open_letters(stand.program))
+        await stand.run("INSERT INTO shipping_rates VALUES ('Atlantis', 9900)")
+        async with stand.transaction("SELECT 1"):
             for command in in_order():
-                number = letters.pop() if "<id>" in command else ""
-                typed = type_in(command, stack, str(number))
-                code, out = await asyncio.to_thread(execute, typed, stack, runs_on(command))
+                number = letters.pop() if "<id>" in command else 0
+                typed = type_in(command, stand, str(number))
+                code, out = await asyncio.to_thread(execute, typed, stand, goes_on=runs_on(command))
                 assert code == 0, f"{command}: exit code {code}\n{out}"
 
 
@@ -63,7 +61,7 @@ async def open_letters(program: Program) -> list[int]:
 
 def prepare(folder: Path) -> None:
     """Put what the commands name into a folder that PATH leads to."""
-    (folder / "shop.py").write_text("from tests.incidents.stack_service import publisher\n")
+    (folder / "shop.py").write_text("from sidecar.demo.shop import publisher\n")
     binaries = folder / "bin"
     binaries.mkdir()
     sidecar = binaries / "sidecar"
@@ -71,27 +69,27 @@ def prepare(folder: Path) -> None:
     sidecar.chmod(0o755)
 
 
-def type_in(command: str, stack: Stack, number: str) -> str:
+def type_in(command: str, stand: Stand, number: str) -> str:
     """Fill in what a person would: the projection, the letter, this machine's port."""
     return (
-        command.replace("<projection>", "fragile")
+        command.replace("<projection>", "shipping_labels")
         .replace("<id>", number)
-        .replace("127.0.0.1:8686", f"127.0.0.1:{stack.port}")
+        .replace("127.0.0.1:8686", f"127.0.0.1:{stand.port}")
     )
 
 
-def execute(command: str, stack: Stack, goes_on: bool) -> tuple[int, str]:  # noqa: FBT001
+def execute(command: str, stand: Stand, *, goes_on: bool) -> tuple[int, str]:
     find_tool("curl")
-    environ = environment(stack.folder, **stack.environ(SIDECAR_PORT="0", SIDECAR_TOKEN="t" * 40))
-    path = f"{stack.folder / 'bin'}:{os.environ['PATH']}"
+    environ = environment(stand.folder, **stand.environ(SIDECAR_PORT="0", SIDECAR_TOKEN="t" * 40))
+    path = f"{stand.folder / 'bin'}:{os.environ['PATH']}"
     # A command that goes on is ended as a person ends it, and must end well.
     limit = ["timeout", "--signal=INT", "5"] if goes_on else []
     fail = command.replace("curl ", "curl --fail-with-body ", 1)
     done = subprocess.run(
         [*limit, "sh", "-c", f"exec {fail}"],
         check=False,
-        cwd=stack.folder,
-        env=environ | {"PATH": path, "PYTHONPATH": f"{stack.folder}:{environ['PYTHONPATH']}"},
+        cwd=stand.folder,
+        env=environ | {"PATH": path, "PYTHONPATH": f"{stand.folder}:{environ['PYTHONPATH']}"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

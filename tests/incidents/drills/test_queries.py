@@ -9,13 +9,18 @@ import pytest
 from tests.dashboards import source
 from tests.dashboards.expression import without_variables
 from tests.dashboards.runbook import PAGES, query_of
-from tests.incidents.patience import eventually
-from tests.incidents.stack import Stack, running_stack
-from tests.incidents.stack_fault import poisoned
-from tests.incidents.stack_short import shorten_expression
-from tests.postgres.cluster import Cluster
+from tests.incidents.drills.demo import watched_demo
+from tests.incidents.drills.shortening import shorten_expression
+from tests.incidents.drills.sight import first_seen
+from tests.incidents.drills.watchtower import Watchtower
 
-TROUBLE = {"SIDECAR_DRAIN_DELAY_SECONDS": "soon", "OTEL_BSP_EXPORT_TIMEOUT": "1000"}
+# Nobody listens at port 9.
+TROUBLE = {
+    "SIDECAR_DRAIN_DELAY_SECONDS": "soon",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
+    "OTEL_BSP_EXPORT_TIMEOUT": "1000",
+}
 ANSWER_SECONDS = 60.0
 HEALTHY = {"SidecarWatchdog"}
 
@@ -44,40 +49,30 @@ def asked(query: str) -> str:
 
 
 @pytest.mark.timeout(240)
-async def test_every_query_of_panels_rules_and_runbooks_returns_data(
-    tmp_path: Path, private_cluster: Cluster
-) -> None:
-    dsn = private_cluster.dsn(await private_cluster.create_database())
-    async with running_stack(tmp_path, dsn, **TROUBLE) as stack, poisoned(stack, private_cluster):
-        await stack.collector.stop()
+async def test_every_query_of_panels_rules_and_runbooks_returns_data(tmp_path: Path) -> None:
+    async with watched_demo(tmp_path, poison_every_seconds=2.0, **TROUBLE) as tower:
         waiting = queries()
 
         async def are_answered() -> bool:
             for name, query in list(waiting.items()):
-                if await stack.query(asked(query)):
+                if await tower.query(asked(query)):
                     del waiting[name]
             return not waiting
 
-        try:
-            await eventually(are_answered, ANSWER_SECONDS)
-        except AssertionError:
-            raise AssertionError(waiting) from None
+        seconds = await first_seen(are_answered, ANSWER_SECONDS)
+        assert seconds is not None, waiting
 
 
 @pytest.mark.timeout(900)
-async def test_healthy_load_fires_nothing(
-    tmp_path: Path, private_cluster: Cluster, request: pytest.FixtureRequest
-) -> None:
-    seconds: float = request.config.getoption("--stack-seconds")
-    dsn = private_cluster.dsn(await private_cluster.create_database())
-    async with running_stack(tmp_path, dsn) as stack:
-        await asyncio.sleep(seconds)
-        assert await fired(stack) == HEALTHY
-        assert stack.receiver.names() == set()
-        assert stack.receiver.find("SidecarWatchdog", "firing") is not None
+async def test_healthy_load_fires_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    async with watched_demo(tmp_path, poison_every_seconds=0.0) as tower:
+        await asyncio.sleep(request.config.getoption("--healthy-seconds"))
+        assert await fired(tower) == HEALTHY
+        assert tower.receiver.names() == set()
+        assert tower.receiver.find("SidecarWatchdog", "firing") is not None
 
 
-async def fired(stack: Stack) -> set[str]:
+async def fired(tower: Watchtower) -> set[str]:
     """Tell which alerts were on at any moment."""
-    found: list[Any] = await stack.query('count_over_time(ALERTS{alertstate="firing"}[1h])')
+    found: list[Any] = await tower.query('count_over_time(ALERTS{alertstate="firing"}[1h])')
     return {one["metric"]["alertname"] for one in found}

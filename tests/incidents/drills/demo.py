@@ -1,0 +1,31 @@
+"""The demo as somebody starts it who has just read the README, watched from outside."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.incidents.drills.port import free_port
+from tests.incidents.drills.watchtower import Watchtower, watching
+from tests.incidents.patience import eventually
+from tests.incidents.program import launch
+
+BOOT_SECONDS: Final = 60.0
+RATE: Final = "20"
+
+
+@asynccontextmanager
+async def watched_demo(
+    folder: Path, *, poison_every_seconds: float, **environ: str
+) -> AsyncIterator[Watchtower]:
+    """Run `sidecar demo` on its embedded server, in a folder of its own, and watch it."""
+    port = free_port()
+    # Whatever names this folder in its command belongs to the demo, and ends with it.
+    home = folder / "demo"
+    home.mkdir()
+    options = ("--rate", RATE, "--poison-every", str(poison_every_seconds))
+    async with launch(home, "demo", *options, SIDECAR_PORT=str(port), **environ) as program:
+        program.address = f"http://127.0.0.1:{port}"
+        await eventually(program.is_ready, BOOT_SECONDS)
+        async with watching(folder, port) as tower:
+            yield tower

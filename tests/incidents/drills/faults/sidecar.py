@@ -1,0 +1,93 @@
+"""What goes wrong with the sidecar itself: its worker, its configuration, its life."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import psutil
+
+from tests.incidents.drills.drill import Alert, Check, Drill, Log, Metric, Sentence, Signals
+from tests.incidents.drills.stand import Stand
+
+KILLS: Final = 3
+
+
+@asynccontextmanager
+async def runner_killed(stand: Stand) -> AsyncIterator[None]:
+    killing = asyncio.create_task(_kill_on(stand))
+    yield
+    killing.cancel()
+
+
+async def _kill_on(stand: Stand) -> None:
+    """Kill the worker as often as it takes; for ever would make its projections stand still."""
+    killed = 0
+    while killed < KILLS:
+        worker = await stand.program.worker()
+        if worker["state"] == "running" and worker["pid"]:
+            psutil.Process(worker["pid"]).kill()
+            killed += 1
+        await asyncio.sleep(1.0)
+
+
+@asynccontextmanager
+async def configuration_invalid(stand: Stand) -> AsyncIterator[None]:
+    await stand.restart_program(SIDECAR_DRAIN_DELAY_SECONDS="soon")
+    yield
+    await stand.restart_program()
+
+
+@asynccontextmanager
+async def sidecar_killed(stand: Stand) -> AsyncIterator[None]:
+    await stand.program.kill()
+    stand.program.family.kill()
+    yield
+    await stand.start_program()
+
+
+DRILLS: Final = (
+    Drill(
+        name="runner killed",
+        injected=f"SIGKILL to the worker, {KILLS} times",
+        fault=runner_killed,
+        signals=Signals(
+            alert=Alert("SidecarWorkerRestarting"),
+            check=Check("workers", "fail"),
+            metric=Metric("sidecar_worker_restarts_total > 0"),
+            log=Log("sidecar.worker.exited"),
+            letter=None,
+            sentence=Sentence(r"worker-1 running \d+ [1-9]"),
+        ),
+        quiet=("sidecar_ready == 0", "sidecar_dead_letters > 0", "up == 0"),
+    ),
+    Drill(
+        name="configuration invalid",
+        injected="restarted with SIDECAR_DRAIN_DELAY_SECONDS=soon",
+        fault=configuration_invalid,
+        signals=Signals(
+            alert=Alert("SidecarConfigInvalid"),
+            check=Check("configuration", "warn", "configuration.invalid"),
+            metric=Metric('sidecar_config_findings{severity=~"error|refuse"} > 0'),
+            log=Log("sidecar.configuration.found"),
+            letter=None,
+            sentence=Sentence(r"SIDECAR_DRAIN_DELAY_SECONDS is not"),
+        ),
+        # A restart.
+        answers=False,
+    ),
+    Drill(
+        name="sidecar killed",
+        injected="SIGKILL to the probe process and its worker",
+        fault=sidecar_killed,
+        signals=Signals(
+            alert=Alert("SidecarDown"),
+            check=None,
+            metric=Metric("up == 0"),
+            log=None,
+            letter=None,
+            sentence=None,
+        ),
+        answers=False,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Services as they stood before, and wired as the README says."""
