@@ -9,14 +9,15 @@ import click
 import pytest
 
 from sidecar.postgres.migration import migrate
-from tests.incidents.chaos_replica import Chaos, expect_order, leases, paying, replicas
-from tests.incidents.chaos_service import BOOKS, DOZEN
+from tests.incidents.chaos.replica import leases, replicas
+from tests.incidents.chaos.rounds import Rounds, expect_order, paying
+from tests.incidents.chaos.service import BOOKS, DOZEN
 from tests.incidents.ledger import Ledger, open_ledger
 from tests.incidents.patience import eventually
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 
-MODULE = "tests.incidents.chaos_service"
+MODULE = "tests.incidents.chaos.service"
 COMPARE_ROUNDS = 10
 FAILOVER_SECONDS = 5.0
 NAMES = tuple(book.name for book in BOOKS)
@@ -49,13 +50,13 @@ async def test_read_models_stay_true_through_every_fault(
     click.echo(f"--seed {seed}")  # pytest shows it when the test fails
     began_mono = time.monotonic()
     async with replicas(tmp_path, private_cluster.dsn(), f"{MODULE}:publisher") as crew:
-        chaos = Chaos(crew, outer_ledger, private_cluster, random.Random(seed))
+        faults = Rounds(crew, outer_ledger, private_cluster, random.Random(seed))
         async with paying(outer_ledger):
-            await chaos.wait_for_progress()
+            await faults.wait_for_progress()
         for first in range(0, rounds, COMPARE_ROUNDS):
             async with paying(outer_ledger):
                 for _ in range(min(COMPARE_ROUNDS, rounds - first)):
-                    await chaos.play_round()
+                    await faults.play_round()
             await outer_ledger.expect_equal(*NAMES, within_seconds=30.0)
             await expect_order(outer_ledger, *NAMES)
         seconds = time.monotonic() - began_mono
@@ -63,8 +64,8 @@ async def test_read_models_stay_true_through_every_fault(
     assert await outer_ledger.value("SELECT count(*) FROM sidecar.dead_letters") == 0
     with capsys.disabled():
         click.echo(
-            f"\n{rounds} faults in {seconds:.0f} s, {events} events: {dict(chaos.done)}, work went "
-            f"on within {chaos.slowest_seconds:.1f} s"
+            f"\n{rounds} faults in {seconds:.0f} s, {events} events: {dict(faults.done)}, "
+            f"work went on within {faults.slowest_seconds:.1f} s"
         )
 
 

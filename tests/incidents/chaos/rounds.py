@@ -1,30 +1,24 @@
-"""Worker processes as replicas over one database, and what can happen to them."""
+"""One fault after another, each followed until the work has gone on."""
 
 import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import asyncpg
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.transience import is_transient
+from tests.incidents.chaos.replica import Replicas
 from tests.incidents.ledger import ACCOUNTS, WRITE_PAUSE_SECONDS, Ledger, Rows
 from tests.incidents.patience import eventually
-from tests.incidents.program import Program, launch
 from tests.postgres.cluster import Cluster
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
 RECOVERY_SECONDS: Final = 20.0
 
-_LEASES: Final = """
-SELECT pid, count(*) FROM pg_locks
-WHERE locktype = 'advisory' AND classid = 7236174 AND granted GROUP BY pid ORDER BY pid
-"""
 _TERMINATE: Final = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE application_name LIKE $1 ORDER BY random() LIMIT 1
@@ -35,48 +29,6 @@ _PROGRESS: Final = "SELECT coalesce(min(position), 0) FROM sidecar.checkpoints"
 _ORDERS: Final = (
     "SELECT stream, array_agg(version ORDER BY {order}) FROM {table} GROUP BY 1 ORDER BY 1"
 )
-
-
-class Replicas:
-    """Workers of one target; each that ends is replaced.
-
-    Args:
-        folder: Where they run and log.
-        dsn: Their database.
-        target: What they run.
-    """
-
-    def __init__(self, folder: Path, dsn: str, target: str) -> None:
-        self.programs: Final[list[Program]] = []
-        self._folder: Final = folder
-        self._environ: Final[Mapping[str, str]] = {
-            "PYTHONPATH": str(REPOSITORY),
-            "ENVIRONMENT": "development",
-            "DATABASE_URL": dsn,
-            "DB_POOL_MAX_SIZE": "8",
-            "SIDECAR_AGENT_PORT": "0",
-        }
-        self._target: Final = target
-        self._stacks: Final[list[AsyncExitStack]] = []
-
-    async def start(self) -> None:
-        """Start one more."""
-        stack = AsyncExitStack()
-        program = await stack.enter_async_context(
-            launch(self._folder, "run", self._target, **self._environ)
-        )
-        self.programs.append(program)
-        self._stacks.append(stack)
-
-    async def kill(self, index: int) -> None:
-        """End one as the kernel does when memory runs out."""
-        program, stack = self.programs.pop(index), self._stacks.pop(index)
-        await program.kill()
-        await stack.aclose()
-
-    async def close(self) -> None:
-        while self.programs:
-            await self.kill(0)
 
 
 @asynccontextmanager
@@ -106,19 +58,7 @@ async def paying(ledger: Ledger) -> AsyncIterator[None]:
             await task
 
 
-@asynccontextmanager
-async def replicas(folder: Path, dsn: str, target: str, count: int = 2) -> AsyncIterator[Replicas]:
-    """Run so many workers for the length of the block."""
-    crew = Replicas(folder, dsn, target)
-    try:
-        for _ in range(count):
-            await crew.start()
-        yield crew
-    finally:
-        await crew.close()
-
-
-class Chaos:
+class Rounds:
     """Does one thing after another to replicas and their server, by chance.
 
     Attributes:
@@ -173,11 +113,6 @@ class Chaos:
     async def restart_postgres(self) -> None:
         await asyncio.to_thread(self._cluster.stop)
         await asyncio.to_thread(self._cluster.start)
-
-
-async def leases(ledger: Ledger) -> dict[int, int]:
-    """Return how many leases each session holds."""
-    return {int(pid): int(count) for pid, count in await ledger.query(_LEASES)}
 
 
 async def expect_order(ledger: Ledger, *books: str) -> None:

@@ -1,0 +1,42 @@
+"""The judge of the storm is judged: what it must not overlook."""
+
+import pytest
+
+from tests.incidents.chaos.oracle import Excuse, judge
+
+LOG = [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("found", "excuse"),
+    [
+        ([1, 2, 3, 4], None),
+        ([1, 2], Excuse(waits_from=3)),
+        ([1, 3, 4], Excuse(given_up=frozenset({2}))),
+        # A rebuild applied what had been given up.
+        ([1, 2, 3, 4], Excuse(given_up=frozenset({2}))),
+        ([1, 3], Excuse(waits_from=4, given_up=frozenset({2}))),
+    ],
+)
+def test_what_is_complete_or_accounted_for_is_right(
+    found: list[int], excuse: Excuse | None
+) -> None:
+    assert judge(LOG, found, excuse) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "excuse", "said"),
+    [
+        ([1, 2, 4], None, "lost: [3]"),
+        ([], None, "lost: [1, 2, 3, 4]"),
+        ([1, 2, 2, 3, 4], None, "twice"),
+        ([1, 3, 2, 4], None, "out of order"),
+        ([1, 2, 3, 4, 5], None, "never appended: [5]"),
+        ([1, 2, 3], Excuse(waits_from=3), "overtook"),
+        ([1, 4], Excuse(given_up=frozenset({2})), "lost: [3]"),
+    ],
+)
+def test_what_is_lost_doubled_or_out_of_order_is_told(
+    found: list[int], excuse: Excuse | None, said: str
+) -> None:
+    assert said in judge(LOG, found, excuse)
