@@ -77,6 +77,7 @@ class Standing:
         progress: Share of a rebuild done, 0..1; None when there is none.
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.
         oldest_letter_at: Since when there is a dead letter.
+        is_rebuild_halted: Whether a rebuild failed and waits to be taken up or cancelled.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Standing:
     detail: str | None = None
     progress: float | None = None
     oldest_letter_at: dt.datetime | None = None
+    is_rebuild_halted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _fold(
         detail=next((row.detail for row in (*rebuild, *live) if row.detail), None),
         progress=_progress(rebuild, safe_head),
         oldest_letter_at=letters.oldest_at if letters else None,
+        is_rebuild_halted=any(row.state is State.FAILED for row in rebuild),
     )
 
 

@@ -74,6 +74,7 @@ SECTIONS: Final = (
             "Idle": plain("idle"),
             "Waiting": plain("pending"),
             "Gave up": plain("timeouts"),
+            "Leaks": plain("leaks"),
         },
     ),
     Section(

@@ -204,6 +204,8 @@ def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
     parts = []
     if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
         parts.append(f"is {standing.status.value}")
+    if standing.is_rebuild_halted:
+        parts.append("has a rebuild that failed")
     if standing.lag_seconds >= 1:
         parts.append(f"is {standing.lag_seconds:.0f} s behind")
     if standing.parked_streams:

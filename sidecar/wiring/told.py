@@ -22,6 +22,7 @@ class PoolTold(msgspec.Struct, frozen=True):
     max: int
     pending: int
     timeouts: int
+    leaks: int = 0
 
 
 class CheckTold(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ def show_pool(pool: PoolNumbers) -> dict[str, Any]:
         "max": pool.max,
         "pending": pool.pending,
         "timeouts": pool.timeouts,
+        "leaks": pool.leaks,
     }
 
 

@@ -72,6 +72,7 @@ async def test_a_watch_that_stopped_looking_never_passes() -> None:
         (replace(STANDING, status=Status.STALLED), 0.0, "totals.stalled"),
         (replace(STANDING, status=Status.FAILED), 0.0, "totals.failed"),
         (replace(STANDING, dead_letters=1), 0.0, "totals.dead-letters"),
+        (replace(STANDING, is_rebuild_halted=True), 0.0, "totals.rebuild-halted"),
         (replace(STANDING, lag_seconds=31.0), 0.0, "totals.late"),
         (replace(STANDING, lag_seconds=31.0, status=Status.REBUILDING), 0.0, ""),
     ],
@@ -154,3 +155,8 @@ async def test_a_pool_that_is_full_for_a_moment_is_sound(monkeypatch: pytest.Mon
         assert not isinstance(answer, CheckResult)
         reasons.append((await answer).reason)
     assert reasons == ["", "", "pool-app.saturated", "pool-app.exhausted"]
+
+
+async def test_a_pool_that_leaks_is_no_longer_sound() -> None:
+    made = pool_check("pool-app", lambda: PoolTold("app", 2, 3, 5, 0, 0, leaks=2))
+    assert await ask(made) == warned("pool-app.leaking", 2)

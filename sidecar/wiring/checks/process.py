@@ -118,7 +118,7 @@ def told_check(about: CheckTold, agent: AgentListener) -> Check:
 
 
 def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:
-    """Is a connection pool used up for long? One full moment is no news."""
+    """Is a connection pool used up for long, or does it leak? One full moment is no news."""
     started_mono: float | None = None
 
     async def ask() -> CheckResult:
@@ -134,6 +134,8 @@ def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:
             return failed(f"{name}.exhausted", seconds, "s")
         if seconds > POOL_WARN_SECONDS:
             return warned(f"{name}.saturated", seconds, "s")
+        if pool.leaks:
+            return warned(f"{name}.leaking", pool.leaks)
         return passed(pool.used)
 
     return Check(

@@ -57,10 +57,20 @@ def judge_standing(
         return failed(f"{check_name}.{standing.status.value}", lag_seconds, "s")
     if standing.status in _AT_WORK and silent_seconds > STALL_SECONDS:
         return failed(f"{check_name}.silent", silent_seconds, "s")
-    if standing.dead_letters:
-        return warned(f"{check_name}.dead-letters", lag_seconds, "s")
-    if standing.status is Status.PAUSED:
-        return warned(f"{check_name}.paused", lag_seconds, "s")
-    if lag_seconds > lag_limit_seconds and standing.status is not Status.REBUILDING:
-        return warned(f"{check_name}.late", lag_seconds, "s")
+    blemish = _find_blemish(standing, lag_limit_seconds)
+    if blemish:
+        return warned(f"{check_name}.{blemish}", lag_seconds, "s")
     return passed(lag_seconds, "s")
+
+
+def _find_blemish(standing: Standing, lag_limit_seconds: float) -> str:
+    """Say what is not as it should be, though the loop does its work; empty for nothing."""
+    if standing.dead_letters:
+        return "dead-letters"
+    if standing.is_rebuild_halted:
+        return "rebuild-halted"
+    if standing.status is Status.PAUSED:
+        return "paused"
+    if standing.lag_seconds > lag_limit_seconds and standing.status is not Status.REBUILDING:
+        return "late"
+    return ""

@@ -244,13 +244,15 @@ DRILLS: Final = (
         fault=unbuildable,
         signals=Signals(
             alert=Alert("SidecarProjectionFailing"),
-            check=None,
+            check=Check(
+                "projection-shipping-labels", "warn", "projection-shipping-labels.rebuild-halted"
+            ),
             metric=Metric(
                 'sidecar_projection_failures_total{projection="shipping_labels",action="halt"} > 0'
             ),
             log=Log("sidecar.rebuild.halted", {"projection": "shipping_labels"}),
             letter=None,
-            sentence=Sentence(r"shipping_labels .*NoShippingRateError at position \d+"),
+            sentence=Sentence(r"Projection shipping_labels has a rebuild that failed\."),
         ),
         quiet=(
             OTHERS_FAILING.format(name="shipping_labels"),
