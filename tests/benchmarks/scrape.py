@@ -19,9 +19,9 @@ EVENTS: Final = 1000
 SCRAPES: Final = 10
 # Agents are read each second; scraping as often means that each scrape reads a new text.
 INTERVAL_SECONDS: Final = 1.0
-LOAD_SECONDS: Final = 4
+LOAD_SECONDS: Final = 3
 LIMIT_SECONDS: Final = 30.0
-HEAVY_ROUNDS: Final = 3
+HEAVY_ROUNDS: Final = 9
 
 
 async def run(place: Place) -> list[Result]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.incidents.drills.port import free_port
@@ -20,12 +21,13 @@ async def watched_demo(
 ) -> AsyncIterator[Watchtower]:
     """Run `sidecar demo` on its embedded server, in a folder of its own, and watch it."""
     port = free_port()
-    # Whatever names this folder in its command belongs to the demo, and ends with it.
-    home = folder / "demo"
-    home.mkdir()
     options = ("--rate", RATE, "--poison-every", str(poison_every_seconds))
-    async with launch(home, "demo", *options, SIDECAR_PORT=str(port), **environ) as program:
-        program.address = f"http://127.0.0.1:{port}"
-        await eventually(program.is_ready, BOOT_SECONDS)
-        async with watching(folder, port) as tower:
-            yield tower
+    # Not in pytest's own folder: each further run of pytest closes that to the server's user.
+    with TemporaryDirectory(prefix="sidecar-demo-") as home:
+        async with launch(
+            Path(home), "demo", *options, SIDECAR_PORT=str(port), **environ
+        ) as program:
+            program.address = f"http://127.0.0.1:{port}"
+            await eventually(program.is_ready, BOOT_SECONDS)
+            async with watching(folder, port) as tower:
+                yield tower
