@@ -26,7 +26,7 @@ from tests.benchmarks.process import started
 from tests.benchmarks.shop import fill_at_once
 
 PROJECTIONS: Final = 8
-EVENTS: Final = 5_000
+EVENTS: Final = 15_000
 BARE_EVENTS: Final = 20_000
 LIMIT_SECONDS: Final = 60.0
 

@@ -20,6 +20,7 @@ from sidecar.health.board import Board
 from sidecar.health.monitor import Monitor
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.web.app import Sources, build
+from tests.benchmarks.kept import kept_table
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -45,6 +46,7 @@ def tables() -> dict[str, str]:
         "variables": reference.markdown(reference.VARIABLE_HEADER, reference.variable_rows()),
         "rules": reference.markdown(reference.RULE_HEADER, reference.rule_rows()),
         "metrics": reference.markdown(METRIC_HEADER, metric_rows()),
+        "bench": kept_table(),
     }
 
 
@@ -96,7 +98,7 @@ def table_paths() -> set[str]:
     return {path for row in rows for path in re.findall(r"`([^`]+)`", row)}
 
 
-@pytest.mark.parametrize("name", ["variables", "rules", "metrics"])
+@pytest.mark.parametrize("name", ["variables", "rules", "metrics", "bench"])
 def test_a_generated_table_is_up_to_date(name: str) -> None:
     found = block(name).search(read())
 
