@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--drills", default="quick", help="Incidents to rehearse: quick or all.")
     group.addoption("--healthy-seconds", type=float, default=20.0, help="Load that is healthy.")
     group.addoption("--chaos-rounds", type=int, default=50, help="Faults made one after another.")
-    group.addoption("--chaos-seconds", type=float, default=60.0, help="Length of the storm.")
+    group.addoption("--chaos-seconds", type=float, default=20.0, help="Length of the storm.")
     group.addoption("--soak-seconds", type=float, default=20.0, help="Length of the steady load.")
     group.addoption(
         "--health-seconds", type=float, default=5.0, help="How long probes are put under strain."

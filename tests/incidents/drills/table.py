@@ -34,5 +34,5 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *secret.DRILLS,
     *alerting.DRILLS,
 )
-QUICK: Final = frozenset({"one poisoned stream", "PostgreSQL down", "sidecar killed"})
+QUICK: Final = frozenset({"one poisoned stream", "PostgreSQL down"})
 """What a plain run of the tests makes; `--drills all` makes the others, too."""
