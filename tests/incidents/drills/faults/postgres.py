@@ -106,7 +106,6 @@ DRILLS: Final = (
             sentence=Sentence(r"Not ready: .*postgres"),
         ),
         symptoms=frozenset({"SidecarNotReady", "SidecarPoolTimeouts"}),
-        echoes=frozenset({"SidecarPoolTimeouts"}),
         quiet=("up == 0", "sidecar_dead_letters > 0"),
     ),
     Drill(

@@ -172,7 +172,6 @@ DRILLS: Final = (
             sentence=Sentence(r"Projection order_totals is stalled and is \d+ s behind"),
         ),
         symptoms=frozenset({"SidecarProjectionLagHigh"}),
-        echoes=frozenset({"SidecarFreshnessBudgetBurn"}),
         quiet=(
             'sidecar_projection_lag_seconds{projection!="order_totals"} > 10',
             "sidecar_ready == 0",
@@ -192,7 +191,6 @@ DRILLS: Final = (
             letter=None,
             sentence=Sentence(r"Projection shipping_labels is \d+ s behind"),
         ),
-        echoes=frozenset({"SidecarFreshnessBudgetBurn"}),
         quiet=(
             'sidecar_projection_lag_seconds{projection!="shipping_labels"} > 10',
             "sidecar_ready == 0",
