@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,6 +14,7 @@ from aiohttp import ClientError, ClientSession
 
 from tests.benchmarks.measure import BenchmarkError, poll
 from tests.benchmarks.place import Place
+from tests.port import free_port
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 20.0
@@ -67,7 +67,7 @@ async def started(
 
     The process gets a clean environment for development and its output goes to a file.
     """
-    port = find_free_port()
+    port = free_port()
     output = place.scratch / f"{port}.log"
     command = [sys.executable, "-m", *(part.format(port=port) for part in arguments)]
     own = {
@@ -94,12 +94,6 @@ def serve(
 ) -> AbstractAsyncContextManager[Started]:
     """Run `sidecar serve`; see `started`."""
     return started(place, "sidecar", "serve", *target, "--port", "{port}", dsn=dsn, **environ)
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _stop(child: asyncio.subprocess.Process) -> None:

@@ -18,7 +18,7 @@ from sidecar.projections.projection import Projection
 CUSTOMERS: Final = 1000
 BATCH_EVENTS: Final = 1000
 SEEN_CHANNEL: Final = "seen"
-RECKONING_STEPS: Final = 160
+RECKONING_STEPS: Final = 80
 GROSS: Final = Decimal("1.19")
 CENT: Final = Decimal("0.0001")
 

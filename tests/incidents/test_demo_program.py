@@ -1,6 +1,5 @@
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ import pytest
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, launch
 from tests.incidents.tool import find_tool
+from tests.port import free_port
 
 BOOT_SECONDS = 60.0
 CURE_SECONDS = 40.0
@@ -123,8 +123,3 @@ async def test_a_demo_that_is_killed_leaves_nothing_running(tmp_path: Path) -> N
     async with running_demo(tmp_path) as program:
         await program.kill()
         await program.family.assert_gone(END_SECONDS)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -16,9 +16,9 @@ import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from tests.incidents import services
-from tests.incidents.drills.port import free_port
 from tests.incidents.patience import eventually
 from tests.incidents.program import Ended, Program, environment, finish, serve
+from tests.port import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICES: Final = Path(str(services.__file__)).parent

@@ -1,6 +1,5 @@
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,18 +15,13 @@ from tests.incidents import health_application
 from tests.incidents.health_prober import probing
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, environment, serve
+from tests.port import free_port
 
 APPLICATION: Final = str(health_application.__file__)
 THRESHOLD_SECONDS: Final = 2.0
 NOTICE_SECONDS: Final = 3.0
 START_SECONDS: Final = 20.0
 KINDS: Final = ("aiohttp", "fastapi", "asyncio")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Application:

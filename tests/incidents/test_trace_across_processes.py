@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.incidents.patience import eventually
 from tests.incidents.program import environment, serve
 from tests.incidents.receiver import Receiver, Receiving, receiving_grpc, receiving_http
+from tests.port import free_port
 
 ROOT = Path(__file__).parents[2]
 RELAY = Path(__file__).with_name("relay.py")
@@ -79,10 +80,3 @@ def start(folder: Path, receiver: Receiver, *arguments: str) -> subprocess.Popen
 def can_connect(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port

@@ -5,7 +5,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.postgres.migration import migrate
+from tests.port import free_port
 
 with warnings.catch_warnings():
     # The wheel warns at import on machines without XDG_RUNTIME_DIR, for a folder not used here.
@@ -60,7 +60,7 @@ class Cluster:
         self._user: Final = _system_user(self._bin)
         self._folder: Final = folder
         self._data: Final = folder / "data"
-        self._port: Final = _free_port()
+        self._port: Final = free_port()
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         folder.chmod(0o755)
@@ -216,12 +216,6 @@ def _system_user(binaries: Path) -> str | None:
         wheel.ensure_folder_permissions(binaries, 0o555)
         wheel.ensure_folder_permissions(binaries.parent / "lib", 0o444)
     return "pgserver"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def migrate_template(cluster: Cluster) -> None:

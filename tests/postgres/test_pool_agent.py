@@ -1,7 +1,6 @@
 """What a service already has is told of through its agent, as often as the agent is started."""
 
 import logging
-import socket
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +12,7 @@ from sidecar.postgres.activity import sample_activity
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
 from sidecar.wiring.agent import agent
+from tests.port import free_port
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
 
@@ -22,13 +22,6 @@ class TheirPublisher:
 
     async def publish(self, event: object) -> None:
         """Tell nobody."""
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
 
 
 async def read(url: str) -> str:

@@ -4,8 +4,8 @@ from sidecar.health.inquiry import Inquiry
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.ping import Ping
 from sidecar.wiring.checks.database import SLOW_SECONDS, postgres_check
-from tests.incidents.drills.faults.proxy import proxying
 from tests.postgres.cluster import Cluster
+from tests.proxy import proxying
 
 
 async def test_an_answer_that_takes_long_is_warned_of(cluster: Cluster) -> None:

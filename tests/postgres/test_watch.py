@@ -9,10 +9,10 @@ import pytest
 
 from sidecar.postgres import watch as watching
 from sidecar.postgres.watch import Watch
-from tests.incidents.drills.faults.proxy import proxying
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
+from tests.proxy import proxying
 
 INSERT = "INSERT INTO sidecar.events (stream, version, type, data) VALUES ($1, 1, 'T', '{}')"
 

@@ -3,7 +3,6 @@
 import ast
 import re
 import shlex
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from sidecar.health.monitor import Monitor
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.web.app import Sources, build
 from tests.benchmarks.kept import kept_table
+from tests.incidents.drills.table import DRILLS
+from tests.readme import README, read_part, write_part
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 METRIC_HEADER = ("Name", "Type", "Labels", "Meaning")
 
@@ -50,18 +50,9 @@ def tables() -> dict[str, str]:
     }
 
 
-def block(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<=<!-- {name}: begin -->\n).*?(?=<!-- {name}: end -->)", re.DOTALL)
-
-
 def write_tables() -> None:
-    text = read()
     for name, table in tables().items():
-        found = block(name).search(text)
-        if found is None:
-            sys.exit(f"README.md has no markers for {name}")
-        text = f"{text[: found.start()]}\n{table}\n{text[found.end() :]}"
-    README.write_text(text, encoding="utf-8")
+        write_part(name, table)
 
 
 def read() -> str:
@@ -100,12 +91,15 @@ def table_paths() -> set[str]:
 
 @pytest.mark.parametrize("name", ["variables", "rules", "metrics", "bench"])
 def test_a_generated_table_is_up_to_date(name: str) -> None:
-    found = block(name).search(read())
-
-    assert found is not None, f"README.md has no markers for {name}"
-    assert found.group().strip() == tables()[name].strip(), (
+    assert read_part(name) == tables()[name].strip(), (
         "run: .venv/bin/python tests/unit/test_readme.py"
     )
+
+
+def test_the_incidents_are_those_that_are_rehearsed() -> None:
+    rows = re.findall(r"^\| (.*?) \|", read_part("drills"), re.MULTILINE)
+
+    assert rows[2:] == [drill.name for drill in DRILLS], "run: make drill"
 
 
 @pytest.mark.parametrize("words", shell_lines("sidecar"), ids=" ".join)

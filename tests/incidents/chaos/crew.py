@@ -16,13 +16,13 @@ from sidecar.errors import StoreUnavailableError
 from tests.incidents.chaos.application import ACKNOWLEDGED
 from tests.incidents.chaos.replica import REPOSITORY
 from tests.incidents.chaos.seat import Seat
-from tests.incidents.drills.faults.proxy import Proxy, proxying
-from tests.incidents.drills.port import free_port
 from tests.incidents.drills.webhook import Sink
 from tests.incidents.ledger import Rows
 from tests.incidents.patience import eventually
 from tests.incidents.program import READY_SECONDS, environment, launch
+from tests.port import free_port
 from tests.postgres.cluster import Cluster
+from tests.proxy import Proxy, proxying
 
 WRITERS: Final = 4
 HANG_SECONDS: Final = 4.0

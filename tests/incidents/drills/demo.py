@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.incidents.drills.port import free_port
 from tests.incidents.drills.watchtower import Watchtower, watching
 from tests.incidents.patience import eventually
 from tests.incidents.program import launch
+from tests.port import free_port
 
 BOOT_SECONDS: Final = 60.0
 RATE: Final = "20"

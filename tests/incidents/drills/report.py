@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import click
@@ -22,8 +21,8 @@ from tests.incidents.drills.drill import (
 )
 from tests.incidents.drills.record import Record, recall
 from tests.incidents.drills.table import DRILLS
+from tests.readme import write_part
 
-README: Final = Path(__file__).parents[3] / "README.md"
 HEADER: Final = (
     "Incident",
     "How it is made",
@@ -37,7 +36,6 @@ HEADER: Final = (
 )
 KINDS: Final = ("alert", "check", "metric", "log", "letter", "sentence")
 NONE: Final = "-"
-_BLOCK: Final = re.compile(r"(?<=<!-- drills: begin -->\n).*?(?=<!-- drills: end -->)", re.DOTALL)
 _SERIES: Final = re.compile(r"\b(?:up|[\w:]*sidecar_[\w:]+|db_client_\w+)\b")
 
 
@@ -103,12 +101,7 @@ def as_table(rows: Sequence[Sequence[str]], caption: str) -> Table:
 def write(rows: Sequence[Sequence[str]], caption: str) -> None:
     lines = (HEADER, tuple("---" for _ in HEADER), *rows)
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    text = README.read_text(encoding="utf-8")
-    if _BLOCK.search(text) is None:
-        sys.exit("README.md has no markers for drills")
-    # A replacement of `re` would take backslashes for its own.
-    block = f"\n{table}\n{caption}\n\n"
-    README.write_text(_BLOCK.sub(lambda _found: block, text), encoding="utf-8")
+    write_part("drills", f"{table}\n{caption}")
 
 
 if __name__ == "__main__":

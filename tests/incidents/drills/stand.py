@@ -23,11 +23,11 @@ import asyncpg
 from sidecar.demo.shop import types
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
-from tests.incidents.drills.port import free_port
 from tests.incidents.drills.watchtower import Watchtower, watching
 from tests.incidents.drills.webhook import Receiver, Sink
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, environment, finish, launch
+from tests.port import free_port
 from tests.postgres.cluster import Cluster, running_cluster
 
 READY_SECONDS: Final = 40.0

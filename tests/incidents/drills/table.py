@@ -34,5 +34,5 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *secret.DRILLS,
     *alerting.DRILLS,
 )
-QUICK: Final = frozenset({"one poisoned stream", "PostgreSQL down"})
+QUICK: Final = frozenset({"one poisoned stream", "PostgreSQL down", "sidecar killed"})
 """What a plain run of the tests makes; `--drills all` makes the others, too."""

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from tests.incidents.drills.port import free_port
 from tests.incidents.drills.shortening import SPEED, write_all
 from tests.incidents.drills.webhook import HEARTBEAT, Receiver, listening
 from tests.incidents.patience import eventually
 from tests.incidents.tool import find_tool
+from tests.port import free_port
 
 START_SECONDS: Final = 60.0
 PAST: Final = "job_projection:sidecar_projection_stale:bool"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from tests.incidents.drills.port import free_port
+from tests.port import free_port
 
 HEARTBEAT: Final = "SidecarWatchdog"
 

@@ -14,7 +14,6 @@ from typing import Final
 import pytest
 from rich.console import Console
 
-from tests.incidents.drills.port import free_port
 from tests.incidents.drills.webhook import Sink
 from tests.incidents.health_prober import probing
 from tests.incidents.ledger import Ledger
@@ -24,6 +23,7 @@ from tests.incidents.soak.application import NAME
 from tests.incidents.soak.gauge import Gauge
 from tests.incidents.soak.growth import fit, tabulate, warm_up_seconds
 from tests.incidents.soak.visitor import scrape, view, visit
+from tests.port import free_port
 
 REPOSITORY: Final = Path(__file__).parents[3]
 PROBES_PER_SECOND: Final = 5

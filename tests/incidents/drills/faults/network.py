@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tests.incidents.drills.drill import Alert, Check, Drill, Log, Metric, Sentence, Signals
-from tests.incidents.drills.faults.proxy import Proxy, proxying
 from tests.incidents.drills.stand import Plan, Stand
+from tests.proxy import Proxy, proxying
 
 # In either direction: an answer takes twice as long.
 SLOW_SECONDS: Final = 0.15

@@ -8,10 +8,10 @@ from typing import Final
 import psutil
 
 from tests.incidents.drills.drill import Alert, Drill, Log, Metric, Signals
-from tests.incidents.drills.port import free_port
 from tests.incidents.drills.stand import Plan, Stand
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program
+from tests.port import free_port
 
 STANDBY: Final = "standby"
 TAKEOVER_SECONDS: Final = 20.0

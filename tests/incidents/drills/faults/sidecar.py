@@ -9,6 +9,7 @@ import psutil
 
 from tests.incidents.drills.drill import Alert, Check, Drill, Log, Metric, Sentence, Signals
 from tests.incidents.drills.stand import Stand
+from tests.incidents.patience import POLL_SECONDS
 
 KILLS: Final = 3
 
@@ -21,14 +22,14 @@ async def runner_killed(stand: Stand) -> AsyncIterator[None]:
 
 
 async def _kill_on(stand: Stand) -> None:
-    """Kill the worker as often as it takes; for ever would make its projections stand still."""
-    killed = 0
-    while killed < KILLS:
-        worker = await stand.program.worker()
-        if worker["state"] == "running" and worker["pid"]:
-            psutil.Process(worker["pid"]).kill()
-            killed += 1
-        await asyncio.sleep(1.0)
+    """Kill the worker, and each that comes in its place before it is up."""
+    killed: set[int] = set()
+    while len(killed) < KILLS:
+        pid = (await stand.program.worker())["pid"]
+        if pid and pid not in killed:
+            psutil.Process(pid).kill()
+            killed.add(pid)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -49,12 +50,11 @@ async def sidecar_killed(stand: Stand) -> AsyncIterator[None]:
 DRILLS: Final = (
     Drill(
         name="runner killed",
-        injected=f"SIGKILL to the worker, {KILLS} times",
+        injected=f"SIGKILL to the worker and to the next {KILLS - 1} while they start",
         fault=runner_killed,
         signals=Signals(
             alert=Alert("SidecarWorkerRestarting"),
-            # It takes two looks, a second apart, for the check to fail: a restart is faster.
-            check=None,
+            check=Check("workers", "fail", "workers.down"),
             metric=Metric("sidecar_worker_restarts_total > 0"),
             log=Log("sidecar.worker.exited"),
             letter=None,
