@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sidecar.health.duration import lasted_seconds, since
+from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.letter import count_open, list_logged, list_unowned
 from sidecar.projections.standing import Standing, Status
 from sidecar.wiring import admin
@@ -16,6 +18,8 @@ from sidecar.wiring.boot import Boot
 
 LOOK_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 5.0
+# A worker that ends hands its projections on within this; only then does nobody run them.
+HANDOVER_SECONDS: Final = 5.0
 
 
 class Meter:
@@ -85,7 +89,7 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
             if not logged:
                 return True
             letters = logged
-        if unowned := await list_unowned(connection, letters):
+        if unowned := await _list_left_alone(connection, letters):
             click.echo(
                 f"No worker runs {', '.join(unowned)}. The retry is noted and happens once "
                 "`sidecar run` or `sidecar serve` does.",
@@ -103,16 +107,28 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
     return failed == 0
 
 
+async def _list_left_alone(connection: RawConnection, letters: Sequence[int]) -> list[str]:
+    """Return the projections that nobody takes over."""
+    until_mono = time.monotonic() + HANDOVER_SECONDS
+    while unowned := await list_unowned(connection, letters):
+        if time.monotonic() > until_mono:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    return unowned
+
+
 async def follow_rebuild(boot: Boot, name: str) -> bool:
     """Watch a rebuild until it is swapped in or stops; tell whether it was swapped in."""
-    standing = None
+    standing, alone_mono = None, None
     with Meter(f"rebuilding {name}", 1) as meter:
         async with admin.watch_projection(boot, name) as look:
             while True:
                 standing, safe_head = await look()
                 if standing is None or standing.progress is None or _has_stopped(standing):
                     break
-                if not standing.owners:
+                now_mono = time.monotonic()
+                alone_mono = since(alone_mono, now_mono, holds=not standing.owners)
+                if lasted_seconds(alone_mono, now_mono) > HANDOVER_SECONDS:
                     click.echo(
                         f"No worker runs {name}. The rebuild is noted and goes on once "
                         "`sidecar run` or `sidecar serve` does.",

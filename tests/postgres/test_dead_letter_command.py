@@ -12,6 +12,7 @@ from sidecar.events.publisher import Failure, SubscriberKind
 from sidecar.postgres.sink import DeadLetterSink
 from sidecar.projections.retry import RetryPolicy
 from tests.incidents.program import Ended, finish
+from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import until_live, working
 from tests.postgres.shop import Journal, Placed, types
 from tests.postgres.stage import Stage, open_stage
@@ -107,7 +108,24 @@ async def test_retry_waits_for_the_worker_and_tells_what_came_of_it(
     assert [row["resolution"] for row in everything] == ["retried", "retried"]
 
 
-async def test_retry_without_a_worker_says_so_and_does_not_wait(stage: Stage, shell: Shell) -> None:
+async def test_retry_waits_for_a_worker_that_takes_over(
+    stage: Stage, shell: Shell, journal: Journal
+) -> None:
+    journal.broken = set()
+    retrying = asyncio.create_task(shell.run("retry", "--stream", "a"))
+
+    async def is_asked() -> bool:
+        return bool(await stage.pool.fetchval("SELECT count(retry_at) FROM sidecar.dead_letters"))
+
+    await eventually(is_asked)
+    async with working(stage):
+        ended = await retrying
+    assert (ended.code, ended.out) == (0, "1 taken up again, 0 failed again.\n")
+
+
+async def test_retry_without_a_worker_says_so_and_does_not_wait_for_ever(
+    stage: Stage, shell: Shell
+) -> None:
     ended = await shell.run("retry", "--stream", "a")
     assert (ended.code, ended.out) == (1, "")
     assert "No worker runs journal." in ended.err

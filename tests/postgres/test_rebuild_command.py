@@ -9,10 +9,12 @@ import pytest
 
 from sidecar.projections.retry import RetryPolicy
 from tests.incidents.program import Ended, finish
+from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals, fill, oracle, read, until_live, working
 from tests.postgres.stage import Stage, open_stage
 
 CANARY = "hunter2canary"
+BEGUN = "SELECT count(*) FROM sidecar.checkpoints WHERE copy = 'rebuild'"
 
 
 class Shell:
@@ -105,7 +107,20 @@ async def test_rebuild_that_fails_says_why_and_can_be_cancelled(
     assert (ended.code, ended.err) == (1, "Error: No rebuild of totals is under way.\n")
 
 
-async def test_rebuild_without_a_worker_says_so_and_does_not_wait(
+async def test_rebuild_waits_for_a_worker_that_takes_over(stage: Stage, shell: Shell) -> None:
+    rebuilding = asyncio.create_task(shell.run(stage.dsn, "projections", "rebuild", "totals"))
+
+    async def is_begun() -> bool:
+        return bool(await stage.pool.fetchval(BEGUN))
+
+    await eventually(is_begun)
+    async with working(stage):
+        ended = await rebuilding
+    assert ended.code == 0, ended
+    assert "The new copy of totals is in place" in ended.out
+
+
+async def test_rebuild_without_a_worker_says_so_and_does_not_wait_for_ever(
     stage: Stage, shell: Shell
 ) -> None:
     ended = await shell.run(stage.dsn, "projections", "rebuild", "totals", "--no-wait")
