@@ -96,10 +96,7 @@ class InMemoryEventStore:
             EventDecodingError: The record does not fit its type.
             KeyError: The type is not registered.
         """
-        event_type = self._types.find(record.type)
-        if event_type is None:
-            raise KeyError(record.type)
-        return event_type.decode(record)
+        return self._types.decode(record)
 
 
 async def ask(check: Check) -> CheckResult:

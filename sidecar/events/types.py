@@ -169,6 +169,15 @@ class EventTypes:
             ) from error
         return event_type.name, event_type.version, data.decode()
 
+    def decode(self, record: RecordedEvent) -> object:
+        """Make the event object of a record whose type is registered.
+
+        Raises:
+            EventDecodingError: The record does not fit its type.
+            KeyError: The type is not registered.
+        """
+        return self._by_name[record.type].decode(record)
+
     def versions(self) -> Iterator[tuple[str, int]]:
         """Yield (type name, current schema version) of every registered type."""
         return ((event_type.name, event_type.version) for event_type in self._by_class.values())

@@ -135,10 +135,7 @@ class EventStore:
             EventDecodingError: The record does not fit its type.
             KeyError: The type is not registered.
         """
-        event_type = self._types.find(record.type)
-        if event_type is None:
-            raise KeyError(record.type)
-        return event_type.decode(record)
+        return self._types.decode(record)
 
     def _arguments(
         self,

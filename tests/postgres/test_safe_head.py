@@ -1,9 +1,6 @@
 """The safe head against real transactions: what may still come holds it, what cannot does not."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import LOOK_EVENTS, HeadFollower
@@ -23,23 +20,6 @@ SLOW_DEFAULT = """
     END $$;
     ALTER TABLE sidecar.events ALTER COLUMN recorded_at SET DEFAULT wait_for_gate();
 """
-
-
-@pytest.fixture
-async def reader(database: str) -> AsyncIterator[RawConnection]:
-    async with session(database, "reader") as connection:
-        yield connection
-
-
-@pytest.fixture
-async def writer(database: str) -> AsyncIterator[RawConnection]:
-    async with session(database, "late writer") as connection:
-        yield connection
-
-
-@pytest.fixture
-def follower() -> HeadFollower:
-    return HeadFollower()
 
 
 async def head(follower: HeadFollower, connection: RawConnection) -> int:

@@ -1,9 +1,5 @@
 """Prepared transactions have no backend and outlive a restart; they hold the head all along."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate
@@ -11,23 +7,6 @@ from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO sidecar.events (stream, version, type, data) VALUES ($1, 1, 'Placed', '{}')"
-
-
-@pytest.fixture
-async def reader(database: str) -> AsyncIterator[RawConnection]:
-    async with session(database, "reader") as connection:
-        yield connection
-
-
-@pytest.fixture
-async def writer(database: str) -> AsyncIterator[RawConnection]:
-    async with session(database, "writer") as connection:
-        yield connection
-
-
-@pytest.fixture
-def follower() -> HeadFollower:
-    return HeadFollower()
 
 
 async def head(follower: HeadFollower, connection: RawConnection) -> int:

@@ -69,11 +69,6 @@ class TheirPublisher:
 
 
 @pytest.fixture
-def spans() -> InMemorySpanExporter:
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
 def telemetry(spans: InMemorySpanExporter) -> Iterator[Telemetry]:
     telemetry = Telemetry.start(
         "shop", "app", version="1", environ={}, span_processors=[SimpleSpanProcessor(spans)]

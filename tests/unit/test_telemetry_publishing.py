@@ -47,11 +47,6 @@ class Projection:
 
 
 @pytest.fixture
-def spans() -> InMemorySpanExporter:
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
 def telemetry(spans: InMemorySpanExporter) -> Iterator[Telemetry]:
     telemetry = Telemetry.start(
         "shop",

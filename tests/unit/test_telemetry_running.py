@@ -38,11 +38,6 @@ def written_by(writer: int) -> str:
 
 
 @pytest.fixture
-def spans() -> InMemorySpanExporter:
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
 def telemetry(spans: InMemorySpanExporter) -> Iterator[Telemetry]:
     telemetry = Telemetry.start(
         "shop",

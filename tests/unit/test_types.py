@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from sidecar.errors import EventDecodingError, EventTypeError
-from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from tests.unit.test_record import replace
 
@@ -34,17 +33,11 @@ def types() -> EventTypes:
     return types
 
 
-def read(types: EventTypes, record: RecordedEvent) -> object:
-    found = types.find(record.type)
-    assert found is not None
-    return found.decode(record)
-
-
 def test_event_survives_the_way_to_json_and_back(types: EventTypes) -> None:
     event = Placed("1", 5)
     name, version, data = types.encode(event)
     assert (name, version) == ("Placed", 3)
-    assert read(types, replace(type=name, schema_version=version, data=data)) == event
+    assert types.decode(replace(type=name, schema_version=version, data=data)) == event
 
 
 def test_frozen_dataclass_is_an_event_too(types: EventTypes) -> None:
@@ -86,7 +79,7 @@ def test_event_without_json_form_is_refused(types: EventTypes) -> None:
 
 def test_renamed_type_is_read_under_both_names(types: EventTypes) -> None:
     types.rename("invoice", "payment")
-    assert read(types, replace(type="invoice", data='{"order": "1"}')) == Paid("1")
+    assert types.decode(replace(type="invoice", data='{"order": "1"}')) == Paid("1")
     assert types.encode(Paid("1"))[0] == "payment"
     with pytest.raises(EventTypeError):
         types.rename("payment", "Placed")
@@ -121,7 +114,7 @@ def test_older_event_is_led_through_its_chain(types: EventTypes) -> None:
     types.upcast("Placed", from_version=1)(lambda shape: {"order": shape["number"]})
     types.upcast("Placed", from_version=2)(lambda shape: {**shape, "amount": 9})
     record = replace(schema_version=1, data='{"number": "1"}')
-    assert read(types, record) == Placed("1", 9)
+    assert types.decode(record) == Placed("1", 9)
 
 
 def test_holes_of_every_type_are_found(types: EventTypes) -> None:
@@ -150,7 +143,7 @@ def test_event_that_cannot_be_read_says_where_and_keeps_its_values(
 ) -> None:
     types.upcast("Placed", from_version=1)(raise_attribute_error)
     with pytest.raises(EventDecodingError, match=words) as caught:
-        read(types, replace(**{"schema_version": 3, **changes}))
+        types.decode(replace(**{"schema_version": 3, **changes}))
     assert "position 7" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -167,5 +160,5 @@ def test_class_that_refuses_its_fields_keeps_their_values(error: type[Exception]
             raise error(self.card)
 
     with pytest.raises(EventDecodingError, match=f"refused it with {error.__name__}") as caught:
-        read(types, replace(type="Refusing", data='{"card": "hunter2"}'))
+        types.decode(replace(type="Refusing", data='{"card": "hunter2"}'))
     assert "hunter2" not in str(caught.value)
