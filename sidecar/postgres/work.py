@@ -104,7 +104,16 @@ class PostgresWork:
         )
 
     async def move(self, position: int) -> None:
-        """Move the checkpoint by compare-and-set."""
+        """Move the checkpoint by compare-and-set.
+
+        Raises:
+            CheckpointMovedError: It is no longer where this transaction began.
+            ValueError: `position` is below that; what lies between would take effect twice.
+        """
+        if position < self._position:
+            raise ValueError(
+                f"{self._partition} would go back from {self._position} to {position}."
+            )
         key = (self._partition.projection, self._partition.copy, self._partition.index)
         status = await self._raw.execute(sql("move_checkpoint"), *key, self._position, position)
         if status != "UPDATE 1":

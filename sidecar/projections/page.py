@@ -80,7 +80,8 @@ class PageReader:
         return page if page.after == after else None
 
     async def _read(self, after: int) -> Page:
-        upto = self._head.position
+        # A head that starts anew is below what is known, for as long as it has not caught up.
+        upto = max(after, self._head.position)
         records = await self._desk.read_page(self._partition, after, upto)
         end = records[-1].position if records else upto
         return Page(after, end, await self._decode(records), is_last=end >= upto)

@@ -85,6 +85,7 @@ class Work(Protocol):
 
         Raises:
             CheckpointMovedError: It is no longer where this transaction began.
+            ValueError: `position` is below that.
         """
 
 

@@ -27,13 +27,14 @@ def test_what_is_complete_or_accounted_for_is_right(
 @pytest.mark.parametrize(
     ("found", "excuse", "said"),
     [
-        ([1, 2, 4], None, "lost: [3]"),
-        ([], None, "lost: [1, 2, 3, 4]"),
-        ([1, 2, 2, 3, 4], None, "twice"),
-        ([1, 3, 2, 4], None, "out of order"),
-        ([1, 2, 3, 4, 5], None, "never appended: [5]"),
+        ([1, 2, 4], None, "lost: 3"),
+        ([1, 2, 1, 2, 3, 4], None, "twice: 1 after 2"),
+        ([], None, "lost: 1, 2, 3, 4"),
+        ([1, 2, 2, 3, 4], None, "twice: 2 after 2"),
+        ([1, 3, 2, 4], None, "out of order or twice: 2 after 3"),
+        ([1, 2, 3, 4, 5], None, "never appended: 5"),
         ([1, 2, 3], Excuse(waits_from=3), "overtook"),
-        ([1, 4], Excuse(given_up=frozenset({2})), "lost: [3]"),
+        ([1, 4], Excuse(given_up=frozenset({2})), "lost: 3"),
     ],
 )
 def test_what_is_lost_doubled_or_out_of_order_is_told(
