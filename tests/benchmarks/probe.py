@@ -34,8 +34,8 @@ PEERS: Final[dict[str, tuple[str, Limit]]] = {
     "server": ("bare handler on aiohttp's low-level server, same bytes", no_limit()),
     "fastapi": ("bare handler under FastAPI and uvicorn, same bytes", no_limit()),
 }
-FROZEN_ROUNDS: Final = 5
-PROBES_PER_SECOND: Final = 200
+FROZEN_ROUNDS: Final = 7
+PROBES_PER_SECOND: Final = 500
 # Longer than the time-outs of those who wait for PostgreSQL, so that their ends are felt too.
 FROZEN_SECONDS: Final = 5
 # What the server writes by itself, and so the bare one too.
