@@ -72,7 +72,10 @@ class CheckpointMovedError(SidecarError):
 
 
 class CheckpointGoneError(SidecarError):
-    """The checkpoint's row is gone: its rebuild was cancelled, or has been swapped in."""
+    """The checkpoint's row is gone, and its loop ends.
+
+    Its rebuild was cancelled or swapped in, or the projection runs in another number of partitions.
+    """
 
     code = "checkpoint_gone"
 

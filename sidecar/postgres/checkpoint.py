@@ -1,7 +1,9 @@
 """Checkpoint rows: made when a service starts, paused and resumed by people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
@@ -21,7 +23,8 @@ async def register(connection: RawConnection, subscriptions: Iterable[Subscripti
     lie outside, and nobody wants years of mails again.
 
     Raises:
-        ProjectionError: The number of partitions changed while they stand at different positions.
+        ProjectionError: The number of partitions changed while they stand at different positions,
+            or while a rebuild is under way.
     """
     async with connection.transaction():
         await connection.execute(sql("lock_migrations"))
@@ -37,14 +40,11 @@ async def _register(connection: RawConnection, subscription: Subscription) -> No
     if rows and len(rows) == subscription.partitions:
         await connection.execute(sql("declare_tables"), name, list(subscription.tables))
         return
-    positions = {row["position"] for row in rows}
-    if len(positions) > 1:
-        raise ProjectionError(
-            f"{name} ran in {len(rows)} partitions and now wants {subscription.partitions}, but "
-            "they stand at different positions. Start it once more as before, pause it when it "
-            "has caught up, then change the number."
-        )
-    position = positions.pop() if positions else await _first_position(connection, subscription)
+    if rows:
+        await _require_alike(connection, subscription, rows)
+        place = (rows[0]["position"], rows[0]["state"], rows[0]["detail"])
+    else:
+        place = (await _first_position(connection, subscription), State.RUNNING.value, None)
     await connection.execute(sql("delete_partitions"), name)
     for part in subscription.split():
         await connection.execute(
@@ -54,7 +54,26 @@ async def _register(connection: RawConnection, subscription: Subscription) -> No
             part.count,
             subscription.kind.value,
             list(subscription.tables),
-            position,
+            *place,
+        )
+
+
+async def _require_alike(
+    connection: RawConnection, subscription: Subscription, rows: Sequence[asyncpg.Record]
+) -> None:
+    """Refuse another number of partitions when what is there cannot be divided anew."""
+    name = subscription.name
+    change = f"{name} ran in {len(rows)} partition(s) and now wants {subscription.partitions}, but"
+    # Pausing sets all rows at once, so that their states differ only if somebody wrote to them.
+    if len({(row["position"], row["state"]) for row in rows}) > 1:
+        raise ProjectionError(
+            f"{change} they stand at different positions. Start it once more as before, pause it "
+            "when it has caught up, change the number, then resume it."
+        )
+    if await connection.fetchval(sql("has_rebuild"), name):
+        raise ProjectionError(
+            f"{change} its rebuild in {len(rows)} is under way. Let that end with a worker as "
+            f"before, or drop it with `sidecar projections rebuild {name} --cancel`."
         )
 
 

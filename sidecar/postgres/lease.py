@@ -1,6 +1,8 @@
 """Leases as advisory locks: whoever's session ends has given them back."""
 
+import logging
 import zlib
+from collections.abc import Iterable
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection, translate_loss
@@ -8,19 +10,23 @@ from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
 from sidecar.projections.share import plan_share
 
+logger = logging.getLogger(__name__)
+
 
 class LeaseTable:
     """One worker's leases on one session. When the session ends they are all gone.
 
     Args:
         connection: Kept for leases alone; whoever opened it closes it.
-        partitions: Everything there is to run.
+        partitions: Everything that this worker knows to run. What has no checkpoint is left alone,
+            as when a newer release runs the projection in another number of partitions.
     """
 
     def __init__(self, connection: RawConnection, partitions: tuple[Partition, ...]) -> None:
         self.mine: frozenset[Partition] = frozenset()
         self._connection: Final = connection
-        self._live: Final = partitions
+        self._counts: Final = {p.projection: p.count for p in partitions}
+        self._left: frozenset[str] = frozenset()
         self._pid: Final = connection.get_server_pid()
 
     async def join(self) -> None:
@@ -39,7 +45,7 @@ class LeaseTable:
             return await self._share()
 
     async def _share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
-        partitions = (*self._live, *await self._list_rebuilds())
+        partitions = await self._list_runnable()
         rows = await self._connection.fetch(sql("list_leases"))
         held = {row["key"]: row["pid"] for row in rows}
         others = frozenset(p for p in partitions if held.get(key_of(p), self._pid) != self._pid)
@@ -59,15 +65,26 @@ class LeaseTable:
             await self._connection.execute(sql("release_lease"), _signed(key_of(partition)))
         self.mine -= {partition}
 
-    async def _list_rebuilds(self) -> list[Partition]:
-        """Return the rebuilds under way of projections that this worker knows."""
-        known = {partition.projection for partition in self._live}
-        rows = await self._connection.fetch(sql("list_rebuilds"))
-        return [
-            Partition(row["projection"], row["partition"], row["partitions"], "rebuild")
-            for row in rows
-            if row["projection"] in known
-        ]
+    async def _list_runnable(self) -> list[Partition]:
+        """Return what this worker knows, and the rebuilds under way of it."""
+        stored = [Partition(*row) for row in await self._connection.fetch(sql("list_runnable"))]
+        self._tell_left(stored)
+        return [p for p in stored if self._counts.get(p.projection) == p.count]
+
+    def _tell_left(self, stored: Iterable[Partition]) -> None:
+        """Log once which projections run in another number of partitions by now."""
+        counts = {p.projection: p.count for p in stored if p.copy == "live"}
+        left = frozenset(name for name, own in self._counts.items() if counts.get(name) != own)
+        for name in sorted(left - self._left):
+            logger.warning(
+                "Projection %s now runs in %d partition(s). This worker is of another release, "
+                "which knows %d, and leaves it to others; end this worker once they run",
+                name,
+                counts.get(name, 0),
+                self._counts[name],
+                extra={"event": "sidecar.projection.left", "projection": name},
+            )
+        self._left = left
 
     async def _try(self, partition: Partition) -> bool:
         return bool(await self._connection.fetchval(sql("try_lease"), _signed(key_of(partition))))

@@ -158,26 +158,29 @@ INSERT INTO sidecar.skipped_positions (first_position, last_position) VALUES ($1
 ON CONFLICT (first_position) DO NOTHING;
 
 -- name: list_partitions
-SELECT partition, partitions, position FROM sidecar.checkpoints
+SELECT partition, partitions, position, state, detail FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 
 -- name: delete_partitions
 DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
 
 -- name: create_checkpoint
-INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, tables, position)
-VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO sidecar.checkpoints
+    (projection, partition, partitions, kind, tables, position, state, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: declare_tables
 UPDATE sidecar.checkpoints SET tables = $2
 WHERE projection = $1 AND copy = 'live' AND tables IS DISTINCT FROM $2;
 
 -- name: read_checkpoint
+-- Here and in the next two the number of partitions is part of the key: a loop of another number
+-- reads other streams, and must not move the row past those that it does not read.
 SELECT position, state FROM sidecar.checkpoints
-WHERE projection = $1 AND copy = $2 AND partition = $3;
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_checkpoint
--- $4 tells that the transaction holds all that it stands for: a crash that loses its commit loses
+-- $5 tells that the transaction holds all that it stands for: a crash that loses its commit loses
 -- the checkpoint, too, and the events are applied again. So it need not wait for the disk.
 SELECT position, state,
        EXISTS (
@@ -185,15 +188,15 @@ SELECT position, state,
            WHERE d.projection = c.projection AND c.copy = 'live'
              AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
-       CASE WHEN $4::boolean THEN set_config('synchronous_commit', 'off', true) END
+       CASE WHEN $5::boolean THEN set_config('synchronous_commit', 'off', true) END
 FROM sidecar.checkpoints c
-WHERE projection = $1 AND copy = $2 AND partition = $3
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4
 FOR UPDATE OF c;
 
 -- name: move_checkpoint
--- Compare and set: $4 is the position that the owner believes in.
-UPDATE sidecar.checkpoints SET position = $5, moved_at = clock_timestamp()
-WHERE projection = $1 AND copy = $2 AND partition = $3 AND position = $4;
+-- Compare and set: $5 is the position that the owner believes in.
+UPDATE sidecar.checkpoints SET position = $6, moved_at = clock_timestamp()
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND position = $5;
 
 -- name: set_state
 UPDATE sidecar.checkpoints SET state = $2, detail = $3
@@ -455,9 +458,10 @@ FROM sidecar.checkpoints n
 JOIN sidecar.checkpoints l USING (projection, partition)
 WHERE n.projection = $1 AND n.copy = 'rebuild' AND l.copy = 'live';
 
--- name: list_rebuilds
-SELECT projection, partition, partitions FROM sidecar.checkpoints
-WHERE copy = 'rebuild' AND state = 'running';
+-- name: list_runnable
+-- A live row that is paused has a loop, too, which waits; a rebuild that failed has none.
+SELECT projection, partition, partitions, copy FROM sidecar.checkpoints
+WHERE copy = 'live' OR state = 'running';
 
 -- name: create_rebuild
 INSERT INTO sidecar.checkpoints (projection, copy, partition, partitions, kind, tables)

@@ -114,7 +114,7 @@ class PostgresWork:
             raise ValueError(
                 f"{self._partition} would go back from {self._position} to {position}."
             )
-        key = (self._partition.projection, self._partition.copy, self._partition.index)
+        key = _key(self._partition)
         status = await self._raw.execute(sql("move_checkpoint"), *key, self._position, position)
         if status != "UPDATE 1":
             raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
@@ -132,11 +132,9 @@ class PostgresDesk:
 
     async def read_checkpoint(self, partition: Partition) -> Checkpoint:
         """Return where the partition stands."""
-        row = await self._pool.fetchrow(
-            sql("read_checkpoint"), partition.projection, partition.copy, partition.index
-        )
+        row = await self._pool.fetchrow(sql("read_checkpoint"), *_key(partition))
         if row is None:
-            raise CheckpointGoneError(f"{partition} has no checkpoint.")
+            raise _gone(partition)
         return Checkpoint(row["position"], State(row["state"]))
 
     async def read_page(
@@ -202,6 +200,14 @@ class PostgresDesk:
         return passing or is_transient(error)
 
 
+def _key(partition: Partition) -> tuple[object, ...]:
+    return partition.projection, partition.copy, partition.index, partition.count
+
+
+def _gone(partition: Partition) -> CheckpointGoneError:
+    return CheckpointGoneError(f"{partition} of {partition.count} has no checkpoint.")
+
+
 def _event(record: RecordedEvent) -> tuple[object, ...]:
     return record.position, record.version, record.id, record.type
 
@@ -221,9 +227,10 @@ async def _lock(
     raw: RawConnection, partition: Partition, position: int, *, repeatable: bool
 ) -> bool:
     """Lock the checkpoint row and tell whether the projection has dead letters."""
-    key = (partition.projection, partition.copy, partition.index)
-    row = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable)
-    if row is None or row["position"] != position:
+    row = await raw.fetchrow(sql("lock_checkpoint"), *_key(partition), repeatable)
+    if row is None:
+        raise _gone(partition)
+    if row["position"] != position:
         raise CheckpointMovedError(f"The checkpoint of {partition} was moved.")
     if row["state"] != State.RUNNING:
         raise ProjectionPausedError(f"{partition} is {row['state']}.")

@@ -35,7 +35,9 @@ class Projection:
             starts a new projection from the first event.
         handles: Event classes that it wants; empty means that `can_handle` decides.
         tables: Its read model's tables, unqualified; needed by a rebuild.
-        partitions: Into how many parts, by hash of the stream, its work can be shared out.
+        partitions: Into how many parts, by hash of the stream, its work can be shared out. The
+            number can change once all parts stand at one position, as when they are caught up and
+            paused; a pause stays. Workers that know another number leave the projection alone.
         eager: Send each write at once instead of coalescing them.
         timeout_seconds: How long one event may take.
     """

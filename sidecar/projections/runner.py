@@ -218,7 +218,7 @@ class Runner:
             async with self._begin(eager=self._subscription.eager) as work:
                 applied = await apply_together(work, self._subscription, deliveries, upto)
                 await work.move(applied.upto)
-        except (ProjectionPausedError, CheckpointMovedError):
+        except (ProjectionPausedError, CheckpointGoneError, CheckpointMovedError):
             raise
         except Exception as error:
             if self._desk.is_transient(error):

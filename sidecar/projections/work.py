@@ -120,6 +120,7 @@ class Desk(Protocol):
                 be lost in a crash of the server together with its checkpoint, and done again.
 
         Raises:
+            CheckpointGoneError: It has no row.
             CheckpointMovedError: The checkpoint is elsewhere: another owner took over.
             ProjectionPausedError: Somebody paused the projection.
             StoreUnavailableError: The session ended; whether the commit took place is found out by

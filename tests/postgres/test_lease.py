@@ -80,9 +80,9 @@ async def test_worker_whose_session_is_killed_loses_its_loops_and_comes_back(
     await asyncio.gather(*working)
 
 
-async def test_session_that_ends_has_given_back_its_leases(database: str) -> None:
-    async with session(database) as other:
-        async with session(database) as mine:
+async def test_session_that_ends_has_given_back_its_leases(stage: Stage) -> None:
+    async with session(stage.dsn) as other:
+        async with session(stage.dsn) as mine:
             table = LeaseTable(mine, PARTITIONS)
             await table.join()
             assert await table.share() == (frozenset(PARTITIONS), frozenset())
@@ -97,8 +97,8 @@ async def test_session_that_ends_has_given_back_its_leases(database: str) -> Non
         await eventually(takes_all, TAKEOVER_SECONDS)
 
 
-async def test_leases_to_lose_are_held_until_they_are_released(database: str) -> None:
-    async with session(database) as connection, session(database) as other:
+async def test_leases_to_lose_are_held_until_they_are_released(stage: Stage) -> None:
+    async with session(stage.dsn) as connection, session(stage.dsn) as other:
         table, rest = LeaseTable(connection, PARTITIONS), LeaseTable(other, PARTITIONS)
         await table.join()
         await table.share()
@@ -111,10 +111,11 @@ async def test_leases_to_lose_are_held_until_they_are_released(database: str) ->
         assert (await rest.share())[0] == lost
 
 
-async def test_leases_of_another_database_do_not_count(cluster: Cluster, database: str) -> None:
+async def test_leases_of_another_database_do_not_count(cluster: Cluster, stage: Stage) -> None:
     async with (
         cluster.database(TEMPLATE) as another,
-        session(database) as connection,
+        open_stage(another, Journal(partitions=12)),
+        session(stage.dsn) as connection,
         session(another) as other,
     ):
         table, elsewhere = LeaseTable(connection, PARTITIONS), LeaseTable(other, PARTITIONS)
