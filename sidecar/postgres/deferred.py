@@ -123,8 +123,13 @@ class DeferredConnection:
         """Open a savepoint, so that a handler can catch an error of its own statement."""
         await self.flush()
         async with self._raw.transaction():
-            yield
-            await self.flush()
+            try:
+                yield
+                await self.flush()
+            except BaseException:
+                # What came before the block was sent; what is left belongs to what is rolled back.
+                await self.abandon()
+                raise
 
     async def raw(self) -> RawConnection:
         """Return asyncpg's connection for what this class lacks (COPY, cursors), after a flush."""

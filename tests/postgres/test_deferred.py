@@ -6,11 +6,15 @@ import asyncpg
 import pytest
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.deferred import DeferredConnection
+from sidecar.postgres.deferred import LOT_ROWS, DeferredConnection
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO t (n) VALUES ($1)"
 UPSERT = "INSERT INTO t (n) VALUES ($1) ON CONFLICT (n) DO UPDATE SET times = t.times + 1"
+
+
+class RefusedError(Exception):
+    """What a handler raises to undo its own block."""
 
 
 class Spy:
@@ -103,6 +107,40 @@ async def test_handler_can_catch_the_error_of_its_own_savepoint(spy: Spy) -> Non
             await connection.execute(INSERT, 1)
     await connection.execute(INSERT, 2)
     assert await connection.fetchval("SELECT count(*) FROM t") == 2
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["deferred", "eager"])
+@pytest.mark.parametrize("lots", [0, 2], ids=["one statement", "a lot under way"])
+async def test_block_that_is_rolled_back_leaves_nothing(
+    spy: Spy, lots: int, *, eager: bool
+) -> None:
+    connection = defer(spy, eager=eager)
+    await connection.execute(INSERT, -1)
+    with pytest.raises(RefusedError):
+        await write_and_refuse(connection, rows=lots * LOT_ROWS + 1)
+    await connection.execute(INSERT, -2)
+    rows = await connection.fetch("SELECT n FROM t ORDER BY n")
+    assert [row["n"] for row in rows] == [-2, -1]
+
+
+async def write_and_refuse(connection: DeferredConnection, rows: int) -> None:
+    async with connection.transaction():
+        for number in range(rows):
+            await connection.execute(INSERT, number)
+        raise RefusedError
+
+
+async def test_lot_that_fails_leaves_nothing_of_its_block_behind(spy: Spy) -> None:
+    connection = defer(spy)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await write_twice(connection)
+    assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def write_twice(connection: DeferredConnection) -> None:
+    async with connection.transaction():
+        await connection.executemany(INSERT, [(1,), (1,)])
+        await connection.execute(UPSERT, 2)
 
 
 async def test_error_of_a_deferred_statement_comes_with_the_flush_once(spy: Spy) -> None:
