@@ -92,6 +92,12 @@ class StoreUnavailableError(SidecarError):
     code = "store_unavailable"
 
 
+class DatabaseUrlError(StoreUnavailableError):
+    """The database URL cannot be read; the message holds nothing of it."""
+
+    code = "database_url"
+
+
 class StoreRefusedError(SidecarError):
     """PostgreSQL refused a statement, for lack of a privilege for instance."""
 

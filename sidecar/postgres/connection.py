@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sidecar.errors import StoreRefusedError, StoreUnavailableError
+from sidecar.errors import DatabaseUrlError, StoreRefusedError, StoreUnavailableError
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 
@@ -45,17 +45,38 @@ async def connect(
     """Open one connection; the caller closes it.
 
     Raises:
+        DatabaseUrlError: The DSN cannot be read.
         StoreUnavailableError: The server cannot be reached or refuses; says why without the DSN.
     """
     try:
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=command_timeout_seconds,
-            server_settings=server_settings(application_name),
-        )
+        with hide_url():
+            return await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                command_timeout=command_timeout_seconds,
+                server_settings=server_settings(application_name),
+            )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         raise StoreUnavailableError(describe_refusal(error)) from error
+
+
+@contextmanager
+def hide_url() -> Iterator[None]:
+    """Replace what asyncpg says of a DSN that it cannot read: it quotes parts of it.
+
+    Raises:
+        DatabaseUrlError: It cannot be read.
+    """
+    try:
+        yield
+    except OSError:
+        # A certificate that does not fit is a ValueError as well.
+        raise
+    except (ValueError, OverflowError):
+        raise DatabaseUrlError(
+            "The database URL cannot be read: percent-encode special characters in its password "
+            "(/ is %2F, ? is %3F, # is %23, @ is %40); `sidecar check` judges DATABASE_URL."
+        ) from None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from sidecar.postgres.connection import (
     RawConnection,
     RawPool,
     describe_refusal,
+    hide_url,
     is_lost,
     server_settings,
 )
@@ -98,6 +99,7 @@ class MeteredPool(Statements, PoolCounts):
         """Open the minimum of connections.
 
         Raises:
+            DatabaseUrlError: The DSN cannot be read.
             StoreUnavailableError: The server cannot be reached or refuses.
         """
         try:
@@ -245,9 +247,10 @@ class MeteredPool(Statements, PoolCounts):
     async def _connect(self, *args: Option, **options: Option) -> Option:
         began_mono = time.monotonic()
         try:
-            connection = await self._open_connection(
-                *args, **{"timeout": CONNECT_TIMEOUT_SECONDS, **options}
-            )
+            with hide_url():
+                connection = await self._open_connection(
+                    *args, **{"timeout": CONNECT_TIMEOUT_SECONDS, **options}
+                )
         except TimeoutError as error:
             raise ConnectTimeoutError(describe_refusal(error)) from error
         self.lending.note_opened(time.monotonic() - began_mono)

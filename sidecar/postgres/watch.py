@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.errors import DatabaseUrlError, MigrationError, StoreUnavailableError
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate, pending
@@ -21,6 +21,8 @@ INTERVAL_SECONDS: Final = 1.0
 TIMEOUT_SECONDS: Final = 3.0
 # Longer than a writer usually takes between its insert and its commit.
 HOLD_SECONDS: Final = 5.0
+# Their messages say what to do, and hold no secret.
+_TELLING: Final = (MigrationError, DatabaseUrlError)
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ class Watch:
         if not self.failed:
             logger.warning(
                 "The database cannot be watched: %s",
-                error if isinstance(error, MigrationError) else type(error).__name__,
+                error if isinstance(error, _TELLING) else type(error).__name__,
                 extra={"event": "sidecar.watch.lost", "error_type": type(error).__name__},
             )
         self.sample, self.pending_migrations, self.failed = None, None, True

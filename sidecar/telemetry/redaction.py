@@ -20,6 +20,11 @@ _PATTERNS: Final = (
     ),
 )
 
+# Whoever reads a database URL with an unescaped / ? or # in its password takes it to pieces there,
+# and names one of them in the error.
+_MISREAD_PASSWORD: Final = re.compile(r"(?is)\s*postgres(?:ql)?(?:\+\w+)?://[^:/@]*:(.*)@")
+_PIECE_ENDS: Final = re.compile(r"[/?#&=:@]")
+
 Redact = Callable[[str], str]
 
 
@@ -65,6 +70,9 @@ class Redactor:
 
 def _parts(value: str) -> Iterator[str]:
     yield value
+    misread = _MISREAD_PASSWORD.match(value)
+    if misread:
+        yield from _PIECE_ENDS.split(misread[1])
     try:
         password = urlsplit(value).password
     except ValueError:

@@ -20,6 +20,7 @@ from sidecar.config.verdict import Verdict, validate
 from sidecar.telemetry.logs import configure
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.uncaught import redact_uncaught
 from sidecar.telemetry.variable import find_secrets
 
 EX_CONFIG: Final = 78
@@ -79,7 +80,7 @@ class Boot:
 
 
 def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bool = False) -> Boot:
-    """Read and judge the environment and set up logging.
+    """Read and judge the environment and set up logging; errors that nobody catches are redacted.
 
     Args:
         process: What the process is called in logs, metrics and at the server.
@@ -91,13 +92,15 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
     environ = environment.compose(environment.inherit(**changes), Path.cwd())
     verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
     settings = verdict.settings
+    secrets = tuple(secrets_of(settings, environ))
+    redact_uncaught(Redactor(secrets))
     configure(
         format="text" if quiet else _log_format(settings),
         level=logging.WARNING if quiet else settings.log_level.value,
         service=settings.service_name,
         process=process,
         stream=sys.stderr if quiet else sys.stdout,
-        secrets=tuple(secrets_of(settings, environ)),
+        secrets=secrets,
     )
     return Boot(process, environ, verdict, changes)
 

@@ -4,12 +4,14 @@ import asyncio
 import inspect
 import io
 import logging
+import ssl
+import traceback
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from sidecar.errors import StoreUnavailableError
+from sidecar.errors import DatabaseUrlError, StoreUnavailableError
 from sidecar.postgres.adopted import AdoptedPool, find_adopted, is_pool
 from sidecar.postgres.leak import tell_leaks
 from sidecar.postgres.pool import MeteredPool
@@ -151,6 +153,25 @@ async def test_a_server_that_is_not_there_is_an_error_and_no_timeout() -> None:
         with pytest.raises(StoreUnavailableError, match="cannot be reached"):
             await pool.execute("SELECT 1")
     assert (heard(pool).waits, pool.timeouts) == (["error"], 0)
+
+
+async def test_a_url_that_cannot_be_read_is_told_without_any_part_of_it(pool: MeteredPool) -> None:
+    url = "postgresql://shop:c4nary/abc@127.0.0.1/db"
+    with pytest.raises(DatabaseUrlError, match="percent-encode") as caught:
+        await MeteredPool(url).open()
+    assert "c4nary" not in "".join(traceback.format_exception(caught.value))
+    pool.set_connect_args(url)
+    await pool.expire_connections()
+    with pytest.raises(DatabaseUrlError):
+        await pool.fetchval("SELECT 1")
+
+
+async def test_a_certificate_that_does_not_fit_is_no_fault_of_the_url() -> None:
+    async def connect(*_args: object, **_options: object) -> None:
+        raise ssl.SSLCertVerificationError("self-signed certificate")
+
+    with pytest.raises(StoreUnavailableError, match="cannot be reached: SSLCertVerificationError"):
+        await MeteredPool("postgresql://127.0.0.1/db", connect=connect).open()
 
 
 async def test_a_terminated_backend_ends_its_loan_and_is_counted_as_closed(
