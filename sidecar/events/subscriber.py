@@ -10,6 +10,11 @@ from sidecar.events.record import RecordedEvent
 WITH_CONNECTION: Final = 2
 MAX_HANDLER_PARAMETERS: Final = 3
 
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
+
 
 class Connection(Protocol):
     """What a projection writes its read model with, inside one transaction."""
@@ -39,7 +44,8 @@ class Subscriber:
 
     Accepted are plain objects with `can_handle(event)` and `async handle(event)`, and async
     functions. Either may take the connection of the read model's transaction as a second
-    parameter and the `RecordedEvent` as a third.
+    parameter and the `RecordedEvent` as a third. A parameter with a default is the handler's own
+    and keeps its default.
 
     Attributes:
         name: Name in checkpoints, metrics and logs; unique among a publisher's subscribers.
@@ -78,11 +84,10 @@ class Subscriber:
         return lambda event, record: call(event, connection, record)
 
     def _choose_test(self) -> Callable[[object], bool]:
-        can_handle: Callable[[object], bool] | None = getattr(self.target, "can_handle", None)
         handles = self.handles
         if handles is not None:
             return lambda event: isinstance(event, handles)
-        return can_handle or (lambda _event: True)
+        return _read_test(self.name, getattr(self.target, "can_handle", None))
 
 
 def name_of(target: object) -> str:
@@ -100,15 +105,36 @@ def _read_handles(name: str, handles: object) -> tuple[type, ...] | None:
     return classes or None
 
 
-def _count_parameters(name: str, call: Call) -> int:
-    positional = [
-        parameter
-        for parameter in inspect.signature(call).parameters.values()
-        if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
-    ]
-    if not 1 <= len(positional) <= MAX_HANDLER_PARAMETERS:
+def _read_test(name: str, can_handle: object) -> Callable[[object], bool]:
+    if can_handle is None:
+        return lambda _event: True
+    # The coroutine of an async one would be true for every event.
+    if not callable(can_handle) or inspect.iscoroutinefunction(can_handle):
         raise ProjectionError(
-            f"The handler of {name} takes {len(positional)} parameters; "
+            f"{name}.can_handle is no plain function; write it without `async`: "
+            "`def can_handle(self, event)`, which returns True or False."
+        )
+    return can_handle
+
+
+def _count_parameters(name: str, call: Call) -> int:
+    parameters = inspect.signature(call).parameters.values()
+    required = [parameter for parameter in parameters if _is_required(parameter)]
+    by_name = [p.name for p in required if p.kind is p.KEYWORD_ONLY]
+    if by_name:
+        raise ProjectionError(
+            f"The handler of {name} requires {', '.join(by_name)} by name, which nobody passes; "
+            "give it a default."
+        )
+    takes_event = any(p.kind in {*_POSITIONAL, p.VAR_POSITIONAL} for p in parameters)
+    if not takes_event or len(required) > MAX_HANDLER_PARAMETERS:
+        raise ProjectionError(
+            f"The handler of {name} takes {len(required)} parameters; "
             "it can take (event), (event, connection) or (event, connection, record)."
         )
-    return len(positional)
+    return max(len(required), 1)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    names_one = parameter.kind in {*_POSITIONAL, parameter.KEYWORD_ONLY}
+    return names_one and parameter.default is parameter.empty

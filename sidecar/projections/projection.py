@@ -25,7 +25,7 @@ class Projection:
 
     `handle` takes (event), (event, connection) or (event, connection, record). With a connection
     its writes and its checkpoint are one transaction, so that each event takes effect exactly once;
-    without one an event may be handled again after a crash.
+    without one an event may be handled again after a crash. A parameter with a default keeps it.
 
     It may also have `async def setup(connection)`, called before its first event and at every start
     since: the place to create its tables, if they do not exist yet.

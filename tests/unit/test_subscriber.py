@@ -1,3 +1,4 @@
+from functools import partial, wraps
 from typing import Any, cast
 
 import pytest
@@ -65,6 +66,118 @@ async def test_a_bound_listener_gets_as_much_as_it_takes() -> None:
     assert heard == [("event",), ("event", "connection"), ("event", "connection", None)]
 
 
+async def with_default(event: object, retries: int = 3) -> None:
+    """As handlers of today may have it."""
+
+
+async def with_rest(event: object, *rest: object, **more: object) -> None:
+    pass
+
+
+async def with_anything(*args: object, **more: object) -> None:
+    pass
+
+
+async def with_named_default(event: object, connection: object, *, dry_run: bool = False) -> None:
+    pass
+
+
+async def with_default_record(event: object, connection: object, record: object = None) -> None:
+    pass
+
+
+async def with_default_event(event: object = None) -> None:
+    pass
+
+
+async def with_mailer(mailer: object, event: object, subject: str) -> None:
+    pass
+
+
+@wraps(with_named_default)
+async def wrapped(*args: object, **more: object) -> None:
+    pass
+
+
+class Defaulting:
+    async def handle(self, event: object, retries: int = 3) -> None:
+        pass
+
+    @classmethod
+    async def of_class(cls, event: object, retries: int = 3) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("target", "parameters"),
+    [
+        (with_default, 1),
+        (with_rest, 1),
+        (with_anything, 1),
+        (with_default_event, 1),
+        (with_named_default, 2),
+        (with_default_record, 2),
+        pytest.param(wrapped, 2, id="wrapped"),
+        (partial(with_default, retries=5), 1),
+        (partial(with_mailer, "mailer", subject="hello"), 1),
+        (partial(with_named_default, dry_run=True), 2),
+        (Defaulting(), 1),
+        (Defaulting().handle, 1),
+        (Defaulting.of_class, 1),
+    ],
+)
+def test_only_parameters_without_a_default_are_given(target: object, parameters: int) -> None:
+    assert Subscriber(target).parameters == parameters
+
+
+async def test_a_default_of_todays_handler_is_kept() -> None:
+    heard: list[tuple[object, ...]] = []
+
+    async def listen(event: object, retries: int = 3) -> None:
+        heard.append((event, retries))
+
+    await Subscriber(listen).bind(cast("Connection", "connection"))("event", None)
+    assert heard == [("event", 3)]
+
+
+def test_parameter_that_nobody_passes_is_refused() -> None:
+    async def listen(event: object, *, mailer: object) -> None:
+        pass
+
+    with pytest.raises(ProjectionError, match="requires mailer by name"):
+        Subscriber(listen)
+
+
+def test_asynchronous_can_handle_is_refused() -> None:
+    class Waiting(Totals):
+        async def can_handle(self, event: object) -> bool:
+            return False
+
+    class Flagged(Totals):
+        can_handle = True
+
+    for target in (Waiting(), Flagged()):
+        with pytest.raises(ProjectionError, match="can_handle is no plain function"):
+            Subscriber(target)
+
+
+def test_can_handle_of_none_is_no_say() -> None:
+    class Silent(Totals):
+        can_handle = None
+
+    assert Subscriber(Silent()).accepts(object())
+
+
+def test_can_handle_that_nobody_asks_may_be_anything() -> None:
+    class Waiting(Totals):
+        async def can_handle(self, event: object) -> bool:
+            return False
+
+    subscriber = Subscriber(Waiting(), (Placed,))
+    assert subscriber.accepts(Placed())
+    assert not subscriber.accepts(Paid())
+
+
 def test_everything_is_accepted_without_a_say() -> None:
     assert Subscriber(listen).accepts(object())
 
@@ -104,7 +217,11 @@ def test_listener_must_be_asynchronous() -> None:
     def listen(event: object) -> None:
         pass
 
-    for target in (listen, object(), 7):
+    class Callable:
+        async def __call__(self, event: object) -> None:
+            pass
+
+    for target in (listen, partial(listen), Callable(), object(), 7):
         with pytest.raises(ProjectionError, match="neither an async function"):
             Subscriber(target)
 
@@ -113,10 +230,13 @@ def test_listener_takes_one_to_three_parameters() -> None:
     async def none() -> None:
         pass
 
+    async def named(*, event: object = None) -> None:
+        pass
+
     async def four(a: int, b: int, c: int, d: int) -> None:
         pass
 
-    for target in (none, four):
+    for target in (none, named, four):
         with pytest.raises(ProjectionError, match=target.__name__):
             Subscriber(target)
 
