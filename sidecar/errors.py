@@ -87,7 +87,11 @@ class ProjectionPausedError(SidecarError):
 
 
 class StoreUnavailableError(SidecarError):
-    """PostgreSQL is out of reach, ended the session or has no room; the caller may try again."""
+    """PostgreSQL is out of reach, ended the session or has no room.
+
+    The caller may try again, unless the message says that a session ended: what was under way in it
+    may have been committed, and would then be done twice.
+    """
 
     code = "store_unavailable"
 

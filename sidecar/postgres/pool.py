@@ -241,7 +241,8 @@ class MeteredPool(Statements, PoolCounts):
             await self.release(connection)
         if lost:
             raise StoreUnavailableError(
-                f"A session of pool {self.name!r} ended while it was in use."
+                f"A session of pool {self.name!r} ended while it was in use; what was under way "
+                "may have been committed."
             ) from error
 
     async def _connect(self, *args: Option, **options: Option) -> Option:

@@ -10,7 +10,7 @@ import msgspec
 from sidecar.errors import ConcurrencyError, MigrationError, StoreUnavailableError
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.identity import make_ids
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
@@ -88,7 +88,11 @@ class EventStore:
             ConcurrencyError: The stream is at another version; no position was drawn.
             EventTypeError: An event's class is not registered.
             MigrationError: The database has no schema `sidecar` yet.
-            StoreUnavailableError: PostgreSQL cannot be reached, or has no room.
+            StoreUnavailableError: PostgreSQL cannot be reached or has no room, and nothing was
+                appended; or the session ended before the answer came, and the message says that
+                the events may be there. With `connection` that is asyncpg's own error, and the
+                commit decides.
+            TimeoutError: The pool's `command_timeout_seconds` ran out; the events may be there.
             ValueError: There are no events, or the stream has no name.
         """
         if not stream or not events:
@@ -98,7 +102,8 @@ class EventStore:
         if connection is not None:
             return await _insert(connection, query, arguments)
         async with self._pool.acquire_untouched() as own:
-            appended = await _insert_against_races(own, query, arguments)
+            with translate_loss(own, _in_doubt(stream)):
+                appended = await _insert_against_races(own, query, arguments)
         self._wake.tell()
         return appended
 
@@ -154,6 +159,13 @@ class EventStore:
             )
         names, versions, data = zip(*map(self._types.encode, events), strict=True)
         return Arguments(stream, expected_version, ids, names, versions, data, headers)
+
+
+def _in_doubt(stream: str) -> str:
+    return (
+        f"The session ended while events of stream {stream!r} were appended: they may be there or "
+        "not. Read the stream, or give `expected_version`, before trying again."
+    )
 
 
 async def _insert_against_races(
