@@ -17,6 +17,7 @@ from tests.dashboards.command import run
 CASES = OTHER_CASES | BURN_CASES
 CONFIG: dict[str, Any] = source.read(source.ALERTMANAGER)
 RECEIVERS = {"critical": "pager", "warning": "mail", "info": "nobody", "unheard-of": "mail"}
+WEIGHTS = {"info": 0, "warning": 1, "critical": 2}
 DOWN = {"alertname": "SidecarDown", "job": "sidecar", "instance": "a:8686"}
 JOB_DOWN = {"alertname": "SidecarDown", "job": "sidecar"}
 NOT_READY = {"alertname": "SidecarNotReady", "job": "sidecar", "instance": "a:8686"}
@@ -123,7 +124,10 @@ def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> No
         pytest.param(CONFIG_INVALID, UNREACHABLE, id="what needs no database"),
         pytest.param(FAILING, LETTERS, id="a failure by its dead letter"),
         pytest.param(STALLED | {"projection": "stock"}, HALTED, id="another projection's halt"),
-        pytest.param(LATE, SLOW, id="what pages, by what is mailed"),
+        pytest.param(LATE, SLOW, id="a page by a mail"),
+        pytest.param(LATE, LAG, id="a page by a mail that a mail silences"),
+        pytest.param(BURN, FAILING, id="the budget of the job, by one event"),
+        pytest.param(BURN, HALTED, id="the budget of the job, by one that stands still"),
         pytest.param(FOREIGN, DOWN, id="alerts of others"),
     ],
 )
@@ -140,6 +144,21 @@ def test_cause_and_symptom_carry_every_label_that_must_be_equal(rule: dict[str, 
     # Whatever shares no label with its cause is beside the point: a replica is not the job.
     symptoms = [one for one in carried.values() if fits(rule["target_matchers"], one)]
     assert any(set(rule["equal"]) <= labels.keys() for labels in symptoms)
+
+
+@pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule)[:120])
+def test_what_is_mailed_silences_nothing_that_pages(rule: dict[str, Any]) -> None:
+    # Compared without the rule's labels: what is silenced itself goes on silencing.
+    carried = {name: case.labels | {"alertname": name} for name, case in CASES.items()}
+    weights = {name: WEIGHTS[one["labels"]["severity"]] for name, one in source.alerts().items()}
+    causes = [name for name, one in carried.items() if fits(rule["source_matchers"], one)]
+    symptoms = [name for name, one in carried.items() if fits(rule["target_matchers"], one)]
+    lesser = [
+        (cause, symptom)
+        for cause, symptom in itertools.product(causes, symptoms)
+        if weights[cause] < weights[symptom]
+    ]
+    assert not lesser
 
 
 def test_the_watchdog_has_a_receiver_of_its_own(binary: Callable[[str], str]) -> None:

@@ -102,6 +102,7 @@ class Drill:
         injected: How, in words.
         fault: Entering injects it, leaving cures it.
         symptoms: Alerts that come up, too, and must be silenced.
+        told_too: Alerts that must be told as well: somebody else hears them.
         echoes: Alerts that may be told of after the cure, for they look back at what was.
         quiet: PromQL that must have had no answer at any moment from the fault to the cure.
         after: PromQL that must have an answer once it is cured.
@@ -115,6 +116,7 @@ class Drill:
     fault: Fault
     signals: Signals
     symptoms: frozenset[str] = frozenset()
+    told_too: frozenset[str] = frozenset()
     echoes: frozenset[str] = frozenset()
     quiet: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

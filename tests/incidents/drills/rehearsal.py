@@ -13,6 +13,7 @@ from tests.incidents.drills.sight import POLL_SECONDS, Question, first_seen, que
 from tests.incidents.drills.stand import Stand
 from tests.incidents.patience import eventually
 
+TOLD_SECONDS: Final = 60.0
 SILENCED_SECONDS: Final = 60.0
 RESOLVED_SECONDS: Final = 150.0
 READY_SECONDS: Final = 40.0
@@ -67,6 +68,7 @@ async def suffer(
     try:
         async with drill.fault(stand):
             seen = await watching
+            await expect_told(stand, drill)
             await expect_silenced(stand, drill)
             await asyncio.sleep(drill.lasts_seconds)
             await expect_quiet(stand, drill, time.monotonic() - began_mono)
@@ -88,6 +90,16 @@ async def see(drill: Drill, questions: Mapping[str, Question]) -> dict[str, floa
     return {kind: seconds for kind, seconds in seen.items() if seconds is not None}
 
 
+async def expect_told(stand: Stand, drill: Drill) -> None:
+    """Expect every alert beside the incident's own to be heard."""
+
+    async def are_told() -> bool:
+        return drill.told_too <= stand.receiver.names()
+
+    seconds = await first_seen(are_told, TOLD_SECONDS)
+    assert seconds is not None, f"told, too, should be {drill.told_too}: {stand.receiver.names()}"
+
+
 async def expect_silenced(stand: Stand, drill: Drill) -> None:
     """Expect every symptom to fire unheard."""
 
@@ -102,7 +114,7 @@ async def expect_silenced(stand: Stand, drill: Drill) -> None:
 async def expect_quiet(stand: Stand, drill: Drill, since_seconds: float) -> None:
     """Expect nobody to have been told of anything else, and nothing else to have shown."""
     told = stand.receiver.names()
-    assert told == names(drill.signals.alert), (told, await stand.tower.active())
+    assert told == drill.told_too | names(drill.signals.alert), (told, await stand.tower.active())
     for query in drill.quiet:
         found = await stand.tower.query(f"count_over_time(({query})[{since_seconds:.0f}s:1s])")
         assert not found, f"not quiet: {query}: {found}"
@@ -127,7 +139,7 @@ async def expect_resolved(stand: Stand, drill: Drill, cured_mono: float) -> floa
 
 async def expect_cured(stand: Stand, drill: Drill) -> None:
     """Expect what is left to be right, and nobody to have heard of anything but the incident."""
-    told = stand.receiver.names() - names(drill.signals.alert) - drill.echoes
+    told = stand.receiver.names() - names(drill.signals.alert) - drill.told_too - drill.echoes
     assert not told, f"told, too: {told}"
     for query in drill.after:
         seconds = await first_seen(question(stand, Metric(query)), READY_SECONDS)

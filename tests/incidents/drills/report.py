@@ -61,6 +61,7 @@ def row(drill: Drill, record: Record) -> tuple[str, ...]:
         f"{word(signals[kind])} {record.seen[kind]:.0f} s".strip() if kind in signals else NONE
         for kind in KINDS
     ]
+    cells[KINDS.index("alert")] += "".join(f", `{name}`" for name in sorted(drill.told_too))
     over = record.ready if record.resolved is None else record.resolved
     return (drill.name, drill.injected, *cells, f"{over:.0f} s")
 

@@ -191,6 +191,8 @@ DRILLS: Final = (
             letter=None,
             sentence=Sentence(r"Projection shipping_labels is \d+ s behind"),
         ),
+        # The mail comes first; late for as long as this spends the budget, which pages.
+        told_too=frozenset({"SidecarFreshnessBudgetBurn"}),
         quiet=(
             'sidecar_projection_lag_seconds{projection!="shipping_labels"} > 10',
             "sidecar_ready == 0",
