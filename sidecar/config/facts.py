@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sidecar.config.confidential import secret_variables
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ
 from sidecar.config.example import Examples
 from sidecar.config.finding import Rule, Severity, Sighting
-from sidecar.config.naming import is_path, is_secret_name, is_secret_value, is_switch
 from sidecar.config.own import SidecarFile
 from sidecar.config.placeholder import shape_of
 from sidecar.config.settings import Settings
@@ -42,7 +42,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         """Find the secrets and judge the shape of each once, for the many rules that ask."""
-        object.__setattr__(self, "secrets", tuple(self._secrets()))
+        object.__setattr__(self, "secrets", tuple(secret_variables(self.environ, self.own)))
         neighbours = frozenset(self._neighbours())
         judged = {each.name: self._shape(each, neighbours) for each in self.secrets}
         shapes = {name: shape for name, shape in judged.items() if shape is not None}
@@ -83,16 +83,6 @@ class Facts:
             return Dsn.parse(self.settings.database_url.reveal())
         except DsnError:
             return None
-
-    def _secrets(self) -> Iterator[Variable]:
-        listed = {*self.own.required, *self.own.bytes}
-        for variable in self.environ:
-            is_blank = not variable.value.strip()
-            if is_blank or is_switch(variable.name, variable.value) or is_path(variable.value):
-                continue
-            is_named = variable.name in listed or is_secret_name(variable.name)
-            if is_named or is_secret_value(variable.value):
-                yield variable
 
     def _shape(self, variable: Variable, neighbours: frozenset[str]) -> Shape | None:
         bare = uncommented(variable.value)

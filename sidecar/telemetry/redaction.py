@@ -74,10 +74,11 @@ def _parts(value: str) -> Iterator[str]:
     if misread:
         yield from _PIECE_ENDS.split(misread[1])
     try:
-        password = urlsplit(value).password
+        user, password = urlsplit(value).username, urlsplit(value).password
     except ValueError:
         return
-    if password:
+    # `postgres:postgres`: the user stands in every line about the database, and may.
+    if password and password != user:
         yield password
         yield unquote(password)
 

@@ -7,10 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import sidecar
 from sidecar.config import environ as environment
+from sidecar.config import sidecar_file
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.settings import Settings, load
@@ -103,12 +105,13 @@ async def agent(
 
 
 def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
+    own, _ = sidecar_file.read(Path.cwd())
     return Telemetry.start(
         settings.service_name,
         "app",
         version=sidecar.__version__,
         environ=plain(environ),
-        redact=Redactor(secrets_of(settings, environ)),
+        redact=Redactor(secrets_of(settings, environ, own)),
     )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 import sidecar
+from sidecar.config import confidential
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
 from sidecar.config.finding import Finding, Severity
 from sidecar.config.option import LogFormat
+from sidecar.config.own import SidecarFile
 from sidecar.config.render import line
 from sidecar.config.secret import Secret
 from sidecar.config.settings import Settings
@@ -75,7 +77,7 @@ class Boot:
             version=sidecar.__version__,
             environ=plain(self.environ),
             own_process=True,
-            redact=Redactor(secrets_of(self.settings, self.environ)),
+            redact=Redactor(secrets_of(self.settings, self.environ, self.verdict.own)),
         )
 
 
@@ -92,7 +94,7 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
     environ = environment.compose(environment.inherit(**changes), Path.cwd())
     verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
     settings = verdict.settings
-    secrets = tuple(secrets_of(settings, environ))
+    secrets = tuple(secrets_of(settings, environ, verdict.own))
     redact_uncaught(Redactor(secrets))
     configure(
         format="text" if quiet else _log_format(settings),
@@ -105,10 +107,11 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
     return Boot(process, environ, verdict, changes)
 
 
-def secrets_of(settings: Settings, environ: Environ) -> Iterator[Secret]:
-    """Yield every secret that the settings hold, and those of telemetry's receivers."""
+def secrets_of(settings: Settings, environ: Environ, own: SidecarFile) -> Iterator[Secret]:
+    """Yield every secret of settings and environment, and those of telemetry's receivers."""
     values = (getattr(settings, field.name) for field in fields(settings))
     yield from (value for value in values if isinstance(value, Secret))
+    yield from confidential.find_secrets(environ, own)
     yield from find_secrets(plain(environ))
 
 

@@ -20,6 +20,15 @@ FIT = {
     # What the harness sets for all other tests is what is under test here.
     "SIDECAR_LOG_FORMAT": "auto",
 }
+UNDECLARED = {
+    "STRIPE_API_KEY": "canary-stripe-4Jq8",
+    "REDIS_PASSWORD": "canary-redis-9Tz",
+    "LOYALTY_NUMBER": "canary-loyalty-31",
+    "BROKER_URL": "amqp://shop:canary-broker%2F77@mq.acme.io/shop",
+    # Common enough that masking it would hide what the log says.
+    "PGADMIN_PASSWORD": "postgres",
+}
+SEEN = ("canary-stripe-4Jq8", "canary-redis-9Tz", "canary-loyalty-31", "canary-broker/77")
 
 
 @pytest.fixture
@@ -47,3 +56,19 @@ async def test_production_logs_are_json_line_by_line(tmp_path: Path, shop_databa
     assert len(failed["span_id"]) == 16
     assert SECRET not in program.output()
     assert SECRET[::-1] not in program.output()
+
+
+async def test_a_secret_that_only_the_service_knows_is_masked_in_the_log(
+    tmp_path: Path, shop_database: str
+) -> None:
+    (tmp_path / "sidecar.toml").write_text('required = ["LOYALTY_NUMBER"]')
+    async with (
+        ready_service(tmp_path, shop_database, SIDECAR_LOG_FORMAT="json", **UNDECLARED) as program,
+        open_ledger(shop_database, seed=1) as ledger,
+    ):
+        await ledger.pay(f"bad {' '.join(SEEN)}", 1, memo="poison")
+        failed = await program.line("sidecar.event.failed", action="park")
+        changed = await program.line("sidecar.check.changed", check="postgres")
+    assert failed["exception"].endswith("CannotBookError: cannot book for bad *** *** *** ***")
+    assert changed["check"] == "postgres"
+    assert [canary for canary in SEEN if canary in program.output()] == []
