@@ -163,7 +163,8 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
     """Give an event up, with the reason kept; events queued behind it are taken up again.
 
     Raises:
-        UsageError: There is no open letter of that number, or the reason is empty.
+        UsageError: There is no open letter of that number, it came to stand for another event
+            meanwhile, or the reason is empty.
     """
     if not reason.strip():
         raise UsageError("Say why the event is given up: --reason TEXT. It is kept for the audit.")
@@ -176,11 +177,16 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
         letter = await connection.fetchrow(sql("lock_letter"), letter_id)
         if letter is None or letter["resolution"] is not None:
             raise UsageError(f"Dead letter {letter_id} was resolved just now.")
+        if letter["version"] != found.version:
+            raise UsageError(
+                f"Dead letter {letter_id} now stands for another event of its stream (version "
+                f"{letter['version']}); look at it again before you give it up."
+            )
         await connection.execute(sql("resolve_letter"), letter_id, "discarded", reason.strip())
         following = None
         if letter["position"] is not None:
             following = await connection.fetchrow(
-                sql("read_next_queued"), found.stream, found.version, position or 0
+                sql("read_next_queued"), letter["stream"], letter["version"], position or 0
             )
         if following is not None:
             await connection.execute(sql("queue_behind_discarded"), *place, *following)

@@ -1,5 +1,6 @@
 """Dead letters as people handle them: listed, looked at, given up, in any number."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,6 +19,7 @@ from sidecar.postgres.letter import (
 from sidecar.postgres.sample import take_sample
 from sidecar.postgres.sink import DeadLetterSink
 from sidecar.projections.retry import RetryPolicy
+from tests.postgres.eventually import eventually
 from tests.postgres.shop import BrokenOrderError, Journal, Placed, types
 from tests.postgres.stage import Stage, open_stage
 
@@ -158,6 +160,34 @@ async def test_discard_of_what_is_resolved_is_refused(stage: Stage) -> None:
         await give_up(stage, letter, "twice")
     with pytest.raises(UsageError, match="no dead letter 4711"):
         await give_up(stage, 4711, "never was")
+
+
+async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event(
+    stage: Stage,
+) -> None:
+    letter = await first(stage)
+    await stage.ask_retry()
+    partition, position = stage.partitions[0], await stage.checkpoint()
+    async with stage.desk.begin(partition, position, eager=True, repeatable=True) as work:
+        discarding = asyncio.create_task(give_up(stage, letter, "bad"))
+
+        async def waits() -> bool:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            return bool(await stage.pool.fetchval(query))
+
+        await eventually(waits)
+        due = await work.take_due_letter()
+        assert due is not None
+        assert due.id == letter
+        records = await work.queued_events(due, position, 3)
+        await work.advance(due, records[2])
+    with pytest.raises(UsageError, match=rf"{letter} now stands for another .* \(version 3\)"):
+        await discarding
+    [kept] = [row for row in await stage.letters() if row["id"] == letter]
+    assert (kept["version"], kept["stream"]) == (3, "a")
+    assert len(await stage.letters()) == 3
+    await give_up(stage, letter, "bad as well")
+    assert {row["stream"] for row in await stage.letters()} == {"b"}
 
 
 async def test_pushed_letter_is_discarded_without_a_queue(stage: Stage) -> None:
