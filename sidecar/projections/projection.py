@@ -34,7 +34,8 @@ class Projection:
         name: Name in checkpoints, metrics and commands; the class name by default. Changing it
             starts a new projection from the first event.
         handles: Event classes that it wants; empty means that `can_handle` decides.
-        tables: Its read model's tables, unqualified; needed by a rebuild.
+        tables: Its read model's tables, all of them; needed by a rebuild, with a handler that takes
+            the connection and names them without a schema.
         partitions: Into how many parts, by hash of the stream, its work can be shared out. The
             number can change once all parts stand at one position, as when they are caught up and
             paused; a pause stays. Workers that know another number leave the projection alone.
@@ -109,7 +110,8 @@ def subscriptions_of(publisher: EventPublisher) -> tuple[Subscription, ...]:
     """Return a publisher's projections, then its handlers, as the runner drives them.
 
     Raises:
-        ProjectionError: An attribute has a value that cannot work.
+        ProjectionError: An attribute has a value that cannot work, or `tables` are declared by a
+            projection that a rebuild could not lead to a new copy of them.
     """
     return (
         *(_subscribe(s, SubscriberKind.PROJECTION) for s in publisher.projections),
@@ -123,6 +125,13 @@ def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
     else:
         plain = kind is SubscriberKind.PROJECTION
         chunk_events = PLAIN_CHUNK_EVENTS if plain else HANDLER_CHUNK_EVENTS
+    tables: tuple[str, ...] = _read(subscriber, "tables", ())
+    if tables and not subscriber.wants_connection:
+        raise ProjectionError(
+            f"{subscriber.name} declares `tables`, but its handler takes no connection: a rebuild "
+            "would apply every event to the live tables again. Let it write through the connection "
+            "of `handle(event, connection)`, or remove `tables`."
+        )
     return Subscription(
         subscriber,
         kind,
@@ -132,7 +141,7 @@ def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
             subscriber, "timeout_seconds", DEFAULT_TIMEOUT_SECONDS, lambda seconds: seconds > 0
         ),
         chunk_events=chunk_events,
-        tables=_read(subscriber, "tables", ()),
+        tables=tables,
         setup=getattr(subscriber.target, "setup", None),
     )
 
