@@ -240,9 +240,9 @@ SET resolution = $2, reason = $3, resolved_at = clock_timestamp(), retry_at = NU
 WHERE id = $1;
 
 -- name: advance_letter
--- The letter now stands for a later event of its stream; the rest of it is history.
+-- The letter now stands for a later event of its stream, not yet tried; the rest of it is history.
 UPDATE sidecar.dead_letters
-SET position = $2, version = $3, event_id = $4, event_type = $5
+SET position = $2, version = $3, event_id = $4, event_type = $5, attempts = 0
 WHERE id = $1;
 
 -- name: fail_letter

@@ -1,10 +1,12 @@
 """Taking a parked stream up again: its events in order, from the one that failed."""
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar.events.record import RecordedEvent
 from sidecar.projections.application import EventFailedError, apply_one
 from sidecar.projections.containment import Containment
 from sidecar.projections.letter import write_letter
@@ -14,24 +16,30 @@ from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.route import Router
 from sidecar.projections.work import Desk, OpenLetter, Work
 
-# Events of a stream per transaction; what is left keeps its letter, so that a crash resumes there.
+# At most so many events of a stream per transaction; what is left keeps its letter, so that a crash
+# resumes there.
 RETRIAL_EVENTS: Final = 500
 LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Retrial:
-    """What became of one letter.
+    """What became of one letter in one transaction.
 
     Attributes:
         events: Events applied.
         failure: The event that failed again, or a later one of its stream.
+        attempts: How often that event was tried.
+        interruption: What stopped it and passes by itself, so that the letter stays due.
+        is_resolved: Whether its stream is no longer parked.
     """
 
     letter: OpenLetter
     events: int
     failure: EventFailedError | None = None
     attempts: int = 0
+    interruption: Exception | None = None
+    is_resolved: bool = False
 
 
 class Retrials:
@@ -59,6 +67,9 @@ class Retrials:
         self._desk: Final = desk
         self._router: Final = router
         self._containment: Final = containment
+        # After a crash no more events are handled again than the loop would.
+        self._lot_events: Final = min(subscription.chunk_events, RETRIAL_EVENTS)
+        self._applied: Final[Counter[int]] = Counter()
         self._looked_mono = 0.0
 
     async def are_due(self) -> bool:
@@ -72,9 +83,16 @@ class Retrials:
     async def take_up(self, position: int, tally: RunnerTally) -> bool:
         """Take up the letter that is due next, in one transaction; False when none is.
 
+        It holds the checkpoint, so that no event of the stream slips between the last one applied
+        here and the first one that the loop applies.
+
         Args:
-            position: The checkpoint, where the transaction is opened.
+            position: The checkpoint, where the transaction is opened; what lies above it comes to
+                the loop by itself.
             tally: Where events are counted.
+
+        Raises:
+            Exception: What passes by itself; the letter stays due.
         """
         before = self._containment.begin([])
         try:
@@ -87,70 +105,65 @@ class Retrials:
                 return False
             tally.applied += retrial.events
             self._tell(retrial)
+            if retrial.interruption is not None:
+                raise retrial.interruption
             return True
         finally:
             self._containment.end(before)
 
-    async def _retry(self, work: Work, position: int) -> Retrial | None:
-        retrial = await retry_letter(
-            work,
-            self._subscription,
-            self._router,
-            position,
-            self._containment.trace_id(),
-            self._containment.retry_after_seconds,
-        )
-        failure = retrial.failure if retrial is not None else None
-        if failure is not None and self._desk.is_transient(failure.cause):
-            # Rolled back, so that the letter stays due.
+    async def _retry(self, work: Work, upto_position: int) -> Retrial | None:
+        letter = await work.take_due_letter()
+        if letter is None:
+            return None
+        records = await work.queued_events(letter, upto_position, self._lot_events + 1)
+        lot, rest = records[: self._lot_events], records[self._lot_events :]
+        events, failure = await self._apply(work, lot)
+        if failure is None:
+            await (work.advance(letter, rest[0]) if rest else work.resolve(letter))
+            return Retrial(letter, events, is_resolved=not rest)
+        if self._desk.is_transient(failure.cause):
+            await self._stop_before(work, letter, failure)
+            return Retrial(letter, events, interruption=failure.cause)
+        attempts = await self._fail_again(work, letter, failure)
+        return Retrial(letter, events, failure, attempts)
+
+    async def _apply(
+        self, work: Work, records: Sequence[RecordedEvent]
+    ) -> tuple[int, EventFailedError | None]:
+        """Apply events up to the first that fails; return how many, and that failure."""
+        events = 0
+        for delivery in self._router.route(records):
+            try:
+                await apply_one(work, self._subscription, delivery)
+            except EventFailedError as failure:
+                return events, failure
+            events += 1
+        return events, None
+
+    async def _stop_before(self, work: Work, letter: OpenLetter, failure: EventFailedError) -> None:
+        """Keep a letter due at an event whose failure passes by itself."""
+        if self._subscription.is_repeatable:
             raise failure.cause
-        return retrial
+        # A rollback would not undo what was done outside for the events before; it would repeat it.
+        record = failure.delivery.record
+        if record.version != letter.version:
+            await work.advance(letter, record)
+
+    async def _fail_again(self, work: Work, letter: OpenLetter, failure: EventFailedError) -> int:
+        """Keep a letter open for the event that failed, and return how often that was tried."""
+        record = failure.delivery.record
+        attempts = letter.attempts + 1 if record.version == letter.version else 1
+        again = write_letter(record, failure.cause, attempts, self._containment.trace_id())
+        await work.fail_again(letter, again, self._containment.retry_after_seconds(attempts))
+        return attempts
 
     def _tell(self, retrial: Retrial) -> None:
-        if retrial.failure is None:
-            log_resumed(self._partition, retrial.letter.stream, retrial.events)
-        else:
+        letter = retrial.letter
+        self._applied[letter.id] += retrial.events
+        if retrial.events:
+            self._containment.recovered()
+        if retrial.is_resolved:
+            log_resumed(self._partition, letter.stream, self._applied.pop(letter.id))
+        elif retrial.failure is not None:
+            del self._applied[letter.id]
             self._containment.tell(retrial.failure, Action.PARK, retrial.attempts)
-
-
-async def retry_letter(
-    work: Work,
-    subscription: Subscription,
-    router: Router,
-    upto_position: int,
-    trace_id: str | None,
-    retry_after_seconds: Callable[[int], float | None],
-) -> Retrial | None:
-    """Apply the events of the letter that is due next; None when none is.
-
-    Runs in the transaction that holds the partition's checkpoint, so that no event of the stream
-    slips between the last one applied here and the first one that the loop applies.
-
-    Args:
-        work: The open transaction; its connection must be eager.
-        subscription: Whose events.
-        router: Decodes them.
-        upto_position: The checkpoint; what lies above comes to the loop by itself.
-        trace_id: Of the trace under way.
-        retry_after_seconds: Tells, by attempt, when to try again without being asked.
-    """
-    letter = await work.take_due_letter()
-    if letter is None:
-        return None
-    records = await work.queued_events(letter, upto_position, RETRIAL_EVENTS + 1)
-    events = 0
-    for delivery in router.route(records[:RETRIAL_EVENTS]):
-        try:
-            await apply_one(work, subscription, delivery)
-        except EventFailedError as failure:
-            same = failure.delivery.record.version == letter.version
-            attempts = letter.attempts + 1 if same else 1
-            again = write_letter(failure.delivery.record, failure.cause, attempts, trace_id)
-            await work.fail_again(letter, again, retry_after_seconds(attempts))
-            return Retrial(letter, events, failure, attempts)
-        events += 1
-    if len(records) > RETRIAL_EVENTS:
-        await work.advance(letter, records[RETRIAL_EVENTS])
-    else:
-        await work.resolve(letter)
-    return Retrial(letter, events)
