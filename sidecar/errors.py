@@ -86,6 +86,12 @@ class ProjectionPausedError(SidecarError):
     code = "projection_paused"
 
 
+class RebuildStrayedError(SidecarError):
+    """A rebuild wrote beside its new copy; that was rolled back, and the live copy goes on."""
+
+    code = "rebuild_strayed"
+
+
 class StoreUnavailableError(SidecarError):
     """PostgreSQL is out of reach, ended the session or has no room.
 

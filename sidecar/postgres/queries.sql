@@ -449,7 +449,11 @@ SELECT partition, position, state, detail FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'rebuild' ORDER BY partition FOR UPDATE;
 
 -- name: has_rebuild
-SELECT EXISTS (SELECT FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild');
+-- Of the tables declared today: a copy of others could not be swapped in.
+SELECT EXISTS (
+    SELECT FROM sidecar.checkpoints r JOIN sidecar.checkpoints l USING (projection, partition)
+    WHERE r.projection = $1 AND r.copy = 'rebuild' AND l.copy = 'live' AND l.tables = r.tables
+);
 
 -- name: may_swap
 -- A look without locks: whether no part of the new copy lags more than $2 positions.
@@ -471,6 +475,20 @@ WHERE projection = $1 AND copy = 'live';
 -- name: resume_rebuild
 UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
 WHERE projection = $1 AND copy = 'rebuild' AND state <> 'running';
+
+-- name: list_stray_writes
+-- What this transaction has written outside of schema $1, our own, and what only it can see.
+SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name
+FROM pg_locks l
+JOIN pg_class c ON c.oid = l.relation
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+  AND l.mode IN (
+      'RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
+  )
+  AND c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ($1, 'sidecar', 'pg_catalog')
+ORDER BY name;
 
 -- name: halt_rebuild
 UPDATE sidecar.checkpoints SET state = 'failed', detail = $2

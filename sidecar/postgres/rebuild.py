@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from sidecar.errors import ProjectionError
+from sidecar.errors import ProjectionError, RebuildStrayedError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
 
@@ -41,6 +41,8 @@ def old_schema(projection: str) -> str:
 async def start_rebuild(connection: RawConnection, projection: str) -> None:
     """Begin a rebuild, or take up one that failed; workers do the rest.
 
+    One whose tables are no longer those declared begins anew.
+
     Raises:
         ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied.
     """
@@ -58,6 +60,7 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
         await connection.execute(f"CREATE SCHEMA {_quote(schema)}")
         for table in tables:
             await _copy_shape(connection, table, schema)
+        await connection.execute(sql("delete_rebuild"), projection)
         await connection.execute(sql("create_rebuild"), projection)
 
 
@@ -84,6 +87,23 @@ async def drop_old_copy(connection: RawConnection, projection: str) -> None:
     if not await connection.fetchval(sql("has_schema"), schema):
         raise ProjectionError(f"There is no old copy of {projection}.")
     await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
+
+
+async def refuse_stray_writes(connection: RawConnection, projection: str) -> None:
+    """Make sure that a batch of a rebuild has written to its new copy alone.
+
+    A table that is missing from `tables`, or is written with its schema, is the live one.
+
+    Raises:
+        RebuildStrayedError: It wrote elsewhere too, and must not be committed.
+    """
+    rows = await connection.fetch(sql("list_stray_writes"), new_schema(projection))
+    if rows:
+        names = ", ".join(row["name"] for row in rows)
+        raise RebuildStrayedError(
+            f"the handler wrote to {names}, beside the new copy, which was rolled back; add what "
+            f"is missing to `tables` of {projection}, or write it without its schema"
+        )
 
 
 async def swap(connection: RawConnection, projection: str) -> bool:

@@ -16,7 +16,7 @@ from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.rebuild import new_schema, swap
+from sidecar.postgres.rebuild import new_schema, refuse_stray_writes, swap
 from sidecar.postgres.transience import is_transient
 from sidecar.projections.letter import Letter
 from sidecar.projections.projection import PAGE_EVENTS, Partition
@@ -162,7 +162,11 @@ class PostgresDesk:
     async def begin(
         self, partition: Partition, position: int, *, eager: bool, repeatable: bool
     ) -> AsyncIterator[PostgresWork]:
-        """Open a transaction at the checkpoint."""
+        """Open a transaction at the checkpoint.
+
+        Raises:
+            RebuildStrayedError: A rebuild wrote to what is not its copy; rolled back.
+        """
         async with self._pool.acquire() as raw:
             lost = f"The session of {partition} ended in the middle of its transaction."
             with translate_loss(raw, lost):
@@ -176,6 +180,8 @@ class PostgresDesk:
                     )
                     try:
                         yield work
+                        if partition.copy == "rebuild":
+                            await refuse_stray_writes(raw, partition.projection)
                     except BaseException:
                         # The rollback needs the connection, on which a lot may be under way.
                         await work.connection.abandon()

@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Final, Protocol
 
+from sidecar.errors import RebuildStrayedError
 from sidecar.projections.application import EventFailedError
 from sidecar.projections.containment import Containment
 from sidecar.projections.observer import Action
@@ -31,8 +32,11 @@ class RebuildHaltedError(Exception):
     """Carries the failure that stopped a rebuild out of its transaction."""
 
     def __init__(self, failure: EventFailedError) -> None:
-        super().__init__(failure)
-        self.failure = failure
+        record, error_type = failure.delivery.record, type(failure.cause).__name__
+        super().__init__(
+            f"{error_type} at position {record.position} ({record.type}, {record.stream})"
+        )
+        self.error_type = error_type
 
 
 class Halting(Containment):
@@ -56,7 +60,9 @@ class Rebuilder(Runner):
         try:
             await super()._turn()
         except RebuildHaltedError as halted:
-            await self._halt(halted.failure)
+            await self._halt(str(halted), halted.error_type)
+        except RebuildStrayedError as strayed:
+            await self._halt(str(strayed), type(strayed).__name__)
 
     async def _retry_letters(self) -> None:
         """Leave them to the live copy."""
@@ -86,9 +92,7 @@ class Rebuilder(Runner):
         self._swap_due_mono = time.monotonic() + SWAP_RETRY_SECONDS
         return swapped
 
-    async def _halt(self, failure: EventFailedError) -> None:
-        record, error_type = failure.delivery.record, type(failure.cause).__name__
-        reason = f"{error_type} at position {record.position} ({record.type}, {record.stream})"
+    async def _halt(self, reason: str, error_type: str) -> None:
         await self._desk.halt(self.partition, reason)
         self._stored = -1
         logger.critical(

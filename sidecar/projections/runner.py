@@ -7,7 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionPausedError
+from sidecar.errors import (
+    CheckpointGoneError,
+    CheckpointMovedError,
+    ProjectionPausedError,
+    RebuildStrayedError,
+)
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.projections.application import (
@@ -218,7 +223,12 @@ class Runner:
             async with self._begin(eager=self._subscription.eager) as work:
                 applied = await apply_together(work, self._subscription, deliveries, upto)
                 await work.move(applied.upto)
-        except (ProjectionPausedError, CheckpointGoneError, CheckpointMovedError):
+        except (
+            ProjectionPausedError,
+            CheckpointGoneError,
+            CheckpointMovedError,
+            RebuildStrayedError,
+        ):
             raise
         except Exception as error:
             if self._desk.is_transient(error):
