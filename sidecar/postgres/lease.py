@@ -27,11 +27,14 @@ class LeaseTable:
         self._connection: Final = connection
         self._counts: Final = {p.projection: p.count for p in partitions}
         self._left: frozenset[str] = frozenset()
+        # Workers of another service share nothing with these: were they counted, each share would
+        # be too small, and what is left over run by nobody.
+        self._members_key: Final = _hash("\n".join(sorted(map(str, partitions))))
         self._pid: Final = connection.get_server_pid()
 
     async def join(self) -> None:
-        """Count as a worker from now on."""
-        await self._connection.execute(sql("join_members"))
+        """Count, from now on, as a worker among those with the same partitions."""
+        await self._connection.execute(sql("join_members"), _signed(self._members_key))
 
     async def share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         """Take and give back leases towards a fair share; return those gained and those to lose.
@@ -49,7 +52,7 @@ class LeaseTable:
         rows = await self._connection.fetch(sql("list_leases"))
         held = {row["key"]: row["pid"] for row in rows}
         others = frozenset(p for p in partitions if held.get(key_of(p), self._pid) != self._pid)
-        members = await self._connection.fetchval(sql("count_members"))
+        members = await self._connection.fetchval(sql("count_members"), self._members_key)
         plan = plan_share(partitions, self.mine, others, members, self._pid)
         gained = frozenset([p for p in plan.take if await self._try(p)])
         self.mine |= gained
@@ -92,7 +95,11 @@ class LeaseTable:
 
 def key_of(partition: Partition) -> int:
     """Return the lock key of a partition, as `pg_locks.objid` shows it (unsigned 32 bits)."""
-    return zlib.crc32(f"{partition.copy}:{partition}".encode())
+    return _hash(f"{partition.copy}:{partition}")
+
+
+def _hash(text: str) -> int:
+    return zlib.crc32(text.encode())
 
 
 def _signed(key: int) -> int:

@@ -272,7 +272,8 @@ SELECT pg_try_advisory_lock(7236174, $1);
 SELECT pg_advisory_unlock(7236174, $1);
 
 -- name: join_members
-SELECT pg_advisory_lock_shared(7236175, 0);
+-- Of those that run what $1 stands for.
+SELECT pg_advisory_lock_shared(7236175, $1);
 
 -- name: list_leases
 SELECT objid::bigint AS key, pid FROM pg_locks
@@ -281,7 +282,7 @@ WHERE locktype = 'advisory' AND classid = 7236174 AND objsubid = 2 AND granted
 
 -- name: count_members
 SELECT count(DISTINCT pid) FROM pg_locks
-WHERE locktype = 'advisory' AND classid = 7236175 AND objsubid = 2 AND granted
+WHERE locktype = 'advisory' AND classid = 7236175 AND objid::bigint = $1 AND objsubid = 2 AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- name: sample_projections

@@ -31,7 +31,7 @@ def plan_share(
         partitions: Everything there is to run; what is not among it is given back.
         mine: Held by this worker.
         others: Held by anyone else.
-        members: Workers alive, this one included.
+        members: Workers alive that have the same to run, this one included.
         offset: Differs between workers, so that they do not all try for the same lease first.
     """
     ordered = sorted(partitions, key=_order)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import pytest
 
 from sidecar.postgres.lease import LeaseTable, key_of
 from sidecar.projections.projection import Partition
+from sidecar.projections.worker import Worker
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
@@ -21,6 +23,16 @@ TAKEOVER_SECONDS: Final = 5.0
 async def stage(database: str) -> AsyncIterator[Stage]:
     async with open_stage(database, Journal(partitions=12), max_connections=30) as stage:
         yield stage
+
+
+@asynccontextmanager
+async def running(worker: Worker) -> AsyncIterator[None]:
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await task
 
 
 async def test_two_workers_share_and_one_takes_all_when_the_other_ends(stage: Stage) -> None:
@@ -123,6 +135,31 @@ async def test_leases_of_another_database_do_not_count(cluster: Cluster, stage: 
         await elsewhere.share()
         await table.join()
         assert (await table.share())[0] == frozenset(PARTITIONS)
+
+
+async def test_workers_of_another_service_do_not_count(database: str) -> None:
+    shop = [Journal(f"shop_{number}") for number in range(3)]
+    async with (
+        open_stage(database, *shop) as ours,
+        open_stage(database, Journal("office")) as theirs,
+        AsyncExitStack() as stack,
+    ):
+        workers = [theirs.make_worker() for _ in range(3)]
+        for worker in workers:
+            await stack.enter_async_context(running(worker))
+
+        async def is_taken() -> bool:
+            return sum(len(worker.runners) for worker in workers) == 1
+
+        await eventually(is_taken)
+        alone = ours.make_worker()
+        await stack.enter_async_context(running(alone))
+
+        async def has_all() -> bool:
+            return len(alone.runners) == 3
+
+        await eventually(has_all, TAKEOVER_SECONDS)
+        assert await is_taken()
 
 
 def test_key_fits_the_lock_table_for_large_and_small_hashes() -> None:
