@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
     from sidecar.events.types import EventTypes
     from sidecar.postgres.pool import MeteredPool
-    from sidecar.postgres.sink import DeadLetterSink
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
     from sidecar.wiring.agent import agent
     from sidecar.wiring.instrument import instrument, uninstrument
+    from sidecar.wiring.sink import DeadLetterSink
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _HOMES: Final = {
     "ANY": "sidecar.events.record",
     "NO_STREAM": "sidecar.events.record",
     "ConcurrencyError": "sidecar.errors",
-    "DeadLetterSink": "sidecar.postgres.sink",
+    "DeadLetterSink": "sidecar.wiring.sink",
     "EventPublisher": "sidecar.events.publisher",
     "EventStore": "sidecar.postgres.store",
     "EventTypes": "sidecar.events.types",

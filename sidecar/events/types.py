@@ -39,7 +39,9 @@ class EventType:
         except EventDecodingError:
             raise
         except (msgspec.DecodeError, UnicodeError) as error:
-            raise EventDecodingError(_describe(record, _withhold_value(error))) from error
+            # A traceback shows the cause as well, in words that may be the value itself.
+            cause = None if _shows_value(error) else error
+            raise EventDecodingError(_describe(record, _withhold_value(error))) from cause
         # The edge to user code: a `__post_init__` can raise anything.
         except Exception as error:
             reason = f"its class refused it with {type(error).__name__}"
@@ -228,6 +230,9 @@ def _withhold_value(error: Exception) -> str:
     if error.__cause__ is not None:
         # A `__post_init__` raised; its words are the service's own and may hold anything.
         return f"its class refused it with {type(error.__cause__).__name__}"
-    text = str(error)
-    shows_value = text.startswith(("Invalid enum value", "Invalid value"))
-    return "an unexpected value" if shows_value else text.rstrip(".")
+    return "an unexpected value" if _shows_value(error) else str(error).rstrip(".")
+
+
+def _shows_value(error: Exception) -> bool:
+    is_of_msgspec = error.__cause__ is None
+    return is_of_msgspec and str(error).startswith(("Invalid enum value", "Invalid value"))

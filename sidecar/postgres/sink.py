@@ -12,7 +12,7 @@ from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.projections.letter import describe_error
+from sidecar.projections.letter import Redact, describe_error
 
 StreamOf = Callable[[object], str]
 
@@ -36,14 +36,21 @@ class DeadLetterSink:
         pool: Lends connections; whoever made it closes it.
         types: Registered event types; an event of another type is kept without its data, and can
             be looked at and discarded, not retried.
+        redact: Masks secrets in what is kept of an error.
         find_stream: Names the sequence that retries keep in order.
     """
 
     def __init__(
-        self, pool: MeteredPool, types: EventTypes, *, find_stream: StreamOf = stream_of
+        self,
+        pool: MeteredPool,
+        types: EventTypes,
+        *,
+        redact: Redact,
+        find_stream: StreamOf = stream_of,
     ) -> None:
         self._pool: Final = pool
         self._types: Final = types
+        self._redact: Final = redact
         self._find_stream: Final = find_stream
 
     async def keep(self, event: object, failures: Sequence[Failure], trace_id: str | None) -> None:
@@ -56,7 +63,7 @@ class DeadLetterSink:
         rows = [
             (
                 *(failure.name, self._find_stream(event), *encoded),
-                *(*describe_error(failure.error), trace_id),
+                *(*describe_error(failure.error, self._redact), trace_id),
             )
             for failure in failures
         ]
@@ -89,7 +96,7 @@ class DeadLetterSink:
                     if letter is None:
                         return None
                     error = await self._deliver(publisher, letter)
-                    await _settle(connection, letter, error)
+                    await self._settle(connection, letter, error)
                     return error is None
 
     async def _deliver(self, publisher: EventPublisher, letter: asyncpg.Record) -> Exception | None:
@@ -102,24 +109,23 @@ class DeadLetterSink:
             return error
         return await publisher.deliver_to(letter["projection"], event)
 
+    async def _settle(
+        self, connection: RawConnection, letter: asyncpg.Record, error: Exception | None
+    ) -> None:
+        """Close a letter, or keep it open and hold what waits behind it."""
+        if error is None:
+            await connection.execute(sql("resolve_letter"), letter["id"], "retried", None)
+            return
+        told = describe_error(error, self._redact)
+        await connection.execute(sql("fail_pushed"), letter["id"], *told, letter["attempts"] + 1)
+        place = (letter["projection"], letter["stream"], letter["id"])
+        await connection.execute(sql("hold_pushed_behind"), *place)
+
     def _encode(self, event: object) -> tuple[str, int, str | None]:
         try:
             return self._types.encode(event)
         except EventTypeError:
             return self._types.name_of(event), 1, None
-
-
-async def _settle(
-    connection: RawConnection, letter: asyncpg.Record, error: Exception | None
-) -> None:
-    """Close a letter, or keep it open and hold what waits behind it."""
-    if error is None:
-        await connection.execute(sql("resolve_letter"), letter["id"], "retried", None)
-        return
-    attempts = letter["attempts"] + 1
-    await connection.execute(sql("fail_pushed"), letter["id"], *describe_error(error), attempts)
-    place = (letter["projection"], letter["stream"], letter["id"])
-    await connection.execute(sql("hold_pushed_behind"), *place)
 
 
 def _record_of(letter: asyncpg.Record) -> RecordedEvent:

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.application import EventFailedError
-from sidecar.projections.letter import write_letter
+from sidecar.projections.letter import Letter, write_letter
 from sidecar.projections.log import log_failure, log_interruption
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
 from sidecar.projections.projection import Partition, Subscription
@@ -22,7 +22,6 @@ class Containment:
     Attributes:
         batch: The observer's token of the batch under way.
         retry_after_seconds: Tells, by attempt, when a parked stream is tried again by itself.
-        trace_id: Returns the trace under way, if there is one.
 
     Args:
         subscription: Whose events fail.
@@ -51,7 +50,6 @@ class Containment:
         self._observer: Final = observer
         self._policy: Final = policy
         self.retry_after_seconds: Final = policy.retry_after_seconds
-        self.trace_id: Final = observer.trace_id
         self._tally: Final = tally
         self._trouble: Final = Trouble()
         # Effects outside the transaction are not undone by a rollback.
@@ -114,9 +112,18 @@ class Containment:
 
     async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
         """Park the event's stream."""
-        record, error = failure.delivery.record, failure.cause
-        letter = write_letter(record, error, attempt, self.trace_id())
+        letter = self.describe(failure, attempt)
         await work.park(letter, self.retry_after_seconds(attempt))
+
+    def describe(self, failure: EventFailedError, attempts: int) -> Letter:
+        """Write a dead letter about a failed event."""
+        return write_letter(
+            failure.delivery.record,
+            failure.cause,
+            attempts,
+            self._observer.trace_id(),
+            self._observer.redact,
+        )
 
     def tell(self, failure: EventFailedError, action: Action, attempt: int) -> None:
         """Count, log and trace a failed event."""

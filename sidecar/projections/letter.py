@@ -2,6 +2,7 @@
 
 import asyncio
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -11,6 +12,9 @@ from sidecar.events.record import RecordedEvent
 
 MAX_TRACEBACK_CHARACTERS: Final = 20_000
 MAX_MESSAGE_CHARACTERS: Final = 2_000
+
+Redact = Callable[[str], str]
+"""Masks secrets in a text."""
 
 
 class Category(StrEnum):
@@ -49,10 +53,14 @@ def categorize(error: BaseException) -> Category:
 
 
 def write_letter(
-    record: RecordedEvent, error: BaseException, attempts: int, trace_id: str | None
+    record: RecordedEvent,
+    error: BaseException,
+    attempts: int,
+    trace_id: str | None,
+    redact: Redact,
 ) -> Letter:
-    """Describe a failure, bounded in size; PostgreSQL's text takes no NUL."""
-    error_type, error_message, trace = describe_error(error)
+    """Describe a failure, bounded in size and without secrets; PostgreSQL's text takes no NUL."""
+    error_type, error_message, trace = describe_error(error, redact)
     return Letter(
         record=record,
         category=categorize(error),
@@ -64,13 +72,14 @@ def write_letter(
     )
 
 
-def describe_error(error: BaseException) -> tuple[str, str, str]:
+def describe_error(error: BaseException, redact: Redact) -> tuple[str, str, str]:
     """Return an error's type, message and traceback, bounded and fit to be stored."""
     trace = "".join(traceback.format_exception(error))
+    # Redacted while they are whole: half a secret would be left at the cut.
     return (
         type(error).__name__,
-        _storable(_message_of(error))[:MAX_MESSAGE_CHARACTERS],
-        _storable(trace)[-MAX_TRACEBACK_CHARACTERS:],
+        _storable(redact(_message_of(error)))[:MAX_MESSAGE_CHARACTERS],
+        _storable(redact(trace))[-MAX_TRACEBACK_CHARACTERS:],
     )
 
 

@@ -74,6 +74,9 @@ class RunnerObserver(Protocol):
     def trace_id(self) -> str | None:
         """Return the trace under way, 32 hex digits, if there is one."""
 
+    def redact(self, text: str) -> str:
+        """Return the text with every secret masked, to be kept in a dead letter."""
+
 
 class SilentObserver:
     """Hears nothing."""
@@ -92,6 +95,10 @@ class SilentObserver:
     def trace_id(self) -> str | None:
         """Return None."""
         return None
+
+    def redact(self, text: str) -> str:
+        """Return the text as it is."""
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import Final
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.application import EventFailedError, apply_one
 from sidecar.projections.containment import Containment
-from sidecar.projections.letter import write_letter
 from sidecar.projections.log import log_resumed
 from sidecar.projections.observer import Action, RunnerTally
 from sidecar.projections.projection import Partition, Subscription
@@ -153,7 +152,7 @@ class Retrials:
         """Keep a letter open for the event that failed, and return how often that was tried."""
         record = failure.delivery.record
         attempts = letter.attempts + 1 if record.version == letter.version else 1
-        again = write_letter(record, failure.cause, attempts, self._containment.trace_id())
+        again = self._containment.describe(failure, attempts)
         await work.fail_again(letter, again, self._containment.retry_after_seconds(attempts))
         return attempts
 

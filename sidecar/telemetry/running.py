@@ -66,7 +66,7 @@ class RunnerTelemetry:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer: Final = telemetry.tracer
-        self._redact: Final = telemetry.redact
+        self.redact: Final = telemetry.redact
         self._record: Final = telemetry.histogram(contract.PROCESS_DURATION).record
         self._error_types: Final[defaultdict[str, set[str]]] = defaultdict(set)
 
@@ -110,7 +110,7 @@ class RunnerTelemetry:
         record_exception(
             batch.span,
             error,
-            self._redact,
+            self.redact,
             {
                 contract.SPAN_POSITION: event.position,
                 contract.EVENT_TYPE: event.type,

@@ -6,6 +6,7 @@ schema is not at head.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, ProjectionError, UsageError
@@ -154,13 +155,17 @@ async def list_letters(boot: Boot, which: letter.LetterFilter) -> list[letter.Le
 
 
 async def show_letter(boot: Boot, letter_id: int) -> letter.LetterDetail:
-    """Return one dead letter with its event.
+    """Return one dead letter with its event; secrets of its error are masked.
 
     Raises:
         UsageError: There is none of that number.
     """
     async with _open_store(boot) as connection:
-        return await letter.show_letter(connection, letter_id)
+        shown = await letter.show_letter(connection, letter_id)
+    redact = boot.make_redactor()
+    return replace(
+        shown, error_message=redact(shown.error_message), traceback=redact(shown.traceback)
+    )
 
 
 async def request_retry(

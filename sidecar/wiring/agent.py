@@ -7,12 +7,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import sidecar
 from sidecar.config import environ as environment
-from sidecar.config import sidecar_file
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.settings import Settings, load
@@ -31,10 +29,9 @@ from sidecar.process.background import Background
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
 from sidecar.telemetry.link import add_trace_context
-from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
-from sidecar.wiring.boot import plain, secrets_of
+from sidecar.wiring.boot import make_redactor, plain
 from sidecar.wiring.instrument import Publisher, follow_any_pool, follow_any_publisher
 from sidecar.wiring.told import show_pool, show_statuses
 
@@ -105,13 +102,12 @@ async def agent(
 
 
 def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
-    own, _ = sidecar_file.read(Path.cwd())
     return Telemetry.start(
         settings.service_name,
         "app",
         version=sidecar.__version__,
         environ=plain(environ),
-        redact=Redactor(secrets_of(settings, environ, own)),
+        redact=make_redactor(settings, environ),
     )
 
 

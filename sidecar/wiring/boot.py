@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import sidecar
-from sidecar.config import confidential
+from sidecar.config import confidential, sidecar_file
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
 from sidecar.config.finding import Finding, Severity
@@ -77,8 +77,12 @@ class Boot:
             version=sidecar.__version__,
             environ=plain(self.environ),
             own_process=True,
-            redact=Redactor(secrets_of(self.settings, self.environ, self.verdict.own)),
+            redact=self.make_redactor(),
         )
+
+    def make_redactor(self) -> Redactor:
+        """Return what masks every secret of this process."""
+        return Redactor(secrets_of(self.settings, self.environ, self.verdict.own))
 
 
 def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bool = False) -> Boot:
@@ -105,6 +109,12 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
         secrets=secrets,
     )
     return Boot(process, environ, verdict, changes)
+
+
+def make_redactor(settings: Settings, environ: Environ) -> Redactor:
+    """Return what masks every secret of an application, which is not judged at its start."""
+    own, _ = sidecar_file.read(Path.cwd())
+    return Redactor(secrets_of(settings, environ, own))
 
 
 def secrets_of(settings: Settings, environ: Environ, own: SidecarFile) -> Iterator[Secret]:

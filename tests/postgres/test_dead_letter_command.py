@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.events.publisher import Failure, SubscriberKind
-from sidecar.postgres.sink import DeadLetterSink
 from sidecar.projections.retry import RetryPolicy
+from sidecar.wiring.sink import DeadLetterSink
 from tests.incidents.program import Ended, finish
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import until_live, working

@@ -17,8 +17,8 @@ from sidecar.postgres.letter import (
     show_letter,
 )
 from sidecar.postgres.sample import take_sample
-from sidecar.postgres.sink import DeadLetterSink
 from sidecar.projections.retry import RetryPolicy
+from sidecar.wiring.sink import DeadLetterSink
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import BrokenOrderError, Journal, Placed, types
 from tests.postgres.stage import Stage, open_stage

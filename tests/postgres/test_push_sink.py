@@ -16,8 +16,9 @@ from sidecar.postgres.letter import request_retry
 from sidecar.postgres.migration import migrate
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.sample import take_sample
-from sidecar.postgres.sink import DeadLetterSink, stream_of
+from sidecar.postgres.sink import stream_of
 from sidecar.wiring.agent import agent
+from sidecar.wiring.sink import DeadLetterSink
 from sidecar.wiring.snapshot import say, see_projections
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
@@ -247,6 +248,34 @@ async def test_publish_does_not_raise_for_text_that_postgres_cannot_keep(
     result = await publisher.publish(Shipped(stream, 1))
     assert result.failed_projections == ("mails",)
     assert "sidecar.letters.lost" in {getattr(r, "event", "") for r in caplog.records}
+
+
+async def test_letter_keeps_no_secret_of_the_environment(
+    pool: MeteredPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "c4nary-of-the-provider")
+
+    class Leaking:
+        name = "leaking"
+
+        def can_handle(self, _event: object) -> bool:
+            return True
+
+        async def handle(self, _event: object) -> None:
+            raise LookupError("401 for url https://ai.example/v1?key=c4nary-of-the-provider")
+
+    sink = DeadLetterSink(pool, types)
+    publisher = EventPublisher(types, sink=sink)
+    publisher.add_projection(Leaking())
+    await publisher.publish(Shipped("a", 1))
+    for attempts in (1, 2):
+        [row] = await pool.fetch("SELECT * FROM sidecar.dead_letters")
+        assert row["attempts"] == attempts
+        assert row["error_message"] == "401 for url https://ai.example/v1?key=***"
+        assert "LookupError: 401" in row["traceback"]
+        assert "c4nary" not in row["traceback"]
+        await ask(pool)
+        await sink.retry_due(publisher)
 
 
 async def test_publish_does_not_raise_when_failures_cannot_be_kept(

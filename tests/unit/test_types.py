@@ -1,4 +1,5 @@
 import enum
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +147,16 @@ def test_event_that_cannot_be_read_says_where_and_keeps_its_values(
         types.decode(replace(**{"schema_version": 3, **changes}))
     assert "position 7" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("color", ["hunter2", "hunter2.", ""])
+def test_value_that_msgspec_would_show_is_in_no_traceback(types: EventTypes, color: str) -> None:
+    data = msgspec.json.encode({"order": "1", "color": color}).decode()
+    with pytest.raises(EventDecodingError, match="an unexpected value") as caught:
+        types.decode(replace(schema_version=3, data=data))
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in told
+    assert "Invalid enum value" not in told
 
 
 @pytest.mark.parametrize("error", [ValueError, AttributeError])

@@ -1,0 +1,44 @@
+"""The sink as applications make it: it knows the secrets of their environment."""
+
+from sidecar.config import environ as environment
+from sidecar.config.settings import load
+from sidecar.events.types import EventTypes
+from sidecar.postgres import sink
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.sink import StreamOf, stream_of
+from sidecar.telemetry.redaction import Redact
+from sidecar.wiring.boot import make_redactor
+
+
+class DeadLetterSink(sink.DeadLetterSink):
+    """Keeps what projections failed on when a service publishes right after its commit.
+
+    Between the commit and the end of `publish` a crash still loses the event for the read models;
+    only `sidecar run`, which follows the log itself, closes that window.
+
+    Args:
+        pool: Lends connections; whoever made it closes it.
+        types: Registered event types; an event of another type is kept without its data, and can
+            be looked at and discarded, not retried.
+        redact: Masks secrets in what is kept of an error; by default those of the environment, as
+            it is read now.
+        find_stream: Names the sequence that retries keep in order.
+    """
+
+    def __init__(
+        self,
+        pool: MeteredPool,
+        types: EventTypes,
+        *,
+        redact: Redact | None = None,
+        find_stream: StreamOf = stream_of,
+    ) -> None:
+        super().__init__(
+            pool, types, redact=redact or _redact_environment(), find_stream=find_stream
+        )
+
+
+def _redact_environment() -> Redact:
+    environ = environment.read()
+    settings, _ = load(environ)
+    return make_redactor(settings, environ)
