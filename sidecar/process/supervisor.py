@@ -1,7 +1,6 @@
 """Workers: started, listened to, killed when hung, started again."""
 
 import asyncio
-import logging
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -10,13 +9,12 @@ from enum import StrEnum
 from typing import Final
 
 from sidecar.process.agent import AgentReader, AgentSilentError, listen
+from sidecar.process.log import log_end, log_unstarted
 from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
 
 LISTEN_SECONDS: Final = 1.0
 EX_USAGE: Final = 2
 LISTENER_VARIABLE: Final = "EVENT_SIDECAR_LISTENER_FD"
-
-logger = logging.getLogger(__name__)
 
 
 class WorkerState(StrEnum):
@@ -73,7 +71,13 @@ class WorkerProcess:
         return self.answered_mono is None and not sum(self.restarts.values())
 
     async def start(self) -> asyncio.subprocess.Process:
-        """Start a process in this place. Its standard input closes when we end."""
+        """Start a process in this place. Its standard input closes when we end.
+
+        Raises:
+            OSError: There is no room for one, or the program cannot be executed.
+        """
+        self.state, self.started_mono = WorkerState.STARTING, time.monotonic()
+        self.answered_mono, self.misses = None, 0
         descriptor = self._listener.fileno()
         process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -84,8 +88,7 @@ class WorkerProcess:
             # by its supervisor.
             start_new_session=True,
         )
-        self.state, self.pid = WorkerState.STARTING, process.pid
-        self.started_mono, self.answered_mono, self.misses = time.monotonic(), None, 0
+        self.pid = process.pid
         return process
 
     def close(self) -> None:
@@ -169,7 +172,11 @@ class Supervisor:
 
     async def _live(self, worker: WorkerProcess, reader: AgentReader) -> RestartReason:
         """See one process through, from its start to its end."""
-        process = await worker.start()
+        try:
+            process = await worker.start()
+        except OSError as error:
+            log_unstarted(worker.name, error)
+            return RestartReason.EXITED
         ended = asyncio.create_task(process.wait())
         try:
             reason = await self._listen(worker, reader, ended)
@@ -182,7 +189,7 @@ class Supervisor:
             worker.pid = None
             worker.miss()
         if not self._is_refusal(worker):
-            self._tell_end(worker, worker.status, reason)
+            self._tell_end(worker, reason)
         return reason
 
     async def _listen(
@@ -225,25 +232,10 @@ class Supervisor:
             process.terminate()
         await asyncio.wait((ended,), timeout=self._stop_seconds)
 
-    def _tell_end(
-        self, worker: WorkerProcess, returncode: int | None, reason: RestartReason
-    ) -> None:
-        if self._stopping.is_set():
-            return
-        if reason is RestartReason.HUNG:
-            text = f"was silent for {self._hang_seconds:g} s, stuck in a handler, and was killed"
-        else:
-            text = f"ended with status {returncode}"
-        logger.error(
-            "%s %s; it is started again and goes on from its checkpoints",
-            worker.name,
-            text,
-            extra={
-                "event": f"sidecar.worker.{reason.value}",
-                "worker": worker.name,
-                "status": returncode,
-            },
-        )
+    def _tell_end(self, worker: WorkerProcess, reason: RestartReason) -> None:
+        if not self._stopping.is_set():
+            hung = reason is RestartReason.HUNG
+            log_end(worker.name, worker.status, self._hang_seconds if hung else None)
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -22,7 +22,7 @@ _PATTERNS: Final = (
 
 # Whoever reads a database URL with an unescaped / ? or # in its password takes it to pieces there,
 # and names one of them in the error.
-_MISREAD_PASSWORD: Final = re.compile(r"(?is)\s*postgres(?:ql)?(?:\+\w+)?://[^:/@]*:(.*)@")
+_MISREAD_PASSWORD: Final = re.compile(r"(?is)\s*postgres(?:ql)?(?:\+\w+)?://[^:/@]*:(.*[/?#].*)@")
 _PIECE_ENDS: Final = re.compile(r"[/?#&=:@]")
 
 Redact = Callable[[str], str]

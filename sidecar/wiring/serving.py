@@ -99,7 +99,11 @@ def _attach_application(probe: ProbeProcess, attached: Background, settings: Set
 async def _supervise(
     supervisor: Supervisor, probe: ProbeProcess, settings: Settings, shutdown: Shutdown
 ) -> None:
-    """Run the workers until a signal; then drain."""
+    """Run the workers until a signal; then drain.
+
+    Raises:
+        BaseExceptionGroup: A bug ended the supervision; the workers ended with it.
+    """
     supervising = asyncio.create_task(supervisor.run())
     try:
         settle()
@@ -117,6 +121,8 @@ async def _supervise(
     finally:
         supervising.cancel()
         await asyncio.wait((supervising,))
+    if not supervising.cancelled():
+        supervising.result()
 
 
 async def _wait_for_end(
