@@ -58,13 +58,22 @@ ORDER BY version
 LIMIT $3;
 
 -- name: read_stream_until
--- A parked stream's events from its letter's version up to the checkpoint.
+-- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
        date_part('epoch', recorded_at)
-FROM sidecar.events
-WHERE stream = $1 AND version >= $2 AND position <= $3
-ORDER BY version
-LIMIT $4;
+FROM (
+    SELECT *, sum(octet_length(data::text)) OVER (
+                  ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+              ) AS before
+    FROM (
+        SELECT * FROM sidecar.events
+        WHERE stream = $1 AND version >= $2 AND position <= $3
+        ORDER BY version
+        LIMIT $4
+    ) AS page
+) AS measured
+WHERE coalesce(before, 0) < $5
+ORDER BY version;
 
 -- name: read_log
 SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,

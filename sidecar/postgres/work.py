@@ -75,12 +75,11 @@ class PostgresWork:
         return None if row is None else OpenLetter(*row)
 
     async def queued_events(
-        self, letter: OpenLetter, upto_position: int, limit: int
+        self, stream: str, from_version: int, upto_position: int, limit: int
     ) -> list[RecordedEvent]:
-        """Return the events of a letter's stream from its version on."""
-        rows = await self._raw.fetch(
-            sql("read_stream_until"), letter.stream, letter.version, upto_position, limit
-        )
+        """Return the events of a parked stream from a version on, bounded in bytes as well."""
+        bounds = (from_version, upto_position, limit, PAGE_BYTES)
+        rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds)
         return [RecordedEvent(*row) for row in rows]
 
     async def resolve(self, letter: OpenLetter) -> None:

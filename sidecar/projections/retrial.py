@@ -1,5 +1,6 @@
 """Taking a parked stream up again: its events in order, from the one that failed."""
 
+import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -7,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.application import EventFailedError, apply_one
+from sidecar.projections.application import BATCH_SECONDS, EventFailedError, apply_one
 from sidecar.projections.containment import Containment
 from sidecar.projections.log import log_resumed
 from sidecar.projections.observer import Action, RunnerTally
 from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.retry import delay_seconds
 from sidecar.projections.route import Router
 from sidecar.projections.work import Desk, OpenLetter, Work
 
@@ -41,8 +43,25 @@ class Retrial:
     is_resolved: bool = False
 
 
+@dataclass(slots=True)
+class Lot:
+    """How far one transaction came in a stream.
+
+    Attributes:
+        upto_version: Everything up to here is applied or not handled.
+        events: How many were applied.
+    """
+
+    upto_version: int
+    events: int = 0
+    failure: EventFailedError | None = None
+
+
 class Retrials:
     """Looks for dead letters of one partition whose time has come, and takes them up.
+
+    Attributes:
+        goes_on: Whether there may be more to take up at once.
 
     Args:
         subscription: Whose letters.
@@ -69,18 +88,28 @@ class Retrials:
         # After a crash no more events are handled again than the loop would.
         self._lot_events: Final = min(subscription.chunk_events, RETRIAL_EVENTS)
         self._applied: Final[Counter[int]] = Counter()
-        self._looked_mono = 0.0
+        self._interruptions = 0
+        self._look_mono = 0.0
+        self.goes_on = False
 
     async def are_due(self) -> bool:
-        """Tell whether there are any; looks once a second."""
+        """Tell whether there are any; looks once a second, unless it goes on anyway."""
         now_mono = time.monotonic()
-        if now_mono - self._looked_mono < LOOK_SECONDS:
-            return False
-        self._looked_mono = now_mono
+        if self.goes_on or now_mono < self._look_mono:
+            return self.goes_on
+        self._look_mono = now_mono + LOOK_SECONDS
         return await self._desk.has_due_letters(self._partition)
 
-    async def take_up(self, position: int, tally: RunnerTally) -> bool:
-        """Take up the letter that is due next, in one transaction; False when none is.
+    def interrupted(self, error: Exception) -> None:
+        """Take note of what passes by itself, and look again after a while that grows."""
+        self.goes_on = False
+        self._interruptions += 1
+        self._containment.interrupted(error)
+        delay = delay_seconds(self._interruptions, random.random())
+        self._look_mono = time.monotonic() + delay
+
+    async def take_up(self, position: int, tally: RunnerTally) -> None:
+        """Take up the letter that is due next, if there is one, in one transaction.
 
         It holds the checkpoint, so that no event of the stream slips between the last one applied
         here and the first one that the loop applies.
@@ -100,13 +129,13 @@ class Retrials:
                 self._partition, position, eager=True, repeatable=repeatable
             ) as work:
                 retrial = await self._retry(work, position)
+            self.goes_on = retrial is not None
             if retrial is None:
-                return False
+                return
             tally.applied += retrial.events
             self._tell(retrial)
             if retrial.interruption is not None:
                 raise retrial.interruption
-            return True
         finally:
             self._containment.end(before)
 
@@ -114,30 +143,42 @@ class Retrials:
         letter = await work.take_due_letter()
         if letter is None:
             return None
-        records = await work.queued_events(letter, upto_position, self._lot_events + 1)
-        lot, rest = records[: self._lot_events], records[self._lot_events :]
-        events, failure = await self._apply(work, lot)
+        records = await work.queued_events(
+            letter.stream, letter.version, upto_position, self._lot_events
+        )
+        lot = Lot(records[-1].version if records else letter.version)
+        await self._apply(work, records, lot)
+        failure = lot.failure
         if failure is None:
-            await (work.advance(letter, rest[0]) if rest else work.resolve(letter))
-            return Retrial(letter, events, is_resolved=not rest)
+            is_resolved = await self._go_on(work, letter, lot.upto_version + 1, upto_position)
+            return Retrial(letter, lot.events, is_resolved=is_resolved)
         if self._desk.is_transient(failure.cause):
             await self._stop_before(work, letter, failure)
-            return Retrial(letter, events, interruption=failure.cause)
+            return Retrial(letter, lot.events, interruption=failure.cause)
         attempts = await self._fail_again(work, letter, failure)
-        return Retrial(letter, events, failure, attempts)
+        return Retrial(letter, lot.events, failure, attempts)
 
-    async def _apply(
-        self, work: Work, records: Sequence[RecordedEvent]
-    ) -> tuple[int, EventFailedError | None]:
-        """Apply events up to the first that fails; return how many, and that failure."""
-        events = 0
+    async def _apply(self, work: Work, records: Sequence[RecordedEvent], lot: Lot) -> None:
+        """Apply events up to the first that fails, or until the transaction has lasted enough."""
+        ends_mono = time.monotonic() + BATCH_SECONDS
         for delivery in self._router.route(records):
             try:
                 await apply_one(work, self._subscription, delivery)
             except EventFailedError as failure:
-                return events, failure
-            events += 1
-        return events, None
+                lot.failure = failure
+                return
+            lot.events += 1
+            if time.monotonic() > ends_mono:
+                lot.upto_version = delivery.record.version
+                return
+
+    async def _go_on(
+        self, work: Work, letter: OpenLetter, from_version: int, upto_position: int
+    ) -> bool:
+        """Let a letter stand for what is left of its stream, or resolve it; tell which."""
+        rest = await work.queued_events(letter.stream, from_version, upto_position, 1)
+        await (work.advance(letter, rest[0]) if rest else work.resolve(letter))
+        return not rest
 
     async def _stop_before(self, work: Work, letter: OpenLetter, failure: EventFailedError) -> None:
         """Keep a letter due at an event whose failure passes by itself."""
@@ -159,8 +200,8 @@ class Retrials:
     def _tell(self, retrial: Retrial) -> None:
         letter = retrial.letter
         self._applied[letter.id] += retrial.events
-        if retrial.events:
-            self._containment.recovered()
+        if retrial.interruption is None:
+            self._interruptions = 0
         if retrial.is_resolved:
             log_resumed(self._partition, letter.stream, self._applied.pop(letter.id))
         elif retrial.failure is not None:

@@ -160,16 +160,20 @@ class Runner:
         """Do what is to be done at the safe head."""
         if self._seen > self._stored and self._is_move_due():
             await self._pass_over(self._seen)
-        else:
+        elif not self._retrials.goes_on:
             self._containment.recovered()
             await self._head.wait_beyond(self._seen, IDLE_SECONDS)
 
     async def _retry_letters(self) -> None:
-        """Take up parked streams whose time has come, one transaction each."""
-        if not await self._retrials.are_due():
-            return
-        while not self._stopping and await self._retrials.take_up(self._stored, self.tally):
-            self._beat()
+        """Take up one parked stream whose time has come, in turn with the healthy ones."""
+        try:
+            if await self._retrials.are_due():
+                await self._retrials.take_up(self._stored, self.tally)
+                self._beat()
+        except Exception as error:
+            if not self._desk.is_transient(error):
+                raise
+            self._retrials.interrupted(error)
 
     async def _load(self) -> None:
         await self._pages.close()
@@ -186,9 +190,12 @@ class Runner:
                 await self._pass_over(page.upto)
             return
         for chunk in split(deliveries, self._subscription.chunk_events):
-            upto = page.upto if chunk[-1] is deliveries[-1] else chunk[-1].record.position
+            is_last = chunk[-1] is deliveries[-1]
+            upto = page.upto if is_last else chunk[-1].record.position
             if self._stopping or not await self._apply_chunk(chunk, upto):
                 return
+            if not is_last:
+                await self._retry_letters()
 
     async def _apply_chunk(self, deliveries: Sequence[Delivery], upto: int) -> bool:
         """Apply deliveries up to a position and tell whether all of them are behind us."""

@@ -65,9 +65,12 @@ class Work(Protocol):
         """Lock the letter of this partition that has been due longest."""
 
     async def queued_events(
-        self, letter: OpenLetter, upto_position: int, limit: int
+        self, stream: str, from_version: int, upto_position: int, limit: int
     ) -> list[RecordedEvent]:
-        """Return the events of a letter's stream from its version on, ascending by version."""
+        """Return the events of a parked stream from a version on, ascending by version.
+
+        Bounded in bytes as well; empty only when there is none up to the position.
+        """
 
     async def resolve(self, letter: OpenLetter) -> None:
         """Close a letter: its stream is no longer parked."""

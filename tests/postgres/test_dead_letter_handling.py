@@ -179,7 +179,7 @@ async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event
         due = await work.take_due_letter()
         assert due is not None
         assert due.id == letter
-        records = await work.queued_events(due, position, 3)
+        records = await work.queued_events("a", 1, position, 3)
         await work.advance(due, records[2])
     with pytest.raises(UsageError, match=rf"{letter} now stands for another .* \(version 3\)"):
         await discarding
