@@ -31,8 +31,9 @@ class Proxy:
         self.delay_seconds = 0.0
         self.cuts = 0
         self._dial = dial
-        self._thawed: Final = asyncio.Event()
+        self._thawed = asyncio.Event()
         self._thawed.set()
+        self._stranded: Final[list[asyncio.Event]] = []
         self._links: Final[set[asyncio.Task[None]]] = set()
         self._ends: Final[set[asyncio.StreamWriter]] = set()
 
@@ -41,6 +42,16 @@ class Proxy:
         self._thawed.clear()
 
     def thaw(self) -> None:
+        self._thawed.set()
+
+    def strand(self) -> None:
+        """Pass nothing on any more on what is open, as if the server's machine were lost.
+
+        New connections are carried: another machine has taken its address.
+        """
+        self._thawed.clear()
+        self._stranded.append(self._thawed)
+        self._thawed = asyncio.Event()
         self._thawed.set()
 
     def cut(self) -> None:
@@ -75,7 +86,8 @@ class Proxy:
 
     async def close(self) -> None:
         """Cut every connection, and wait until all are gone."""
-        self.thaw()
+        for thawed in (self._thawed, *self._stranded):
+            thawed.set()
         self.cut()
         while self._links:
             await asyncio.wait(self._links)
@@ -84,12 +96,13 @@ class Proxy:
         """Pass on what arrives, each chunk as late as the others, until the end of it."""
         loop = asyncio.get_running_loop()
         underway: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        thawed = self._thawed
 
         async def deliver() -> None:
             while True:
                 due, chunk = await underway.get()
                 await asyncio.sleep(max(due - loop.time(), 0.0))
-                await self._thawed.wait()
+                await thawed.wait()
                 if not chunk:
                     raise ConnectionResetError
                 writer.write(chunk)

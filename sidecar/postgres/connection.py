@@ -1,15 +1,19 @@
 """Opening connections: named, with limits, and with errors that keep the password to themselves."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeAlias
 
 import asyncpg
 
 from sidecar.errors import DatabaseUrlError, StoreRefusedError, StoreUnavailableError
+from sidecar.postgres.peer import WatchfulConnection
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
+# What head and leases ask is answered in milliseconds. A server that is silent for so long may have
+# been replaced by another, which answers.
+ANSWER_SECONDS: Final = 10.0
 
 # A peer that vanished without a word (machine lost, cable cut) is noticed after about 4 s, so that
 # its locks and leases pass on within the 5 s promised. PostgreSQL ignores these on Unix sockets.
@@ -55,9 +59,42 @@ async def connect(
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=command_timeout_seconds,
                 server_settings=server_settings(application_name),
+                connection_class=WatchfulConnection,
             )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         raise StoreUnavailableError(describe_refusal(error)) from error
+
+
+@asynccontextmanager
+async def open_session(
+    dsn: str, *, application_name: str, answer_seconds: float | None = None
+) -> AsyncIterator[RawConnection]:
+    """Open one connection for a block, and cut it off at the end.
+
+    Args:
+        dsn: Where the server is. It appears in no message.
+        application_name: How the session is called at the server.
+        answer_seconds: How long a statement may go without an answer; None for as long as it takes.
+            Waiting for notifications is no statement.
+
+    Raises:
+        StoreUnavailableError: The server cannot be reached, refuses, ended the session, or left a
+            statement without an answer for too long.
+    """
+    connection = await connect(
+        dsn, application_name=application_name, command_timeout_seconds=answer_seconds
+    )
+    try:
+        with translate_loss(connection, f"The session {application_name!r} ended."):
+            yield connection
+    except TimeoutError as error:
+        if answer_seconds is None:
+            raise
+        raise StoreUnavailableError(
+            f"The session {application_name!r} had no answer within {answer_seconds:g} s."
+        ) from error
+    finally:
+        connection.terminate()
 
 
 @contextmanager

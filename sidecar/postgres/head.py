@@ -2,11 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from sidecar.postgres.connection import RawConnection, translate_loss
+from sidecar.postgres.connection import (
+    ANSWER_SECONDS,
+    RawConnection,
+    open_session,
+    translate_loss,
+)
 from sidecar.postgres.query import sql
 from sidecar.projections.head import Gap, Head, Sighting, Writer, held_seconds, step, suspect
 
@@ -115,3 +120,20 @@ class ListeningHead:
 
     def _hear(self, *_: object) -> None:
         self._told.set()
+
+
+@asynccontextmanager
+async def open_head(
+    dsn: str, *, application_name: str, answer_seconds: float = ANSWER_SECONDS
+) -> AsyncIterator[ListeningHead]:
+    """Open the session that a worker follows the safe head on.
+
+    Raises:
+        StoreUnavailableError: It cannot be opened, ended, or had no answer in time.
+    """
+    async with open_session(
+        dsn, application_name=application_name, answer_seconds=answer_seconds
+    ) as session:
+        source = ListeningHead(session, HeadFollower())
+        await source.listen()
+        yield source

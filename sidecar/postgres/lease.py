@@ -2,10 +2,16 @@
 
 import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
-from sidecar.postgres.connection import RawConnection, translate_loss
+from sidecar.postgres.connection import (
+    ANSWER_SECONDS,
+    RawConnection,
+    open_session,
+    translate_loss,
+)
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
 from sidecar.projections.share import plan_share
@@ -91,6 +97,27 @@ class LeaseTable:
 
     async def _try(self, partition: Partition) -> bool:
         return bool(await self._connection.fetchval(sql("try_lease"), _signed(key_of(partition))))
+
+
+@asynccontextmanager
+async def open_leases(
+    dsn: str,
+    partitions: tuple[Partition, ...],
+    *,
+    application_name: str,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> AsyncIterator[LeaseTable]:
+    """Open the session that a worker's leases live on, and join.
+
+    Raises:
+        StoreUnavailableError: It cannot be opened, ended, or had no answer in time.
+    """
+    async with open_session(
+        dsn, application_name=application_name, answer_seconds=answer_seconds
+    ) as session:
+        table = LeaseTable(session, partitions)
+        await table.join()
+        yield table
 
 
 def key_of(partition: Partition) -> int:

@@ -24,6 +24,7 @@ from sidecar.postgres.connection import (
 )
 from sidecar.postgres.count import PoolCounts
 from sidecar.postgres.lending import Borrowing, Lending, PoolObserver
+from sidecar.postgres.peer import WatchfulConnection
 from sidecar.postgres.statement import Lent, Option, Statements
 
 DEFAULT_MIN_SIZE: Final = 5
@@ -75,6 +76,7 @@ class MeteredPool(Statements, PoolCounts):
         # Backends whose session needs no reset when its connection comes back.
         self._untouched: Final[set[int]] = set()
         settings = options.pop("server_settings", None) or {}
+        options.setdefault("connection_class", WatchfulConnection)
         self._pool: RawPool = asyncpg.create_pool(
             dsn,
             reset=self._reset,

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from sidecar.config.environment import Environment
@@ -15,10 +16,10 @@ from sidecar.errors import MigrationError, StoreUnavailableError
 from sidecar.events.fault import find_faults
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.postgres.checkpoint import list_recent_versions, register
-from sidecar.postgres.connection import RawConnection, connect, translate_loss
-from sidecar.postgres.head import HeadFollower, ListeningHead
+from sidecar.postgres.connection import open_session
+from sidecar.postgres.head import open_head
 from sidecar.postgres.leak import watch_leaks
-from sidecar.postgres.lease import LeaseTable
+from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
@@ -31,7 +32,7 @@ from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
-from sidecar.projections.worker import HeadSource, Leases, Worker
+from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
 from sidecar.telemetry.setup import Telemetry
@@ -101,8 +102,10 @@ class WorkerProcess:
             )
 
         worker = self._worker = Worker(
-            open_head=self._open_head,
-            open_leases=self._open_leases,
+            open_head=partial(open_head, self._dsn, application_name=self._name("head")),
+            open_leases=partial(
+                open_leases, self._dsn, self._partitions, application_name=self._name("lease")
+            ),
             make_runner=make_runner,
             head=self._head,
             is_transient=desk.is_transient,
@@ -135,7 +138,7 @@ class WorkerProcess:
 
     async def _prepare_schema(self) -> str:
         """Bring the schema to head and register; return what is in the way, if anything."""
-        async with self._session("setup") as connection:
+        async with open_session(self._dsn, application_name=self._name("setup")) as connection:
             if self._boot.settings.auto_migrate:
                 await migrate(connection)
             steps = await pending(connection)
@@ -175,29 +178,6 @@ class WorkerProcess:
             watching.cancel()
             forget()
             await pool.close()
-
-    @asynccontextmanager
-    async def _open_head(self) -> AsyncIterator[HeadSource]:
-        async with self._session("head") as connection:
-            source = ListeningHead(connection, HeadFollower())
-            await source.listen()
-            yield source
-
-    @asynccontextmanager
-    async def _open_leases(self) -> AsyncIterator[Leases]:
-        async with self._session("lease") as connection:
-            table = LeaseTable(connection, self._partitions)
-            await table.join()
-            yield table
-
-    @asynccontextmanager
-    async def _session(self, part: str) -> AsyncIterator[RawConnection]:
-        connection = await connect(self._dsn, application_name=self._name(part))
-        try:
-            with translate_loss(connection, f"The session for {part} ended."):
-                yield connection
-        finally:
-            connection.terminate()
 
     def _numbers(self, worker: Worker, kind: SubscriberKind) -> dict[str, Numbers]:
         return {

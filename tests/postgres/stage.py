@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -10,9 +11,9 @@ import asyncpg
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.types import EventTypes
 from sidecar.postgres.checkpoint import register
-from sidecar.postgres.connection import RawConnection, connect
-from sidecar.postgres.head import HeadFollower, ListeningHead
-from sidecar.postgres.lease import LeaseTable
+from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
+from sidecar.postgres.head import HeadFollower, open_head
+from sidecar.postgres.lease import open_leases
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.postgres.work import PostgresDesk
@@ -21,7 +22,7 @@ from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
-from sidecar.projections.worker import HeadSource, Leases, Worker
+from sidecar.projections.worker import Worker
 from tests.postgres import shop
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Line, Placed
@@ -158,23 +159,11 @@ class Stage:
         query = "SELECT min(position) FROM sidecar.checkpoints WHERE projection = $1"
         return int(await self.pool.fetchval(query, projection))
 
-    def make_worker(self) -> Worker:
-        """Make a worker that follows the head and takes its share of the leases."""
+    def make_worker(
+        self, dsn: str | None = None, *, answer_seconds: float = ANSWER_SECONDS
+    ) -> Worker:
+        """Make a worker that follows the head, on another way to it, and shares the leases."""
         head = HeadSignal()
-
-        @asynccontextmanager
-        async def open_head() -> AsyncIterator[HeadSource]:
-            async with session(self.dsn, "head") as connection:
-                source = ListeningHead(connection, HeadFollower())
-                await source.listen()
-                yield source
-
-        @asynccontextmanager
-        async def open_leases() -> AsyncIterator[Leases]:
-            async with session(self.dsn, "lease") as connection:
-                table = LeaseTable(connection, self.partitions)
-                await table.join()
-                yield table
 
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
             return Runner(
@@ -188,8 +177,10 @@ class Stage:
             )
 
         return Worker(
-            open_head=open_head,
-            open_leases=open_leases,
+            open_head=partial(
+                open_head, dsn or self.dsn, application_name="head", answer_seconds=answer_seconds
+            ),
+            open_leases=partial(open_leases, self.dsn, self.partitions, application_name="lease"),
             make_runner=make_runner,
             head=head,
             is_transient=self.desk.is_transient,
