@@ -1,6 +1,7 @@
 """Checkpoint rows: made when a service starts, paused and resumed by people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import asyncpg
@@ -9,15 +10,16 @@ from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
-from sidecar.projections.projection import Subscription
+from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.work import State
 
 RECENT_EVENTS: Final = 10_000
 
 
-async def register(connection: RawConnection, subscriptions: Iterable[Subscription]) -> None:
-    """Make sure that each partition has its row.
+async def register(connection: RawConnection, subscription: Subscription) -> None:
+    """Make sure that each partition has its row, and prepare the read model, in one transaction.
 
     A new projection starts before the first event, a new handler at the safe head: its effects
     lie outside, and nobody wants years of mails again.
@@ -25,13 +27,34 @@ async def register(connection: RawConnection, subscriptions: Iterable[Subscripti
     Raises:
         ProjectionError: The number of partitions changed while they stand at different positions,
             or while a rebuild is under way.
+        Exception: Whatever its `setup` raises; nothing was changed.
     """
     async with connection.transaction():
-        await connection.execute(sql("lock_migrations"))
-        for subscription in subscriptions:
+        await connection.execute(sql("lock_setups"))
+        await _register(connection, subscription)
+        if subscription.setup is not None:
+            await subscription.setup(connection)
+        await connection.execute(sql("end_failure"), subscription.name)
+
+
+async def fail_setup(connection: RawConnection, subscription: Subscription, detail: str) -> None:
+    """Note that a subscriber cannot run, unless another worker runs it.
+
+    A new one gets its rows all the same: it is seen, and a handler will miss no event from here.
+    """
+    async with connection.transaction():
+        await connection.execute(sql("lock_setups"))
+        with suppress(ProjectionError):
             await _register(connection, subscription)
-            if subscription.setup is not None:
-                await subscription.setup(connection)
+        if not await _is_leased(connection, subscription.name):
+            await connection.execute(sql("fail_setup"), subscription.name, detail)
+
+
+async def _is_leased(connection: RawConnection, projection: str) -> bool:
+    rows = await connection.fetch(sql("list_partitions"), projection)
+    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+    parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
+    return any(key_of(part) in held for part in parts)
 
 
 async def _register(connection: RawConnection, subscription: Subscription) -> None:

@@ -4,6 +4,10 @@
 -- name: lock_migrations
 SELECT pg_advisory_xact_lock(7236173, 0);
 
+-- name: lock_setups
+-- Two workers that start together must not create the same table; migrations need not wait for it.
+SELECT pg_advisory_xact_lock(7236173, 1);
+
 -- name: create_migrations
 CREATE SCHEMA IF NOT EXISTS sidecar;
 CREATE TABLE IF NOT EXISTS sidecar.migrations (
@@ -211,6 +215,15 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND p
 UPDATE sidecar.checkpoints SET state = $2, detail = $3
 WHERE projection = $1 AND copy = 'live'
 RETURNING partition;
+
+-- name: fail_setup
+-- What people paused stays paused.
+UPDATE sidecar.checkpoints SET state = 'failed', detail = $2
+WHERE projection = $1 AND copy = 'live' AND state <> 'paused';
+
+-- name: end_failure
+UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
+WHERE projection = $1 AND copy = 'live' AND state = 'failed';
 
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters

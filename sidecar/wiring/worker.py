@@ -15,13 +15,14 @@ from sidecar.config.finding import Finding, weigh_all
 from sidecar.errors import MigrationError, StoreUnavailableError
 from sidecar.events.fault import find_faults
 from sidecar.events.publisher import EventPublisher, SubscriberKind
-from sidecar.postgres.checkpoint import list_recent_versions, register
+from sidecar.postgres.checkpoint import list_recent_versions
 from sidecar.postgres.connection import open_session
 from sidecar.postgres.head import open_head
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.setup import set_up
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
@@ -70,9 +71,7 @@ class WorkerProcess:
         self._observer: Final = RunnerTelemetry(telemetry)
         self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
         self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
-        self._partitions: Final = tuple(
-            partition for s in self._subscriptions.values() for partition in s.split()
-        )
+        self._partitions: tuple[Partition, ...] = ()
         self._worker: Worker | None = None
         self._pool: MeteredPool | None = None
         self._findings: tuple[Finding, ...] = ()
@@ -146,7 +145,8 @@ class WorkerProcess:
                 return f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
             if unsafe := await find_unsafe_sequence(connection):
                 return unsafe
-            await register(connection, self._subscriptions.values())
+            ready = await set_up(connection, self._subscriptions.values())
+            self._partitions = tuple(partition for each in ready for partition in each.split())
             self._judge_types(await list_recent_versions(connection))
             return ""
 

@@ -68,7 +68,7 @@ class Log:
         (subscription,) = subscriptions_of(publisher)
         async with self.pool.acquire() as connection:
             await connection.execute("DELETE FROM sidecar.checkpoints")
-            await register(connection, [subscription])
+            await register(connection, subscription)
         head = HeadSignal()
         head.advance(self.head)
         finish = Finish(self.telemetry, EVENTS)

@@ -13,7 +13,7 @@ from sidecar.events.types import EventTypes
 from sidecar.postgres.checkpoint import register
 from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
 from sidecar.postgres.head import HeadFollower, open_head
-from sidecar.postgres.lease import open_leases
+from sidecar.postgres.lease import LeaseTable, open_leases
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.postgres.work import PostgresDesk
@@ -50,7 +50,8 @@ class Stage:
     async def register(self) -> None:
         """Make the checkpoints and the read models."""
         async with self.pool.acquire() as connection:
-            await register(connection, self.subscriptions.values())
+            for subscription in self.subscriptions.values():
+                await register(connection, subscription)
 
     async def place(self, stream: str, *amounts: int, order: str | None = None) -> None:
         """Append one `Placed` per amount."""
@@ -158,6 +159,10 @@ class Stage:
         """Return the lowest stored position of a projection."""
         query = "SELECT min(position) FROM sidecar.checkpoints WHERE projection = $1"
         return int(await self.pool.fetchval(query, projection))
+
+    def make_lease_table(self, connection: RawConnection) -> LeaseTable:
+        """Make the leases of one worker."""
+        return LeaseTable(connection, self.partitions)
 
     def make_worker(
         self, dsn: str | None = None, *, answer_seconds: float = ANSWER_SECONDS

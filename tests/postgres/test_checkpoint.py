@@ -2,7 +2,7 @@ import asyncpg
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.checkpoint import register, set_state
+from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.projections.work import State
 from tests.postgres.shop import Journal
@@ -69,4 +69,3 @@ async def test_failing_setup_registers_nothing(database: str) -> None:
         with pytest.raises(ZeroDivisionError):
             await broken.__aenter__()
         assert await list_checkpoints(connection) == []
-        await register(connection, [])
