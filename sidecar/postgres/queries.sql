@@ -194,13 +194,16 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_checkpoint
 -- $5 tells that the transaction holds all that it stands for: a crash that loses its commit loses
--- the checkpoint, too, and the events are applied again. So it need not wait for the disk.
+-- the checkpoint, too, and the events are applied again. So it need not wait for the disk. While a
+-- handler waits for something else the session is idle, under the handler's own limit instead of the
+-- server's: the end of a session passes by itself, so that such an event would be tried for ever.
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND c.copy = 'live'
              AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
+       set_config('idle_in_transaction_session_timeout', '0', true),
        CASE WHEN $5::boolean THEN set_config('synchronous_commit', 'off', true) END
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4

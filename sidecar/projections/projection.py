@@ -41,7 +41,8 @@ class Projection:
             number can change once all parts stand at one position, as when they are caught up and
             paused; a pause stays. Workers that know another number leave the projection alone.
         eager: Send each write at once instead of coalescing them.
-        timeout_seconds: How long one event may take.
+        timeout_seconds: How long one event may take. It holds in place of the server's
+            `idle_in_transaction_session_timeout`.
     """
 
     name: ClassVar[str] = ""

@@ -4,13 +4,14 @@ import asyncio
 from typing import Final
 
 import asyncpg
+import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Placed
-from tests.postgres.stage import Stage, open_stage
+from tests.postgres.stage import Stage, open_stage, session
 
 ONCE: Final = RetryPolicy(max_attempts=1)
 RAISE: Final = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
@@ -149,6 +150,46 @@ async def test_handler_that_hangs_is_cut_off_and_parked_as_timed_out(database: s
         assert [line.stream for line in await stage.lines()] == ["good"]
         (letter,) = await stage.letters()
         assert (letter["category"], letter["error_type"]) == ("timeout", "TimeoutError")
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+async def test_handler_may_take_longer_than_the_server_lets_a_transaction_be_idle(
+    database: str, *, is_plain: bool
+) -> None:
+    async with session(database) as elsewhere:
+        name = await elsewhere.fetchval("SELECT current_database()")
+        await elsewhere.execute(
+            f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '300ms'"
+        )
+
+        class Patient(Journal):
+            async def handle(
+                self, event: Placed, connection: Connection, record: RecordedEvent
+            ) -> None:
+                await super().handle(event, connection, record)
+                await elsewhere.execute("SELECT pg_sleep(0.8)")
+
+        class Caller:
+            name = "caller"
+
+            def __init__(self) -> None:
+                self.calls = 0
+
+            async def handle(self, event: Placed) -> None:
+                self.calls += event.amount
+                await elsewhere.execute("SELECT pg_sleep(0.8)")
+
+        subscriber = Caller() if is_plain else Patient()
+        async with open_stage(database, subscriber, policy=ONCE) as stage:
+            await stage.place("order-1", 1)
+            stage.start()
+            await stage.settle()
+            [runner] = stage.runners
+            await stage.stop()
+            assert (subscriber.calls, runner.tally.failures) == (1, {})
+            # In the projection's transaction alone.
+            query = "SELECT current_setting('idle_in_transaction_session_timeout')"
+            assert await stage.pool.fetchval(query) == "300ms"
 
 
 async def test_idle_loop_outlives_the_end_of_every_session(database: str) -> None:
