@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from sidecar.errors import ProjectionError, SidecarError
+from sidecar.errors import ProjectionError
 from sidecar.events.subscriber import Connection, Subscriber
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
@@ -214,7 +214,8 @@ class EventPublisher:
         trace_id = None if self.observer is None else self.observer.trace_id()
         try:
             await self.sink.keep(event, failed, trace_id)
-        except SidecarError:
+        # The edge to a sink of anybody's making; the failures themselves were logged already.
+        except Exception:
             logger.critical(
                 "The failures of event %s could not be kept as dead letters; the log is their "
                 "only trace",

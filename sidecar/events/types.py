@@ -165,7 +165,7 @@ class EventTypes:
             )
         try:
             data = _encode(event)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise EventTypeError(
                 f"{event_type.name} has a field without JSON form: {error}."
             ) from error

@@ -1,5 +1,6 @@
 """Failures of in-process publishing, kept as dead letters and tried again by the application."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from sidecar.postgres.query import sql
 from sidecar.projections.letter import Redact, describe_error
 
 StreamOf = Callable[[object], str]
+
+logger = logging.getLogger(__name__)
 
 
 def stream_of(event: object) -> str:
@@ -37,7 +40,8 @@ class DeadLetterSink:
         types: Registered event types; an event of another type is kept without its data, and can
             be looked at and discarded, not retried.
         redact: Masks secrets in what is kept of an error.
-        find_stream: Names the sequence that retries keep in order.
+        find_stream: Names the sequence that retries keep in order. Where it fails, that is the
+            event's class.
     """
 
     def __init__(
@@ -59,12 +63,9 @@ class DeadLetterSink:
         Raises:
             StoreUnavailableError: They could not be kept.
         """
-        encoded = self._encode(event)
+        kept = (self._name_stream(event), *self._encode(event))
         rows = [
-            (
-                *(failure.name, self._find_stream(event), *encoded),
-                *(*describe_error(failure.error, self._redact), trace_id),
-            )
+            (failure.name, *kept, *describe_error(failure.error, self._redact), trace_id)
             for failure in failures
         ]
         try:
@@ -120,6 +121,20 @@ class DeadLetterSink:
         await connection.execute(sql("fail_pushed"), letter["id"], *told, letter["attempts"] + 1)
         place = (letter["projection"], letter["stream"], letter["id"])
         await connection.execute(sql("hold_pushed_behind"), *place)
+
+    def _name_stream(self, event: object) -> str:
+        name = type(event).__name__
+        try:
+            return self._find_stream(event)
+        # The edge to user code: an event whose stream is not known needs its letter no less.
+        except Exception:
+            logger.warning(
+                "`find_stream` failed for event %s; its failures are kept under that name",
+                name,
+                exc_info=True,
+                extra={"event": "sidecar.letters.unnamed", "event_type": name},
+            )
+            return name
 
     def _encode(self, event: object) -> tuple[str, int, str | None]:
         try:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import AsyncIterator
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -36,6 +37,7 @@ types = EventTypes()
 class Shipped(msgspec.Struct, frozen=True):
     aggregate_id: str
     number: int
+    lines: object = msgspec.UNSET
 
 
 class Unheard:
@@ -276,6 +278,34 @@ async def test_letter_keeps_no_secret_of_the_environment(
         assert "c4nary" not in row["traceback"]
         await ask(pool)
         await sink.retry_due(publisher)
+
+
+async def test_event_whose_stream_cannot_be_named_is_kept_under_its_class(
+    pool: MeteredPool, mails: tuple[Mails, Mails], caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = DeadLetterSink(pool, types, find_stream=attrgetter("order"))
+    publisher = EventPublisher(types, sink=sink)
+    publisher.add_projection(mails[0])
+    mails[0].broken = {1}
+    assert (await publisher.publish(Shipped("a", 1))).failed_projections == ("mails",)
+    data = '{"aggregate_id":"a","number":1}'
+    assert await letters(pool) == [("mails", "Shipped", "Shipped", data, 1)]
+    [told] = [r for r in caplog.records if getattr(r, "event", "") == "sidecar.letters.unnamed"]
+    assert told.exc_info is not None
+    mails[0].broken = set()
+    await ask(pool)
+    assert await sink.retry_due(publisher) == 1
+
+
+async def test_event_that_contains_itself_is_kept_without_its_data(
+    publisher: EventPublisher, pool: MeteredPool, mails: tuple[Mails, Mails]
+) -> None:
+    lines: list[object] = []
+    lines.append(lines)
+    mails[0].broken = {1}
+    result = await publisher.publish(Shipped("a", 1, lines))
+    assert result.failed_projections == ("mails",)
+    assert await letters(pool) == [("mails", "a", "Shipped", None, 1)]
 
 
 async def test_publish_does_not_raise_when_failures_cannot_be_kept(

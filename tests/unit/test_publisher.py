@@ -1,13 +1,13 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.events.publisher import EventPublisher, PublishResult, SubscriberKind
+from sidecar.events.publisher import EventPublisher, Failure, PublishResult, SubscriberKind
 
 
 class Placed:
@@ -171,6 +171,38 @@ async def test_projection_with_a_connection_fails_where_there_is_none() -> None:
     (failure,) = (await publisher.publish(Placed())).failures
     assert isinstance(failure.error, ProjectionError)
     assert "sidecar run" in str(failure.error)
+
+
+class Sink:
+    """Cannot keep anything."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    async def keep(self, event: object, failures: Sequence[Failure], trace_id: str | None) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("k"), RecursionError(), ProjectionError("no")], ids=repr
+)
+async def test_failure_to_keep_failures_is_logged_and_never_raised(
+    make: Callable[..., Listener], caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    publisher = EventPublisher(sink=Sink(error))
+    publisher.add_projection(make("totals", ValueError("no")))
+    assert (await publisher.publish(Placed())).failed_projections == ("totals",)
+    [lost] = [r for r in caplog.records if vars(r).get("event") == "sidecar.letters.lost"]
+    assert lost.levelno == logging.CRITICAL
+    assert lost.exc_info is not None
+    assert lost.exc_info[1] is error
+
+
+async def test_cancellation_passes_while_failures_are_kept(make: Callable[..., Listener]) -> None:
+    publisher = EventPublisher(sink=Sink(asyncio.CancelledError()))
+    publisher.add_projection(make("totals", ValueError("no")))
+    with pytest.raises(asyncio.CancelledError):
+        await publisher.publish(Placed())
 
 
 def test_two_subscribers_of_one_name_are_refused(make: Callable[..., Listener]) -> None:

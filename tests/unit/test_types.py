@@ -73,9 +73,17 @@ def test_class_is_registered_once(types: EventTypes) -> None:
         types.register(name="other")(Paid)
 
 
-def test_event_without_json_form_is_refused(types: EventTypes) -> None:
+def nested(depth: int) -> object:
+    inner: object = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize("field", [object(), "\ud800", nested(100_000)], ids=type)
+def test_event_without_json_form_is_refused(types: EventTypes, field: Any) -> None:
     with pytest.raises(EventTypeError, match="without JSON form"):
-        types.encode(Paid(object()))  # type: ignore[arg-type]
+        types.encode(Paid(field))
 
 
 def test_renamed_type_is_read_under_both_names(types: EventTypes) -> None:
