@@ -58,7 +58,8 @@ class EventType:
         except Exception as error:
             reason = f"its upcaster failed with {type(error).__name__}"
             raise EventDecodingError(_describe(record, reason)) from error
-        return msgspec.convert(shape, self.cls)
+        # As `_decode` reads them: the keys of JSON are text, whatever the class makes of them.
+        return msgspec.convert(shape, self.cls, str_keys=True)
 
 
 class EventTypes:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 Shape = dict[str, object]
 Upcaster = Callable[[Shape], Shape]
-"""Takes the fields of one schema version and returns those of the next; pure."""
+"""Takes the fields of one schema version, as JSON holds them, and returns the next's; pure."""
 
 
 def find_holes(current_version: int, upcasters: Mapping[int, Upcaster]) -> Iterator[int]:
