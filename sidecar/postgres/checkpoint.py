@@ -8,7 +8,7 @@ import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
@@ -29,7 +29,7 @@ async def register(connection: RawConnection, subscription: Subscription) -> Non
             or while a rebuild is under way.
         Exception: Whatever its `setup` raises; nothing was changed.
     """
-    async with connection.transaction():
+    async with read_committed(connection):
         await connection.execute(sql("lock_setups"))
         await _register(connection, subscription)
         if subscription.setup is not None:
@@ -42,7 +42,7 @@ async def fail_setup(connection: RawConnection, subscription: Subscription, deta
 
     A new one gets its rows all the same: it is seen, and a handler will miss no event from here.
     """
-    async with connection.transaction():
+    async with read_committed(connection):
         await connection.execute(sql("lock_setups"))
         with suppress(ProjectionError):
             await _register(connection, subscription)

@@ -24,6 +24,10 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
 }
 
+# In sessions of ours each statement that waits for a lock goes on with what the others committed,
+# also where the default of the database or the role is stricter and would fail it instead.
+_SESSION_SETTINGS: Final = {"default_transaction_isolation": "read committed"}
+
 SESSION_ERRORS: Final = (
     OSError,
     asyncpg.InterfaceError,
@@ -58,7 +62,7 @@ async def connect(
                 dsn,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=command_timeout_seconds,
-                server_settings=server_settings(application_name),
+                server_settings=server_settings(application_name, **_SESSION_SETTINGS),
                 connection_class=WatchfulConnection,
             )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
@@ -114,6 +118,15 @@ def hide_url() -> Iterator[None]:
             "The database URL cannot be read: percent-encode special characters in its password "
             "(/ is %2F, ? is %3F, # is %23, @ is %40); `sidecar check` judges DATABASE_URL."
         ) from None
+
+
+def read_committed(connection: RawConnection) -> "asyncpg.transaction.Transaction":
+    """Return a transaction that sees what others commit meanwhile, whatever the server's default.
+
+    Locks, compare-and-set and the proof that a gap is dead stand on it: in an older snapshot what
+    was waited for would be missing.
+    """
+    return connection.transaction(isolation="read_committed")
 
 
 @contextmanager

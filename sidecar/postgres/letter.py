@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.errors import UsageError
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
@@ -168,7 +168,7 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
     """
     if not reason.strip():
         raise UsageError("Say why the event is given up: --reason TEXT. It is kept for the audit.")
-    async with connection.transaction():
+    async with read_committed(connection):
         found = await _find_open(connection, letter_id)
         # The loop holds the checkpoint while it applies a batch. Locked here in the same order as
         # there, so that no event of the stream falls between the queue and the loop.

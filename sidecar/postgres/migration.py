@@ -8,7 +8,7 @@ from importlib import resources
 import asyncpg
 
 from sidecar.errors import MigrationError
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
 
 
@@ -59,7 +59,7 @@ async def migrate(connection: RawConnection) -> Sequence[Migration]:
     Raises:
         MigrationError: A step failed and was rolled back, or the schema is newer than this release.
     """
-    async with connection.transaction():
+    async with read_committed(connection):
         await connection.execute(sql("lock_migrations"))
         await connection.execute(sql("create_migrations"))
         steps = await pending(connection)

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError, RebuildStrayedError
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
 
 # A swap waits for readers this long and lets newcomers wait behind it as long; then it steps back
@@ -46,7 +46,7 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
     Raises:
         ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied.
     """
-    async with connection.transaction():
+    async with read_committed(connection):
         # Not by its rows' locks, for which one would wait until the batches under way are over.
         if await connection.fetchval(sql("has_rebuild"), projection):
             await connection.execute(sql("resume_rebuild"), projection)
@@ -70,7 +70,7 @@ async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
     Raises:
         ProjectionError: No rebuild is under way.
     """
-    async with connection.transaction():
+    async with read_committed(connection):
         if not await connection.fetch(sql("read_rebuild_rows"), projection):
             raise ProjectionError(f"No rebuild of {projection} is under way.")
         await connection.execute(sql("delete_rebuild"), projection)
@@ -120,7 +120,7 @@ async def swap(connection: RawConnection, projection: str) -> bool:
     if not await connection.fetchval(sql("may_swap"), projection, MAX_SWAP_LAG_EVENTS):
         return False
     try:
-        async with connection.transaction():
+        async with read_committed(connection):
             if not await _is_caught_up(connection, projection):
                 return False
             tables = await _read_tables(connection, projection)

@@ -10,7 +10,7 @@ from sidecar.errors import EventDecodingError, EventTypeError, StoreUnavailableE
 from sidecar.events.publisher import EventPublisher, Failure
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.connection import RawConnection, translate_loss
+from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.projections.letter import Redact, describe_error
@@ -92,7 +92,7 @@ class DeadLetterSink:
         """Try the next letter; None when none is due."""
         async with self._pool.acquire() as connection:
             with translate_loss(connection, "The session of the retries ended."):
-                async with connection.transaction():
+                async with read_committed(connection):
                     letter = await connection.fetchrow(sql("lock_due_pushed"), names)
                     if letter is None:
                         return None

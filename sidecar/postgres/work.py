@@ -12,7 +12,7 @@ from sidecar.errors import (
     StoreUnavailableError,
 )
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.connection import RawConnection, translate_loss
+from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
@@ -169,7 +169,7 @@ class PostgresDesk:
         async with self._pool.acquire() as raw:
             lost = f"The session of {partition} ended in the middle of its transaction."
             with translate_loss(raw, lost):
-                async with raw.transaction():
+                async with read_committed(raw):
                     has_parked = await _lock(raw, partition, position, repeatable=repeatable)
                     if partition.copy == "rebuild":
                         schema = new_schema(partition.projection)
