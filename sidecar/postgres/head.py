@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
+from sidecar.events.wait import wait_at_most
 from sidecar.postgres.connection import (
     ANSWER_SECONDS,
     RawConnection,
@@ -113,9 +114,7 @@ class ListeningHead:
 
     async def rest(self, limit_seconds: float) -> None:
         """Wait for a writer, at most as long as the limit."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_seconds):
-                await self._told.wait()
+        await wait_at_most(self._told, limit_seconds)
         self._told.clear()
 
     def _hear(self, *_: object) -> None:

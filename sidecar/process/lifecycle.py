@@ -4,6 +4,8 @@ import asyncio
 import signal
 from typing import Final
 
+from sidecar.events.wait import wait_at_most
+
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -33,16 +35,8 @@ class Shutdown:
 
     async def rest(self, seconds: float) -> None:
         """Wait, unless cut short."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self.cut_short.wait()
-        except TimeoutError:
-            return
+        await wait_at_most(self.cut_short, seconds)
 
     async def wait_requested(self, limit_seconds: float) -> None:
         """Wait for the first signal, but not longer than the limit."""
-        try:
-            async with asyncio.timeout(limit_seconds):
-                await self.requested.wait()
-        except TimeoutError:
-            return
+        await wait_at_most(self.requested, limit_seconds)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
+from sidecar.events.wait import wait_at_most
 from sidecar.process.agent import AgentReader, AgentSilentError, listen
 from sidecar.process.log import log_end, log_unstarted
 from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
@@ -163,7 +164,7 @@ class Supervisor:
             quick_ends = quick_ends + 1 if quick else 1
             worker.restarts[reason] += 1
             worker.state = WorkerState.WAITING
-            await self._rest(backoff_seconds(quick_ends))
+            await wait_at_most(self._stopping, backoff_seconds(quick_ends))
         worker.state = WorkerState.STOPPED
 
     def _is_refusal(self, worker: WorkerProcess) -> bool:
@@ -236,8 +237,3 @@ class Supervisor:
         if not self._stopping.is_set():
             hung = reason is RestartReason.HUNG
             log_end(worker.name, worker.status, self._hang_seconds if hung else None)
-
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -1,6 +1,5 @@
 """Filling a new copy of a read model, and asking for the swap once it has caught up."""
 
-import asyncio
 import logging
 import time
 from typing import Final, Protocol
@@ -107,4 +106,4 @@ class Rebuilder(Runner):
                 "error_type": error_type,
             },
         )
-        await asyncio.sleep(IDLE_SECONDS)
+        await self.rest(IDLE_SECONDS)

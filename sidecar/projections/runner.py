@@ -15,6 +15,7 @@ from sidecar.errors import (
 )
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
+from sidecar.events.wait import wait_at_most
 from sidecar.projections.application import (
     BATCH_SECONDS,
     EventFailedError,
@@ -107,17 +108,21 @@ class Runner:
         self._seen = 0  # everything up to here was looked at
         self._stored = -1  # the checkpoint in the database; -1 while it has to be read
         self._stored_mono = 0.0
-        self._stopping = False
+        self._stopping: Final = asyncio.Event()
 
     def stop(self) -> None:
         """Ask `run` to return after the transaction under way."""
-        self._stopping = True
+        self._stopping.set()
         self._head.wake()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait, but not longer than until `stop`."""
+        await wait_at_most(self._stopping, seconds)
 
     async def run(self) -> None:
         """Follow the log until `stop`; cancelling rolls the transaction under way back."""
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 await self._turn()
         finally:
             await self._pages.close()
@@ -129,7 +134,7 @@ class Runner:
         except ProjectionPausedError:
             self._stored = -1
             self._beat()
-            await self._rest(IDLE_SECONDS)
+            await self.rest(IDLE_SECONDS)
         except CheckpointGoneError:
             self.stop()
         except CheckpointMovedError:
@@ -143,7 +148,7 @@ class Runner:
             if not self._desk.is_transient(error):
                 raise
             self._stored = -1
-            await self._rest(self._containment.interrupted(error))
+            await self.rest(self._containment.interrupted(error))
 
     async def _advance(self) -> None:
         if self._stored < 0:
@@ -192,7 +197,7 @@ class Runner:
         for chunk in split(deliveries, self._subscription.chunk_events):
             is_last = chunk[-1] is deliveries[-1]
             upto = page.upto if is_last else chunk[-1].record.position
-            if self._stopping or not await self._apply_chunk(chunk, upto):
+            if self._stopping.is_set() or not await self._apply_chunk(chunk, upto):
                 return
             if not is_last:
                 await self._retry_letters()
@@ -219,7 +224,7 @@ class Runner:
             end = upto if lot[-1] is deliveries[-1] else lot[-1].record.position
             if lot is deliveries or not await self._try_together(lot, end):
                 await self._apply_singly(lot, end)
-            if self._stopping or self._seen < end:
+            if self._stopping.is_set() or self._seen < end:
                 return
 
     async def _try_together(self, deliveries: Sequence[Delivery], upto: int) -> bool:
@@ -256,7 +261,7 @@ class Runner:
         if walk.parked:
             log_parked(self.partition, walk.parked)
         if walk.retry is not None:
-            await self._rest(walk.retry.after_seconds)
+            await self.rest(walk.retry.after_seconds)
 
     async def _walk(self, work: Work, deliveries: Sequence[Delivery], upto: int) -> Walk:
         walk = Walk(upto)
@@ -305,7 +310,3 @@ class Runner:
 
     def _beat(self) -> None:
         self.tally.heartbeat_at, self.tally.heartbeat_mono = time.time(), time.monotonic()
-
-    async def _rest(self, seconds: float) -> None:
-        if not self._stopping:
-            await asyncio.sleep(seconds)

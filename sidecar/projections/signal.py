@@ -1,7 +1,8 @@
 """How a worker's loops learn that the safe head moved, without asking the database each."""
 
 import asyncio
-from contextlib import suppress
+
+from sidecar.events.wait import wait_at_most
 
 
 class HeadSignal:
@@ -30,6 +31,4 @@ class HeadSignal:
         """Return when the head is above `position`, on a wake-up, or after the limit."""
         if self.position > position:
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_seconds):
-                await self._changed.wait()
+        await wait_at_most(self._changed, limit_seconds)

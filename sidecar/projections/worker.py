@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
+from sidecar.events.wait import wait_at_most
 from sidecar.projections.observer import Numbers, RunnerTally, add_up
 from sidecar.projections.pace import FASTEST_SECONDS, next_delay_seconds
 from sidecar.projections.projection import Partition
@@ -99,7 +100,8 @@ class Worker:
                 if not self._is_transient(error):
                     raise
                 outages += 1
-                await self._rest(min(delay_seconds(outages, 1.0), SHARE_SECONDS))
+                delay = min(delay_seconds(outages, 1.0), SHARE_SECONDS)
+                await wait_at_most(self._stopping, delay)
 
     async def _follow_head(self) -> None:
         async with self._open_head() as source:
@@ -121,7 +123,7 @@ class Worker:
                     for partition in lost:
                         await leases.release(partition)
                     self._start_runners(gained)
-                    await self._rest(SHARE_SECONDS)
+                    await wait_at_most(self._stopping, SHARE_SECONDS)
                 # Leases are given back, with the session, only after their loops have ended.
                 await self._stop_runners(tuple(self._tasks))
         finally:
@@ -159,7 +161,7 @@ class Worker:
                         "projection": runner.partition.projection,
                     },
                 )
-                await asyncio.sleep(delay_seconds(crashes, 1.0))
+                await runner.rest(delay_seconds(crashes, 1.0))
             else:
                 return
 
@@ -187,8 +189,3 @@ class Worker:
             await asyncio.wait(tasks)
         self._tasks.clear()
         self.runners.clear()
-
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -1,0 +1,12 @@
+"""Waiting that something can cut short."""
+
+import asyncio
+
+
+async def wait_at_most(event: asyncio.Event, limit_seconds: float) -> None:
+    """Return when the event is set, or after the limit."""
+    try:
+        async with asyncio.timeout(limit_seconds):
+            await event.wait()
+    except TimeoutError:
+        return
