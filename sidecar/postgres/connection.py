@@ -106,13 +106,19 @@ def hide_url() -> Iterator[None]:
     """Replace what asyncpg says of a DSN that it cannot read: it quotes parts of it.
 
     Raises:
-        DatabaseUrlError: It cannot be read.
+        DatabaseUrlError: It cannot be read, or not be followed.
     """
     try:
         yield
     except OSError:
         # A certificate that does not fit is a ValueError as well.
         raise
+    except asyncpg.ClientConfigurationError:
+        raise DatabaseUrlError(
+            "PostgreSQL cannot be reached: the database URL cannot be followed. Correct its scheme "
+            "and options, and provide the certificate files that it asks for; `sidecar check` "
+            "judges DATABASE_URL."
+        ) from None
     except (ValueError, OverflowError):
         raise DatabaseUrlError(
             "The database URL cannot be read: percent-encode special characters in its password "

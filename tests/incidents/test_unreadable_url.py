@@ -16,8 +16,8 @@ URLS = [
     f"postgresql://shop:{CANARY}?abc@127.0.0.1:1/db",
     f"postgresql://shop:abc?{CANARY}@127.0.0.1:1/db",
     f"postgresql://shop:{CANARY}#abc@127.0.0.1:1/db",
-    f"postgresql://shop@127.0.0.1:1/db?target_session_attrs={CANARY}",
 ]
+MISLED = f"postgresql://shop@127.0.0.1:1/db?target_session_attrs={CANARY}"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,13 @@ def test_a_command_says_what_to_do_and_nothing_of_the_url(
     environ = environment(tmp_path, ENVIRONMENT="development", DATABASE_URL=url)
     ended = finish(tmp_path, *arguments, **environ)
     assert_sentence(ended, FAILED, "database URL cannot be read", "percent-encode")
+    assert CANARY not in ended.out + ended.err
+
+
+def test_a_url_that_cannot_be_followed_is_told_by_what_can_be_wrong(tmp_path: Path) -> None:
+    environ = environment(tmp_path, ENVIRONMENT="development", DATABASE_URL=MISLED)
+    ended = finish(tmp_path, "projections", "list", **environ)
+    assert_sentence(ended, FAILED, "cannot be followed", "scheme and options", "certificate files")
     assert CANARY not in ended.out + ended.err
 
 
