@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.letter import count_open, list_logged, list_unowned
+from sidecar.postgres.letter import count_open, list_logged, list_paused, list_unowned
 from sidecar.projections.standing import Standing, Status
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot
@@ -78,7 +78,10 @@ class Meter:
 
 
 async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
-    """Watch a retry until every letter is resolved or has failed again; tell whether all went."""
+    """Watch a retry until every letter is resolved or has failed again; tell whether all went.
+
+    It ends as well when a projection is paused, or has no worker any more.
+    """
     async with admin.open_session(boot) as connection:
         logged = await list_logged(connection, letters)
         if pushed := len(letters) - len(logged):
@@ -89,32 +92,41 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
             if not logged:
                 return True
             letters = logged
-        if unowned := await _list_left_alone(connection, letters):
+        with Meter("retrying", len(letters)) as meter:
+            failed = await _watch_retry(connection, letters, meter)
+    if failed is None:
+        return False
+    click.echo(f"{len(letters) - failed} taken up again, {failed} failed again.")
+    return failed == 0
+
+
+async def _watch_retry(
+    connection: RawConnection, letters: Sequence[int], meter: Meter
+) -> int | None:
+    """Return how many failed again; None when nobody goes on with it."""
+    alone_mono = None
+    while True:
+        still_open, failed = await count_open(connection, letters)
+        if still_open <= failed:
+            meter.show(len(letters) - still_open)
+            return failed
+        if paused := await list_paused(connection, letters):
+            hints = (f"{name} is paused; `sidecar projections resume {name}`" for name in paused)
+            click.echo(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
+            return None
+        now_mono = time.monotonic()
+        unowned = await list_unowned(connection, letters)
+        alone_mono = since(alone_mono, now_mono, holds=bool(unowned))
+        if lasted_seconds(alone_mono, now_mono) > HANDOVER_SECONDS:
             click.echo(
                 f"No worker runs {', '.join(unowned)}. The retry is noted and happens once "
                 "`sidecar run` or `sidecar serve` does.",
                 err=True,
             )
-            return False
-        with Meter("retrying", len(letters)) as meter:
-            while True:
-                still_open, failed = await count_open(connection, letters)
-                meter.show(len(letters) - still_open)
-                if still_open <= failed:
-                    break
-                await asyncio.sleep(LOOK_SECONDS)
-    click.echo(f"{len(letters) - failed} taken up again, {failed} failed again.")
-    return failed == 0
-
-
-async def _list_left_alone(connection: RawConnection, letters: Sequence[int]) -> list[str]:
-    """Return the projections that nobody takes over."""
-    until_mono = time.monotonic() + HANDOVER_SECONDS
-    while unowned := await list_unowned(connection, letters):
-        if time.monotonic() > until_mono:
-            break
+            return None
+        if not unowned:
+            meter.show(len(letters) - still_open)
         await asyncio.sleep(LOOK_SECONDS)
-    return unowned
 
 
 async def follow_rebuild(boot: Boot, name: str) -> bool:

@@ -11,6 +11,7 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
+from sidecar.projections.work import State
 
 LIST_LIMIT: Final = 1000
 
@@ -151,11 +152,17 @@ async def list_logged(connection: RawConnection, letters: Sequence[int]) -> list
     return [row["id"] for row in rows]
 
 
+async def list_paused(connection: RawConnection, letters: Sequence[int]) -> list[str]:
+    """Return the projections that are paused while letters of theirs are due, by name."""
+    rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))
+    return sorted({row["projection"] for row in rows if row["state"] == State.PAUSED})
+
+
 async def list_unowned(connection: RawConnection, letters: Sequence[int]) -> list[str]:
-    """Return the letters' projections that no worker runs, by name."""
+    """Return the projections that no worker runs while letters of theirs are due, by name."""
     rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))
     held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
-    partitions = [Partition(*row) for row in rows]
+    partitions = [Partition(r["projection"], r["partition"], r["partitions"]) for r in rows]
     return sorted({p.projection for p in partitions if key_of(p) not in held})
 
 

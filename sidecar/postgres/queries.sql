@@ -460,10 +460,11 @@ SELECT id FROM sidecar.dead_letters WHERE id = ANY($1::bigint[]) AND position IS
 ORDER BY id;
 
 -- name: list_projections_of_letters
-SELECT DISTINCT d.projection, c.partition, c.partitions
+-- Of those that are due.
+SELECT DISTINCT d.projection, c.partition, c.partitions, c.state
 FROM sidecar.dead_letters d
 JOIN sidecar.checkpoints c ON c.projection = d.projection AND c.copy = 'live'
-WHERE d.id = ANY($1::bigint[])
+WHERE d.id = ANY($1::bigint[]) AND d.resolution IS NULL AND d.retry_at <= clock_timestamp()
 ORDER BY d.projection;
 
 -- name: read_live_rows

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from sidecar.events.publisher import Failure, SubscriberKind
+from sidecar.postgres.checkpoint import set_state
 from sidecar.projections.retry import RetryPolicy
+from sidecar.projections.work import State
 from sidecar.wiring.sink import DeadLetterSink
 from tests.incidents.program import Ended, finish
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import until_live, working
 from tests.postgres.shop import Journal, Placed, types
-from tests.postgres.stage import Stage, open_stage
+from tests.postgres.stage import Stage, open_stage, session
 
 
 @pytest.fixture
@@ -131,6 +133,41 @@ async def test_retry_without_a_worker_says_so_and_does_not_wait_for_ever(
     assert "No worker runs journal." in ended.err
     ended = await shell.run("retry", "--all", "--no-wait")
     assert (ended.code, ended.out) == (0, "Asked for a retry of 2.\n")
+
+
+async def test_retry_of_a_paused_projection_says_so_and_does_not_wait_for_ever(
+    stage: Stage, shell: Shell, journal: Journal
+) -> None:
+    journal.broken = set()
+    async with working(stage), session(stage.dsn) as connection:
+        await until_live(stage, "journal")
+        await set_state(connection, "journal", State.PAUSED)
+        ended = await shell.run("retry", "--stream", "a")
+        assert (ended.code, ended.out) == (1, "")
+        assert "journal is paused; `sidecar projections resume journal`" in ended.err
+        await set_state(connection, "journal", State.RUNNING)
+        assert (await shell.run("retry", "--all")).code == 0
+
+
+async def test_retry_notices_that_its_worker_went_away(stage: Stage, shell: Shell) -> None:
+    async with session(stage.dsn) as connection:
+        table = stage.make_lease_table(connection)
+        await table.join()
+        await table.share()
+        retrying = asyncio.create_task(shell.run("retry", "--stream", "a"))
+
+        async def has_looked() -> bool:
+            looks = (
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name LIKE '%dead-letters' "
+                "AND (query LIKE '%7236174%' OR query LIKE '%AS failed%'))"
+            )
+            return bool(await stage.pool.fetchval(looks))
+
+        await eventually(has_looked)
+    ended = await retrying
+    assert (ended.code, ended.out) == (1, "")
+    assert "No worker runs journal." in ended.err
 
 
 async def test_retry_does_not_wait_for_what_an_application_has_to_do(
