@@ -531,10 +531,11 @@ WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;
 
 -- name: resolve_rebuilt_letters
+-- A rebuild applies the log; what was only published in process is not in it.
 UPDATE sidecar.dead_letters
 SET resolution = 'retried', reason = 'applied by a rebuild', resolved_at = clock_timestamp(),
     retry_at = NULL
-WHERE projection = $1 AND resolution IS NULL;
+WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL;
 
 -- name: replay_handler
 UPDATE sidecar.checkpoints SET position = 0, moved_at = NULL

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.errors import ProjectionError
+from sidecar.events.publisher import Failure, SubscriberKind
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.standing import Status
+from sidecar.wiring.sink import DeadLetterSink
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import (
     TimedDesk,
@@ -27,6 +29,7 @@ from tests.postgres.rebuilding import (
     until_swapped,
     working,
 )
+from tests.postgres.shop import Placed, types
 from tests.postgres.stage import Stage, open_stage, session
 
 EVENTS = 3500
@@ -124,6 +127,21 @@ async def test_parked_streams_are_taken_up_by_the_swap(stage: Stage, totals: Tot
     assert await read(stage) == await oracle(stage)
     rows = await stage.pool.fetch("SELECT resolution, reason FROM sidecar.dead_letters")
     assert [tuple(row) for row in rows] == [("retried", "applied by a rebuild")] * 2
+
+
+async def test_swap_leaves_what_was_published_in_process_to_its_application(
+    stage: Stage, totals: Totals
+) -> None:
+    failure = Failure(SubscriberKind.PROJECTION, "totals", ValueError("no"))
+    await DeadLetterSink(stage.pool, types).keep(Placed("x", 1), [failure], None)
+    totals.broken = {POISON}
+    async with working(stage):
+        await until_live(stage)
+        totals.broken = set()
+        await start(stage)
+        await until_swapped(stage)
+    [left] = await stage.letters()
+    assert (left["position"], left["event_type"]) == (None, "Placed")
 
 
 async def test_swap_does_not_lock_longer_for_ten_thousand_dead_letters(stage: Stage) -> None:
