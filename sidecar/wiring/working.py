@@ -1,10 +1,8 @@
 """Running a worker from its first signal handler to its end."""
 
 import asyncio
-import errno
 import socket
 
-from sidecar.errors import UsageError
 from sidecar.process.agent import listen
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
@@ -52,12 +50,4 @@ def _listener(boot: Boot) -> socket.socket:
     inherited = boot.environ.text(LISTENER_VARIABLE)
     if inherited.isdigit():
         return socket.socket(fileno=int(inherited))
-    host, port = boot.settings.agent_host, boot.settings.agent_port
-    try:
-        return listen(host, port)
-    except OSError as error:
-        reason = "is taken" if error.errno == errno.EADDRINUSE else "cannot be listened on"
-        raise UsageError(
-            f"Port {port} on {host} {reason}: the worker's agent needs one of its own. "
-            "Set SIDECAR_AGENT_PORT, to 0 for any that is free."
-        ) from error
+    return listen(boot.settings.agent_host, boot.settings.agent_port)
