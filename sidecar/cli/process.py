@@ -20,9 +20,11 @@ from sidecar.wiring.working import work
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 def serve(target: str | None, workers: int | None, host: str | None, port: int | None) -> None:
     """Answer probes and run workers for TARGET, `module:publisher`."""
-    boot = prepare("probe").with_address(host, port)
-    count = workers or boot.settings.workers
-    sys.exit(finish(serve_until_signal(boot, target=target, workers=count)))
+    # Given to the preparation too, so that they are judged as the variables of that name would be.
+    options = {"SIDECAR_WORKERS": workers, "SIDECAR_HOST": host}
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    boot = prepare("probe", given).with_address(host, port)
+    sys.exit(finish(serve_until_signal(boot, target=target, workers=boot.settings.workers)))
 
 
 @click.command()
