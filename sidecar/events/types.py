@@ -117,15 +117,20 @@ class EventTypes:
         """Read events stored under an old name as the type that is now called `new`.
 
         Raises:
-            EventTypeError: `new` is unknown or `old` is in use.
+            EventTypeError: `new` is unknown, or `old` is in use or retired.
         """
         event_type = self._require(new)
-        if old in self._by_name:
-            raise EventTypeError(f"Event type {old!r} is registered; it cannot be an old name too.")
+        if old in self._by_name or old in self._retired:
+            raise EventTypeError(
+                f"Event type {old!r} is registered or retired; it cannot be an old name too."
+            )
         self._by_name[old] = event_type
 
     def retire(self, name: str) -> None:
-        """Declare that events of this type are no longer read; nobody handles them.
+        """Keep the name of a type that is gone from being given to another.
+
+        That is all: its events stay in the log and are skipped without a word, as those of every
+        type that is not registered.
 
         Raises:
             EventTypeError: The type is still registered.

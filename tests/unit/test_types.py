@@ -103,6 +103,13 @@ def test_retired_type_is_not_read(types: EventTypes) -> None:
         types.retire("payment")
 
 
+def test_retired_name_is_given_to_no_other_type(types: EventTypes) -> None:
+    types.retire("old")
+    with pytest.raises(EventTypeError, match="retired"):
+        types.rename("old", "payment")
+    assert types.find("old") is None
+
+
 @pytest.mark.parametrize(
     ("name", "from_version"), [("Placed", 0), ("Placed", 3), ("payment", 1), ("unheard", 1)]
 )
