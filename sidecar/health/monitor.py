@@ -14,7 +14,7 @@ from sidecar.errors import UsageError
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
-from sidecar.health.watch import Watch
+from sidecar.health.watch import CheckWatch
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Monitor:
         self._clock = clock
         self._now = now
         self._listeners = tuple(listeners)
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, CheckWatch] = {}
         self._is_running = False
         for check in checks:
             self.add(check)
@@ -83,7 +83,7 @@ class Monitor:
         """
         if check.name in self._watches:
             raise UsageError(f"Two checks are named {check.name!r}; rename one of them.")
-        watch = self._watches[check.name] = Watch(check)
+        watch = self._watches[check.name] = CheckWatch(check)
         self.revision += 1
         if self._is_running:
             self._start(watch)
@@ -118,16 +118,16 @@ class Monitor:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
 
-    def _wants(self, watch: Watch) -> bool:
+    def _wants(self, watch: CheckWatch) -> bool:
         return self._is_running and self._watches.get(watch.check.name) is watch
 
-    def _start(self, watch: Watch) -> None:
+    def _start(self, watch: CheckWatch) -> None:
         if not self._wants(watch) or (watch.loop is not None and not watch.loop.done()):
             return
         watch.loop = asyncio.create_task(self._keep_asking(watch), name=f"ask {watch.check.name}")
         watch.loop.add_done_callback(partial(self._restart, watch))
 
-    def _restart(self, watch: Watch, ended: "asyncio.Task[None]") -> None:
+    def _restart(self, watch: CheckWatch, ended: "asyncio.Task[None]") -> None:
         error = None if ended.cancelled() else ended.exception()
         if not self._wants(watch):
             return
@@ -141,12 +141,12 @@ class Monitor:
         # After a pause: a loop that dies at once must not spin.
         ended.get_loop().call_later(watch.check.interval_seconds, self._start, watch)
 
-    async def _keep_asking(self, watch: Watch) -> None:
+    async def _keep_asking(self, watch: CheckWatch) -> None:
         while True:
             self._take(watch, await watch.inquiry.ask())
             await asyncio.sleep(watch.check.interval_seconds)
 
-    def _take(self, watch: Watch, result: CheckResult) -> None:
+    def _take(self, watch: CheckWatch, result: CheckResult) -> None:
         before = watch.outcome or Outcome.UNKNOWN
         if watch.take(result, now_mono=self._clock(), now=self._now()):
             self.revision += 1

@@ -11,7 +11,7 @@ from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
 
 
-class Watch:
+class CheckWatch:
     """A check, its answers so far, and the loop that asks it.
 
     Attributes:

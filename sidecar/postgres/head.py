@@ -14,7 +14,7 @@ from sidecar.postgres.connection import (
     translate_loss,
 )
 from sidecar.postgres.query import sql
-from sidecar.projections.head import Gap, Head, Sighting, Writer, held_seconds, step, suspect
+from sidecar.projections.head import Gap, Glimpse, Head, Writer, held_seconds, step, suspect
 
 LOOK_EVENTS: Final = 10_000
 WAKE_CHANNEL: Final = "sidecar_events"
@@ -56,8 +56,8 @@ class HeadFollower:
         held = before.hold is not None and before.hold.suspects is not None
         writers = await self._list_writers(connection) if held else ()
         remaining = frozenset(writer.id for writer in writers)
-        sighting, seen = await self._look(connection)
-        head, dead = step(before, sighting, remaining, self._clock())
+        glimpse, seen = await self._look(connection)
+        head, dead = step(before, glimpse, remaining, self._clock())
         if dead:
             await self._record(connection, dead)
         if head.hold is not None and head.hold.suspects is None:
@@ -70,12 +70,12 @@ class HeadFollower:
         more = seen == LOOK_EVENTS and head.position > before.position
         return noted or more
 
-    async def _look(self, connection: RawConnection) -> tuple[Sighting, int]:
+    async def _look(self, connection: RawConnection) -> tuple[Glimpse, int]:
         row = await connection.fetchrow(sql("look_at_head"), self.head.position, LOOK_EVENTS)
         if row is None:
             raise RuntimeError("an aggregate without GROUP BY returned no row")
         gaps = tuple(Gap(*ends) for ends in zip(row["firsts"], row["lasts"], strict=True))
-        return Sighting(row["last"], gaps, row["highest"]), row["seen"]
+        return Glimpse(row["last"], gaps, row["highest"]), row["seen"]
 
     async def _record(self, connection: RawConnection, gaps: Sequence[Gap]) -> None:
         rows = [(gap.first, gap.last) for gap in gaps]

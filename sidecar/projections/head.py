@@ -64,7 +64,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Glimpse:
     """What one statement saw above the safe head.
 
     Attributes:
@@ -88,14 +88,14 @@ class Head:
 
 
 def step(
-    head: Head, sighting: Sighting, remaining: frozenset[str], now_mono: float
+    head: Head, glimpse: Glimpse, remaining: frozenset[str], now_mono: float
 ) -> tuple[Head, tuple[Gap, ...]]:
-    """Advance the safe head by one sighting.
+    """Advance the safe head by one glimpse.
 
     Args:
         head: Where it stands.
-        sighting: What was read *after* `remaining` was.
-        remaining: Transactions with a write lock, read before the sighting; only asked for while
+        glimpse: What was read *after* `remaining` was.
+        remaining: Transactions with a write lock, read before the glimpse; only asked for while
             a note with known suspects holds the head.
         now_mono: Monotonic time, seconds.
 
@@ -103,12 +103,12 @@ def step(
         The new head, and the gaps it stepped over because they were proved dead.
     """
     hold = _narrow(head.hold, remaining)
-    dead, alive = _part(sighting.gaps, hold)
-    highest = max(head.highest, sighting.highest)
+    dead, alive = _part(glimpse.gaps, hold)
+    highest = max(head.highest, glimpse.highest)
     if not alive:
-        return Head(sighting.last, highest), dead
+        return Head(glimpse.last, highest), dead
     first = alive[0].first
-    return Head(first - 1, highest, _hold_at(first, hold, sighting.last, now_mono)), dead
+    return Head(first - 1, highest, _hold_at(first, hold, glimpse.last, now_mono)), dead
 
 
 def suspect(head: Head, writers: frozenset[str]) -> Head:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.projections.head import Gap, Head, Hold, Sighting, held_seconds, step, suspect
+from sidecar.projections.head import Gap, Glimpse, Head, Hold, held_seconds, step, suspect
 
 # Weighed so that several transactions are open most of the time.
 ACTIONS = (
@@ -91,14 +91,14 @@ class World:
         self.head, gaps = step(self.head, self.sight(), remaining, 0.0)
         self.dead.extend(p for gap in gaps for p in range(gap.first, gap.last + 1))
 
-    def sight(self) -> Sighting:
+    def sight(self) -> Glimpse:
         page = sorted(p for p in self.visible if p > self.head.position)[:PAGE]
         before, gaps = self.head.position, []
         for position in page:
             if position - before > 1:
                 gaps.append(Gap(before + 1, position - 1))
             before = position
-        return Sighting(before, tuple(gaps), max(self.visible, default=0))
+        return Glimpse(before, tuple(gaps), max(self.visible, default=0))
 
     def check(self) -> None:
         pending = [p for transaction in self.transactions for p in transaction.drawn]
@@ -140,8 +140,8 @@ def test_head_is_right_in_long_histories_too() -> None:
         play([(chance.choice(ACTIONS), chance.randrange(8)) for _ in range(80)])
 
 
-def sight(last: int, *gaps: tuple[int, int]) -> Sighting:
-    return Sighting(last, tuple(Gap(*gap) for gap in gaps), last)
+def sight(last: int, *gaps: tuple[int, int]) -> Glimpse:
+    return Glimpse(last, tuple(Gap(*gap) for gap in gaps), last)
 
 
 def test_contiguous_prefix_is_safe_at_once() -> None:
