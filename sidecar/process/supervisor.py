@@ -35,7 +35,7 @@ class RestartReason(StrEnum):
     HUNG = "hung"
 
 
-class WorkerProcess:
+class WorkerPlace:
     """One worker's place: the process in it changes, name and agent address stay.
 
     Attributes:
@@ -125,7 +125,7 @@ class Supervisor:
 
     def __init__(
         self,
-        workers: Sequence[WorkerProcess],
+        workers: Sequence[WorkerPlace],
         *,
         hang_seconds: float,
         stop_seconds: float = 10.0,
@@ -150,7 +150,7 @@ class Supervisor:
             for worker in self.workers:
                 worker.close()
 
-    async def _keep(self, worker: WorkerProcess, reader: AgentReader) -> None:
+    async def _keep(self, worker: WorkerPlace, reader: AgentReader) -> None:
         quick_ends = 0
         while not self._stopping.is_set():
             reason = await self._live(worker, reader)
@@ -167,11 +167,11 @@ class Supervisor:
             await wait_at_most(self._stopping, backoff_seconds(quick_ends))
         worker.state = WorkerState.STOPPED
 
-    def _is_refusal(self, worker: WorkerProcess) -> bool:
+    def _is_refusal(self, worker: WorkerPlace) -> bool:
         """Tell whether a worker's very first process ended because of how it was called."""
         return worker.is_new and worker.status == EX_USAGE
 
-    async def _live(self, worker: WorkerProcess, reader: AgentReader) -> RestartReason:
+    async def _live(self, worker: WorkerPlace, reader: AgentReader) -> RestartReason:
         """See one process through, from its start to its end."""
         try:
             process = await worker.start()
@@ -194,7 +194,7 @@ class Supervisor:
         return reason
 
     async def _listen(
-        self, worker: WorkerProcess, reader: AgentReader, ended: asyncio.Task[int]
+        self, worker: WorkerPlace, reader: AgentReader, ended: asyncio.Task[int]
     ) -> RestartReason:
         """Listen to a process until it ends, hangs, or is to be stopped."""
         stopping = asyncio.create_task(self._stopping.wait())
@@ -219,7 +219,7 @@ class Supervisor:
             stopping.cancel()
         return RestartReason.EXITED
 
-    async def _poll(self, worker: WorkerProcess, reader: AgentReader) -> None:
+    async def _poll(self, worker: WorkerPlace, reader: AgentReader) -> None:
         try:
             heartbeat = await reader.read_heartbeat(f"{worker.url}/heartbeat")
             metrics = await reader.read_metrics(f"{worker.url}/metrics")
@@ -233,7 +233,7 @@ class Supervisor:
             process.terminate()
         await asyncio.wait((ended,), timeout=self._stop_seconds)
 
-    def _tell_end(self, worker: WorkerProcess, reason: RestartReason) -> None:
+    def _tell_end(self, worker: WorkerPlace, reason: RestartReason) -> None:
         if not self._stopping.is_set():
             hung = reason is RestartReason.HUNG
             log_end(worker.name, worker.status, self._hang_seconds if hung else None)

@@ -10,7 +10,7 @@ from sidecar.health.check import Check
 from sidecar.postgres.sample import Sample
 from sidecar.postgres.watch import Watch
 from sidecar.process.listener import AgentListener, PortProbe
-from sidecar.process.supervisor import Supervisor, WorkerProcess
+from sidecar.process.supervisor import Supervisor, WorkerPlace
 from sidecar.projections.standing import Standing
 from sidecar.wiring.checks.database import is_fresh
 from sidecar.wiring.checks.process import pool_check, told_check
@@ -44,7 +44,7 @@ class Scene:
         return self.sample.standings if self.sample else ()
 
     @property
-    def workers(self) -> tuple[WorkerProcess, ...]:
+    def workers(self) -> tuple[WorkerPlace, ...]:
         """The workers."""
         return self.supervisor.workers if self.supervisor else ()
 

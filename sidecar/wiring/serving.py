@@ -13,7 +13,7 @@ from sidecar.process.background import Background
 from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.listener import AgentListener, PortProbe
-from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerProcess
+from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.server import serve as listen
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
@@ -144,7 +144,7 @@ def make_supervisor(boot: Boot, target: str | None, workers: int, dsn: str) -> S
     environ = boot.child_environ(**news)
     names = [f"worker-{number}" for number in range(1, workers + 1)] if target else []
     return Supervisor(
-        [WorkerProcess(name, _command(target or "", name), environ) for name in names],
+        [WorkerPlace(name, _command(target or "", name), environ) for name in names],
         hang_seconds=boot.settings.worker_hang_seconds,
     )
 

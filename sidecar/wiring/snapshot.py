@@ -10,7 +10,7 @@ import msgspec
 from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
-from sidecar.process.supervisor import WorkerProcess
+from sidecar.process.supervisor import WorkerPlace
 from sidecar.projections.standing import FailureSample, LetterCount, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
 from sidecar.wiring.told import PoolTold
@@ -90,7 +90,7 @@ def show_store(sample: Sample | None) -> dict[str, Any] | None:
     }
 
 
-def show_worker(worker: WorkerProcess) -> dict[str, Any]:
+def show_worker(worker: WorkerPlace) -> dict[str, Any]:
     """Return one worker as plain data."""
     return {
         "name": worker.name,
@@ -106,7 +106,7 @@ def show_pool(process: str, pool: PoolTold) -> dict[str, Any]:
     return {"process": process, **msgspec.structs.asdict(pool)}
 
 
-def count_restarts(workers: Sequence[WorkerProcess]) -> dict[tuple[str, str], int]:
+def count_restarts(workers: Sequence[WorkerPlace]) -> dict[tuple[str, str], int]:
     """Count restarts by (worker, reason), zeros included."""
     return {
         (worker.name, reason.value): count
@@ -115,7 +115,7 @@ def count_restarts(workers: Sequence[WorkerProcess]) -> dict[tuple[str, str], in
     }
 
 
-def silences_of(workers: Sequence[WorkerProcess], now_mono: float) -> dict[str, float]:
+def silences_of(workers: Sequence[WorkerPlace], now_mono: float) -> dict[str, float]:
     """Return how many seconds ago each projection's loop turned, the worst of its partitions.
 
     What a worker told is as old as its answer. No wall time is in it: somebody may set the clock.

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sidecar.process.supervisor import Supervisor, WorkerProcess, WorkerState
+from sidecar.process.supervisor import Supervisor, WorkerPlace, WorkerState
 from tests.incidents.ledger import Ledger
 from tests.incidents.patience import eventually
 from tests.incidents.program import TARGET, environment, finish, ready_service
@@ -37,7 +37,7 @@ async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
     """One worker that ends at once, and a healthy one."""
     write_program(tmp_path / "ending", "exit 0")
     write_program(tmp_path / "healthy", "exec sleep 60")
-    workers = [WorkerProcess(n, [str(tmp_path / n)], dict(os.environ)) for n in WORKERS]
+    workers = [WorkerPlace(n, [str(tmp_path / n)], dict(os.environ)) for n in WORKERS]
     supervisor = Supervisor(workers, hang_seconds=60.0, stop_seconds=2.0)
     task = asyncio.create_task(supervisor.run())
     yield supervisor
