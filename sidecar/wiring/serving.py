@@ -48,17 +48,7 @@ async def serve(
     if boot.verdict.refused and settings.on_invalid is OnInvalid.EXIT:
         return EX_CONFIG
     async with AsyncExitStack() as stack:
-        telemetry = boot.start_telemetry()
-        stack.push_async_callback(asyncio.to_thread, telemetry.close)
-        probe = ProbeProcess(boot, telemetry)
-        listener = await listen(build(probe.sources()), settings.host, settings.port)
-        stack.push_async_callback(listener.close)
-        logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
-        background = await _open_background(stack, probe)
-        background.start("pulse", probe.pulse.run)
-        background.start("monitor", probe.monitor.run)
-        background.start("refresh", probe.refresh)
-        background.start("examination", probe.examination.run)
+        probe = await _open_probe(stack, boot)
         if boot.verdict.refused:
             probe.board.enter(Phase.HELD)
             await shutdown.requested.wait()
@@ -77,6 +67,22 @@ async def serve(
             attached.start("beside", lambda: beside(dsn, probe))
         await _supervise(supervisor, probe, settings, shutdown)
         return EX_USAGE if supervisor.refused else 0
+
+
+async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
+    """Start to answer; the database and the workers come later."""
+    telemetry = boot.start_telemetry()
+    stack.push_async_callback(asyncio.to_thread, telemetry.close)
+    probe = ProbeProcess(boot, telemetry)
+    listener = await listen(build(probe.sources()), boot.settings.host, boot.settings.port)
+    stack.push_async_callback(listener.close)
+    logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
+    background = await _open_background(stack, probe)
+    background.start("pulse", probe.pulse.run)
+    background.start("monitor", probe.monitor.run)
+    background.start("refresh", probe.refresh)
+    background.start("examination", probe.examination.run)
+    return probe
 
 
 async def _open_background(stack: AsyncExitStack, probe: ProbeProcess) -> Background:
