@@ -42,7 +42,7 @@ PUBLISHER = Row(
             kind=Kind.BARS,
             title="Handler failures",
             about=(
-                "Events at which a handler failed, by exception. "
+                "Events at which a handler failed for good, by exception. "
                 "A handler has no dead letters: what it missed is in the log only."
             ),
             unit="short",

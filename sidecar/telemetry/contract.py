@@ -225,7 +225,7 @@ HANDLER_FAILURES: Final = Instrument(
     "sidecar.handler.failures",
     Kind.COUNTER,
     "{failure}",
-    "Failures of handlers.",
+    "Failures of handlers for good; a retry is not counted.",
     (HANDLER, ERROR_TYPE),
 )
 PUBLISH_DURATION: Final = Instrument(

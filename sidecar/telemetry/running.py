@@ -179,8 +179,10 @@ def _read_applied(numbers: Mapping[str, ProjectionNumbers], label: str) -> Itera
 def _read_handler_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
     for name, own in numbers.items():
         by_type: Counter[str] = Counter({OTHER: 0})
-        for (error_type, _action), count in tuple(own.failures.items()):
-            by_type[error_type] += count
+        for (error_type, action), count in tuple(own.failures.items()):
+            # One that is tried again may yet be handled; in its metric nothing tells it apart.
+            if action != Action.RETRY:
+                by_type[error_type] += count
         for error_type, count in by_type.items():
             yield count, {contract.HANDLER: name, contract.ERROR_TYPE: error_type}
 

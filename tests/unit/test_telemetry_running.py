@@ -15,7 +15,7 @@ from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
 from sidecar.telemetry.contract import PROCESS_SPAN
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.link import add_trace_context
-from sidecar.telemetry.running import RunnerTelemetry, observe_projections
+from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
 from sidecar.telemetry.setup import Telemetry
 
 
@@ -149,6 +149,20 @@ def test_the_loops_numbers_are_shown_while_they_run(telemetry: Telemetry) -> Non
     assert '{action="park",error_type="ValueError",projection="totals"} 1.0' in after
     stop()
     assert "totals" not in render_registry(telemetry.registry)
+
+
+def test_a_handler_that_is_tried_again_has_not_failed(telemetry: Telemetry) -> None:
+    tally = RunnerTally()
+    observe_handlers(telemetry, lambda: {"mail": tally})
+    failures = 'sidecar_handler_failures_total{error_type="%s",handler="mail"} %s'
+    tally.add_failure("ConnectionResetError", Action.RETRY)
+    retried = render_registry(telemetry.registry)
+    assert "ConnectionResetError" not in retried
+    assert failures % ("_OTHER", "0.0") in retried
+    for action in (Action.PARK, Action.HALT):
+        tally.add_failure("ConnectionResetError", action)
+    final = render_registry(telemetry.registry)
+    assert failures % ("ConnectionResetError", "2.0") in final
 
 
 def test_baggage_stays_behind(telemetry: Telemetry) -> None:
