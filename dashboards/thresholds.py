@@ -60,9 +60,9 @@ ALERTS: Final[dict[str, tuple[float, ...]]] = {
     "SidecarCheckFlapping": (CHECK_FAILURES,),
     "SidecarTelemetryDropped": (0,),
     "SidecarConfigInvalid": (0,),
-    "SidecarPublishBudgetBurn": (14.4, 6, TRAFFIC_EVENTS),
+    "SidecarPublishBudgetBurn": (14.4, 6, 0, TRAFFIC_EVENTS),
     "SidecarPublishBudgetBurnSlow": (3, 1, TRAFFIC_EVENTS),
-    "SidecarFreshnessBudgetBurn": (14.4, 6, TRAFFIC_EVENTS),
+    "SidecarFreshnessBudgetBurn": (14.4, 6, 0, TRAFFIC_EVENTS),
     "SidecarFreshnessBudgetBurnSlow": (3, 1, TRAFFIC_EVENTS),
 }
 """Numbers that the alert's expression compares with, in the order of the expression."""

@@ -22,7 +22,7 @@ BURN_CASES = {
         LABELS_JOB,
         1,
         6,
-        resolves_after=400,
+        resolves_after=11,
     ),
     "SidecarPublishBudgetBurnSlow": AlertCase(
         SLOW,
@@ -41,7 +41,7 @@ BURN_CASES = {
         LABELS_PROJECTION,
         1,
         18,
-        resolves_after=40,
+        resolves_after=11,
     ),
     "SidecarFreshnessBudgetBurnSlow": AlertCase(
         {LAG: "90 0x9 " * 8 + "90x{n}", HEAD: "0+10x200"},

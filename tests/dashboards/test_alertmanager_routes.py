@@ -10,12 +10,9 @@ from typing import Any
 import pytest
 
 from tests.dashboards import source
-from tests.dashboards.alert_burn_case import BURN_CASES
-from tests.dashboards.alert_case import CASES as OTHER_CASES
 from tests.dashboards.command import run
+from tests.dashboards.inhibition import CONFIG, LABELS, fits, inhibited, pairs_of
 
-CASES = OTHER_CASES | BURN_CASES
-CONFIG: dict[str, Any] = source.read(source.ALERTMANAGER)
 RECEIVERS = {"critical": "pager", "warning": "mail", "info": "nobody", "unheard-of": "mail"}
 WEIGHTS = {"info": 0, "warning": 1, "critical": 2}
 DOWN = {"alertname": "SidecarDown", "job": "sidecar", "instance": "a:8686"}
@@ -39,28 +36,6 @@ POOL = {"process": "app", "db_client_connection_pool_name": "shop"}
 POOL_WAITS = NOT_READY | POOL | {"alertname": "SidecarPoolWaitHigh"}
 POOL_TIMEOUTS = NOT_READY | POOL | {"alertname": "SidecarPoolTimeouts"}
 FOREIGN = {"alertname": "NodeDiskFull", "job": "sidecar", "instance": "a:8686"}
-
-
-def matches(matcher: str, labels: dict[str, str]) -> bool:
-    parsed = re.fullmatch(r'(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*)"?', matcher)
-    assert parsed, matcher
-    name, operator, value = parsed.groups()
-    found = labels.get(name, "")
-    same = bool(re.fullmatch(value, found)) if "~" in operator else found == value
-    return same is not operator.startswith("!")
-
-
-def fits(matchers: list[str], labels: dict[str, str]) -> bool:
-    return all(matches(matcher, labels) for matcher in matchers)
-
-
-def inhibited(target: dict[str, str], source_alert: dict[str, str]) -> bool:
-    return any(
-        fits(rule["source_matchers"], source_alert)
-        and fits(rule["target_matchers"], target)
-        and all(source_alert.get(name, "") == target.get(name, "") for name in rule["equal"])
-        for rule in CONFIG["inhibit_rules"]
-    )
 
 
 def test_amtool_accepts_the_configuration(binary: Callable[[str], str]) -> None:
@@ -137,27 +112,19 @@ def test_nothing_else_is_silenced(target: dict[str, str], other: dict[str, str])
 
 @pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule)[:120])
 def test_cause_and_symptom_carry_every_label_that_must_be_equal(rule: dict[str, Any]) -> None:
-    carried = {name: case.labels | {"alertname": name} for name, case in CASES.items()}
-    causes = [one for one in (*carried.values(), JOB_DOWN) if fits(rule["source_matchers"], one)]
+    causes = [one for one in (*LABELS.values(), JOB_DOWN) if fits(rule["source_matchers"], one)]
     assert causes
     assert all(set(rule["equal"]) <= labels.keys() for labels in causes)
     # Whatever shares no label with its cause is beside the point: a replica is not the job.
-    symptoms = [one for one in carried.values() if fits(rule["target_matchers"], one)]
+    symptoms = [one for one in LABELS.values() if fits(rule["target_matchers"], one)]
     assert any(set(rule["equal"]) <= labels.keys() for labels in symptoms)
 
 
 @pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule)[:120])
 def test_what_is_mailed_silences_nothing_that_pages(rule: dict[str, Any]) -> None:
     # Compared without the rule's labels: what is silenced itself goes on silencing.
-    carried = {name: case.labels | {"alertname": name} for name, case in CASES.items()}
     weights = {name: WEIGHTS[one["labels"]["severity"]] for name, one in source.alerts().items()}
-    causes = [name for name, one in carried.items() if fits(rule["source_matchers"], one)]
-    symptoms = [name for name, one in carried.items() if fits(rule["target_matchers"], one)]
-    lesser = [
-        (cause, symptom)
-        for cause, symptom in itertools.product(causes, symptoms)
-        if weights[cause] < weights[symptom]
-    ]
+    lesser = [pair for pair in pairs_of(rule) if weights[pair[0]] < weights[pair[1]]]
     assert not lesser
 
 
@@ -167,9 +134,8 @@ def test_the_watchdog_has_a_receiver_of_its_own(binary: Callable[[str], str]) ->
 
 
 def test_no_alert_silences_itself_or_its_own_cause() -> None:
-    carried = [case.labels | {"alertname": name} for name, case in CASES.items()]
-    assert not [one for one in carried if inhibited(one, one)]
-    for one, other in itertools.combinations(carried, 2):
+    assert not [one for one in LABELS.values() if inhibited(one, one)]
+    for one, other in itertools.combinations(LABELS.values(), 2):
         assert not (inhibited(one, other) and inhibited(other, one)), (one, other)
 
 

@@ -19,7 +19,7 @@ from sidecar.wiring.checks.own import LOOP_LAG_LIMIT_SECONDS
 from tests.dashboards import source
 from tests.dashboards.alert_burn_case import BURN_CASES
 from tests.dashboards.alert_case import CASES as OTHER_CASES
-from tests.dashboards.alert_case import AlertCase, Series, count, during
+from tests.dashboards.alert_case import HEAD, LAG, AlertCase, Series, count, during
 from tests.dashboards.command import run
 from tests.dashboards.expression import compared_numbers
 
@@ -107,6 +107,13 @@ def test_it_ends_with_the_series_that_told_it(
     ended = {"job": "sidecar"} if case.when_stale else None
     minute = end + case.resolves_after
     check(binary("promtool"), tmp_path, after(case, stale), ask(name, minute, ended))
+
+
+def test_late_again_and_again_is_one_page(binary: Callable[[str], str], tmp_path: Path) -> None:
+    name = "SidecarFreshnessBudgetBurn"
+    series = {LAG: "90 0x8 " * 12, HEAD: "0+10x200"}
+    asked = (ask(name, minute, CASES[name].labels) for minute in range(70, 90))
+    check(binary("promtool"), tmp_path, series, *asked)
 
 
 def test_the_watchdog_always_fires(binary: Callable[[str], str], tmp_path: Path) -> None:
