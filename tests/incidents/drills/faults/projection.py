@@ -235,7 +235,7 @@ DRILLS: Final = (
         ),
         symptoms=frozenset({"SidecarProjectionFailing", "SidecarDeadLetters"}),
         # Letters that no longer grow are still open for as long as they are taken up again.
-        echoes=frozenset({"SidecarDeadLetters", "SidecarPublishBudgetBurn"}),
+        echoes=frozenset({"SidecarDeadLetters"}),
         quiet=(OTHERS_FAILING.format(name="shipping_labels"), "sidecar_ready == 0"),
     ),
     Drill(
