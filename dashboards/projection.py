@@ -16,6 +16,11 @@ _STATES = (
     State(5, "stalled", Color.BAD),
     State(6, "failed", Color.BAD),
 )
+_REBUILDS = (
+    State(0, "none", Color.GOOD),
+    State(1, "running", Color.BUSY),
+    State(2, "halted", Color.WARNING),
+)
 _GROUP = "messaging_consumer_group_name"
 _BATCHES = series("messaging_process_duration_seconds_bucket", f'{_GROUP}=~"$projection"')
 
@@ -197,6 +202,26 @@ PROJECTIONS = Row(
             ),
             alerts=("SidecarStoreHeld",),
             limits=((thresholds.HELD_SECONDS, Color.BAD),),
+        ),
+        Panel(
+            id=210,
+            kind=Kind.STATES,
+            title="Rebuild",
+            about="Whether a new copy is being filled beside the live one, or had to stop.",
+            unit="none",
+            queries=(
+                Query(
+                    coded(
+                        "sidecar_projection_rebuild",
+                        _REBUILDS,
+                        'projection=~"$projection"',
+                        by=("projection",),
+                    ),
+                    "{{projection}}",
+                ),
+            ),
+            alerts=("SidecarRebuildHalted",),
+            states=_REBUILDS,
         ),
     ),
 )

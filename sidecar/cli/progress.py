@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.letter import count_open, list_logged, list_paused, list_unowned
-from sidecar.projections.standing import Standing, Status
+from sidecar.projections.standing import Rebuild
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot
 
@@ -136,7 +136,7 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
         async with admin.watch_projection(boot, name) as look:
             while True:
                 standing, safe_head = await look()
-                if standing is None or standing.progress is None or _has_stopped(standing):
+                if standing is None or standing.rebuild is not Rebuild.RUNNING:
                     break
                 now_mono = time.monotonic()
                 alone_mono = since(alone_mono, now_mono, holds=not standing.owners)
@@ -147,14 +147,10 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
                         err=True,
                     )
                     return False
-                meter.show(int(standing.progress * safe_head), safe_head)
+                meter.show(int((standing.progress or 0.0) * safe_head), safe_head)
                 await asyncio.sleep(LOOK_SECONDS)
-    if standing is not None and standing.progress is not None:
+    if standing is not None and standing.rebuild is Rebuild.HALTED:
         click.echo(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
         return False
     click.echo(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
     return True
-
-
-def _has_stopped(standing: Standing) -> bool:
-    return standing.status is not Status.REBUILDING

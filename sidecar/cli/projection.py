@@ -18,6 +18,7 @@ _COLUMNS = {
     "lag_events": "LAG (EVENTS)",
     "lag_seconds": "LAG (S)",
     "dead_letters": "PARKED",
+    "rebuild": "REBUILD",
     "owners": "LEASE HELD BY",
     "detail": "DETAIL",
 }
@@ -31,7 +32,7 @@ def projections() -> None:
 @projections.command("list")
 @FORMAT
 def list_(output: str) -> None:
-    """Show status, position, lag, parked streams and lease holder."""
+    """Show status, position, lag, parked streams, rebuild and lease holder."""
     boot = prepare("projections", quiet=True)
     standings = finish(admin.list_projections(boot))
     print_rows(standings, _COLUMNS, output=output, empty="No projection has run yet.")

@@ -25,6 +25,14 @@ class Status(StrEnum):
     UNOWNED = "unowned"
 
 
+class Rebuild(StrEnum):
+    """How a projection's rebuild goes."""
+
+    NONE = "none"
+    RUNNING = "running"
+    HALTED = "halted"
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionSample:
     """One checkpoint row with its lag, from one snapshot.
@@ -74,10 +82,11 @@ class Standing:
     Attributes:
         position: Of the partition that is furthest behind.
         owners: Who holds its leases.
+        detail: What its rows tell, why a rebuild halted included.
+        rebuild: One that halted waits to be taken up or cancelled.
         progress: Share of a rebuild done, 0..1; None when there is none.
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.
         oldest_letter_at: Since when there is a dead letter.
-        is_rebuild_halted: Whether a rebuild failed and waits to be taken up or cancelled.
     """
 
     name: str
@@ -91,9 +100,9 @@ class Standing:
     owners: tuple[str, ...]
     moved_at: dt.datetime | None
     detail: str | None = None
+    rebuild: Rebuild = Rebuild.NONE
     progress: float | None = None
     oldest_letter_at: dt.datetime | None = None
-    is_rebuild_halted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,9 @@ def _fold(
     return Standing(
         name=name,
         kind=live[0].kind,
-        status=Status.REBUILDING if _is_rebuilding(rebuild) else _worst(live, now),
+        status=(
+            Status.REBUILDING if _judge_rebuild(rebuild) is Rebuild.RUNNING else _worst(live, now)
+        ),
         position=min(row.position for row in live),
         lag_events=sum(row.lag_events for row in live),
         lag_seconds=max(row.lag_seconds for row in live),
@@ -150,9 +161,9 @@ def _fold(
         owners=tuple(sorted({row.owner for row in live if row.owner})),
         moved_at=max(moves, default=None),
         detail=next((row.detail for row in (*rebuild, *live) if row.detail), None),
+        rebuild=_judge_rebuild(rebuild),
         progress=_progress(rebuild, safe_head),
         oldest_letter_at=letters.oldest_at if letters else None,
-        is_rebuild_halted=any(row.state is State.FAILED for row in rebuild),
     )
 
 
@@ -187,8 +198,10 @@ def _worst(live: Sequence[PartitionSample], now: dt.datetime) -> Status:
     return max((judge(row, now) for row in live), key=lambda status: _SEVERITY[status])
 
 
-def _is_rebuilding(rebuild: Sequence[PartitionSample]) -> bool:
-    return any(row.state is State.RUNNING for row in rebuild)
+def _judge_rebuild(rebuild: Sequence[PartitionSample]) -> Rebuild:
+    if any(row.state is State.FAILED for row in rebuild):
+        return Rebuild.HALTED
+    return Rebuild.RUNNING if rebuild else Rebuild.NONE
 
 
 def _progress(rebuild: Sequence[PartitionSample], safe_head: int) -> float | None:

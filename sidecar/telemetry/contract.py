@@ -94,6 +94,13 @@ PROJECTION_STATUS: Final = Instrument(
     "1 for the status that a projection is in, 0 for the others.",
     (PROJECTION, STATUS),
 )
+PROJECTION_REBUILD: Final = Instrument(
+    "sidecar.projection.rebuild",
+    Kind.GAUGE,
+    "{state}",
+    "1 for how a projection's rebuild goes, 0 for the others.",
+    (PROJECTION, STATUS),
+)
 DEAD_LETTERS: Final = Instrument(
     "sidecar.dead_letters",
     Kind.GAUGE,
@@ -350,7 +357,7 @@ PROCESS_SPAN: Final = SpanShape(
 SPANS: Final = (PUBLISH_SPAN, PROCESS_SPAN)
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
-    *(LAG_EVENTS, LAG, PROJECTION_STATUS, DEAD_LETTERS, PARKED_STREAMS),
+    *(LAG_EVENTS, LAG, PROJECTION_STATUS, PROJECTION_REBUILD, DEAD_LETTERS, PARKED_STREAMS),
     *(CHECK_STATUS, CHECK_TRANSITIONS, CONFIG_FINDINGS, READY, DRAINING),
     *(SAFE_HEAD, HEAD, HOLD_DURATION, SKIPPED_POSITIONS),
     *(WORKER_RESTARTS, AGENT_SCRAPE_FAILURES, BUILD_INFO, LOOP_LAG, TELEMETRY_DROPPED),

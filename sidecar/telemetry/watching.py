@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from sidecar.health.outcome import Outcome
-from sidecar.projections.standing import Status
+from sidecar.projections.standing import Rebuild, Status
 from sidecar.telemetry import contract
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.reading import Read, Reading
@@ -21,6 +22,7 @@ class ProjectionSight:
     lag_seconds: float | None = None
     dead_letters: int | None = None
     parked_streams: int | None = None
+    rebuild: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield contract.LAG, lambda: _by_projection(look(), lambda p: p.lag_seconds)
     yield contract.DEAD_LETTERS, lambda: _by_projection(look(), lambda p: p.dead_letters)
     yield contract.PARKED_STREAMS, lambda: _by_projection(look(), lambda p: p.parked_streams)
-    yield contract.PROJECTION_STATUS, lambda: _projection_statuses(look())
+    yield contract.PROJECTION_STATUS, lambda: _states(look(), Status, lambda p: p.status)
+    yield contract.PROJECTION_REBUILD, lambda: _states(look(), Rebuild, lambda p: p.rebuild)
     yield contract.HEAD, lambda: _known(look().store.head_position)
     yield contract.SAFE_HEAD, lambda: _known(look().store.safe_head_position)
     yield contract.HOLD_DURATION, lambda: _known(look().store.hold_seconds)
@@ -115,14 +118,15 @@ def _by_projection(
             yield value, {contract.PROJECTION: projection.name}
 
 
-def _projection_statuses(sight: Sight) -> Iterable[Reading]:
+def _states(
+    sight: Sight, words: type[StrEnum], choose: Callable[[ProjectionSight], str | None]
+) -> Iterable[Reading]:
     for projection in sight.projections:
-        if projection.status is not None:
-            for status in Status:
-                yield (
-                    int(projection.status == status),
-                    {contract.PROJECTION: projection.name, contract.STATUS: status.value},
-                )
+        chosen = choose(projection)
+        if chosen is not None:
+            for word in words:
+                labels = {contract.PROJECTION: projection.name, contract.STATUS: word.value}
+                yield int(chosen == word), labels
 
 
 def _check_statuses(sight: Sight) -> Iterable[Reading]:

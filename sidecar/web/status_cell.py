@@ -20,7 +20,7 @@ NEARLY_FULL_RATIO: Final = 0.8
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)")
 _TONES: Final = {
     **dict.fromkeys(("pass", "running", "caught_up"), "good"),
-    **dict.fromkeys(("warn", "warning", "unowned", "restarting", "silent"), "soon"),
+    **dict.fromkeys(("warn", "warning", "unowned", "restarting", "silent", "halted"), "soon"),
     **dict.fromkeys(("fail", "failed", "stalled", "error", "refuse", "down"), "bad"),
     **dict.fromkeys(("paused", "rebuilding", "unknown", "info", "starting"), "calm"),
 }
@@ -76,6 +76,14 @@ def moment(path: str) -> Cell:
         return f"{found[1]} {found[2]}" if found else text(value)
 
     return show
+
+
+def rebuild(row: Row) -> str:
+    """Show how a rebuild goes, and how much of it is done; nothing where there is none."""
+    done = number(row.get("progress"))
+    if done is None:
+        return NOTHING
+    return f"{word('rebuild')(row)}, {done:.0%}"
 
 
 def gauge(row: Row) -> str:

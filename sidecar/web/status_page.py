@@ -5,7 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.web.status_cell import Cell, Row, command, gauge, moment, plain, sparkline, text, word
+from sidecar.web.status_cell import (
+    Cell,
+    Row,
+    command,
+    gauge,
+    moment,
+    plain,
+    rebuild,
+    sparkline,
+    text,
+    word,
+)
 
 _NUMBER: Final = re.compile(r"\b\d+ s ")
 
@@ -35,6 +46,7 @@ SECTIONS: Final = (
             "Events a second": plain("events_per_second"),
             "Dead letters": plain("dead_letters"),
             "Parked streams": plain("parked_streams"),
+            "Rebuild": rebuild,
             "Last error": plain("last_failure.error_type"),
             "Owner": plain("owner"),
             "Detail": plain("detail"),

@@ -11,7 +11,7 @@ from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerPlace
-from sidecar.projections.standing import FailureSample, LetterCount, Standing, Status
+from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
 from sidecar.wiring.told import PoolTold
 
@@ -46,6 +46,7 @@ def show_standing(
         "dead_letters": standing.dead_letters,
         "parked_streams": standing.parked_streams,
         "owner": ", ".join(standing.owners) or None,
+        "rebuild": standing.rebuild.value,
         "progress": standing.progress,
         "detail": standing.detail,
         "heartbeat_age_seconds": silent_seconds,
@@ -144,6 +145,7 @@ def see_projections(sample: Sample | None) -> list[ProjectionSight]:
             standing.lag_seconds,
             standing.dead_letters,
             standing.parked_streams,
+            standing.rebuild.value,
         )
         for standing in sample.standings
     ]
@@ -204,7 +206,7 @@ def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
     parts = []
     if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
         parts.append(f"is {standing.status.value}")
-    if standing.is_rebuild_halted:
+    if standing.rebuild is Rebuild.HALTED:
         parts.append("has a rebuild that failed")
     if standing.lag_seconds >= 1:
         parts.append(f"is {standing.lag_seconds:.0f} s behind")

@@ -47,6 +47,10 @@ def status(word: str) -> str:
     return f'sidecar_projection_status{{{ORDERS}, status="{word}"}}'
 
 
+def rebuild(word: str) -> str:
+    return f'sidecar_projection_rebuild{{{ORDERS}, status="{word}"}}'
+
+
 def check(name: str, word: str) -> str:
     return f'sidecar_check_status{{{ONE}, process="probe", check="{name}", status="{word}"}}'
 
@@ -93,6 +97,7 @@ CASES = {
         {FAILED: "0 0 1+1x{n}"}, {FAILED: "50x{n}"}, {RETRIED: "0+1x{n}"}, LABELS_PROJECTION, 1, 5
     ),
     "SidecarProjectionHalted": gauge(status("failed"), "1", "0", LABELS_PROJECTION, 1),
+    "SidecarRebuildHalted": gauge(rebuild("halted"), "1", "0", LABELS_PROJECTION, 1),
     "SidecarProjectionStalled": gauge(status("stalled"), "1", "0", LABELS_PROJECTION, 3),
     # The heartbeat stands still while time goes on.
     "SidecarProjectionLoopDead": AlertCase(

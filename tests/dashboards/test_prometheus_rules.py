@@ -35,6 +35,7 @@ EXPECTED = {
     "SidecarProjectionStalled",
     "SidecarPublishBudgetBurn",
     "SidecarPublishBudgetBurnSlow",
+    "SidecarRebuildHalted",
     "SidecarStoreHeld",
     "SidecarStoreIdle",
     "SidecarStoreSlow",

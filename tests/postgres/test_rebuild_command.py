@@ -101,6 +101,9 @@ async def test_rebuild_that_fails_says_why_and_can_be_cancelled(
         ended = await shell.run(stage.dsn, "projections", "rebuild", "totals")
         assert ended.code == 1
         assert "The rebuild stopped: BrokenOrderError at position 1501" in ended.err
+        head, row = (await shell.run(stage.dsn, "projections", "list")).out.strip().splitlines()
+        assert "REBUILD" in head.split()
+        assert {"caught_up", "halted", "BrokenOrderError"} <= set(row.split())
         ended = await shell.run(stage.dsn, "projections", "rebuild", "totals", "--cancel")
         assert (ended.code, ended.out) == (0, "The rebuild of totals is cancelled.\n")
     ended = await shell.run(stage.dsn, "projections", "rebuild", "totals", "--cancel")

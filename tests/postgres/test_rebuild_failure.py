@@ -12,6 +12,7 @@ from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.standing import Status
 from sidecar.wiring.sink import DeadLetterSink
+from sidecar.wiring.snapshot import see_projections
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import (
     TimedDesk,
@@ -62,7 +63,9 @@ async def test_error_stops_the_rebuild_and_leaves_the_live_copy(
         assert await read(stage) == before == await oracle(stage)
         assert await stage.letters() == []
         async with stage.pool.acquire() as connection:
-            [standing] = (await take_sample(connection, HeadFollower())).standings
+            sample = await take_sample(connection, HeadFollower())
+        [standing] = sample.standings
+        assert [seen.rebuild for seen in see_projections(sample)] == ["halted"]
         assert standing.status is Status.CAUGHT_UP
         assert standing.detail == detail
         assert standing.progress is not None

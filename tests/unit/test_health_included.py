@@ -11,7 +11,7 @@ from sidecar.postgres.sample import Sample
 from sidecar.postgres.watch import Watch
 from sidecar.process.agent import AgentSilentError, UnreachableError
 from sidecar.process.listener import AgentListener, Hearing, PortProbe
-from sidecar.projections.standing import Standing, Status
+from sidecar.projections.standing import Rebuild, Standing, Status
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import SAMPLE_LIFE_SECONDS, Advance, store_check
 from sidecar.wiring.checks.process import application_check, judge_hearing, pool_check, told_check
@@ -72,7 +72,7 @@ async def test_a_watch_that_stopped_looking_never_passes() -> None:
         (replace(STANDING, status=Status.STALLED), 0.0, "totals.stalled"),
         (replace(STANDING, status=Status.FAILED), 0.0, "totals.failed"),
         (replace(STANDING, dead_letters=1), 0.0, "totals.dead-letters"),
-        (replace(STANDING, is_rebuild_halted=True), 0.0, "totals.rebuild-halted"),
+        (replace(STANDING, rebuild=Rebuild.HALTED), 0.0, "totals.rebuild-halted"),
         (replace(STANDING, lag_seconds=31.0), 0.0, "totals.late"),
         (replace(STANDING, lag_seconds=31.0, status=Status.REBUILDING), 0.0, ""),
     ],

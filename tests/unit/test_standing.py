@@ -7,6 +7,7 @@ from sidecar.projections.standing import (
     STALL_SECONDS,
     LetterCount,
     PartitionSample,
+    Rebuild,
     Status,
     judge,
     stand,
@@ -82,7 +83,7 @@ def test_projection_stands_as_its_worst_partition() -> None:
     assert standing.owners == ("worker-1", "worker-2")
     assert standing.moved_at == ago(1)
     assert standing.detail == "slow"
-    assert standing.progress is None
+    assert (standing.rebuild, standing.progress) == (Rebuild.NONE, None)
 
 
 def test_each_projection_has_its_own_letters() -> None:
@@ -102,14 +103,14 @@ def test_rebuild_shows_its_progress_beside_the_live_copy(
     rows = [ROW, replace(ROW, copy="rebuild", position=position)]
     (standing,) = stand(rows, {}, head, NOW)
     assert standing.status is Status.REBUILDING
-    assert standing.progress == progress
+    assert (standing.rebuild, standing.progress) == (Rebuild.RUNNING, progress)
     assert standing.position == 100
 
 
 def test_rebuild_that_failed_leaves_the_status_to_the_live_copy() -> None:
     failed = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
     (standing,) = stand([ROW, failed], {}, 100, NOW)
-    assert standing.status is Status.CAUGHT_UP
+    assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.HALTED)
     assert standing.detail == "KeyError at position 7"
 
 

@@ -60,7 +60,7 @@ OF_EXCEPTIONS = {
     for entry in group["attributes"]
 } | {"exception.type", "exception.message", "exception.stacktrace"}
 SIGHT = Sight(
-    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0)],
+    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "halted")],
     store=StoreSight(head_position=9, safe_head_position=8, hold_seconds=0, skipped_positions=1),
     checks={"database": "pass"},
     transitions={("database", "fail"): 1},

@@ -30,7 +30,7 @@ from sidecar.telemetry.watching import (
 )
 
 SIGHT = Sight(
-    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0)],
+    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "running")],
     store=StoreSight(head_position=9, safe_head_position=8, hold_seconds=0, skipped_positions=1),
     checks={"database": "pass"},
     transitions={("database", "fail"): 1},
@@ -126,6 +126,14 @@ def test_promtool_complains_of_one_suffix_only(full: Telemetry) -> None:
     )
     complaints = (checked.stdout + checked.stderr).strip().splitlines()
     assert [line for line in complaints if "db_client_connection_count" not in line] == []
+
+
+def test_exactly_one_word_is_on_for_how_a_rebuild_goes(telemetry: Telemetry) -> None:
+    observe_sight(telemetry, lambda: SIGHT)
+    families = {family.name: family for family in parse(render(telemetry))}
+    shown = families["sidecar_projection_rebuild"].samples
+    words = {sample.labels["status"]: sample.value for sample in shown}
+    assert words == {"none": 0, "running": 1, "halted": 0}
 
 
 def test_what_is_not_known_has_no_series(telemetry: Telemetry) -> None:

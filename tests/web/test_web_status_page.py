@@ -70,6 +70,23 @@ def test_the_page_says_what_is_in_the_snapshot(snapshot: dict[str, Any]) -> None
     assert "idle in transaction" in page
 
 
+@pytest.mark.parametrize(
+    ("rebuild", "progress", "shown"),
+    [
+        ("running", 0.254, '<span class="good">running</span>, 25%'),
+        ("halted", 0.5, "halted</span>, 50%"),
+    ],
+)
+def test_the_page_says_how_a_rebuild_goes(
+    snapshot: dict[str, Any], rebuild: str, progress: float, shown: str
+) -> None:
+    [projection] = snapshot["projections"]
+    rebuilt = projection | {"rebuild": rebuild, "progress": progress}
+
+    assert shown in render(snapshot | {"projections": [rebuilt]})
+    assert shown not in render(snapshot)
+
+
 def test_the_sparkline_has_a_line_for_each_stretch_that_was_seen(snapshot: dict[str, Any]) -> None:
     page = render(full(snapshot))
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed, warned
-from sidecar.projections.standing import STALL_SECONDS, Standing, Status
+from sidecar.projections.standing import STALL_SECONDS, Rebuild, Standing, Status
 
 _AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
 
@@ -67,7 +67,7 @@ def _find_blemish(standing: Standing, lag_limit_seconds: float) -> str:
     """Say what is not as it should be, though the loop does its work; empty for nothing."""
     if standing.dead_letters:
         return "dead-letters"
-    if standing.is_rebuild_halted:
+    if standing.rebuild is Rebuild.HALTED:
         return "rebuild-halted"
     if standing.status is Status.PAUSED:
         return "paused"

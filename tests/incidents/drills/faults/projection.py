@@ -243,12 +243,12 @@ DRILLS: Final = (
         injected="what an old event needs is deleted, and the read model is rebuilt",
         fault=unbuildable,
         signals=Signals(
-            alert=Alert("SidecarProjectionFailing"),
+            alert=Alert("SidecarRebuildHalted"),
             check=Check(
                 "projection-shipping-labels", "warn", "projection-shipping-labels.rebuild-halted"
             ),
             metric=Metric(
-                'sidecar_projection_failures_total{projection="shipping_labels",action="halt"} > 0'
+                'sidecar_projection_rebuild{projection="shipping_labels",status="halted"} == 1'
             ),
             log=Log("sidecar.rebuild.halted", {"projection": "shipping_labels"}),
             letter=None,
