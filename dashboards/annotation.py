@@ -13,7 +13,7 @@ def annotations() -> tuple[dashboard.AnnotationQuery, ...]:
     """
     versions = f"count by (job, version) ({recorded('sidecar_build_info')})"
     before = f"count by (job, version) ({recorded('sidecar_build_info')} offset 2m)"
-    rebuilding = recorded("sidecar_projection_status", 'status="rebuilding"')
+    rebuilding = recorded("sidecar_projection_rebuild", 'status="running"')
     alerts = recorded("ALERTS", 'alertname=~"Sidecar.+"', 'alertstate="firing"')
     return (
         _mark("Firing alerts", Color.BAD, alerts),

@@ -10,7 +10,6 @@ from dashboards.promql import coded, highest, of_projection, per_second, quantil
 _STATES = (
     State(0, "caught_up", Color.GOOD),
     State(1, "running", Color.GOOD),
-    State(2, "rebuilding", Color.BUSY),
     State(3, "paused", Color.BUSY),
     State(4, "unowned", Color.WARNING),
     State(5, "stalled", Color.BAD),
@@ -93,7 +92,7 @@ PROJECTIONS = Row(
             id=203,
             kind=Kind.STATES,
             title="Status",
-            about="State of each projection over time.",
+            about="State of each projection's live copy over time.",
             unit="none",
             queries=(
                 Query(

@@ -106,8 +106,9 @@ class Numbers:
     """A projection's tallies over the partitions that one process runs.
 
     Attributes:
-        heartbeat_at: Unix time of the oldest heartbeat; None when a partition has none yet.
-        progress_at: Unix time of the latest progress.
+        heartbeat_at: Unix time of the live copy's oldest heartbeat; None when a partition has none
+            yet, or none runs here.
+        progress_at: Unix time of the live copy's latest progress.
     """
 
     applied: int
@@ -116,22 +117,22 @@ class Numbers:
     progress_at: float | None
 
 
-def add_up(tallies: Sequence[RunnerTally], ended: Sequence[RunnerTally] = ()) -> Numbers:
+def add_up(tallies: Sequence[RunnerTally], counted: Sequence[RunnerTally] = ()) -> Numbers:
     """Fold the tallies of one projection's partitions.
 
     Args:
-        tallies: Of those that run.
-        ended: Of those that did, such as a rebuild that halted: they are still counted, for a
-            counter must not fall, and no longer beat.
+        tallies: Of those of the live copy that run.
+        counted: Of all others. Those that ended are still counted, for a counter must not fall, and
+            no longer beat; a rebuild's beat would hide the silence of the live copy.
     """
     failures: Counter[tuple[str, str]] = Counter()
-    for tally in (*tallies, *ended):
+    for tally in (*tallies, *counted):
         failures.update(tally.failures)
     beats = [tally.heartbeat_at for tally in tallies]
     known = [beat for beat in beats if beat is not None]
     moves = [tally.progress_at for tally in tallies if tally.progress_at is not None]
     return Numbers(
-        applied=sum(tally.applied for tally in (*tallies, *ended)),
+        applied=sum(tally.applied for tally in (*tallies, *counted)),
         failures=dict(failures),
         heartbeat_at=min(known) if known and len(known) == len(beats) else None,
         progress_at=max(moves, default=None),

@@ -14,11 +14,10 @@ STALL_SECONDS: Final = 30.0
 
 
 class Status(StrEnum):
-    """One word for a projection."""
+    """One word for a projection: how its live copy stands, whatever a rebuild does beside it."""
 
     RUNNING = "running"
     CAUGHT_UP = "caught_up"
-    REBUILDING = "rebuilding"
     PAUSED = "paused"
     FAILED = "failed"
     STALLED = "stalled"
@@ -77,7 +76,7 @@ class FailureSample:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A whole projection: the worst of its partitions.
+    """A whole projection: the worst of its live partitions, and the rebuild beside them.
 
     Attributes:
         position: Of the partition that is furthest behind.
@@ -150,9 +149,7 @@ def _fold(
     return Standing(
         name=name,
         kind=live[0].kind,
-        status=(
-            Status.REBUILDING if _judge_rebuild(rebuild) is Rebuild.RUNNING else _worst(live, now)
-        ),
+        status=_worst(live, now),
         position=min(row.position for row in live),
         lag_events=sum(row.lag_events for row in live),
         lag_seconds=max(row.lag_seconds for row in live),
@@ -160,7 +157,7 @@ def _fold(
         parked_streams=letters.parked if letters else 0,
         owners=tuple(sorted({row.owner for row in live if row.owner})),
         moved_at=max(moves, default=None),
-        detail=next((row.detail for row in (*rebuild, *live) if row.detail), None),
+        detail=_tell((*live, *rebuild)),
         rebuild=_judge_rebuild(rebuild),
         progress=_progress(rebuild, safe_head),
         oldest_letter_at=letters.oldest_at if letters else None,
@@ -196,6 +193,11 @@ _SEVERITY: Final = {
 
 def _worst(live: Sequence[PartitionSample], now: dt.datetime) -> Status:
     return max((judge(row, now) for row in live), key=lambda status: _SEVERITY[status])
+
+
+def _tell(rows: Iterable[PartitionSample]) -> str | None:
+    # What halts a rebuild is written to each of its partitions.
+    return "; ".join(dict.fromkeys(row.detail for row in rows if row.detail)) or None
 
 
 def _judge_rebuild(rebuild: Sequence[PartitionSample]) -> Rebuild:

@@ -75,12 +75,14 @@ class Worker:
 
     def numbers(self) -> dict[str, Numbers]:
         """Return, by projection run here, what its partitions do, and did before they ended."""
-        running: dict[str, list[RunnerTally]] = {}
-        ended: dict[str, list[RunnerTally]] = {}
+        beating: dict[str, list[RunnerTally]] = {}
+        counted: dict[str, list[RunnerTally]] = {}
         for partition, tally in self._tallies.items():
-            tallies = running if partition in self.runners else ended
+            beats = partition in self.runners and partition.copy == "live"
+            tallies = beating if beats else counted
             tallies.setdefault(partition.projection, []).append(tally)
-        return {name: add_up(own, ended.get(name, ())) for name, own in running.items()}
+        here = {partition.projection for partition in self.runners}
+        return {name: add_up(beating.get(name, ()), counted.get(name, ())) for name in here}
 
     async def run(self) -> None:
         """Work until `stop`; cancelling rolls the transactions under way back."""

@@ -91,7 +91,7 @@ PROJECTION_STATUS: Final = Instrument(
     "sidecar.projection.status",
     Kind.GAUGE,
     "{state}",
-    "1 for the status that a projection is in, 0 for the others.",
+    "1 for the status that a projection's live copy is in, 0 for the others.",
     (PROJECTION, STATUS),
 )
 PROJECTION_REBUILD: Final = Instrument(

@@ -22,7 +22,7 @@ _TONES: Final = {
     **dict.fromkeys(("pass", "running", "caught_up"), "good"),
     **dict.fromkeys(("warn", "warning", "unowned", "restarting", "silent", "halted"), "soon"),
     **dict.fromkeys(("fail", "failed", "stalled", "error", "refuse", "down"), "bad"),
-    **dict.fromkeys(("paused", "rebuilding", "unknown", "info", "starting"), "calm"),
+    **dict.fromkeys(("paused", "unknown", "info", "starting"), "calm"),
 }
 
 

@@ -206,6 +206,8 @@ def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
     parts = []
     if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
         parts.append(f"is {standing.status.value}")
+    if standing.rebuild is Rebuild.RUNNING:
+        parts.append("is being rebuilt")
     if standing.rebuild is Rebuild.HALTED:
         parts.append("has a rebuild that failed")
     if standing.lag_seconds >= 1:

@@ -74,7 +74,10 @@ async def test_a_watch_that_stopped_looking_never_passes() -> None:
         (replace(STANDING, dead_letters=1), 0.0, "totals.dead-letters"),
         (replace(STANDING, rebuild=Rebuild.HALTED), 0.0, "totals.rebuild-halted"),
         (replace(STANDING, lag_seconds=31.0), 0.0, "totals.late"),
-        (replace(STANDING, lag_seconds=31.0, status=Status.REBUILDING), 0.0, ""),
+        (replace(STANDING, rebuild=Rebuild.RUNNING, progress=0.5), 0.0, ""),
+        (replace(STANDING, rebuild=Rebuild.RUNNING), 31.0, "totals.silent"),
+        (replace(STANDING, rebuild=Rebuild.RUNNING, lag_seconds=31.0), 0.0, "totals.late"),
+        (replace(STANDING, rebuild=Rebuild.HALTED, lag_seconds=31.0), 0.0, "totals.late"),
     ],
 )
 def test_a_projection_is_judged_by_all_that_is_known_of_it(

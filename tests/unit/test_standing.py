@@ -2,6 +2,8 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.projections.standing import (
     STALL_SECONDS,
@@ -38,6 +40,22 @@ ROW = PartitionSample(
     owner="worker-1",
 )
 BEHIND = replace(ROW, lag_events=5, lag_seconds=LONG)
+live_rows = st.builds(
+    replace,
+    st.just(ROW),
+    partition=st.integers(0, 3),
+    position=st.integers(0, 100),
+    state=st.sampled_from(State),
+    detail=st.none() | st.just("slow"),
+    moved_at=st.none() | st.floats(0, 9999).map(ago),
+    lag_events=st.integers(0, 9),
+    lag_seconds=st.floats(0, 9999),
+    owner=st.none() | st.just("worker-2"),
+)
+
+
+def as_rebuild(row: PartitionSample) -> PartitionSample:
+    return replace(row, copy="rebuild")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +120,7 @@ def test_rebuild_shows_its_progress_beside_the_live_copy(
 ) -> None:
     rows = [ROW, replace(ROW, copy="rebuild", position=position)]
     (standing,) = stand(rows, {}, head, NOW)
-    assert standing.status is Status.REBUILDING
+    assert standing.status is Status.CAUGHT_UP
     assert (standing.rebuild, standing.progress) == (Rebuild.RUNNING, progress)
     assert standing.position == 100
 
@@ -112,6 +130,23 @@ def test_rebuild_that_failed_leaves_the_status_to_the_live_copy() -> None:
     (standing,) = stand([ROW, failed], {}, 100, NOW)
     assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.HALTED)
     assert standing.detail == "KeyError at position 7"
+
+
+def test_what_both_copies_tell_is_told() -> None:
+    live = replace(ROW, state=State.FAILED, detail="no right to create a table")
+    rebuild = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
+    (standing,) = stand([live, rebuild, replace(rebuild, partition=1)], {}, 100, NOW)
+    assert standing.detail == "no right to create a table; KeyError at position 7"
+
+
+@given(st.lists(live_rows, min_size=1, max_size=3), st.lists(live_rows.map(as_rebuild), max_size=3))
+def test_a_rebuild_changes_nothing_that_is_said_of_the_live_copy(
+    live: list[PartitionSample], rebuild: list[PartitionSample]
+) -> None:
+    (alone,) = stand(live, {}, 100, NOW)
+    (beside,) = stand([*live, *rebuild], {}, 100, NOW)
+    assert alone == replace(beside, rebuild=Rebuild.NONE, progress=None, detail=alone.detail)
+    assert (beside.rebuild is Rebuild.NONE) is (beside.progress is None) is (not rebuild)
 
 
 def test_rebuild_without_a_live_copy_is_no_projection() -> None:

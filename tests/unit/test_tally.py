@@ -61,6 +61,12 @@ def test_partition_without_a_heartbeat_leaves_the_projection_without_one() -> No
     assert add_up([make(1, 10.0, None, "A"), make(1, None, None, "A")]).heartbeat_at is None
 
 
+def test_what_only_fills_a_new_copy_here_is_counted_and_beats_for_nobody() -> None:
+    assert add_up([], [make(4, 2.0, 9.0, "B")]) == Numbers(
+        applied=4, failures={("B", "retry"): 1}, heartbeat_at=None, progress_at=None
+    )
+
+
 def test_counts_of_a_partition_that_ended_stay_and_its_heartbeat_does_not() -> None:
     numbers = add_up([make(3, 10.0, 7.0, "A")], [make(4, 2.0, 9.0, "B")])
     assert numbers == Numbers(

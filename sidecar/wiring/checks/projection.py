@@ -64,13 +64,14 @@ def judge_standing(
 
 
 def _find_blemish(standing: Standing, lag_limit_seconds: float) -> str:
-    """Say what is not as it should be, though the loop does its work; empty for nothing."""
+    """Say what is not as it should be, though the loop does its work; empty for nothing.
+
+    What readers see comes first: a rebuild that runs changes nothing, one that halted comes last.
+    """
     if standing.dead_letters:
         return "dead-letters"
-    if standing.rebuild is Rebuild.HALTED:
-        return "rebuild-halted"
     if standing.status is Status.PAUSED:
         return "paused"
-    if standing.lag_seconds > lag_limit_seconds and standing.status is not Status.REBUILDING:
+    if standing.lag_seconds > lag_limit_seconds:
         return "late"
-    return ""
+    return "rebuild-halted" if standing.rebuild is Rebuild.HALTED else ""

@@ -1,0 +1,130 @@
+"""The live copy serves until the swap, so it is judged by itself while a rebuild runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.sample import Sample, take_sample
+from sidecar.projections.standing import Rebuild, Standing, Status
+from sidecar.projections.worker import Worker
+from sidecar.wiring.checks.projection import judge_standing
+from sidecar.wiring.snapshot import say, see_projections
+from tests.postgres.eventually import eventually
+from tests.postgres.rebuilding import (
+    Totals,
+    fill,
+    make_worker,
+    oracle,
+    read,
+    rows_of,
+    start,
+    until_live,
+    until_swapped,
+    working,
+)
+from tests.postgres.stage import Stage, open_stage, session
+
+EVENTS = 3000
+
+
+@pytest.fixture
+async def stage(database: str) -> AsyncIterator[Stage]:
+    async with open_stage(database, Totals()) as stage:
+        await fill(stage, EVENTS, streams=10)
+        yield stage
+
+
+@asynccontextmanager
+async def waiting_for_the_swap(stage: Stage) -> AsyncIterator[None]:
+    """Begin a rebuild and keep it under way: as long as a table is in use, there is no swap."""
+    async with session(stage.dsn, "report") as report, report.transaction():
+        await report.execute("LOCK TABLE totals IN ACCESS SHARE MODE")
+        await start(stage)
+
+        async def is_filled() -> bool:
+            return [row["position"] for row in await rows_of(stage)] == [EVENTS]
+
+        await eventually(is_filled)
+        yield
+
+
+async def look(stage: Stage) -> Sample:
+    async with stage.pool.acquire() as connection:
+        return await take_sample(connection, HeadFollower())
+
+
+async def standing_of(stage: Stage) -> Standing:
+    [standing] = (await look(stage)).standings
+    return standing
+
+
+async def test_a_live_copy_that_is_well_stays_well_beside_a_rebuild(stage: Stage) -> None:
+    async with working(stage):
+        await until_live(stage)
+        async with waiting_for_the_swap(stage):
+            standing = await standing_of(stage)
+            assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.RUNNING)
+            assert judge_standing("totals", standing, 0.0, 30.0).outcome == "pass"
+            sample = await look(stage)
+            assert say(True, (), sample) == "Ready. Projection totals is being rebuilt."
+            assert [seen.rebuild for seen in see_projections(sample)] == ["running"]
+        await until_swapped(stage)
+        assert (await standing_of(stage)).rebuild is Rebuild.NONE
+
+
+async def test_a_live_copy_that_stalls_is_told_beside_a_rebuild(stage: Stage) -> None:
+    async with working(stage):
+        await until_live(stage)
+        async with waiting_for_the_swap(stage):
+            await stage.pool.execute(
+                "UPDATE sidecar.checkpoints SET moved_at = moved_at - interval '1 hour'"
+            )
+            async with session(stage.dsn, "psql") as psql, psql.transaction():
+                await psql.execute("SELECT FROM sidecar.checkpoints WHERE copy = 'live' FOR UPDATE")
+                await stage.place("s1", 5)
+                await stage.pool.execute(
+                    "UPDATE sidecar.events SET recorded_at = recorded_at - interval '1 minute'"
+                )
+                standing = await standing_of(stage)
+                assert (standing.status, standing.rebuild) == (Status.STALLED, Rebuild.RUNNING)
+                assert judge_standing("totals", standing, 0.0, 30.0).reason == "totals.stalled"
+        await until_swapped(stage)
+        await until_live(stage)
+    assert await read(stage) == await oracle(stage)
+
+
+async def test_a_live_copy_that_nobody_runs_is_told_beside_a_rebuild(stage: Stage) -> None:
+    await start(stage)
+    standing = await standing_of(stage)
+    assert (standing.status, standing.rebuild) == (Status.UNOWNED, Rebuild.RUNNING)
+
+
+async def test_who_only_fills_the_new_copy_does_not_beat_for_the_live_one(stage: Stage) -> None:
+    workers = make_worker(stage), make_worker(stage)
+    tasks = [asyncio.create_task(worker.run()) for worker in workers]
+    await until_live(stage)
+    async with waiting_for_the_swap(stage):
+
+        async def is_shared() -> bool:
+            return all(len(worker.runners) == 1 for worker in workers)
+
+        await eventually(is_shared)
+        live, rebuild = sorted(workers, key=runs_a_rebuild)
+        assert (runs_a_rebuild(live), runs_a_rebuild(rebuild)) == (False, True)
+
+        async def has_beaten() -> bool:
+            return live.numbers()["totals"].heartbeat_at is not None
+
+        await eventually(has_beaten)
+        told = rebuild.numbers()["totals"]
+        assert (told.heartbeat_at, told.progress_at) == (None, None)
+    for worker in workers:
+        worker.stop()
+    await asyncio.gather(*tasks)
+
+
+def runs_a_rebuild(worker: Worker) -> bool:
+    return any(partition.copy == "rebuild" for partition in worker.runners)
