@@ -107,7 +107,6 @@ class Drill:
         quiet: PromQL that must have had no answer at any moment from the fault to the cure.
         after: PromQL that must have an answer once it is cured.
         lasts_seconds: How long it goes on once all was told, for slower alerts to come up.
-        letters_stay: A cure that leaves dead letters open: none does unless it says so.
         answers: Whether `/health` can answer all the time.
     """
 
@@ -122,7 +121,6 @@ class Drill:
     after: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
     lasts_seconds: float = 10.0
-    letters_stay: bool = False
     answers: bool = True
 
     @property

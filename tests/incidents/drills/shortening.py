@@ -49,6 +49,11 @@ def short_routes(webhook: str) -> dict[str, Any]:
     return {key: config[key] for key in ("route", "inhibit_rules", "receivers")}
 
 
+def flush_seconds() -> int:
+    """Give for how long an alert that nothing mutes any more may wait for its group's next turn."""
+    return int(short_routes("")["route"]["group_interval"].removesuffix("s"))
+
+
 def write_all(folder: Path, *, target: str, alertmanager: str, webhook: str) -> None:
     """Write what Prometheus and Alertmanager are started with."""
     prometheus: dict[str, Any] = source.read(source.RULES.with_name("prometheus.yaml"))

@@ -1,5 +1,6 @@
 """Stand-ins for those whom others tell: the pager of Alertmanager, the collector of traces."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -21,7 +22,8 @@ class Receiver:
         self.messages: Final[list[Message]] = []
 
     async def take(self, request: web.Request) -> web.Response:
-        self.messages.append({"to": request.path[1:], **await request.json()})
+        message = {"to": request.path[1:], "came_mono": time.monotonic(), **await request.json()}
+        self.messages.append(message)
         return web.Response()
 
     def names(self, status: str = "firing") -> set[str]:
@@ -30,8 +32,10 @@ class Receiver:
         names = {alert["labels"]["alertname"] for alert in told if alert["status"] == status}
         return names - {HEARTBEAT}
 
-    def find(self, name: str, status: str) -> Message | None:
+    def find(self, name: str, status: str, after_mono: float = 0.0) -> Message | None:
         for message in self.messages:
+            if message["came_mono"] < after_mono:
+                continue
             for alert in message["alerts"]:
                 if alert["labels"]["alertname"] == name and alert["status"] == status:
                     return {"to": message["to"], **alert}
