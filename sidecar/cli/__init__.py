@@ -3,7 +3,7 @@
 import click
 
 import sidecar
-from sidecar.cli.configuration import check, secret
+from sidecar.cli.configuration import check, own_rules, secret
 from sidecar.cli.letter import dead_letters
 from sidecar.cli.outcome import SidecarGroup
 from sidecar.cli.process import demo, migrate, run, serve
@@ -18,5 +18,5 @@ def main() -> None:
     """Watch an event-sourced service on PostgreSQL and keep its read models true."""
 
 
-for command in (serve, run, check, demo, migrate, projections, dead_letters, secret):
+for command in (serve, run, check, demo, migrate, projections, dead_letters, secret, own_rules):
     main.add_command(command)

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -29,6 +31,7 @@ from sidecar.config.verdict import Verdict, validate
 from sidecar.errors import UsageError
 from sidecar.wiring.boot import EX_CONFIG
 from sidecar.wiring.live import examine
+from sidecar.wiring.own_rules import ask_here
 
 _STYLES: Final = {
     Severity.INFO: "cyan",
@@ -61,14 +64,16 @@ class Question:
         """Judge it by every rule that needs no server."""
         repository = Path.cwd()
         own, _ = sidecar_file.read(repository)
-        rules, faults = own_rule.load(own.rules)
-        verdict = validate(
-            self.environ(),
-            now=datetime.now(UTC),
-            repository=repository,
-            examples=self.examples,
-            rules=rules,
-        )
+        # What rules in code print must not mix with the answer.
+        with redirect_stdout(sys.stderr):
+            rules, faults = own_rule.load(own.rules)
+            verdict = validate(
+                self.environ(),
+                now=datetime.now(UTC),
+                repository=repository,
+                examples=self.examples,
+                rules=rules,
+            )
         return verdict.extended(faults) if faults else verdict
 
     def _renamed(self, environ: Environ) -> Environ:
@@ -134,6 +139,15 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
     _print(verdict, output)
     least = Severity.WARNING if strict else Severity.REFUSE
     sys.exit(EX_CONFIG if verdict.has(least) else 0)
+
+
+@click.command(hidden=True)
+def own_rules() -> None:
+    """Ask the project's rules in code for a `sidecar serve` that starts."""
+    with redirect_stdout(sys.stderr):
+        own, _ = sidecar_file.read(Path.cwd())
+        seen = ask_here(own, environment.read())
+    click.echo(msgspec.json.encode(seen))
 
 
 @click.command()

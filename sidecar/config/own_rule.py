@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sidecar.config.environ import Environ
 from sidecar.config.finding import Rule, Severity, Sighting
+from sidecar.config.importing import open_working_directory
 from sidecar.config.naming import is_secret_name, is_secret_value
 from sidecar.config.secret import MASK
 from sidecar.config.sidecar_file import ENV07
@@ -70,8 +71,11 @@ def rule(
 def load(names: Sequence[str]) -> tuple[tuple[OwnRule, ...], tuple[Sighting, ...]]:
     """Import rules named as `module:name`, or all rules of a `module`.
 
-    It runs code of the project: the probe process leaves it to others.
+    Modules of the working directory are found. It runs code of the project: the probe process
+    leaves it to others.
     """
+    if names:
+        open_working_directory()
     rules: list[OwnRule] = []
     faults: list[Sighting] = []
     for name in names:

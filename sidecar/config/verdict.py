@@ -53,7 +53,11 @@ class Verdict:
         What a rule has said of a variable already is not said twice.
         """
         told = {(each.rule.id, each.field) for each in self.sightings if each.field in self.environ}
-        news = (each for each in more if (each.rule.id, each.field) not in told)
+        news = (
+            each
+            for each in more
+            if (each.rule.id, each.field) not in told and each not in self.sightings
+        )
         return _weighed(self.environ, self.settings, self.own, (*self.sightings, *news), self.now)
 
     def report(self, now: datetime, changed: Sequence[Change] = ()) -> Report:

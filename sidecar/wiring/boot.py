@@ -12,7 +12,7 @@ import sidecar
 from sidecar.config import confidential, sidecar_file
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Finding, Severity
+from sidecar.config.finding import Finding, Severity, Sighting
 from sidecar.config.option import LogFormat
 from sidecar.config.own import SidecarFile
 from sidecar.config.render import line
@@ -64,6 +64,10 @@ class Boot:
             port=self.settings.port if port is None else port,
         )
         return replace(self, verdict=replace(self.verdict, settings=settings))
+
+    def extended(self, more: Iterable[Sighting]) -> "Boot":
+        """Return the same with what was seen later."""
+        return replace(self, verdict=self.verdict.extended(more))
 
     def child_environ(self, **more: str) -> dict[str, str]:
         """Return the environment for a process that this one starts."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from sidecar.config.rules.live import judge_live
 from sidecar.config.verdict import Verdict, validate
 from sidecar.postgres.live import ask
 from sidecar.wiring.boot import log_findings
+from sidecar.wiring.own_rules import ask_apart
 
 APPLICATION_NAME: Final = "sidecar-check"
 REFRESH_SECONDS: Final = 5.0
@@ -78,14 +79,17 @@ class Examination:
 
     Args:
         verdict: The verdict of boot.
+        environ: Of the process, for the one that asks rules in code.
     """
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, environ: Mapping[str, str]) -> None:
         self.verdict = verdict
         self._settings: Final = verdict.settings
+        self._environ: Final = environ
         self._report: Final = LiveReport(verdict, _judge_here)
         self._dsn: str | None = None
         self._sightings: tuple[Sighting, ...] = ()
+        self._own_sightings: tuple[Sighting, ...] = ()
 
     def attach_database(self, dsn: str) -> None:
         """Ask this server from now on."""
@@ -101,7 +105,9 @@ class Examination:
         """Look at mounted files every few seconds, at the server every minute, until cancelled."""
         asked_mono = float("-inf")
         while True:
-            await asyncio.to_thread(self._report.refresh)
+            if await asyncio.to_thread(self._report.refresh):
+                own = self._report.verdict.own
+                self._own_sightings = await ask_apart(own, self._environ)
             if self._dsn is not None and time.monotonic() - asked_mono > ASK_SECONDS:
                 asked_mono = time.monotonic()
                 server = await ask(self._dsn, application_name=APPLICATION_NAME)
@@ -111,7 +117,7 @@ class Examination:
 
     def _weigh(self) -> None:
         known = {(f.id, f.field) for f in self.verdict.findings}
-        self.verdict = self._report.verdict.extended(self._sightings)
+        self.verdict = self._report.verdict.extended((*self._own_sightings, *self._sightings))
         news = [f for f in self.verdict.findings if (f.id, f.field) not in known]
         log_findings(news)
 

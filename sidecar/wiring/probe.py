@@ -59,7 +59,7 @@ class ProbeProcess:
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:
         self.pulse: Final = Pulse()
         self._scene: Final = Scene()
-        self.examination: Final = Examination(boot.verdict)
+        self.examination: Final = Examination(boot.verdict, boot.child_environ())
         self.monitor: Final = Monitor(
             [
                 own.loop_check(self.pulse),

@@ -17,6 +17,7 @@ from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.server import serve as listen
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
+from sidecar.wiring.own_rules import ask_apart
 from sidecar.wiring.probe import ProbeProcess, open_database
 from sidecar.wiring.target import split_target
 
@@ -41,7 +42,7 @@ async def serve(
     """
     shutdown = Shutdown()
     shutdown.install()
-    log_findings(boot.verdict.findings)
+    boot = await _judge(boot)
     settings = boot.settings
     if target is not None:
         split_target(target)
@@ -83,6 +84,13 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     background.start("refresh", probe.refresh)
     background.start("examination", probe.examination.run)
     return probe
+
+
+async def _judge(boot: Boot) -> Boot:
+    """Have the rules in code asked, too, and log every finding."""
+    boot = boot.extended(await ask_apart(boot.verdict.own, boot.child_environ()))
+    log_findings(boot.verdict.findings)
+    return boot
 
 
 async def _open_background(stack: AsyncExitStack, probe: ProbeProcess) -> Background:

@@ -1,9 +1,8 @@
 """TARGET: `module:attribute`, an `EventPublisher` or a callable that returns one."""
 
 import importlib
-import sys
-from pathlib import Path
 
+from sidecar.config.importing import open_working_directory
 from sidecar.errors import TargetError
 from sidecar.events.publisher import EventPublisher
 
@@ -46,9 +45,7 @@ def split_target(target: str) -> tuple[str, str]:
 
 
 def _import(target: str, module_name: str) -> object:
-    directory = str(Path.cwd())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
+    open_working_directory()
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:

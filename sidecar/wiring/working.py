@@ -8,6 +8,7 @@ from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
 from sidecar.process.supervisor import LISTENER_VARIABLE
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
+from sidecar.wiring.own_rules import ask_here
 from sidecar.wiring.probe import open_database
 from sidecar.wiring.target import load_target
 from sidecar.wiring.worker import WorkerProcess
@@ -31,6 +32,7 @@ async def work(boot: Boot, target: str, *, supervised: bool) -> int:
     if supervised:
         end_with_parent()
     else:
+        boot = boot.extended(ask_here(boot.verdict.own, boot.environ))
         log_findings(boot.verdict.findings)
     if boot.verdict.refused:
         return EX_CONFIG
