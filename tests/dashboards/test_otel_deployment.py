@@ -2,13 +2,18 @@
 
 import re
 import shlex
+from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 import pytest
 import yaml
 
 from dashboards.build import RULES_OBJECT, wrap_rules
+from sidecar.config.environ import gather
+from sidecar.config.finding import Severity
 from sidecar.config.settings import Settings
+from sidecar.config.verdict import validate
 from tests.dashboards import source
 
 OTEL = source.ROOT / "otel"
@@ -79,6 +84,20 @@ def test_no_secret_stands_in_a_manifest() -> None:
     names = {one["name"] for one in SIDECAR["env"]}
     assert {"DATABASE_URL_FILE", "SECRET_KEY_FILE", "SIDECAR_TOKEN_FILE"} <= names
     assert not {"DATABASE_URL", "SECRET_KEY", "SIDECAR_TOKEN"} & names
+
+
+@pytest.mark.parametrize("name", ["sidecar", "shop"])
+def test_no_rule_stands_against_the_first_start(name: str) -> None:
+    environ = gather([OTEL / "kubernetes" / "deployment.yaml"], part=name, shell={})
+    found = validate(environ, now=datetime.now(UTC)).findings
+    assert environ.text("ENVIRONMENT") == "production"
+    assert [(each.id, each.message) for each in found if each.severity is not Severity.INFO] == []
+
+
+def test_what_an_image_adds_to_its_working_directory_is_not_hidden_by_a_mount() -> None:
+    (directory,) = re.findall(r"^WORKDIR (\S+)$", DOCKERFILE.rpartition("FROM ")[2], re.MULTILINE)
+    mounts = {mount["mountPath"] for mount in SIDECAR["volumeMounts"]}
+    assert not [mount for mount in mounts if PurePath(directory).is_relative_to(mount)]
 
 
 def test_the_network_lets_only_prometheus_reach_the_sidecar() -> None:

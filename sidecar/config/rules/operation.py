@@ -55,7 +55,8 @@ def open_without_token(facts: Facts) -> Iterator[Sighting]:
     is_loopback = host == "localhost" or (
         is_address(host) and ipaddress.ip_address(host).is_loopback
     )
-    if not is_loopback and facts.settings.token is None:
+    is_open = facts.settings.token is None and not facts.environ.is_promised("SIDECAR_TOKEN")
+    if not is_loopback and is_open:
         yield facts.sighting(
             OPS01,
             "SIDECAR_TOKEN",
