@@ -118,6 +118,13 @@ def _other_paths() -> dict[str, Any]:
         "/api/status": _guarded("Snapshot of checks, projections and workers", JSON),
         "/openapi.json": _guarded("This document", JSON),
         "/": _guarded("The status page", "text/html"),
+        "/status.css": _guarded("How the status page looks", "text/css"),
+        "/status.js": _guarded("How the status page follows the events", "text/javascript"),
+        "/events": _guarded(
+            "What changes on the status page, for as long as somebody looks",
+            "text/event-stream",
+            {"503": _content("Too many browsers watch", {PROBLEM_JSON: _PROBLEM})},
+        ),
     }
 
 

@@ -9,16 +9,19 @@ from typing import Any
 
 import click
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 import sidecar
 from sidecar.cli import main
 from sidecar.config import reference, sidecar_file
 from sidecar.config.rules import RULES
+from sidecar.config.secret import Secret
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.board import Board
 from sidecar.health.monitor import Monitor
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.web.app import Sources, build
+from sidecar.web.openapi import openapi_document
 from tests.benchmarks.kept import kept_table
 from tests.incidents.drills.table import DRILLS
 from tests.readme import README, read_part, write_part
@@ -84,9 +87,10 @@ def public_names() -> dict[str, set[str]]:
     return {"sidecar": set(sidecar.__all__), **told}
 
 
-def table_paths() -> set[str]:
-    rows = re.findall(r"^\| (`/[^|]*) \|", read(), re.MULTILINE)
-    return {path for row in rows for path in re.findall(r"`([^`]+)`", row)}
+def table_paths() -> dict[str, str]:
+    """Give who may ask, by path."""
+    rows = re.findall(r"^\| (`/[^|]*) \|[^|]*\| (\w+) \|$", read(), re.MULTILINE)
+    return {path: who for paths, who in rows for path in re.findall(r"`([^`]+)`", paths)}
 
 
 @pytest.mark.parametrize("name", ["variables", "rules", "metrics", "bench"])
@@ -171,7 +175,7 @@ def test_the_shown_rules_of_a_project_are_accepted(tmp_path: Path) -> None:
     assert rules.severity.keys() | rules.silenced.keys() <= {rule.id for rule in RULES}
 
 
-def test_the_table_of_paths_has_every_route_and_no_other() -> None:
+async def test_the_table_of_paths_has_every_route_and_who_may_ask() -> None:
     async def collect(accept: str) -> tuple[bytes, str]:
         return b"", accept
 
@@ -182,9 +186,20 @@ def test_the_table_of_paths_has_every_route_and_no_other() -> None:
         take_snapshot=dict,
         service="shop",
         version="0",
+        token=Secret("correct-horse"),
     )
+    pages = build(sources)._pages
+    answers = {path: await page(make_mocked_request("GET", path)) for path, page in pages.items()}
+    who = {path: "token" if got.status == 401 else "all" for path, got in answers.items()}
 
-    assert table_paths() == set(build(sources)._pages)
+    assert table_paths() == who
+
+
+def test_the_document_of_paths_tells_the_same_as_the_table() -> None:
+    document = openapi_document("0")["paths"]
+    who = {path: "token" if "security" in each["get"] else "all" for path, each in document.items()}
+
+    assert table_paths() == who
 
 
 @pytest.mark.parametrize("document", [README, CHANGELOG], ids=lambda path: path.name)

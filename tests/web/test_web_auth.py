@@ -8,7 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from sidecar.web.auth import is_direct_loopback
 
-GUARDED = ["/config-report", "/api/status", "/", "/openapi.json"]
+GUARDED = ["/config-report", "/api/status", "/", "/openapi.json", "/status.css", "/status.js"]
 OPEN = ["/health", "/ready", "/startup", "/metrics"]
 
 

@@ -12,6 +12,7 @@ from sidecar.web.server import serve
 
 BEARER = {"Authorization": "Bearer correct-horse"}
 PATHS = sorted(openapi_document("0")["paths"])
+ENDING = [path for path in PATHS if path != "/events"]
 
 
 async def exchange(port: int, request: bytes) -> tuple[int, bytes]:
@@ -49,7 +50,7 @@ async def test_anything_but_get_and_head_is_405(
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ENDING)
 async def test_every_documented_path_answers_get_and_head(
     path: str, start: Any, http: ClientSession
 ) -> None:
