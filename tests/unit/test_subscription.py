@@ -16,10 +16,13 @@ class Remote:
     async def handle(self, event: object) -> None: ...
 
 
-class Local(Remote):
-    name = "local"
+class Local:
+    """Writes its read model through the connection that it is given."""
 
-    async def handle(self, event: object, connection: object = None) -> None: ...
+    name = "local"
+    tables = ("local",)
+
+    async def handle(self, event: object, connection: object) -> None: ...
 
 
 def test_tables_that_a_rebuild_could_not_lead_elsewhere_are_refused() -> None:
@@ -33,7 +36,7 @@ def test_tables_are_taken_from_a_handler_with_the_connection() -> None:
     publisher = EventPublisher()
     publisher.add_projection(Local())
     [subscription] = subscriptions_of(publisher)
-    assert subscription.tables == ("remote",)
+    assert subscription.tables == ("local",)
 
 
 def test_handler_without_the_connection_needs_no_tables() -> None:
