@@ -20,7 +20,7 @@ from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import BrokenOrderError, Placed
-from tests.postgres.stage import Stage
+from tests.postgres.stage import Stage, session
 
 ORACLE: Final = (
     "SELECT stream, sum((data ->> 'amount')::bigint)::bigint AS amount, count(*) AS events "
@@ -210,3 +210,17 @@ async def read(stage: Stage, table: str = "totals") -> list[tuple[Any, ...]]:
 async def oracle(stage: Stage) -> list[tuple[Any, ...]]:
     """Return what the read model has to be, computed from the events."""
     return [tuple(row) for row in await stage.pool.fetch(ORACLE)]
+
+
+@asynccontextmanager
+async def waiting_for_the_swap(stage: Stage, events: int) -> AsyncIterator[None]:
+    """Begin a rebuild and keep it under way: as long as a table is in use, there is no swap."""
+    async with session(stage.dsn, "report") as report, report.transaction():
+        await report.execute("LOCK TABLE totals IN ACCESS SHARE MODE")
+        await start(stage)
+
+        async def is_filled() -> bool:
+            return [row["position"] for row in await rows_of(stage)] == [events]
+
+        await eventually(is_filled)
+        yield

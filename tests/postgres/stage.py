@@ -68,14 +68,21 @@ class Stage:
             schema_version,
         )
 
-    def make_runner(self, partition: Partition, tally: RunnerTally | None = None) -> Runner:
+    def make_runner(
+        self,
+        partition: Partition,
+        tally: RunnerTally | None = None,
+        *,
+        head: HeadSignal | None = None,
+        runner_type: type[Runner] = Runner,
+    ) -> Runner:
         """Make a loop without starting it."""
-        return Runner(
+        return runner_type(
             self.subscriptions[partition.projection],
             partition,
             types=self.publisher.types,
             desk=self.desk,
-            head=self.head,
+            head=head or self.head,
             policy=self.policy,
             tally=tally,
         )
@@ -170,23 +177,12 @@ class Stage:
         """Make a worker that follows the head, on another way to it, and shares the leases."""
         head = HeadSignal()
 
-        def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
-            return Runner(
-                self.subscriptions[partition.projection],
-                partition,
-                types=self.publisher.types,
-                desk=self.desk,
-                head=head,
-                policy=self.policy,
-                tally=tally,
-            )
-
         return Worker(
             open_head=partial(
                 open_head, dsn or self.dsn, application_name="head", answer_seconds=answer_seconds
             ),
             open_leases=partial(open_leases, self.dsn, self.partitions, application_name="lease"),
-            make_runner=make_runner,
+            make_runner=partial(self.make_runner, head=head),
             head=head,
             is_transient=self.desk.is_transient,
         )

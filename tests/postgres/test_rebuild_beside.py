@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -19,10 +18,10 @@ from tests.postgres.rebuilding import (
     make_worker,
     oracle,
     read,
-    rows_of,
     start,
     until_live,
     until_swapped,
+    waiting_for_the_swap,
     working,
 )
 from tests.postgres.stage import Stage, open_stage, session
@@ -35,20 +34,6 @@ async def stage(database: str) -> AsyncIterator[Stage]:
     async with open_stage(database, Totals()) as stage:
         await fill(stage, EVENTS, streams=10)
         yield stage
-
-
-@asynccontextmanager
-async def waiting_for_the_swap(stage: Stage) -> AsyncIterator[None]:
-    """Begin a rebuild and keep it under way: as long as a table is in use, there is no swap."""
-    async with session(stage.dsn, "report") as report, report.transaction():
-        await report.execute("LOCK TABLE totals IN ACCESS SHARE MODE")
-        await start(stage)
-
-        async def is_filled() -> bool:
-            return [row["position"] for row in await rows_of(stage)] == [EVENTS]
-
-        await eventually(is_filled)
-        yield
 
 
 async def look(stage: Stage) -> Sample:
@@ -64,7 +49,7 @@ async def standing_of(stage: Stage) -> Standing:
 async def test_a_live_copy_that_is_well_stays_well_beside_a_rebuild(stage: Stage) -> None:
     async with working(stage):
         await until_live(stage)
-        async with waiting_for_the_swap(stage):
+        async with waiting_for_the_swap(stage, EVENTS):
             standing = await standing_of(stage)
             assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.RUNNING)
             assert judge_standing("totals", standing, 0.0, 30.0).outcome == "pass"
@@ -78,7 +63,7 @@ async def test_a_live_copy_that_is_well_stays_well_beside_a_rebuild(stage: Stage
 async def test_a_live_copy_that_stalls_is_told_beside_a_rebuild(stage: Stage) -> None:
     async with working(stage):
         await until_live(stage)
-        async with waiting_for_the_swap(stage):
+        async with waiting_for_the_swap(stage, EVENTS):
             await stage.pool.execute(
                 "UPDATE sidecar.checkpoints SET moved_at = moved_at - interval '1 hour'"
             )
@@ -106,7 +91,7 @@ async def test_who_only_fills_the_new_copy_does_not_beat_for_the_live_one(stage:
     workers = make_worker(stage), make_worker(stage)
     tasks = [asyncio.create_task(worker.run()) for worker in workers]
     await until_live(stage)
-    async with waiting_for_the_swap(stage):
+    async with waiting_for_the_swap(stage, EVENTS):
 
         async def is_shared() -> bool:
             return all(len(worker.runners) == 1 for worker in workers)

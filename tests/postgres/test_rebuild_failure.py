@@ -28,6 +28,7 @@ from tests.postgres.rebuilding import (
     until_halted,
     until_live,
     until_swapped,
+    waiting_for_the_swap,
     working,
 )
 from tests.postgres.shop import Placed, types
@@ -217,15 +218,7 @@ async def test_rebuild_survives_the_end_of_its_worker(stage: Stage) -> None:
     worker = make_worker(stage)
     task = asyncio.create_task(worker.run())
     await until_live(stage)
-    async with session(stage.dsn, "report") as report, report.transaction():
-        # As long as this table is in use, there is no swap.
-        await report.execute("LOCK TABLE totals IN ACCESS SHARE MODE")
-        await start(stage)
-
-        async def is_filled() -> bool:
-            return [row["position"] for row in await rows_of(stage)] == [EVENTS]
-
-        await eventually(is_filled)
+    async with waiting_for_the_swap(stage, EVENTS):
         task.cancel()
         await asyncio.wait([task])
     await stage.pool.execute("UPDATE sidecar_new_totals.totals SET amount = amount + 1000000")

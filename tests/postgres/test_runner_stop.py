@@ -1,13 +1,12 @@
 """A loop that waits to try again ends at once when it is told to."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import pytest
 
 from sidecar.projections import worker as projections_worker
-from sidecar.projections.observer import RunnerTally
-from sidecar.projections.projection import Partition
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from tests.postgres.eventually import eventually
@@ -56,16 +55,6 @@ def make_crashing(stage: Stage) -> Worker:
         async def _turn(self) -> None:
             raise BrokenOrderError
 
-    def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
-        return Crashing(
-            stage.subscriptions[partition.projection],
-            partition,
-            types=stage.publisher.types,
-            desk=stage.desk,
-            head=stage.head,
-            tally=tally,
-        )
-
     worker = stage.make_worker()
-    worker._make_runner = make_runner
+    worker._make_runner = partial(stage.make_runner, runner_type=Crashing)
     return worker
