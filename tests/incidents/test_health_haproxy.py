@@ -1,7 +1,6 @@
 import asyncio
 import csv
 import signal
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +13,7 @@ from aiohttp import ClientError, ClientSession
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, serve
 from tests.incidents.tool import find_tool
+from tests.port import free_port
 from tests.postgres.cluster import Cluster
 
 NOTICE_SECONDS: Final = 8.0
@@ -96,17 +96,10 @@ class Balancer:
         assert set(self.served) == set(names)
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])
-
-
 @asynccontextmanager
 async def balancing(folder: Path, first: Program, second: Program) -> AsyncIterator[Balancer]:
     """Run HAProxy, with a client that asks all the time."""
-    entry, told = free_ports()
+    entry, told = free_port(), free_port()
     file = folder / "haproxy.cfg"
     addresses = {"first": urlsplit(first.address).netloc, "second": urlsplit(second.address).netloc}
     file.write_text(CONFIGURATION.format(entry=entry, told=told, **addresses))

@@ -27,7 +27,8 @@ async def test_writer_handler_and_callee_are_joined_in_a_real_receiver(
     async with receiving() as receiver, running_post(tmp_path, receiver) as url:
         environ = {**receiver.environment(), "POST_URL": url, "OTEL_SERVICE_NAME": "sidecar"}
         async with serve(tmp_path, database, "relay:publisher", **environ) as program:
-            await eventually(program.is_ready)
+            # `/ready` waits for no worker, and a new handler hears only of what follows its start.
+            await program.line("sidecar.lease.taken")
             await run_shop(tmp_path, receiver, database)
 
             async def find_letter() -> list[Span]:
