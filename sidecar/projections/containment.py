@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.application import EventFailedError
+from sidecar.projections.delivery import Batch, EventFailedError
 from sidecar.projections.letter import Letter, write_letter
-from sidecar.projections.log import log_failure, log_interruption
+from sidecar.projections.log import log_failure, log_interruption, log_parked
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
-from sidecar.projections.route import Delivery
 from sidecar.projections.trouble import Trouble
 from sidecar.projections.work import Desk, Work
 
@@ -64,9 +63,9 @@ class Containment:
         """Tell that the batch ended."""
         self._observer.batch_finished(self.batch, self._tally.applied - applied_before)
 
-    def is_suspect(self, deliveries: Sequence[Delivery]) -> bool:
-        """Tell whether the first of them failed just before."""
-        return self._trouble.suspects(deliveries[0].record.position)
+    def is_suspect(self, batch: Batch) -> bool:
+        """Tell whether the first of its events failed just before."""
+        return self._trouble.suspects(batch.first_position)
 
     def succeeded(self) -> None:
         """Take note that an event was applied."""
@@ -114,6 +113,11 @@ class Containment:
         """Park the event's stream."""
         letter = self.describe(failure, attempt)
         await work.park(letter, self.retry_after_seconds(attempt))
+
+    def tell_parked(self, records: Sequence[RecordedEvent]) -> None:
+        """Log what was parked, once that is committed."""
+        if records:
+            log_parked(self._partition, records)
 
     def describe(self, failure: EventFailedError, attempts: int) -> Letter:
         """Write a dead letter about a failed event."""

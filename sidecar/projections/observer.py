@@ -1,5 +1,6 @@
 """What the runner tells: counts as integers, moments through a Protocol."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ class RunnerTally:
         self.heartbeat_mono: float | None = None
         self.progress_at: float | None = None
         self.position = 0
+
+    def beat(self) -> None:
+        """Take note that a poll was completed."""
+        self.heartbeat_at, self.heartbeat_mono = time.time(), time.monotonic()
 
     def add_failure(self, error_type: str, action: Action) -> None:
         """Count one."""

@@ -1,13 +1,14 @@
 """Reading pages of the log, one ahead of the page being applied."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sidecar.events.record import RecordedEvent
+from sidecar.projections.delivery import Batch, Delivery
 from sidecar.projections.projection import Partition
-from sidecar.projections.route import Delivery, Router
+from sidecar.projections.route import Router
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.work import Desk
 
@@ -28,6 +29,10 @@ class Page:
     upto: int
     deliveries: list[Delivery]
     is_last: bool
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Cut it into batches of at most `size`."""
+        return Batch(self.deliveries, self.upto).split(size)
 
 
 class PageReader:

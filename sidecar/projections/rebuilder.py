@@ -5,8 +5,8 @@ import time
 from typing import Final, Protocol
 
 from sidecar.errors import RebuildStrayedError
-from sidecar.projections.application import EventFailedError
 from sidecar.projections.containment import Containment
+from sidecar.projections.delivery import EventFailedError
 from sidecar.projections.observer import Action
 from sidecar.projections.projection import Partition
 from sidecar.projections.runner import IDLE_SECONDS, Runner
@@ -67,8 +67,8 @@ class Rebuilder(Runner):
         """Leave them to the live copy."""
 
     async def _wait(self) -> None:
-        if self._seen > self._stored:
-            await self._pass_over(self._seen)
+        if self._cursor.is_ahead:
+            await self._applier.pass_over(self._cursor.seen)
         if await self._try_swap():
             logger.info(
                 "The rebuilt copy of projection %s took over",
@@ -80,7 +80,7 @@ class Rebuilder(Runner):
             )
             self.stop()
         else:
-            await self._head.wait_beyond(self._seen, SWAP_RETRY_SECONDS)
+            await self._head.wait_beyond(self._cursor.seen, SWAP_RETRY_SECONDS)
 
     async def _try_swap(self) -> bool:
         # While it waits for the tables, newcomers wait behind it: never more often than this,
@@ -93,7 +93,7 @@ class Rebuilder(Runner):
 
     async def _halt(self, reason: str, error_type: str) -> None:
         await self._desk.halt(self.partition, reason)
-        self._stored = -1
+        self._cursor.forget()
         logger.critical(
             "The rebuild of projection %s stopped: %s. The live copy goes on. Mend the handler, "
             "then take it up again with `sidecar projections rebuild %s`",

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.application import BATCH_SECONDS, EventFailedError, apply_one
 from sidecar.projections.containment import Containment
+from sidecar.projections.cursor import Cursor
+from sidecar.projections.delivery import EventFailedError
 from sidecar.projections.log import log_resumed
-from sidecar.projections.observer import Action, RunnerTally
+from sidecar.projections.observer import Action
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.retry import delay_seconds
 from sidecar.projections.route import Router
+from sidecar.projections.transaction import BATCH_SECONDS, apply_one
 from sidecar.projections.work import Desk, OpenLetter, Work
 
 # At most so many events of a stream per transaction; what is left keeps its letter, so that a crash
@@ -66,7 +68,8 @@ class Retrials:
     Args:
         subscription: Whose letters.
         partition: Which part of them.
-        desk: Where transactions are opened.
+        desk: Knows of letters, and which errors pass by themselves.
+        cursor: Where transactions are opened, and events counted.
         router: Decodes events.
         containment: Tells what fails again.
     """
@@ -77,12 +80,14 @@ class Retrials:
         partition: Partition,
         *,
         desk: Desk,
+        cursor: Cursor,
         router: Router,
         containment: Containment,
     ) -> None:
         self._subscription: Final = subscription
         self._partition: Final = partition
         self._desk: Final = desk
+        self._cursor: Final = cursor
         self._router: Final = router
         self._containment: Final = containment
         # After a crash no more events are handled again than the loop would.
@@ -108,31 +113,24 @@ class Retrials:
         delay = delay_seconds(self._interruptions, random.random())
         self._look_mono = time.monotonic() + delay
 
-    async def take_up(self, position: int, tally: RunnerTally) -> None:
+    async def take_up(self) -> None:
         """Take up the letter that is due next, if there is one, in one transaction.
 
         It holds the checkpoint, so that no event of the stream slips between the last one applied
         here and the first one that the loop applies.
-
-        Args:
-            position: The checkpoint, where the transaction is opened; what lies above it comes to
-                the loop by itself.
-            tally: Where events are counted.
 
         Raises:
             Exception: What passes by itself; the letter stays due.
         """
         before = self._containment.begin([])
         try:
-            repeatable = self._subscription.is_repeatable
-            async with self._desk.begin(
-                self._partition, position, eager=True, repeatable=repeatable
-            ) as work:
-                retrial = await self._retry(work, position)
+            async with self._cursor.begin(eager=True) as work:
+                # What lies above the checkpoint comes to the loop by itself.
+                retrial = await self._retry(work, self._cursor.stored)
             self.goes_on = retrial is not None
             if retrial is None:
                 return
-            tally.applied += retrial.events
+            self._cursor.applied(retrial.events)
             self._tell(retrial)
             if retrial.interruption is not None:
                 raise retrial.interruption

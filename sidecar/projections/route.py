@@ -1,29 +1,12 @@
 """From records to the events that one subscriber wants."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
-
-import msgspec
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventType, EventTypes
-
-
-# Made by the thousand, and in no cycle: following them would cost a tenth of catching up.
-class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """A record that is to be handled, with its event, or with the reason why there is none."""
-
-    record: RecordedEvent
-    event: object
-    error: Exception | None = None
-
-
-def split(deliveries: Sequence[Delivery], size: int) -> Iterator[Sequence[Delivery]]:
-    """Yield slices of at most `size`, in order; the whole as it is when it is no larger."""
-    if len(deliveries) <= size:
-        return iter((deliveries,))
-    return (deliveries[start : start + size] for start in range(0, len(deliveries), size))
+from sidecar.projections.delivery import Delivery
 
 
 class Router:

@@ -124,7 +124,7 @@ class Stage:
 
         async def is_done() -> bool:
             self.check_loops()
-            return all(runner._seen >= head for runner in self.runners)
+            return all(runner._cursor.seen >= head for runner in self.runners)
 
         await eventually(is_done, within_seconds)
 

@@ -47,7 +47,7 @@ async def until_done(stage: Stage) -> None:
     async def is_done() -> bool:
         stage.check_loops()
         pairs = zip(stage.runners, stage.tasks, strict=True)
-        return all(task.done() or runner._seen >= head for runner, task in pairs)
+        return all(task.done() or runner._cursor.seen >= head for runner, task in pairs)
 
     await eventually(is_done)
 

@@ -109,7 +109,7 @@ async def test_projection_paused_while_it_runs_applies_nothing_more(database: st
         (runner,) = stage.runners
 
         async def has_noticed() -> bool:
-            return runner._stored == -1
+            return not runner._cursor.is_known
 
         await eventually(has_noticed)
         await stage.stop()

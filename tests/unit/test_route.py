@@ -4,7 +4,8 @@ import pytest
 from sidecar.errors import EventDecodingError
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventTypes
-from sidecar.projections.route import Delivery, Router
+from sidecar.projections.delivery import Delivery
+from sidecar.projections.route import Router
 from tests.unit.test_record import RECORD, replace
 
 

@@ -1,13 +1,16 @@
-"""Applying events to a read model inside one transaction."""
+"""Applying events inside one transaction: all together, or each in a savepoint of its own."""
 
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from sidecar.events.record import RecordedEvent
+from sidecar.projections.containment import Containment
+from sidecar.projections.delivery import Batch, Delivery, EventFailedError
 from sidecar.projections.projection import Subscription
-from sidecar.projections.route import Delivery
+from sidecar.projections.retry import Retry
 from sidecar.projections.work import Work
 
 # A transaction ends after about this long even if its page is not done, so that progress is seen,
@@ -16,42 +19,35 @@ BATCH_SECONDS: Final = 2.0
 _CHECK_SECONDS: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applied:
-    """How far a transaction came.
+    """What one transaction came to.
 
     Attributes:
         upto: Position up to which everything is applied, parked or not handled.
         events: How many were handled.
+        parked: Events that were given up; their streams queue behind them.
+        retry: When the event that it stopped before is to be tried again.
     """
 
     upto: int
-    events: int
+    events: int = 0
+    parked: list[RecordedEvent] = field(default_factory=list)
+    retry: Retry | None = None
 
 
-class EventFailedError(Exception):
-    """Carries one event's failure out of its savepoint; `cause` is what the handler raised."""
-
-    def __init__(self, delivery: Delivery, cause: Exception) -> None:
-        super().__init__(delivery.record.position)
-        self.delivery = delivery
-        self.cause = cause
-
-
-async def apply_together(
-    work: Work, subscription: Subscription, deliveries: Sequence[Delivery], upto: int
-) -> Applied:
-    """Apply a page with deferred writes; whatever fails fails the whole transaction.
+async def apply_together(work: Work, subscription: Subscription, batch: Batch) -> Applied:
+    """Apply a batch with deferred writes; whatever fails fails the whole transaction.
 
     Raises:
         TimeoutError: One event, or the writes behind them, took longer than `timeout_seconds`.
     """
-    parked = await parked_streams(work, deliveries)
+    parked = await _parked_streams(work, batch.deliveries)
     invoke, limit = subscription.subscriber.bind(work.connection), subscription.timeout_seconds
-    events = 0
+    upto, events = batch.upto, 0
     began_mono = checked_mono = time.monotonic()
     async with asyncio.timeout(limit) as timeout:
-        for delivery in deliveries:
+        for delivery in batch.deliveries:
             record = delivery.record
             if parked and record.stream in parked:
                 continue
@@ -68,6 +64,39 @@ async def apply_together(
                 break
         await work.flush()
     return Applied(upto, events)
+
+
+async def apply_singly(
+    work: Work, subscription: Subscription, batch: Batch, containment: Containment
+) -> Applied:
+    """Apply a batch event by event; park what fails for good, stop before what is to be retried.
+
+    Raises:
+        Exception: What passes by itself, where a rollback undoes all effects.
+    """
+    applied = Applied(batch.upto)
+    streams = set(await _parked_streams(work, batch.deliveries))
+    ends_mono = time.monotonic() + BATCH_SECONDS
+    for delivery in batch.deliveries:
+        record = delivery.record
+        if record.stream in streams:
+            continue
+        try:
+            await apply_one(work, subscription, delivery)
+        except EventFailedError as failure:
+            applied.retry = await containment.judge(work, failure)
+            if applied.retry is not None:
+                applied.upto = record.position - 1
+                break
+            streams.add(record.stream)
+            applied.parked.append(record)
+        else:
+            applied.events += 1
+            containment.succeeded()
+        if time.monotonic() > ends_mono:
+            applied.upto = record.position
+            break
+    return applied
 
 
 async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) -> None:
@@ -88,7 +117,7 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
         raise EventFailedError(delivery, error) from error
 
 
-async def parked_streams(work: Work, deliveries: Sequence[Delivery]) -> frozenset[str]:
+async def _parked_streams(work: Work, deliveries: Sequence[Delivery]) -> frozenset[str]:
     """Return which of the deliveries' streams queue behind a dead letter."""
     if not work.has_parked:
         return frozenset()

@@ -1,0 +1,91 @@
+"""Where one partition stands in the log."""
+
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from sidecar.errors import ProjectionPausedError
+from sidecar.projections.observer import RunnerTally
+from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.work import Desk, State, Work
+
+# A checkpoint that only passed over events nobody handles is stored this often.
+UNHANDLED_MOVE_SECONDS: Final = 1.0
+_UNKNOWN: Final = -1
+
+
+class Cursor:
+    """How far one partition has looked, and its checkpoint, at which transactions are opened.
+
+    Attributes:
+        seen: Position up to which everything was looked at.
+        stored: The checkpoint in the database, as far as this process knows.
+
+    Args:
+        subscription: Whose events.
+        partition: Which part of them.
+        desk: Where the checkpoint is read and transactions are opened.
+        tally: Where it is told how far they came.
+    """
+
+    def __init__(
+        self, subscription: Subscription, partition: Partition, *, desk: Desk, tally: RunnerTally
+    ) -> None:
+        self.seen = 0
+        self.stored = _UNKNOWN
+        self._moved_mono = 0.0
+        self._is_repeatable: Final = subscription.is_repeatable
+        self._partition: Final = partition
+        self._desk: Final = desk
+        self._tally: Final = tally
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the checkpoint was read, and nothing came between since."""
+        return self.stored != _UNKNOWN
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether more was looked at than is stored."""
+        return self.seen > self.stored
+
+    @property
+    def is_move_due(self) -> bool:
+        """Whether the checkpoint was left where it is for long enough."""
+        return time.monotonic() - self._moved_mono > UNHANDLED_MOVE_SECONDS
+
+    async def load(self) -> None:
+        """Go to the stored checkpoint.
+
+        Raises:
+            CheckpointGoneError: It has no row.
+            ProjectionPausedError: The projection is not to run.
+        """
+        checkpoint = await self._desk.read_checkpoint(self._partition)
+        if checkpoint.state is not State.RUNNING:
+            raise ProjectionPausedError(f"{self._partition} is {checkpoint.state}.")
+        self._go_to(checkpoint.position)
+
+    def forget(self) -> None:
+        """Take note that the checkpoint may be elsewhere, so that it has to be read."""
+        self.stored = _UNKNOWN
+
+    def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Work]:
+        """Open a transaction at the checkpoint; `Desk.begin` tells what it raises."""
+        return self._desk.begin(
+            self._partition, self.stored, eager=eager, repeatable=self._is_repeatable
+        )
+
+    def moved(self, position: int, events: int) -> None:
+        """Take note that a transaction moved the checkpoint and applied so many events."""
+        self._go_to(position)
+        self._moved_mono = time.monotonic()
+        self._tally.progress_at = time.time()
+        self.applied(events)
+
+    def applied(self, events: int) -> None:
+        """Take note that a transaction applied so many events."""
+        self._tally.applied += events
+
+    def _go_to(self, position: int) -> None:
+        self.seen = self.stored = self._tally.position = position
