@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sidecar.health.duration import lasted_seconds, since
+from sidecar.cli.handover import Handover
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.letter import count_open, list_logged, list_paused, list_unowned
 from sidecar.projections.standing import Rebuild
@@ -18,8 +18,6 @@ from sidecar.wiring.boot import Boot
 
 LOOK_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 5.0
-# A worker that ends hands its projections on within this; only then does nobody run them.
-HANDOVER_SECONDS: Final = 5.0
 
 
 class Meter:
@@ -104,7 +102,7 @@ async def _watch_retry(
     connection: RawConnection, letters: Sequence[int], meter: Meter
 ) -> int | None:
     """Return how many failed again; None when nobody goes on with it."""
-    alone_mono = None
+    handover = Handover()
     while True:
         still_open, failed = await count_open(connection, letters)
         if still_open <= failed:
@@ -114,15 +112,8 @@ async def _watch_retry(
             hints = (f"{name} is paused; `sidecar projections resume {name}`" for name in paused)
             click.echo(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
-        now_mono = time.monotonic()
         unowned = await list_unowned(connection, letters)
-        alone_mono = since(alone_mono, now_mono, holds=bool(unowned))
-        if lasted_seconds(alone_mono, now_mono) > HANDOVER_SECONDS:
-            click.echo(
-                f"No worker runs {', '.join(unowned)}. The retry is noted and happens once "
-                "`sidecar run` or `sidecar serve` does.",
-                err=True,
-            )
+        if handover.is_abandoned(unowned, "The retry is noted and happens"):
             return None
         if not unowned:
             meter.show(len(letters) - still_open)
@@ -131,21 +122,15 @@ async def _watch_retry(
 
 async def follow_rebuild(boot: Boot, name: str) -> bool:
     """Watch a rebuild until it is swapped in or stops; tell whether it was swapped in."""
-    standing, alone_mono = None, None
+    handover = Handover()
     with Meter(f"rebuilding {name}", 1) as meter:
         async with admin.watch_projection(boot, name) as look:
             while True:
                 standing, safe_head = await look()
                 if standing is None or standing.rebuild is not Rebuild.RUNNING:
                     break
-                now_mono = time.monotonic()
-                alone_mono = since(alone_mono, now_mono, holds=not standing.owners)
-                if lasted_seconds(alone_mono, now_mono) > HANDOVER_SECONDS:
-                    click.echo(
-                        f"No worker runs {name}. The rebuild is noted and goes on once "
-                        "`sidecar run` or `sidecar serve` does.",
-                        err=True,
-                    )
+                unowned = () if standing.owners else (name,)
+                if handover.is_abandoned(unowned, "The rebuild is noted and goes on"):
                     return False
                 meter.show(int((standing.progress or 0.0) * safe_head), safe_head)
                 await asyncio.sleep(LOOK_SECONDS)
