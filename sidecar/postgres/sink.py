@@ -29,20 +29,8 @@ def stream_of(event: object) -> str:
     return type(event).__name__
 
 
-class DeadLetterSink:
-    """Keeps what projections failed on when a service publishes right after its commit.
-
-    Between the commit and the end of `publish` a crash still loses the event for the read models;
-    only `sidecar run`, which follows the log itself, closes that window.
-
-    Args:
-        pool: Lends connections; whoever made it closes it.
-        types: Registered event types; an event of another type is kept without its data, and can
-            be looked at and discarded, not retried.
-        redact: Masks secrets in what is kept of an error.
-        find_stream: Names the sequence that retries keep in order. Where it fails, that is the
-            event's class.
-    """
+class LetterSink:
+    """What `sidecar.DeadLetterSink` does, once it is said how secrets are masked."""
 
     def __init__(
         self,

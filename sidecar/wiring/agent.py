@@ -22,7 +22,7 @@ from sidecar.postgres.adopted import AdoptedPool
 from sidecar.postgres.connection import RawPool
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.sink import DeadLetterSink
+from sidecar.postgres.sink import LetterSink
 from sidecar.postgres.store import EventStore
 from sidecar.process.agent import Agent, listen
 from sidecar.process.background import Background
@@ -120,7 +120,7 @@ def _start_loops(
     background.start("checks", monitor.run)
     if counted is not None:
         background.start("leaks", partial(watch_leaks, counted))
-    if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, DeadLetterSink):
+    if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, LetterSink):
         background.start("retries", partial(_retry, publisher, publisher.sink))
 
 
@@ -141,7 +141,7 @@ def _follow(
     return counted
 
 
-async def _retry(publisher: EventPublisher, sink: DeadLetterSink) -> None:
+async def _retry(publisher: EventPublisher, sink: LetterSink) -> None:
     """Take up what people ask to be retried; the projections' code runs here, in its service."""
     while True:
         with suppress(StoreUnavailableError):

@@ -3,14 +3,13 @@
 from sidecar.config import environ as environment
 from sidecar.config.settings import load
 from sidecar.events.types import EventTypes
-from sidecar.postgres import sink
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.sink import StreamOf, stream_of
+from sidecar.postgres.sink import LetterSink, StreamOf, stream_of
 from sidecar.telemetry.redaction import Redact
 from sidecar.wiring.boot import make_redactor
 
 
-class DeadLetterSink(sink.DeadLetterSink):
+class DeadLetterSink(LetterSink):
     """Keeps what projections failed on when a service publishes right after its commit.
 
     Between the commit and the end of `publish` a crash still loses the event for the read models;
@@ -22,7 +21,8 @@ class DeadLetterSink(sink.DeadLetterSink):
             be looked at and discarded, not retried.
         redact: Masks secrets in what is kept of an error; by default those of the environment, as
             it is read now.
-        find_stream: Names the sequence that retries keep in order.
+        find_stream: Names the sequence that retries keep in order. Where it fails, that is the
+            event's class.
     """
 
     def __init__(
