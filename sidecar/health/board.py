@@ -11,7 +11,7 @@ from sidecar.health.monitor import Monitor
 from sidecar.health.phase import Phase, Stage
 from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import (
-    Verdict,
+    ProbeVerdict,
     judge_liveness,
     judge_readiness,
     judge_selection,
@@ -34,7 +34,7 @@ class Answer:
         unknown_groups: Groups asked for that no check is in.
     """
 
-    verdict: Verdict
+    verdict: ProbeVerdict
     phase: Phase
     statuses: tuple[CheckStatus, ...] = ()
     unknown_names: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ class Board:
         self._has_booted = self._has_booted or verdict.ok
         return Answer(verdict, self._phase)
 
-    def _judge(self, probe: Probe, statuses: Collection[CheckStatus]) -> Verdict:
+    def _judge(self, probe: Probe, statuses: Collection[CheckStatus]) -> ProbeVerdict:
         if probe is Probe.LIVENESS:
             return judge_liveness(statuses)
         return judge_readiness(self._phase, statuses, self._drain_readiness)

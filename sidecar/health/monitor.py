@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CheckChange:
     """A check that turned.
 
     Attributes:
@@ -39,7 +39,7 @@ class Change:
 class ChangeListener(Protocol):
     """Whoever wants to hear of every change, such as telemetry; called on the event loop."""
 
-    def __call__(self, change: Change, /) -> None:
+    def __call__(self, change: CheckChange, /) -> None:
         """Take note of it; an exception is logged and does not stop the check."""
 
 
@@ -152,9 +152,9 @@ class Monitor:
             self.revision += 1
         after = watch.outcome or Outcome.UNKNOWN
         if after is not before:
-            self._announce(Change(watch.check.name, before, after, watch.reason))
+            self._announce(CheckChange(watch.check.name, before, after, watch.reason))
 
-    def _announce(self, change: Change) -> None:
+    def _announce(self, change: CheckChange) -> None:
         self.transitions[change.check, change.after] += 1
         logger.log(
             logging.INFO if change.after is Outcome.PASS else logging.WARNING,

@@ -13,7 +13,7 @@ _SEVERITY: Final = (Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeVerdict:
     """The answer to one probe.
 
     Attributes:
@@ -39,7 +39,7 @@ def weigh(status: CheckStatus) -> Outcome:
     return Outcome.WARN
 
 
-def judge_liveness(statuses: Iterable[CheckStatus]) -> Verdict:
+def judge_liveness(statuses: Iterable[CheckStatus]) -> ProbeVerdict:
     """Say whether a restart would help; expects the statuses of liveness checks.
 
     A check that has not answered yet only warns: a slow boot is no reason to start it again.
@@ -51,20 +51,20 @@ def judge_liveness(statuses: Iterable[CheckStatus]) -> Verdict:
 
 def judge_readiness(
     phase: Phase, statuses: Iterable[CheckStatus], drain_readiness: DrainReadiness
-) -> Verdict:
+) -> ProbeVerdict:
     """Say whether traffic may come; expects the statuses of readiness checks."""
     statuses = tuple(statuses)
     outcome = fold((weigh_phase(phase, drain_readiness), *map(weigh, statuses)))
     return _verdict(outcome, (*_phase_reasons(phase), *reasons_of(statuses)))
 
 
-def judge_selection(statuses: Iterable[CheckStatus]) -> Verdict:
+def judge_selection(statuses: Iterable[CheckStatus]) -> ProbeVerdict:
     """Judge checks that were asked for by name: each counts, critical or not, and nothing else."""
     statuses = tuple(statuses)
     return _verdict(fold(status.outcome for status in statuses), reasons_of(statuses))
 
 
-def judge_startup(phase: Phase, stage: Stage, statuses: Iterable[CheckStatus]) -> Verdict:
+def judge_startup(phase: Phase, stage: Stage, statuses: Iterable[CheckStatus]) -> ProbeVerdict:
     """Say whether boot has finished: every critical check has answered, whatever it said.
 
     What a check says does not count, or an outage would read as a boot that hangs, and be answered
@@ -105,7 +105,7 @@ def _phase_reasons(phase: Phase) -> tuple[str, ...]:
     return () if phase is Phase.RUNNING else (f"process.{phase}",)
 
 
-def _verdict(outcome: Outcome, reasons: tuple[str, ...]) -> Verdict:
+def _verdict(outcome: Outcome, reasons: tuple[str, ...]) -> ProbeVerdict:
     if outcome.is_sound:
-        return Verdict(ok=True, outcome=outcome, reasons=reasons)
-    return Verdict(ok=False, outcome=Outcome.FAIL, reasons=reasons)
+        return ProbeVerdict(ok=True, outcome=outcome, reasons=reasons)
+    return ProbeVerdict(ok=False, outcome=Outcome.FAIL, reasons=reasons)

@@ -20,7 +20,7 @@ _HERE: Final = Path(__file__).parent
 C = TypeVar("C")
 
 
-class Outcome(StrEnum):
+class AcquireOutcome(StrEnum):
     """How waiting for a connection ended."""
 
     OK = "ok"
@@ -111,15 +111,15 @@ class Lending:
         """Wait for a connection, and count both the wait and what came of it."""
         wait = object()
         began_mono = self._waits[wait] = self._clock()
-        outcome = Outcome.ERROR
+        outcome = AcquireOutcome.ERROR
         try:
             connection = await acquiring
-            outcome = Outcome.OK
+            outcome = AcquireOutcome.OK
         except asyncio.CancelledError:
-            outcome = Outcome.CANCELLED
+            outcome = AcquireOutcome.CANCELLED
             raise
         except TimeoutError:
-            outcome = Outcome.TIMEOUT
+            outcome = AcquireOutcome.TIMEOUT
             self.timeouts += 1
             raise
         finally:

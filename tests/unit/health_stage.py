@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from sidecar.health.check import Check, Run
-from sidecar.health.monitor import Change, Monitor
+from sidecar.health.monitor import CheckChange, Monitor
 from sidecar.health.outcome import CheckResult, Outcome
 
 
@@ -25,10 +25,10 @@ class Ear:
     """Hears changes and lets a test wait for them."""
 
     def __init__(self) -> None:
-        self.changes: list[Change] = []
+        self.changes: list[CheckChange] = []
         self._news = asyncio.Event()
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: CheckChange) -> None:
         self.changes.append(change)
         self._news.set()
 

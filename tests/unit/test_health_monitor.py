@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.errors import UsageError
 from sidecar.health.check import Check
-from sidecar.health.monitor import Change, Monitor
+from sidecar.health.monitor import CheckChange, Monitor
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed
 from tests.unit.health_stage import Ear, Script, quick, running, until
 
@@ -219,7 +219,7 @@ async def test_revision_grows_with_changes_only(monitor: Monitor, ear: Ear) -> N
 async def test_a_failing_listener_does_not_stop_the_check(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def deaf(change: Change) -> None:
+    def deaf(change: CheckChange) -> None:
         raise RuntimeError(f"did not hear of {change.check}")
 
     script = Script(passed())
