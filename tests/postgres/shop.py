@@ -8,6 +8,8 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.events.types import EventTypes
 
+RAISE: Final = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
+
 types: Final = EventTypes()
 
 
@@ -63,6 +65,22 @@ class Journal:
         )
         if event.order in self.broken:
             raise BrokenOrderError(event.order)
+
+
+class Shaky(Journal):
+    """Fails a number of times for its last event with an SQLSTATE of one's choice."""
+
+    def __init__(self, sqlstate: str, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+        self._statement = RAISE.format(sqlstate)
+
+    async def handle(self, event: Placed, connection: Connection, record: RecordedEvent) -> None:
+        await super().handle(event, connection, record)
+        if event.amount == 3 and self.failures:
+            self.failures -= 1
+            await connection.execute(self._statement)
+            await connection.fetchval("SELECT 1")
 
 
 class BrokenOrderError(Exception):

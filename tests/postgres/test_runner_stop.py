@@ -10,9 +10,8 @@ from sidecar.projections import worker as projections_worker
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from tests.postgres.eventually import eventually
-from tests.postgres.shop import BrokenOrderError, Journal
+from tests.postgres.shop import BrokenOrderError, Journal, Shaky
 from tests.postgres.stage import Stage, open_stage
-from tests.postgres.test_runner_transient import Shaky
 
 PROMPT_SECONDS: Final = 5.0
 MANY: Final = 1000

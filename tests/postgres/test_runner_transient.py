@@ -10,27 +10,10 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
-from tests.postgres.shop import Journal, Placed
+from tests.postgres.shop import Journal, Placed, Shaky
 from tests.postgres.stage import Stage, open_stage, session
 
 ONCE: Final = RetryPolicy(max_attempts=1)
-RAISE: Final = "DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{}'; END $$"
-
-
-class Shaky(Journal):
-    """Fails a number of times for its last event with an SQLSTATE of one's choice."""
-
-    def __init__(self, sqlstate: str, failures: int) -> None:
-        super().__init__()
-        self.failures = failures
-        self._statement = RAISE.format(sqlstate)
-
-    async def handle(self, event: Placed, connection: Connection, record: RecordedEvent) -> None:
-        await super().handle(event, connection, record)
-        if event.amount == 3 and self.failures:
-            self.failures -= 1
-            await connection.execute(self._statement)
-            await connection.fetchval("SELECT 1")
 
 
 async def check_passed(stage: Stage) -> None:
