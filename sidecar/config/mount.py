@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sidecar.config.bounded import FileTooLargeError, read_bounded
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_mounted_name
 from sidecar.config.variable import Variable
@@ -15,10 +16,6 @@ ENV06 = Rule(
     strict=Severity.REFUSE,
     refs=("12-factor III",),
 )
-
-
-class MountTooLargeError(ValueError):
-    """A mounted file is larger than a secret can be."""
 
 
 def mount(layer: dict[str, Variable]) -> list[Sighting]:
@@ -46,14 +43,7 @@ def read_text(path_text: str) -> str:
         ValueError: It is too large, not UTF-8, or its path holds a NUL.
     """
     path_text.encode()  # a path that is not UTF-8 could not be shown as the source
-    path = Path(path_text)
-    # A pipe or a device would block or never end; the type is asked before opening.
-    if path.exists() and not path.is_file():
-        raise IsADirectoryError
-    with path.open("rb") as file:
-        content = file.read(LIMIT_BYTES + 1)
-    if len(content) > LIMIT_BYTES:
-        raise MountTooLargeError
+    content = read_bounded(Path(path_text), LIMIT_BYTES)
     return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
 
 
@@ -66,7 +56,7 @@ def reason_of(error: Exception) -> str:
         FileNotFoundError: "a file that does not exist",
         PermissionError: "a file that this user may not read",
         IsADirectoryError: "something that is not a regular file",
-        MountTooLargeError: "a file larger than 1 MiB",
+        FileTooLargeError: "a file larger than 1 MiB",
         UnicodeDecodeError: "a file that is not UTF-8 text",
     }
     return reasons.get(type(error), "a file that cannot be read")

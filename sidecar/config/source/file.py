@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from sidecar.config.bounded import FileTooLargeError, read_bounded
 from sidecar.config.finding import Sighting
 from sidecar.config.mount import reason_of
 from sidecar.config.source import compose, docker, doppler, dotenv, kubernetes, manifest
@@ -12,10 +13,6 @@ from sidecar.config.source.reading import Reading, unusable
 
 _LIMIT_BYTES = 8 * 1024 * 1024
 _NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
-
-
-class FileTooLargeError(ValueError):
-    """A file is larger than any that configures a deployment."""
 
 
 class Dialect(StrEnum):
@@ -109,13 +106,7 @@ def _dotenv_values(path: Path) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     """Read the file with undecodable bytes as lone surrogates, so that their line can be told."""
-    if path.exists() and not path.is_file():
-        raise IsADirectoryError
-    with path.open("rb") as file:
-        content = file.read(_LIMIT_BYTES + 1)
-    if len(content) > _LIMIT_BYTES:
-        raise FileTooLargeError
-    return content.decode("utf-8", "surrogateescape")
+    return read_bounded(path, _LIMIT_BYTES).decode("utf-8", "surrogateescape")
 
 
 def _undecodable(text: str, source: str) -> Sighting | None:
