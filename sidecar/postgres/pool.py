@@ -5,7 +5,6 @@ import time
 from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Final, Self
 
 import asyncpg
@@ -121,12 +120,7 @@ class MeteredPool(Statements, PoolCounts):
         """Open the pool."""
         return await self.open()
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the pool."""
         await self.close()
 

@@ -8,7 +8,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Final, Self
 
 import msgspec
@@ -65,12 +64,7 @@ class Agent:
         await web.SockSite(self._runner, self._listener).start()
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop answering."""
         await self._runner.cleanup()
         if self._beat is not None:
@@ -112,12 +106,7 @@ class AgentReader:
         self._session = ClientSession(timeout=limit)
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the HTTP session."""
         if self._session is not None:
             await self._session.close()

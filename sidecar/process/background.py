@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Final, Self
 
 RESTART_SECONDS: Final = 1.0
@@ -30,12 +29,7 @@ class Background:
         """Return itself."""
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Cancel all loops and wait for their end."""
         self._closing = True
         tasks = list(self._tasks.values())
