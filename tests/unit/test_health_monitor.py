@@ -110,16 +110,21 @@ async def test_a_hanging_and_a_raising_check_leave_the_others_alone(
     assert reasons == {"hanging": "hanging.timeout", "raising": "raising.error", "fine": ""}
 
 
+async def kill_loop(monitor: Monitor, check: str) -> None:
+    """Cancel a check's loop, and wait until it was started again."""
+    loop = monitor._watches[check].loop
+    assert loop is not None
+    loop.cancel()
+    await until(lambda: monitor.loop_restarts == 1)
+
+
 async def test_a_loop_that_is_killed_is_started_again_and_counted(monitor: Monitor) -> None:
     script = Script(passed())
     monitor.add(quick("postgres", script))
 
     async with running(monitor):
         await until(lambda: script.runs > 0)
-        loop = monitor._watches["postgres"].loop
-        assert loop is not None
-        loop.cancel()
-        await until(lambda: monitor.loop_restarts == 1)
+        await kill_loop(monitor, "postgres")
         runs = script.runs
         await until(lambda: script.runs > runs)
 
@@ -142,10 +147,7 @@ async def test_a_monitor_that_runs_again_asks_each_check_in_one_loop_only(monito
     monitor.add(quick("postgres", script))
     async with running(monitor):
         await until(lambda: script.runs > 0)
-        loop = monitor._watches["postgres"].loop
-        assert loop is not None
-        loop.cancel()
-        await until(lambda: monitor.loop_restarts == 1)
+        await kill_loop(monitor, "postgres")
 
     async with running(monitor):
         runs = script.runs

@@ -12,7 +12,7 @@ from sidecar.projections.letter import (
     write_letter,
 )
 from sidecar.telemetry.redaction import Redactor
-from tests.unit.test_record import RECORD
+from tests.unit.records import RECORD
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventTypes
 from sidecar.projections.delivery import Delivery
 from sidecar.projections.route import Router
-from tests.unit.test_record import RECORD, replace
+from tests.unit.records import RECORD, replace
 
 
 class Placed(msgspec.Struct, frozen=True):

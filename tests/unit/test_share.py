@@ -32,14 +32,19 @@ def turn(partitions: list[Partition], held: list[frozenset[Partition]], member: 
     held[member] = (held[member] - frozenset(plan.give)) | frozenset(plan.take)
 
 
+def settle(partitions: list[Partition], held: list[frozenset[Partition]]) -> None:
+    """Let each worker act twice."""
+    for _ in range(2):
+        for member in range(len(held)):
+            turn(partitions, held, member)
+
+
 @given(holdings())
 def test_nobody_ends_above_a_fair_share_and_nothing_stays_unowned(
     drawn: tuple[list[Partition], list[frozenset[Partition]]],
 ) -> None:
     partitions, held = drawn
-    for _ in range(2):
-        for member in range(len(held)):
-            turn(partitions, held, member)
+    settle(partitions, held)
     fair = ceil(len(partitions) / len(held))
     assert all(len(own) <= fair for own in held)
     assert frozenset().union(*held) == frozenset(partitions)
@@ -50,9 +55,7 @@ def test_settled_shares_stay_as_they_are(
     drawn: tuple[list[Partition], list[frozenset[Partition]]],
 ) -> None:
     partitions, held = drawn
-    for _ in range(2):
-        for member in range(len(held)):
-            turn(partitions, held, member)
+    settle(partitions, held)
     before = list(held)
     for member in range(len(held)):
         turn(partitions, held, member)

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.errors import EventDecodingError, EventTypeError
 from sidecar.events.types import EventTypes
-from tests.unit.test_record import replace
+from tests.unit.records import replace
 
 
 class Color(enum.Enum):

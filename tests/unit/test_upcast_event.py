@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import EventDecodingError
 from sidecar.events.types import EventTypes
-from tests.unit.test_record import replace
+from tests.unit.records import replace
 
 
 class Color(enum.Enum):
