@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from aiohttp import web
 from opentelemetry.proto.collector.metrics.v1 import (
     metrics_service_pb2,
     metrics_service_pb2_grpc,
@@ -15,6 +14,8 @@ from opentelemetry.proto.collector.metrics.v1 import (
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from typing_extensions import override
+
+from tests.incidents.endpoint import serving_otlp
 
 # The library has no types.
 grpc: Final[Any] = import_module("grpc")
@@ -59,28 +60,8 @@ class Receiver:
 @asynccontextmanager
 async def receiving_http() -> AsyncIterator[Receiver]:
     receiver = Receiver("http/protobuf")
-
-    async def take_traces(request: web.Request) -> web.Response:
-        body = await request.read()
-        receiver.take(trace_service_pb2.ExportTraceServiceRequest.FromString(body))
-        return web.Response(content_type="application/x-protobuf")
-
-    application = web.Application()
-    application.router.add_post("/v1/traces", take_traces)
-    application.router.add_post("/v1/metrics", _take_metrics)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serving_otlp(receiver.take) as receiver.url:
         yield receiver
-    finally:
-        await runner.cleanup()
-
-
-async def _take_metrics(request: web.Request) -> web.Response:
-    await request.read()
-    return web.Response(content_type="application/x-protobuf")
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tests.incidents.endpoint import serving
 from tests.port import free_port
 
 HEARTBEAT: Final = "SidecarWatchdog"
@@ -69,10 +70,5 @@ async def listening(take: Take, port: int = 0) -> AsyncIterator[str]:
     """Take every POST and yield the address."""
     application = web.Application()
     application.router.add_post("/{path:.*}", take)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(application, port) as url:
+        yield url
