@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -11,6 +11,7 @@ import asyncpg
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
+from tests.beside import beside
 from tests.incidents.patience import eventually
 from tests.incidents.service import Paid, types
 
@@ -70,13 +71,8 @@ class Ledger:
     @asynccontextmanager
     async def paying(self) -> AsyncIterator[None]:
         """Append on and on for the length of the block; a writer that fails fails the test."""
-        task = asyncio.create_task(self.pay_on())
-        try:
+        async with beside(self.pay_on()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def query(self, statement: str, *arguments: object) -> Rows:
         connection = await asyncpg.connect(self._dsn)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -18,6 +18,7 @@ from sidecar.projections.projection import Partition
 from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
+from tests.beside import beside
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import BrokenOrderError, Placed
 from tests.postgres.stage import Stage, session
@@ -137,13 +138,8 @@ async def meanwhile(work: Callable[[], Any]) -> AsyncIterator[None]:
         while True:
             await work()
 
-    task = asyncio.create_task(repeat())
-    try:
+    async with beside(repeat()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def fill(stage: Stage, events: int, streams: int = 1000) -> None:

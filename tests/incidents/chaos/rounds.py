@@ -5,13 +5,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.transience import is_transient
+from tests.beside import beside
 from tests.incidents.chaos.replica import Replicas
 from tests.incidents.ledger import ACCOUNTS, WRITE_PAUSE_SECONDS, Ledger, Rows
 from tests.incidents.patience import eventually
@@ -49,13 +50,8 @@ async def paying(ledger: Ledger) -> AsyncIterator[None]:
             account += 1
             await asyncio.sleep(WRITE_PAUSE_SECONDS)
 
-    task = asyncio.create_task(pay())
-    try:
+    async with beside(pay()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 class Rounds:
