@@ -32,7 +32,6 @@ class Color(StrEnum):
     WARNING = "orange"
     BAD = "red"
     UNKNOWN = "purple"
-    NEUTRAL = "text"
 
 
 class Kind(StrEnum):

@@ -23,7 +23,6 @@ class Writer:
 
     def __init__(self, stage: Stage, number: int, seed: int) -> None:
         self.committed: list[int] = []
-        self.rolled_back = 0
         self._stage = stage
         self._number = number
         self._random = random.Random(f"{seed}-{number}")
@@ -43,7 +42,6 @@ class Writer:
             )
             if lot < ROLLED_BACK_RATIO:
                 await transaction.rollback()
-                self.rolled_back += 1
                 return
             if lot < ROLLED_BACK_RATIO + HELD_RATIO:
                 await asyncio.sleep(HELD_SECONDS)

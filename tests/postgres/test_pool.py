@@ -25,7 +25,6 @@ class Durations:
     def __init__(self) -> None:
         self.waits: list[str] = []
         self.uses = 0
-        self.creations = 0
 
     def waited(self, seconds: float, outcome: str) -> None:
         assert seconds >= 0
@@ -37,7 +36,6 @@ class Durations:
 
     def created(self, seconds: float) -> None:
         assert seconds > 0
-        self.creations += 1
 
 
 @pytest.fixture
