@@ -83,5 +83,17 @@ class Shaky(Journal):
             await connection.fetchval("SELECT 1")
 
 
+class Mailer:
+    """Has its effect outside the database; writes down the amounts it hears of."""
+
+    name = "mailer"
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    async def handle(self, event: Placed) -> None:
+        self.heard.append(event.amount)
+
+
 class BrokenOrderError(Exception):
     """What a bug in a handler looks like."""

@@ -162,6 +162,14 @@ class Stage:
 
         await eventually(is_done)
 
+    async def retry(self) -> None:
+        """Ask for a retry of every dead letter, and let the loops do it."""
+        await self.ask_retry()
+        self.start()
+        await self.settle()
+        await self.until_retried()
+        await self.stop()
+
     async def checkpoint(self, projection: str = "journal") -> int:
         """Return the lowest stored position of a projection."""
         query = "SELECT min(position) FROM sidecar.checkpoints WHERE projection = $1"

@@ -43,10 +43,7 @@ async def test_one_poison_event_in_100000_parks_its_stream_alone(
         assert found[1:] == right[1:]
         assert found[0][2] == 40
         poisoned.broken.clear()
-        await stage.ask_retry()
-        stage.start()
-        await stage.until_retried()
-        await stage.stop()
+        await stage.retry()
         assert await read(stage, "poisoned") == right
     with capsys.disabled():
         click.echo(
@@ -62,10 +59,7 @@ async def test_retried_stream_of_a_backlog_keeps_its_order(database: str) -> Non
         await fill(stage, 5000, streams=10)
         await stage.catch_up()
         journal.broken.clear()
-        await stage.ask_retry()
-        stage.start()
-        await stage.until_retried()
-        await stage.stop()
+        await stage.retry()
         lines = await stage.lines()
     assert [line.version for line in lines if line.stream == "s0"] == list(range(1, 501))
     assert len(lines) == 5000

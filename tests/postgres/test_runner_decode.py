@@ -72,10 +72,7 @@ async def test_missing_step_of_a_chain_parks_and_the_deployed_step_cures(databas
         await stage.catch_up()
         assert [letter["category"] for letter in await stage.letters()] == ["decode"]
         types.upcast("Placed", from_version=1)(lambda shape: {**shape, "currency": "EUR"})
-        await stage.ask_retry()
-        stage.start()
-        await stage.until_retried()
-        await stage.stop()
+        await stage.retry()
         assert seen == ["EUR"]
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.retry import RetryPolicy
-from tests.postgres.shop import Journal, Placed
+from tests.postgres.shop import Journal, Mailer, Placed
 from tests.postgres.stage import Stage, open_stage
 
 ONCE: Final = RetryPolicy(max_attempts=1)
@@ -12,15 +12,6 @@ ONCE: Final = RetryPolicy(max_attempts=1)
 
 async def versions(stage: Stage, stream: str) -> list[int]:
     return [line.version for line in await stage.lines() if line.stream == stream]
-
-
-async def retry(stage: Stage) -> None:
-    """Ask for a retry of everything and wait until it took place."""
-    await stage.ask_retry()
-    stage.start()
-    await stage.settle()
-    await stage.until_retried()
-    await stage.stop()
 
 
 async def test_poison_event_parks_its_stream_and_the_others_go_on(database: str) -> None:
@@ -54,7 +45,7 @@ async def test_retry_after_the_fix_brings_the_stream_in_order(database: str) -> 
         assert await versions(stage, "bad") == []
         journal.broken.clear()
         await stage.place("bad", 4)
-        await retry(stage)
+        await stage.retry()
         await stage.place("bad", 5)
         await stage.catch_up()
         assert await versions(stage, "bad") == [1, 2, 3, 4, 5]
@@ -72,12 +63,12 @@ async def test_second_failure_later_in_the_stream_keeps_it_parked_there(database
             await stage.place("bad", 1, order=order)
         await stage.catch_up()
         journal.broken.remove("first")
-        await retry(stage)
+        await stage.retry()
         assert await versions(stage, "bad") == [1, 2]
         (letter,) = await stage.letters()
         assert (letter["version"], letter["attempts"]) == (3, 1)
         journal.broken.clear()
-        await retry(stage)
+        await stage.retry()
         assert await versions(stage, "bad") == [1, 2, 3, 4]
 
 
@@ -87,7 +78,7 @@ async def test_retry_without_a_fix_counts_the_attempt_and_leaves_no_trace(databa
     async with open_stage(database, journal, policy=ONCE) as stage:
         await stage.place("bad", 1)
         await stage.catch_up()
-        await retry(stage)
+        await stage.retry()
         assert await stage.lines() == []
         (letter,) = await stage.letters()
         assert letter["attempts"] == 2
@@ -140,7 +131,7 @@ async def test_storm_of_poison_events_parks_them_without_waiting_for_each(databa
         assert len(await stage.letters()) == 136
         assert len(await stage.lines()) == 4
         journal.broken.clear()
-        await retry(stage)
+        await stage.retry()
         assert len(await stage.lines()) == 140
         assert await stage.letters() == []
 
@@ -148,18 +139,13 @@ async def test_storm_of_poison_events_parks_them_without_waiting_for_each(databa
 async def test_plain_handler_hears_of_earlier_events_once_when_a_later_one_fails(
     database: str,
 ) -> None:
-    class Mailer:
-        name = "mailer"
-
-        def __init__(self) -> None:
-            self.heard: list[int] = []
-
+    class Failing(Mailer):
         async def handle(self, event: Placed) -> None:
-            self.heard.append(event.amount)
+            await super().handle(event)
             if event.amount == 3:
                 raise ConnectionRefusedError
 
-    mailer = Mailer()
+    mailer = Failing()
     async with open_stage(database, mailer, policy=RetryPolicy(max_attempts=2)) as stage:
         for amount in range(1, 6):
             await stage.place(f"order-{amount}", amount)

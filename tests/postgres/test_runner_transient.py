@@ -10,7 +10,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
-from tests.postgres.shop import Journal, Placed, Shaky
+from tests.postgres.shop import Journal, Mailer, Placed, Shaky
 from tests.postgres.stage import Stage, open_stage, session
 
 ONCE: Final = RetryPolicy(max_attempts=1)
@@ -89,10 +89,7 @@ async def test_session_killed_while_a_retried_stream_is_applied_keeps_the_reques
         await stage.place("bad", 1)
         await stage.catch_up()
         journal.broken.clear()
-        await stage.ask_retry()
-        stage.start()
-        await stage.until_retried()
-        await stage.stop()
+        await stage.retry()
         assert len(await stage.lines()) == 1
         assert await stage.letters() == []
 
@@ -107,10 +104,7 @@ async def test_deadlock_while_a_retried_stream_is_applied_keeps_the_request(
         await stage.catch_up()
         journal.broken.clear()
         journal.failures = 1
-        await stage.ask_retry()
-        stage.start()
-        await stage.until_retried()
-        await stage.stop()
+        await stage.retry()
         assert len(await stage.lines()) == 1
         assert await stage.letters() == []
 
@@ -201,18 +195,13 @@ async def test_idle_loop_outlives_the_end_of_every_session(database: str) -> Non
 async def test_plain_handler_is_not_called_again_for_events_before_what_passes_by_itself(
     database: str,
 ) -> None:
-    class Mailer:
-        name = "mailer"
-
-        def __init__(self) -> None:
-            self.heard: list[int] = []
-
+    class Deadlocked(Mailer):
         async def handle(self, event: Placed) -> None:
-            self.heard.append(event.amount)
+            await super().handle(event)
             if self.heard == [1, 2]:
                 raise asyncpg.DeadlockDetectedError
 
-    mailer = Mailer()
+    mailer = Deadlocked()
     async with open_stage(database, mailer, policy=ONCE) as stage:
         await stage.place("order-1", 1, 2)
         await stage.catch_up()
