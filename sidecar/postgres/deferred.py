@@ -11,6 +11,11 @@ from sidecar.postgres.connection import RawConnection
 
 # Enough to make a round trip cheap, few enough that PostgreSQL starts early in a page of 1000.
 LOT_ROWS: Final = 500
+# One name for all, for the innermost is meant. Not by asyncpg's own class, whose savepoint can no
+# longer be rolled back to once its release has failed.
+_SAVE: Final = "SAVEPOINT sidecar"
+_RELEASE: Final = "RELEASE SAVEPOINT sidecar"
+_ROLL_BACK: Final = f"ROLLBACK TO SAVEPOINT sidecar; {_RELEASE}"
 
 
 class DeferredConnection:
@@ -122,14 +127,28 @@ class DeferredConnection:
     async def transaction(self) -> AsyncIterator[None]:
         """Open a savepoint, so that a handler can catch an error of its own statement."""
         await self.flush()
-        async with self._raw.transaction():
-            try:
-                yield
-                await self.flush()
-            except BaseException:
-                # What came before the block was sent; what is left belongs to what is rolled back.
-                await self.abandon()
-                raise
+        await self._raw.execute(_SAVE)
+        try:
+            yield
+            await self.flush()
+        except BaseException:
+            # What came before the block was sent; what is left belongs to what is rolled back.
+            await self.abandon()
+            await self._raw.execute(_ROLL_BACK)
+            raise
+        await self._release()
+
+    async def _release(self) -> None:
+        """End a savepoint; where a caught error left it aborted, roll back to it all the same."""
+        try:
+            await self._raw.execute(_RELEASE)
+        except asyncpg.InFailedSQLTransactionError as error:
+            await self._raw.execute(_ROLL_BACK)
+            error.add_note(
+                "An error of a statement was caught before this. Put the statement into "
+                "`async with connection.transaction()`, and catch its error outside of that."
+            )
+            raise
 
     async def raw(self) -> RawConnection:
         """Return asyncpg's connection for what this class lacks (COPY, cursors), after a flush."""
