@@ -86,6 +86,12 @@ class ProjectionPausedError(SidecarError):
     code = "projection_paused"
 
 
+class HandlerExitError(SidecarError):
+    """A handler raised what ends a task or a process; it counts as a failure of its event alone."""
+
+    code = "handler_exit"
+
+
 class RebuildStrayedError(SidecarError):
     """A rebuild wrote beside its new copy; that was rolled back, and the live copy goes on."""
 

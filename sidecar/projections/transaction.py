@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from sidecar.errors import HandlerExitError
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.containment import Containment
 from sidecar.projections.delivery import Batch, Delivery, EventFailedError
@@ -47,21 +49,22 @@ async def apply_together(work: Work, subscription: Subscription, batch: Batch) -
     upto, events = batch.upto, 0
     began_mono = checked_mono = time.monotonic()
     async with asyncio.timeout(limit) as timeout:
-        for delivery in batch.deliveries:
-            record = delivery.record
-            if parked and record.stream in parked:
-                continue
-            await invoke(delivery.event, record)
-            events += 1
-            now_mono = time.monotonic()
-            if now_mono - checked_mono < _CHECK_SECONDS:
-                continue
-            # Moving the deadline costs more than a call, so it moves now and then.
-            checked_mono = now_mono
-            timeout.reschedule(asyncio.get_running_loop().time() + limit)
-            if now_mono - began_mono > BATCH_SECONDS:
-                upto = record.position
-                break
+        with stay():
+            for delivery in batch.deliveries:
+                record = delivery.record
+                if parked and record.stream in parked:
+                    continue
+                await invoke(delivery.event, record)
+                events += 1
+                now_mono = time.monotonic()
+                if now_mono - checked_mono < _CHECK_SECONDS:
+                    continue
+                # Moving the deadline costs more than a call, so it moves now and then.
+                checked_mono = now_mono
+                timeout.reschedule(asyncio.get_running_loop().time() + limit)
+                if now_mono - began_mono > BATCH_SECONDS:
+                    upto = record.position
+                    break
         await work.flush()
     return Applied(upto, events)
 
@@ -110,11 +113,35 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
     invoke = subscription.subscriber.bind(work.connection)
     try:
         async with work.savepoint(), asyncio.timeout(subscription.timeout_seconds):
-            await invoke(delivery.event, delivery.record)
+            with stay():
+                await invoke(delivery.event, delivery.record)
             await work.flush()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:
         raise EventFailedError(delivery, error) from error
+
+
+@contextmanager
+def stay() -> Iterator[None]:
+    """Let no handler end its loop, or the worker: a task that it awaits may have been cancelled.
+
+    Raises:
+        HandlerExitError: It raised what would have.
+    """
+    try:
+        yield
+    except (Exception, GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
+        raise HandlerExitError(f"The handler raised {type(error).__name__}.") from error
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody wants the present task to end, or its time is up."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def _parked_streams(work: Work, deliveries: Sequence[Delivery]) -> frozenset[str]:
