@@ -243,11 +243,15 @@ INSERT INTO sidecar.dead_letters (
 );
 
 -- name: has_due_letters
-SELECT EXISTS (
-    SELECT FROM sidecar.dead_letters
-    WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL
-      AND retry_at <= clock_timestamp()
-);
+-- With where the checkpoint stands, for an idle loop asks nothing else.
+SELECT position, state,
+       EXISTS (
+           SELECT FROM sidecar.dead_letters d
+           WHERE d.projection = c.projection AND d.resolution IS NULL AND d.position IS NOT NULL
+             AND d.retry_at <= clock_timestamp()
+       ) AS has_due
+FROM sidecar.checkpoints c
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_due_letter
 -- The one that waits longest among the streams of partition $2 of $3.
@@ -531,9 +535,10 @@ WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;
 
 -- name: resolve_rebuilt_letters
--- A rebuild applies the log; what was only published in process is not in it.
+-- What applies the log anew, as $2 says, applies their events; what was only published in process is
+-- not in it.
 UPDATE sidecar.dead_letters
-SET resolution = 'retried', reason = 'applied by a rebuild', resolved_at = clock_timestamp(),
+SET resolution = 'retried', reason = $2, resolved_at = clock_timestamp(),
     retry_at = NULL
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL;
 

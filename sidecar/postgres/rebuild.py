@@ -125,7 +125,9 @@ async def swap(connection: RawConnection, projection: str) -> bool:
                 return False
             tables = await _read_tables(connection, projection)
             await connection.execute(sql("take_over_positions"), projection)
-            await connection.execute(sql("resolve_rebuilt_letters"), projection)
+            await connection.execute(
+                sql("resolve_rebuilt_letters"), projection, "applied by a rebuild"
+            )
             await connection.execute(sql("delete_rebuild"), projection)
             # Last, for readers wait from here to the commit.
             await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
@@ -138,11 +140,19 @@ async def swap(connection: RawConnection, projection: str) -> bool:
 async def replay_handler(connection: RawConnection, handler: str) -> None:
     """Let a handler hear of every event again, with all its effects.
 
+    Its dead letters are closed: the loop leaves out the events of a parked stream, and a retry
+    begins at the one that failed, so that those before it would not be heard.
+
     Raises:
         ProjectionError: There is no such handler.
     """
-    if not await connection.fetch(sql("replay_handler"), handler):
-        raise ProjectionError(f"There is no handler {handler!r}; see `sidecar projections list`.")
+    async with read_committed(connection):
+        if not await connection.fetch(sql("replay_handler"), handler):
+            raise ProjectionError(
+                f"There is no handler {handler!r}; see `sidecar projections list`."
+            )
+        reason = "heard again in a replay"
+        await connection.execute(sql("resolve_rebuilt_letters"), handler, reason)
 
 
 async def _is_caught_up(connection: RawConnection, projection: str) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import asyncpg
+
 from sidecar.errors import (
     CheckpointGoneError,
     CheckpointMovedError,
@@ -195,9 +197,10 @@ class PostgresDesk:
         async with self._pool.acquire() as raw:
             return await swap(raw, projection)
 
-    async def has_due_letters(self, partition: Partition) -> bool:
+    async def has_due_letters(self, partition: Partition, position: int) -> bool:
         """Tell whether a dead letter of the projection is to be tried again."""
-        return bool(await self._pool.fetchval(sql("has_due_letters"), partition.projection))
+        row = await self._pool.fetchrow(sql("has_due_letters"), *_key(partition))
+        return bool(_require_there(row, partition, position)["has_due"])
 
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether the same work can succeed later with nobody's help."""
@@ -233,10 +236,17 @@ async def _lock(
 ) -> bool:
     """Lock the checkpoint row and tell whether the projection has dead letters."""
     row = await raw.fetchrow(sql("lock_checkpoint"), *_key(partition), repeatable)
+    return bool(_require_there(row, partition, position)["has_parked"])
+
+
+def _require_there(
+    row: asyncpg.Record | None, partition: Partition, position: int
+) -> asyncpg.Record:
+    """Return a checkpoint's row if it stands where its owner believes, and is to be moved."""
     if row is None:
         raise _gone(partition)
     if row["position"] != position:
         raise CheckpointMovedError(f"The checkpoint of {partition} was moved.")
     if row["state"] != State.RUNNING:
         raise ProjectionPausedError(f"{partition} is {row['state']}.")
-    return bool(row["has_parked"])
+    return row

@@ -98,12 +98,16 @@ class Retrials:
         self.goes_on = False
 
     async def are_due(self) -> bool:
-        """Tell whether there are any; looks once a second, unless it goes on anyway."""
+        """Tell whether there are any; looks once a second, unless it goes on anyway.
+
+        Raises:
+            CheckpointMovedError: The checkpoint is not where the cursor is.
+        """
         now_mono = time.monotonic()
         if self.goes_on or now_mono < self._look_mono:
             return self.goes_on
         self._look_mono = now_mono + LOOK_SECONDS
-        return await self._desk.has_due_letters(self._partition)
+        return await self._desk.has_due_letters(self._partition, self._cursor.stored)
 
     def interrupted(self, error: Exception) -> None:
         """Take note of what passes by itself, and look again after a while that grows."""

@@ -119,7 +119,8 @@ class Runner:
             log_interruption(
                 self.partition,
                 "sidecar.checkpoint.moved",
-                "another owner moved the checkpoint, or the server lost its last commits",
+                "another owner moved the checkpoint, a swap or a replay set it back, or the server "
+                "lost its last commits",
             )
         except Exception as error:
             if not self._desk.is_transient(error):

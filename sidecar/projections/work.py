@@ -130,8 +130,16 @@ class Desk(Protocol):
                 reading the checkpoint again.
         """
 
-    async def has_due_letters(self, partition: Partition) -> bool:
-        """Tell whether a dead letter of the projection is to be tried again."""
+    async def has_due_letters(self, partition: Partition, position: int) -> bool:
+        """Tell whether a dead letter of the projection is to be tried again.
+
+        An idle loop asks nothing else, so this tells it as well what became of its checkpoint.
+
+        Raises:
+            CheckpointGoneError: It has no row.
+            CheckpointMovedError: It is elsewhere, set back by a replay or a swap for instance.
+            ProjectionPausedError: Somebody paused the projection.
+        """
 
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether the same work can succeed later with nobody's help."""
