@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from sidecar.errors import CheckpointGoneError
 from sidecar.postgres.connection import (
     ANSWER_SECONDS,
     RawConnection,
@@ -48,6 +49,8 @@ class LeaseTable:
         Leases to lose are still held; stop their work, then `release` them.
 
         Raises:
+            CheckpointGoneError: Somebody deleted a projection's checkpoints, or the server was
+                replaced by one that never had them. Nothing runs it until it is registered again.
             StoreUnavailableError: The session ended, and the leases with it.
         """
         with translate_loss(self._connection, "The session of the leases ended."):
@@ -77,8 +80,16 @@ class LeaseTable:
     async def _list_runnable(self) -> list[Partition]:
         """Return what this worker knows, and the rebuilds under way of it."""
         stored = [Partition(*row) for row in await self._connection.fetch(sql("list_runnable"))]
+        self._require_rows(stored)
         self._tell_left(stored)
         return [p for p in stored if self._counts.get(p.projection) == p.count]
+
+    def _require_rows(self, stored: Iterable[Partition]) -> None:
+        if gone := self._counts.keys() - {p.projection for p in stored}:
+            raise CheckpointGoneError(
+                f"The checkpoints of {', '.join(sorted(gone))} are gone from the database, so that "
+                "nobody runs it. This worker ends; its next start registers it anew."
+            )
 
     def _tell_left(self, stored: Iterable[Partition]) -> None:
         """Log once which projections run in another number of partitions by now."""
