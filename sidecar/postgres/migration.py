@@ -69,17 +69,28 @@ async def migrate(connection: RawConnection) -> Sequence[Migration]:
 
 
 async def find_unsafe_sequence(connection: RawConnection) -> str:
-    """Say why gaps in the log could not be judged; empty when all is well.
+    """Say why events could be missed; empty when all is well.
 
     A sequence with a cache hands each session a block of positions, which it may use much later:
-    then no lock proves any more that a missing position stays missing.
+    then no lock proves any more that a missing position stays missing. One that was set back, as by
+    `TRUNCATE ... RESTART IDENTITY` or a copy that left sequences out, hands out positions that
+    every checkpoint has passed.
     """
-    cached = await connection.fetchval(sql("read_sequence_cache"))
-    if cached == 1:
+    row = await connection.fetchrow(sql("read_sequence"))
+    if row is None:
+        return "sidecar.events has lost the sequence of its positions; restore it from a backup"
+    if row["cache_size"] != 1:
+        return (
+            f"the sequence of sidecar.events hands out {row['cache_size']} positions at a time; "
+            "make it one: ALTER TABLE sidecar.events ALTER COLUMN position SET CACHE 1"
+        )
+    last, passed = row["last_value"], row["passed"]
+    if last is None or last >= passed:
         return ""
     return (
-        f"the sequence of sidecar.events hands out {cached} positions at a time; make it one: "
-        "ALTER TABLE sidecar.events ALTER COLUMN position SET CACHE 1"
+        f"the sequence of sidecar.events was set back to {last}, but position {passed} is passed: "
+        "no projection hears of what is appended now. Rebuild those that lack events once you have "
+        f"set it: SELECT setval(pg_get_serial_sequence('sidecar.events', 'position'), {passed})"
     )
 
 

@@ -25,8 +25,14 @@ SELECT number FROM sidecar.migrations ORDER BY number;
 -- name: record_migration
 INSERT INTO sidecar.migrations (number, name) VALUES ($1, $2);
 
--- name: read_sequence_cache
-SELECT s.cache_size
+-- name: read_sequence
+-- With what is passed already; `last_value` is null where nothing was drawn yet, or the role may not
+-- look. It is read after the snapshot was taken, so that it is never too low by chance.
+SELECT s.cache_size, s.last_value,
+       greatest(
+           coalesce((SELECT max(position) FROM sidecar.events), 0),
+           coalesce((SELECT max(position) FROM sidecar.checkpoints), 0)
+       ) AS passed
 FROM pg_sequences s
 WHERE format('%I.%I', s.schemaname, s.sequencename)
       = pg_get_serial_sequence('sidecar.events', 'position');

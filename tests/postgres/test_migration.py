@@ -53,7 +53,7 @@ def test_migrations_are_numbered_without_holes() -> None:
 
 
 async def test_sequence_hands_out_one_position_at_a_time(database: str) -> None:
-    assert await fetchval(database, sql("read_sequence_cache")) == 1
+    assert await fetchval(database, sql("read_sequence")) == 1
 
 
 async def test_every_statement_is_understood_by_the_server(database: str) -> None:

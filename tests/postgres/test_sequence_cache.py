@@ -1,7 +1,17 @@
-"""A sequence that hands out blocks of positions makes every proof about gaps worthless."""
+"""A sequence that hands out blocks of positions, or passed ones, lets projections miss events."""
 
+import asyncio
+
+import pytest
+
+from sidecar.health.outcome import failed
 from sidecar.postgres.migration import find_unsafe_sequence
-from tests.postgres.stage import session
+from sidecar.postgres.watch import Watch
+from sidecar.testing import ask
+from sidecar.wiring.checks.database import store_check
+from tests.postgres.eventually import eventually
+from tests.postgres.shop import Journal
+from tests.postgres.stage import open_stage, session
 
 
 async def test_a_sequence_without_cache_is_safe(database: str) -> None:
@@ -16,3 +26,42 @@ async def test_a_sequence_with_a_cache_is_told_with_its_cure(database: str) -> N
         assert "20 positions at a time" in told
         await connection.execute(told.rpartition(": ")[2])
         assert await find_unsafe_sequence(connection) == ""
+
+
+async def test_a_sequence_that_was_set_back_is_told_with_its_cure(database: str) -> None:
+    async with open_stage(database, Journal()) as stage, session(database, "test") as connection:
+        await stage.place("order-1", 1, 2, 3)
+        await stage.catch_up()
+        assert await find_unsafe_sequence(connection) == ""
+        await connection.execute("TRUNCATE sidecar.events RESTART IDENTITY")
+        await stage.place("order-2", 1)
+        told = await find_unsafe_sequence(connection)
+        assert "set back to 1, but position 3 is passed" in told
+        await connection.execute(told.rpartition(": ")[2])
+        assert await find_unsafe_sequence(connection) == ""
+        await stage.place("order-2", 2)
+        await stage.catch_up()
+        assert (await stage.lines())[-1].version == 2
+
+
+async def test_a_sequence_that_was_set_back_fails_the_check_of_the_store(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch(database, application_name="watch", auto_migrate=False)
+    check = store_check(watch)
+    async with open_stage(database, Journal()) as stage:
+        await stage.place("order-1", 1, 2, 3)
+        await stage.catch_up()
+        await stage.pool.execute("TRUNCATE sidecar.events RESTART IDENTITY")
+        await stage.place("order-2", 1)
+        watching = asyncio.create_task(watch.run())
+
+        async def is_failed() -> bool:
+            return await ask(check) == failed("event-store.unsafe-sequence")
+
+        try:
+            await eventually(is_failed)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+    assert any("no projection hears" in record.message for record in caplog.records)

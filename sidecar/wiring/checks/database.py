@@ -105,6 +105,8 @@ def store_check(watch: Watch) -> Check:
             return failed("event-store.unseen")
         if not is_fresh(watch, now_mono):
             return CheckResult(Outcome.UNKNOWN, "event-store.stale")
+        if watch.unsafe_sequence:
+            return failed("event-store.unsafe-sequence")
         return advance.judge(sample, now_mono)
 
     return Check(
