@@ -44,6 +44,15 @@ class ConcurrencyError(SidecarError):
         self.actual = actual
 
 
+class SerializationConflictError(SidecarError):
+    """PostgreSQL failed the caller's transaction for what others committed meanwhile.
+
+    That is how `serializable` and `repeatable read` work: run the whole transaction again.
+    """
+
+    code = "serialization_conflict"
+
+
 class EventTypeError(SidecarError):
     """An event class cannot be registered or is not registered."""
 

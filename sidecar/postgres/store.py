@@ -1,16 +1,22 @@
 """`EventStore`: append with an expected version, read by stream and by position."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
 
-from sidecar.errors import ConcurrencyError, MigrationError, StoreUnavailableError
+from sidecar.errors import (
+    ConcurrencyError,
+    MigrationError,
+    SerializationConflictError,
+    StoreUnavailableError,
+)
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.connection import RawConnection, translate_loss
+from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.identity import make_ids
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
@@ -88,6 +94,9 @@ class EventStore:
             ConcurrencyError: The stream is at another version; no position was drawn.
             EventTypeError: An event's class is not registered.
             MigrationError: The database has no schema `sidecar` yet.
+            SerializationConflictError: The transaction on `connection` is stricter than read
+                committed and must be run again as a whole. Where only its commit fails, that is
+                asyncpg's own `SerializationError`.
             StoreUnavailableError: PostgreSQL cannot be reached or has no room, and nothing was
                 appended; or the session ended before the answer came, and the message says that
                 the events may be there. With `connection` that is asyncpg's own error, and the
@@ -103,7 +112,7 @@ class EventStore:
             return await _insert(connection, query, arguments)
         async with self._pool.acquire_untouched() as own:
             with translate_loss(own, _in_doubt(stream)):
-                appended = await _insert_against_races(own, query, arguments)
+                appended = await _append_alone(own, query, arguments)
         self._wake.tell()
         return appended
 
@@ -168,27 +177,48 @@ def _in_doubt(stream: str) -> str:
     )
 
 
+async def _append_alone(connection: RawConnection, query: str, arguments: Arguments) -> Appended:
+    """Insert in a transaction of its own, which no default of the database makes stricter."""
+    try:
+        return await _insert_against_races(connection, query, arguments, _as_is)
+    except SerializationConflictError:
+        # To say so from the start would cost every append two round trips more.
+        return await _insert_against_races(connection, query, arguments, read_committed)
+
+
+def _as_is(_connection: RawConnection) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
 async def _insert_against_races(
-    connection: RawConnection, query: str, arguments: Arguments
+    connection: RawConnection,
+    query: str,
+    arguments: Arguments,
+    begin: Callable[[RawConnection], AbstractAsyncContextManager[None]],
 ) -> Appended:
     """Insert; try again after a lost race where any version will do."""
     stream, expected_version = arguments.stream, arguments.expected_version
     for _ in range(_MAX_RACES):
         try:
-            return await _insert(connection, query, arguments)
+            async with begin(connection):
+                return await _insert(connection, query, arguments)
         except ConcurrencyError as error:
             if expected_version is not ANY:
                 actual = error.actual
                 if actual is None:
-                    actual = await connection.fetchval(sql("read_stream_version"), stream)
+                    async with begin(connection):
+                        actual = await _read_version(connection, stream)
                 raise ConcurrencyError(stream, error.expected, actual) from error
-    return await _insert(connection, query, arguments)
+    async with begin(connection):
+        return await _insert(connection, query, arguments)
 
 
 async def _insert(connection: RawConnection, query: str, arguments: Arguments) -> Appended:
     stream, expected_version = arguments.stream, arguments.expected_version
     try:
         rows = await connection.fetch(query, *arguments)
+    except asyncpg.SerializationError as error:
+        raise _conflict() from error
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "events_stream_version_key":
             raise
@@ -205,6 +235,21 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
             "and its log; nothing was appended."
         ) from error
     if not rows:
-        actual = await connection.fetchval(sql("read_stream_version"), stream)
+        actual = await _read_version(connection, stream)
         raise ConcurrencyError(stream, expected_version or 0, actual)
     return Appended(*rows[-1])
+
+
+async def _read_version(connection: RawConnection, stream: str) -> int:
+    try:
+        version: int = await connection.fetchval(sql("read_stream_version"), stream)
+    except asyncpg.SerializationError as error:
+        raise _conflict() from error
+    return version
+
+
+def _conflict() -> SerializationConflictError:
+    return SerializationConflictError(
+        "The transaction conflicts with one that was committed meanwhile; nothing of it can be "
+        "kept. Roll it back and run the whole transaction again, from its first read."
+    )

@@ -4,6 +4,8 @@ from typing import Final
 
 import asyncpg
 
+from sidecar.errors import SerializationConflictError
+
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exception, transaction
 # rollback (serialization, deadlock), insufficient resources, operator intervention but for a
 # cancelled statement, which is the doing of whoever set the limit and is judged as a timeout.
@@ -13,6 +15,8 @@ _CODES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "55P03"})
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same work can succeed later with nobody's help."""
+    if isinstance(error, SerializationConflictError):
+        return True
     sqlstate = getattr(error, "sqlstate", None)
     if isinstance(error, asyncpg.PostgresError) and isinstance(sqlstate, str):
         return sqlstate[:2] in _CLASSES or sqlstate in _CODES
