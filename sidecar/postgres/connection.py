@@ -9,6 +9,7 @@ import asyncpg
 
 from sidecar.errors import DatabaseUrlError, StoreRefusedError, StoreUnavailableError
 from sidecar.postgres.peer import WatchfulConnection
+from sidecar.postgres.query import sql
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 # What head and leases ask is answered in milliseconds. A server that is silent for so long may have
@@ -27,6 +28,13 @@ _SERVER_SETTINGS: Final = {
 # In sessions of ours each statement that waits for a lock goes on with what the others committed,
 # also where the default of the database or the role is stricter and would fail it instead.
 _SESSION_SETTINGS: Final = {"default_transaction_isolation": "read committed"}
+
+# A session that is ended by one of these may be told so: whoever set it can mend it.
+_LIMITS: Final = {
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+}
 
 SESSION_ERRORS: Final = (
     OSError,
@@ -75,6 +83,9 @@ async def open_session(
 ) -> AsyncIterator[RawConnection]:
     """Open one connection for a block, and cut it off at the end.
 
+    It may live, wait and be idle for as long as it needs to, whatever limits the server sets. A
+    `lock_timeout` stays: what it ends passes by itself.
+
     Args:
         dsn: Where the server is. It appears in no message.
         application_name: How the session is called at the server.
@@ -90,6 +101,7 @@ async def open_session(
     )
     try:
         with translate_loss(connection, f"The session {application_name!r} ended."):
+            await connection.execute(sql("lift_limits"), False)
             yield connection
     except TimeoutError as error:
         if answer_seconds is None:
@@ -146,8 +158,18 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
         yield
     except SESSION_ERRORS as error:
         if is_lost(connection, error):
-            raise StoreUnavailableError(message) from error
+            raise StoreUnavailableError(message + _name_limit(error)) from error
         raise
+
+
+def _name_limit(error: BaseException | None) -> str:
+    # The rollback fails as well, and its error takes the first one's place.
+    while error is not None:
+        limit = _LIMITS.get(getattr(error, "sqlstate", None) or "")
+        if limit:
+            return f" The server's `{limit}` ended it."
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 @contextmanager

@@ -60,6 +60,7 @@ async def migrate(connection: RawConnection) -> Sequence[Migration]:
         MigrationError: A step failed and was rolled back, or the schema is newer than this release.
     """
     async with read_committed(connection):
+        await connection.execute(sql("lift_limits"), True)
         await connection.execute(sql("lock_migrations"))
         await connection.execute(sql("create_migrations"))
         steps = await pending(connection)

@@ -1,6 +1,15 @@
 -- Every statement that the sidecar runs, by name. Parameters are described where the order is not
 -- plain from the text. The log is always read in one statement, so that one snapshot answers.
 
+-- name: lift_limits
+-- For this transaction if $1, else for the session. Servers before 17 know no `transaction_timeout`.
+SELECT set_config(name, '0', $1::boolean)
+FROM pg_settings
+WHERE name IN (
+    'statement_timeout', 'transaction_timeout', 'idle_session_timeout',
+    'idle_in_transaction_session_timeout'
+);
+
 -- name: lock_migrations
 SELECT pg_advisory_xact_lock(7236173, 0);
 
@@ -202,7 +211,8 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 -- $5 tells that the transaction holds all that it stands for: a crash that loses its commit loses
 -- the checkpoint, too, and the events are applied again. So it need not wait for the disk. While a
 -- handler waits for something else the session is idle, under the handler's own limit instead of the
--- server's: the end of a session passes by itself, so that such an event would be tried for ever.
+-- server's, as is the whole transaction (a limit since version 17): the end of a session passes by
+-- itself, so that such an event would be tried for ever.
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
@@ -210,6 +220,8 @@ SELECT position, state,
              AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
        set_config('idle_in_transaction_session_timeout', '0', true),
+       CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
+            THEN set_config('transaction_timeout', '0', true) END,
        CASE WHEN $5::boolean THEN set_config('synchronous_commit', 'off', true) END
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4

@@ -121,6 +121,7 @@ async def swap(connection: RawConnection, projection: str) -> bool:
         return False
     try:
         async with read_committed(connection):
+            await connection.execute(sql("lift_limits"), True)
             if not await _is_caught_up(connection, projection):
                 return False
             tables = await _read_tables(connection, projection)

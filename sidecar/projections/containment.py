@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from sidecar.errors import SidecarError
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.delivery import Batch, EventFailedError
 from sidecar.projections.letter import Letter, write_letter
@@ -81,9 +82,10 @@ class Containment:
         error_type = type(error).__name__
         self._tally.add_failure(error_type, Action.RETRY)
         if self._trouble.outages == 1:
-            log_interruption(
-                self._partition, "sidecar.projection.interrupted", f"interrupted by {error_type}"
-            )
+            # What PostgreSQL says may hold values; what we say holds none.
+            said = f": {error}".rstrip(".") if isinstance(error, SidecarError) else ""
+            reason = f"interrupted by {error_type}{said}"
+            log_interruption(self._partition, "sidecar.projection.interrupted", reason)
         return delay_seconds(self._trouble.outages, random.random())
 
     async def judge(self, work: Work, failure: EventFailedError) -> Retry | None:

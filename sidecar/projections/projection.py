@@ -42,7 +42,7 @@ class Projection:
             paused; a pause stays. Workers that know another number leave the projection alone.
         eager: Send each write at once instead of coalescing them.
         timeout_seconds: How long one event may take. It holds in place of the server's
-            `idle_in_transaction_session_timeout`.
+            `idle_in_transaction_session_timeout` and `transaction_timeout`.
     """
 
     name: ClassVar[str] = ""

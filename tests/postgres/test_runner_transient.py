@@ -130,14 +130,13 @@ async def test_handler_that_hangs_is_cut_off_and_parked_as_timed_out(database: s
 
 
 @pytest.mark.parametrize("is_plain", [False, True])
-async def test_handler_may_take_longer_than_the_server_lets_a_transaction_be_idle(
-    database: str, *, is_plain: bool
+@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+async def test_handler_may_take_longer_than_the_server_lets_a_transaction_last(
+    database: str, setting: str, *, is_plain: bool
 ) -> None:
     async with session(database) as elsewhere:
         name = await elsewhere.fetchval("SELECT current_database()")
-        await elsewhere.execute(
-            f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '300ms'"
-        )
+        await elsewhere.execute(f"ALTER DATABASE {name} SET {setting} = '300ms'")
 
         class Patient(Journal):
             async def handle(
@@ -165,7 +164,7 @@ async def test_handler_may_take_longer_than_the_server_lets_a_transaction_be_idl
             await stage.stop()
             assert (subscriber.calls, runner.tally.failures) == (1, {})
             # In the projection's transaction alone.
-            query = "SELECT current_setting('idle_in_transaction_session_timeout')"
+            query = f"SELECT current_setting('{setting}')"
             assert await stage.pool.fetchval(query) == "300ms"
 
 
