@@ -138,6 +138,10 @@ class PostgresDesk:
             raise _gone(partition)
         return Checkpoint(row["position"], State(row["state"]))
 
+    async def end_failure(self, partition: Partition) -> None:
+        """Let a live copy run whose setup failed in another worker."""
+        await self._pool.execute(sql("end_failure"), partition.projection)
+
     async def read_page(
         self, partition: Partition, after_position: int, upto_position: int
     ) -> list[RecordedEvent]:

@@ -62,7 +62,10 @@ class Cursor:
             ProjectionPausedError: The projection is not to run.
         """
         checkpoint = await self._desk.read_checkpoint(self._partition)
-        if checkpoint.state is not State.RUNNING:
+        if checkpoint.state is State.FAILED and self._partition.copy == "live":
+            # By a setup elsewhere, before this worker, whose own succeeded, had the lease.
+            await self._desk.end_failure(self._partition)
+        elif checkpoint.state is not State.RUNNING:
             raise ProjectionPausedError(f"{self._partition} is {checkpoint.state}.")
         self._go_to(checkpoint.position)
 

@@ -102,6 +102,9 @@ class Desk(Protocol):
             CheckpointGoneError: It has no row.
         """
 
+    async def end_failure(self, partition: Partition) -> None:
+        """Let a live copy run whose setup failed in another worker."""
+
     async def read_page(
         self, partition: Partition, after_position: int, upto_position: int
     ) -> list[RecordedEvent]:
