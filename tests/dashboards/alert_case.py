@@ -9,6 +9,7 @@ WORKER = f'{ONE}, process="worker-1", projection="orders"'
 POOL = f'{ONE}, process="app", db_client_connection_pool_name="shop"'
 USED = f'{POOL}, db_client_connection_state="used"'
 LABELS_PROJECTION = {"job": "sidecar", "projection": "orders"}
+LABELS_SUBSCRIBER = LABELS_PROJECTION | {"kind": "projection"}
 LABELS_INSTANCE = {"job": "sidecar", "instance": "a:8686"}
 LABELS_POOL = LABELS_INSTANCE | {"process": "app", "db_client_connection_pool_name": "shop"}
 LABELS_JOB = {"job": "sidecar"}

@@ -38,7 +38,8 @@ def selectors(expr: str) -> list[tuple[str, str]]:
 
 
 def grouped_labels(expr: str) -> set[str]:
-    return {name.strip() for inside in _LABELS.findall(expr) for name in inside.split(",")}
+    listed = ", ".join(_LABELS.findall(expr)).split(",")
+    return {name.strip() for name in listed} - {""}
 
 
 def without_variables(expr: str) -> str:

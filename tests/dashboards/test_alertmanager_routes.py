@@ -25,7 +25,10 @@ HALTED = LAG | {"alertname": "SidecarProjectionHalted"}
 STALLED = LAG | {"alertname": "SidecarProjectionStalled"}
 FAILING = LAG | {"alertname": "SidecarProjectionFailing"}
 GROWING = LAG | {"alertname": "SidecarDeadLettersGrowing"}
-BURN = {"alertname": "SidecarPublishBudgetBurn", "job": "sidecar"}
+BURN_OF_ALL = {"alertname": "SidecarPublishBudgetBurn", "job": "sidecar"}
+BURN = BURN_OF_ALL | {"kind": "projection", "projection": "orders"}
+BURN_OF_HANDLER = BURN | {"kind": "handler", "projection": "receipts"}
+BURN_SLOW = BURN | {"alertname": "SidecarPublishBudgetBurnSlow"}
 UNREACHABLE = {"alertname": "SidecarStoreUnreachable", "job": "sidecar"}
 SLOW = UNREACHABLE | {"alertname": "SidecarStoreSlow"}
 DISK_FULL = NOT_READY | {"alertname": "SidecarDiskFull"}
@@ -71,6 +74,8 @@ def test_every_alert_has_a_severity_with_a_route_of_its_own(name: str) -> None:
         pytest.param(FAILING, GROWING, id="failures, where stream after stream is parked"),
         pytest.param(LETTERS, FAILING, id="the dead letter of a failure just told"),
         pytest.param(BURN, GROWING, id="the budget that they spend"),
+        pytest.param(BURN_SLOW, GROWING, id="the budget that they spend slowly"),
+        pytest.param(BURN_SLOW, BURN, id="a budget that burns fast"),
         pytest.param(NOT_READY, UNREACHABLE, id="readiness without a database"),
         pytest.param(STALLED, UNREACHABLE, id="a projection without a database"),
         pytest.param(POOL_WAITS, UNREACHABLE, id="a pool without a database"),
@@ -101,8 +106,11 @@ def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> No
         pytest.param(STALLED | {"projection": "stock"}, HALTED, id="another projection's halt"),
         pytest.param(LATE, SLOW, id="a page by a mail"),
         pytest.param(LATE, LAG, id="a page by a mail that a mail silences"),
-        pytest.param(BURN, FAILING, id="the budget of the job, by one event"),
-        pytest.param(BURN, HALTED, id="the budget of the job, by one that stands still"),
+        pytest.param(BURN, FAILING, id="the budget, by one event"),
+        pytest.param(BURN, HALTED, id="the budget, by one that stands still"),
+        pytest.param(BURN_OF_HANDLER, GROWING, id="what a handler spends, by a projection's"),
+        pytest.param(BURN_OF_ALL, GROWING, id="what all spend together, by one projection's"),
+        pytest.param(BURN_SLOW, BURN_OF_HANDLER, id="what one spends slowly, by another's"),
         pytest.param(FOREIGN, DOWN, id="alerts of others"),
     ],
 )
@@ -126,6 +134,15 @@ def test_what_is_mailed_silences_nothing_that_pages(rule: dict[str, Any]) -> Non
     weights = {name: WEIGHTS[one["labels"]["severity"]] for name, one in source.alerts().items()}
     lesser = [pair for pair in pairs_of(rule) if weights[pair[0]] < weights[pair[1]]]
     assert not lesser
+
+
+@pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule)[:120])
+def test_what_is_wrong_with_one_subscriber_explains_nothing_about_another(
+    rule: dict[str, Any],
+) -> None:
+    causes = [one for one in LABELS.values() if fits(rule["source_matchers"], one)]
+    if any("projection" in one for one in causes):
+        assert "projection" in rule["equal"]
 
 
 def test_the_watchdog_has_a_receiver_of_its_own(binary: Callable[[str], str]) -> None:

@@ -152,6 +152,10 @@ def test_burn_rates_follow_the_table() -> None:
     for (short, long), factor in thresholds.BURN_FACTORS.items():
         for prefix, budget in (
             ("job:sidecar_delivery_failures:ratio_rate", thresholds.PUBLISH_BUDGET_RATIO),
+            (
+                "job_kind_projection:sidecar_delivery_failures:ratio_rate",
+                thresholds.PUBLISH_BUDGET_RATIO,
+            ),
             ("job_projection:sidecar_projection_stale:ratio", thresholds.FRESHNESS_BUDGET_RATIO),
         ):
             both = (f"{prefix}{window} > {factor:g} * {budget:g}" for window in (short, long))
