@@ -43,7 +43,8 @@ PUBLISHER = Row(
             title="Handler failures",
             about=(
                 "Events at which a handler failed for good, by exception. "
-                "A handler has no dead letters: what it missed is in the log only."
+                "What a handler run by workers missed is a dead letter; what one missed to which "
+                "the application publishes itself is in the log only."
             ),
             unit="short",
             queries=(
