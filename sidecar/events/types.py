@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from sidecar.errors import EventDecodingError, EventTypeError
+from sidecar.events.finite import is_finite
 from sidecar.events.record import RecordedEvent
 from sidecar.events.upcasting import Upcaster, find_holes, upcast
 
@@ -175,6 +176,11 @@ class EventTypes:
             raise EventTypeError(
                 f"{event_type.name} has a field without JSON form: {error}."
             ) from error
+        if b"null" in data and not is_finite(event):
+            raise EventTypeError(
+                f"{event_type.name} has a number without JSON form: it is NaN or infinite, and "
+                "would be kept as null."
+            )
         return event_type.name, event_type.version, data.decode()
 
     def decode(self, record: RecordedEvent) -> object:

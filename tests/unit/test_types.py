@@ -1,4 +1,5 @@
 import enum
+import math
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,19 @@ def nested(depth: int) -> object:
 def test_event_without_json_form_is_refused(types: EventTypes, field: Any) -> None:
     with pytest.raises(EventTypeError, match="without JSON form"):
         types.encode(Paid(field))
+
+
+@pytest.mark.parametrize("field", [math.nan, -math.inf, [{"rate": (1.0, math.inf)}]], ids=str)
+def test_number_that_json_lacks_is_refused_and_not_kept_as_null(
+    types: EventTypes, field: Any
+) -> None:
+    with pytest.raises(EventTypeError, match="NaN or infinite"):
+        types.encode(Paid(field))
+
+
+def test_absent_value_is_kept_as_null(types: EventTypes) -> None:
+    absent: Any = [None, 1.5]
+    assert types.encode(Paid(absent))[2] == '{"order":[null,1.5]}'
 
 
 def test_renamed_type_is_read_under_both_names(types: EventTypes) -> None:
