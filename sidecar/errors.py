@@ -96,7 +96,7 @@ class ProjectionPausedError(SidecarError):
 
 
 class HandlerExitError(SidecarError):
-    """A handler raised what ends a task or a process; it counts as a failure of its event alone."""
+    """A subscriber raised what ends a task or a process; judged as any other error of its own."""
 
     code = "handler_exit"
 

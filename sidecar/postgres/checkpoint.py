@@ -12,6 +12,7 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
+from sidecar.projections.application import stay
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.work import State
 
@@ -33,7 +34,8 @@ async def register(connection: RawConnection, subscription: Subscription) -> Non
         await connection.execute(sql("lock_setups"))
         await _register(connection, subscription)
         if subscription.setup is not None:
-            await subscription.setup(connection)
+            with stay():
+                await subscription.setup(connection)
         await connection.execute(sql("end_failure"), subscription.name)
 
 

@@ -8,9 +8,10 @@ from sidecar.errors import SerializationConflictError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exception, transaction
 # rollback (serialization, deadlock), insufficient resources, operator intervention but for a
-# cancelled statement, which is the doing of whoever set the limit and is judged as a timeout.
+# cancelled statement, which is the doing of whoever set the limit and is judged as a timeout. And
+# 25006: a server that was demoted, or whose disk is nearly full, takes no writes for a while.
 _CLASSES: Final = frozenset({"08", "40", "53"})
-_CODES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "55P03"})
+_CODES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "55P03", "25006"})
 
 
 def is_transient(error: BaseException) -> bool:

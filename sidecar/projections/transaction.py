@@ -123,7 +123,7 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
 
 @contextmanager
 def stay() -> Iterator[None]:
-    """Let no handler end its loop, or the worker: a task that it awaits may have been cancelled.
+    """Let no subscriber end its loop, or the worker: what it awaits may have been cancelled.
 
     Raises:
         HandlerExitError: It raised what would have.
@@ -135,7 +135,7 @@ def stay() -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
-        raise HandlerExitError(f"The handler raised {type(error).__name__}.") from error
+        raise HandlerExitError(f"The subscriber raised {type(error).__name__}.") from error
 
 
 def _is_cancelled() -> bool:

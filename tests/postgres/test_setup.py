@@ -1,5 +1,7 @@
 """What keeps a subscriber from running, what passes by itself, and what its rows then say."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -19,7 +21,7 @@ class Broken(Journal):
 
     def __init__(self, name: str = "broken", *, partitions: int = 1) -> None:
         super().__init__(name, partitions=partitions)
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     async def setup(self, connection: Connection) -> None:
         await super().setup(connection)
@@ -175,3 +177,11 @@ async def take_others_locks(connection: RawConnection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(7236173, 0)")
     query = "SELECT FROM sidecar.checkpoints WHERE projection = 'journal' FOR UPDATE"
     assert len(await connection.fetch(query)) == 1
+
+
+async def test_a_setup_that_raises_what_ends_a_task_stops_no_other(database: str) -> None:
+    broken = Broken()
+    async with open_stage(database, broken, Journal()) as stage:
+        broken.error = asyncio.CancelledError()
+        assert await prepare(stage) == {"journal"}
+        assert (await row_of(stage, "broken"))[0] == "failed"
