@@ -17,7 +17,7 @@ from sidecar.config.option import LogFormat
 from sidecar.config.own import SidecarFile
 from sidecar.config.render import line
 from sidecar.config.secret import Secret
-from sidecar.config.settings import Settings
+from sidecar.config.settings import Settings, load
 from sidecar.config.verdict import Verdict, validate
 from sidecar.telemetry.logs import configure
 from sidecar.telemetry.redaction import Redactor
@@ -119,6 +119,13 @@ def make_redactor(settings: Settings, environ: Environ) -> Redactor:
     """Return what masks every secret of an application, which is not judged at its start."""
     own, _ = sidecar_file.read(Path.cwd())
     return Redactor(secrets_of(settings, environ, own))
+
+
+def redact_environment(*more: Environ) -> Redactor:
+    """Return what masks every secret of the environment as it is now, and of those beside it."""
+    own, _ = sidecar_file.read(Path.cwd())
+    environs = (environment.read(), *more)
+    return Redactor(secret for each in environs for secret in secrets_of(load(each)[0], each, own))
 
 
 def secrets_of(settings: Settings, environ: Environ, own: SidecarFile) -> Iterator[Secret]:

@@ -13,6 +13,7 @@ from sidecar.telemetry.foreign import ForeignPublisher, find_foreign
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.publishing import Publishing, observe_publisher
 from sidecar.telemetry.setup import Telemetry
+from sidecar.wiring.boot import redact_environment
 
 _UNDO: Final = "_sidecar_undo"
 
@@ -31,7 +32,8 @@ def instrument(target: T, *, name: str = "default") -> T:
 
     It takes any object with `async publish(event)`, asyncpg's pool, and our own of both. Spans,
     durations and counts go to the global providers, also when they are set later. Inside
-    `sidecar.agent` this is not needed: what is given to it is instrumented for that long.
+    `sidecar.agent` this is not needed: what is given to it is instrumented for that long. What it
+    tells of failures has the secrets of the environment masked, as they are at the call.
 
     Doing it again makes no difference; `uninstrument` undoes it.
 
@@ -47,7 +49,7 @@ def instrument(target: T, *, name: str = "default") -> T:
     """
     if _find_undo(target) is None:
         stack = ExitStack()
-        telemetry = Telemetry.borrow(version=sidecar.__version__)
+        telemetry = Telemetry.borrow(version=sidecar.__version__, redact=redact_environment())
         if isinstance(target, MeteredPool) or is_pool(target):
             follow_any_pool(stack, telemetry, target, name)
         else:

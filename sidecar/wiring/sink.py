@@ -1,12 +1,10 @@
 """The sink as applications make it: it knows the secrets of their environment."""
 
-from sidecar.config import environ as environment
-from sidecar.config.settings import load
 from sidecar.events.types import EventTypes
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.sink import LetterSink, StreamOf, stream_of
 from sidecar.telemetry.redaction import Redact
-from sidecar.wiring.boot import make_redactor
+from sidecar.wiring.boot import redact_environment
 
 
 class DeadLetterSink(LetterSink):
@@ -34,11 +32,5 @@ class DeadLetterSink(LetterSink):
         find_stream: StreamOf = stream_of,
     ) -> None:
         super().__init__(
-            pool, types, redact=redact or _redact_environment(), find_stream=find_stream
+            pool, types, redact=redact or redact_environment(), find_stream=find_stream
         )
-
-
-def _redact_environment() -> Redact:
-    environ = environment.read()
-    settings, _ = load(environ)
-    return make_redactor(settings, environ)

@@ -1,6 +1,7 @@
 """A publisher and a pool that a service already has tell of themselves, and can stop doing so."""
 
 import inspect
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -210,3 +211,30 @@ print({m.name for r in data.resource_metrics for s in r.scope_metrics for m in s
     assert "['publish object']" in ran.stdout
     assert "sidecar.publish.duration" in ran.stdout
     assert "sidecar.events.published" in ran.stdout
+
+
+def test_secrets_of_the_environment_stay_out_of_the_application_s_own_spans() -> None:
+    program = """
+import asyncio
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from sidecar.wiring.instrument import instrument
+tracers = TracerProvider()
+tracers.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider(tracers)
+class Publisher:
+    async def publish(self, event):
+        raise ValueError("refused: canary7canary7")
+try:
+    asyncio.run(instrument(Publisher()).publish(object()))
+except ValueError:
+    print("raised as before")
+"""
+    environ = {"PATH": os.environ["PATH"], "TILL_TOKEN": "canary7canary7"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True
+    )
+    assert "raised as before" in done.stdout
+    assert "refused: ***" in done.stdout
+    assert "canary7" not in done.stdout + done.stderr
