@@ -8,6 +8,8 @@ from sidecar.cli.letter import dead_letters
 from sidecar.cli.outcome import SidecarGroup
 from sidecar.cli.process import demo, migrate, run, serve
 from sidecar.cli.projection import projections
+from sidecar.telemetry.uncaught import redact_uncaught
+from sidecar.wiring.boot import redact_environment
 
 __all__ = ["main"]
 
@@ -16,6 +18,7 @@ __all__ = ["main"]
 @click.version_option(sidecar.__version__, prog_name="sidecar")
 def main() -> None:
     """Watch an event-sourced service on PostgreSQL and keep its read models true."""
+    redact_uncaught(redact_environment())
 
 
 for command in (serve, run, check, demo, migrate, projections, dead_letters, secret, own_rules):

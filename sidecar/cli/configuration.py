@@ -29,7 +29,8 @@ from sidecar.config.source.file import Dialect
 from sidecar.config.variable import ENV_FILE, PROCESS
 from sidecar.config.verdict import Verdict, validate
 from sidecar.errors import UsageError
-from sidecar.wiring.boot import EX_CONFIG
+from sidecar.telemetry.uncaught import redact_uncaught
+from sidecar.wiring.boot import EX_CONFIG, redact_environment
 from sidecar.wiring.live import examine
 from sidecar.wiring.own_rules import ask_here
 
@@ -64,11 +65,13 @@ class Question:
         """Judge it by every rule that needs no server."""
         repository = Path.cwd()
         own, _ = sidecar_file.read(repository)
+        environ = self.environ()
+        redact_uncaught(redact_environment(environ))
         # What rules in code print must not mix with the answer.
         with redirect_stdout(sys.stderr):
             rules, faults = own_rule.load(own.rules)
             verdict = validate(
-                self.environ(),
+                environ,
                 now=datetime.now(UTC),
                 repository=repository,
                 examples=self.examples,

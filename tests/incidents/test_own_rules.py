@@ -146,3 +146,29 @@ async def test_rules_in_code_are_asked_again_after_a_rotation(
     await eventually(is_told)
     running.cancel()
     await asyncio.wait((running,))
+
+
+RAISING = "raise BaseException('canary7canary7 and canary8canary8')"
+IN_A_THREAD = f"""
+import threading
+def work(): {RAISING}
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("code", [RAISING, IN_A_THREAD], ids=["import", "thread"])
+@pytest.mark.parametrize(
+    "command", [("check", "--env-file", "prod.env"), ("check",), ("own-rules",)]
+)
+def test_what_rules_raise_past_everybody_is_told_without_secrets(
+    tmp_path: Path, code: str, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "sidecar.toml").write_text('rules = ["shoprules"]')
+    (tmp_path / "shoprules.py").write_text(code)
+    (tmp_path / "prod.env").write_text("DRAWER_TOKEN=canary8canary8")
+    ended = finish(tmp_path, *command, TILL_TOKEN="canary7canary7")
+    assert "BaseException: *** and" in ended.err
+    assert "canary7" not in ended.err
+    assert ("canary8" in ended.err) is (command[-1] != "prod.env")
