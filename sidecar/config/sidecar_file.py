@@ -26,8 +26,11 @@ ENV07 = Rule(
     "ENV07",
     "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
     relaxed=Severity.WARNING,
-    strict=Severity.ERROR,
+    # A rule in code that cannot be asked guards nothing, and nobody would notice.
+    strict=Severity.REFUSE,
 )
+_AT_MOST = Severity.ERROR
+"""For a mistake in the file: what is right in it still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class _Source:
         line = self._line(key, inner)
         place = "" if line is None else f", line {line}"
         message = f"{self.name}{place}: {what}."
-        return Sighting(ENV07, self.name, message, _HINT, self.name, line=line)
+        return Sighting(ENV07, self.name, message, _HINT, self.name, _AT_MOST, line)
 
     def _line(self, key: str, inner: str) -> int | None:
         quoted = r"""["']?{}["']?"""
@@ -189,7 +192,7 @@ def _unread(name: str, error: Exception) -> Sighting:
         line = int(place[1]) if place and place[1] else None
     elif isinstance(error, UnicodeDecodeError):
         what = "it is not UTF-8 text"
-    return Sighting(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, line=line)
+    return Sighting(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, _AT_MOST, line)
 
 
 _CHECKS: tuple[Callable[[SidecarFile, _Source, date | None], Iterator[Sighting]], ...] = (

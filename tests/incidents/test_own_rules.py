@@ -172,3 +172,16 @@ def test_what_rules_raise_past_everybody_is_told_without_secrets(
     assert "BaseException: *** and" in ended.err
     assert "canary7" not in ended.err
     assert ("canary8" in ended.err) is (command[-1] != "prod.env")
+
+
+@pytest.mark.parametrize("name", ["no_such_module:x", "shoprules:no_rule", "shoprules:broken"])
+def test_a_rule_that_cannot_guard_refuses_a_start_in_production_only(
+    folder: Path, name: str
+) -> None:
+    with (folder / "shoprules.py").open("a") as module:
+        module.write("no_rule = 1")
+    (folder / "sidecar.toml").write_text(f'rules = ["{name}"]')
+    for environment, severity in (("production", "refuse"), ("development", "warning")):
+        checked = finish(folder, "check", "--format", "json", ENVIRONMENT=environment)
+        found = {each["id"]: each["severity"] for each in json.loads(checked.out)["findings"]}
+        assert found["ENV07"] == severity
