@@ -3,13 +3,14 @@
 import asyncio
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from sidecar.config import own_rule
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Sighting
+from sidecar.config.finding import Severity, Sighting
 from sidecar.config.own import SidecarFile
 from sidecar.config.sidecar_file import ENV07
 
@@ -51,7 +52,9 @@ async def ask_apart(
             said, _ = await process.communicate()
         return msgspec.json.decode(said, type=tuple[Sighting, ...])
     except TimeoutError:
-        return (_unasked(own, f"they took longer than {within_seconds:g} s"),)
+        # A machine that is busy for a moment must not keep a service down.
+        late = _unasked(own, f"they took longer than {within_seconds:g} s")
+        return (replace(late, at_most=Severity.ERROR),)
     except msgspec.DecodeError:
         return (_unasked(own, f"their process ended with status {process.returncode}"),)
     finally:

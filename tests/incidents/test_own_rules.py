@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from sidecar.config.environ import compose
+from sidecar.config.environment import Environment
+from sidecar.config.finding import Severity, weigh_all
 from sidecar.config.own import SidecarFile
 from sidecar.config.verdict import validate
 from sidecar.wiring.live import Examination
@@ -110,15 +112,15 @@ async def test_no_rule_in_code_runs_in_the_probe_process(folder: Path, database:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "said", "severity"),
     [
-        ("import threading\nthreading.Event().wait()", "they took longer than 1 s"),
-        ("import os\nos._exit(7)", "their process ended with status 7"),
-        ("import sys\nsys.exit()", "their process ended with status 0"),
+        ("import threading\nthreading.Event().wait()", "they took longer than 1 s", Severity.ERROR),
+        ("import os\nos._exit(7)", "their process ended with status 7", Severity.REFUSE),
+        ("import sys\nsys.exit()", "their process ended with status 0", Severity.REFUSE),
     ],
 )
 async def test_rules_that_cannot_be_asked_are_a_finding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str, severity: Severity
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sidecar.toml").write_text('rules = ["shoprules"]')
@@ -127,6 +129,8 @@ async def test_rules_that_cannot_be_asked_are_a_finding(
     (seen,) = await ask_apart(own, {"PATH": os.environ["PATH"]}, within_seconds=1.0)
     assert (seen.rule.id, seen.field) == ("ENV07", "rules")
     assert seen.message == f"The rules shoprules could not be asked: {said}."
+    (found,) = weigh_all((seen,), Environment.PRODUCTION)
+    assert found.severity is severity
 
 
 async def test_rules_in_code_are_asked_again_after_a_rotation(

@@ -5,7 +5,7 @@ import pytest
 
 from sidecar.config import example
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Finding
+from sidecar.config.finding import Finding, Severity
 from sidecar.config.own import AI_KEYS, SidecarFile
 from sidecar.config.sidecar_file import read
 from sidecar.config.verdict import validate
@@ -90,6 +90,7 @@ def test_a_mistake_in_the_file_is_a_finding_with_its_place(
     found = judge(tmp_path, ENVIRONMENT="production")
 
     assert said in found["ENV07"].message
+    assert found["ENV07"].severity is Severity.ERROR
     assert found["DB01"].silenced_by is None
 
 
