@@ -7,12 +7,12 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError
+from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
-from sidecar.projections.application import stay
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.work import State
 
@@ -20,7 +20,7 @@ RECENT_EVENTS: Final = 10_000
 
 
 async def register(connection: RawConnection, subscription: Subscription) -> None:
-    """Make sure that each partition has its row, and prepare the read model, in one transaction.
+    """Make sure that each partition has its row.
 
     A new projection starts before the first event, a new handler at the safe head: its effects
     lie outside, and nobody wants years of mails again.
@@ -28,14 +28,26 @@ async def register(connection: RawConnection, subscription: Subscription) -> Non
     Raises:
         ProjectionError: The number of partitions changed while they stand at different positions,
             or while a rebuild is under way.
-        Exception: Whatever its `setup` raises; nothing was changed.
     """
     async with read_committed(connection):
-        await connection.execute(sql("lock_setups"))
+        await connection.execute(sql("lock_registrations"))
         await _register(connection, subscription)
-        if subscription.setup is not None:
-            with stay():
-                await subscription.setup(connection)
+        if subscription.setup is None:
+            await connection.execute(sql("end_failure"), subscription.name)
+
+
+async def prepare(connection: RawConnection, subscription: Subscription) -> None:
+    """Let a subscriber prepare its read model, in one transaction.
+
+    Raises:
+        Exception: Whatever its `setup` raises; nothing was changed.
+    """
+    if subscription.setup is None:
+        return
+    async with read_committed(connection):
+        await connection.execute(sql("lock_setup"), subscription.name)
+        with no_exit():
+            await subscription.setup(connection)
         await connection.execute(sql("end_failure"), subscription.name)
 
 
@@ -45,7 +57,7 @@ async def fail_setup(connection: RawConnection, subscription: Subscription, deta
     A new one gets its rows all the same: it is seen, and a handler will miss no event from here.
     """
     async with read_committed(connection):
-        await connection.execute(sql("lock_setups"))
+        await connection.execute(sql("lock_registrations"))
         with suppress(ProjectionError):
             await _register(connection, subscription)
         if not await _is_leased(connection, subscription.name):

@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,23 +25,37 @@ class LeaseTable:
 
     Args:
         connection: Kept for leases alone; whoever opened it closes it.
-        partitions: Everything that this worker knows to run. What has no checkpoint is left alone,
-            as when a newer release runs the projection in another number of partitions.
+        list_known: Returns everything that this worker knows to run by now. What has no checkpoint
+            is left alone, as when a newer release runs the projection in another number of
+            partitions.
     """
 
-    def __init__(self, connection: RawConnection, partitions: tuple[Partition, ...]) -> None:
+    def __init__(
+        self, connection: RawConnection, list_known: Callable[[], Iterable[Partition]]
+    ) -> None:
         self.mine: frozenset[Partition] = frozenset()
         self._connection: Final = connection
-        self._counts: Final = {p.projection: p.count for p in partitions}
+        self._list_known: Final = list_known
+        self._counts: dict[str, int] = {}
         self._left: frozenset[str] = frozenset()
-        # Workers of another service share nothing with these: were they counted, each share would
-        # be too small, and what is left over run by nobody.
-        self._members_key: Final = _hash("\n".join(sorted(map(str, partitions))))
+        self._members_key: int | None = None
         self._pid: Final = connection.get_server_pid()
 
     async def join(self) -> None:
-        """Count, from now on, as a worker among those with the same partitions."""
-        await self._connection.execute(sql("join_members"), _signed(self._members_key))
+        """Count, from now on, as a worker among those with the same partitions.
+
+        Workers of another service share nothing with these: were they counted, each share would be
+        too small, and what is left over run by nobody.
+        """
+        known = tuple(self._list_known())
+        before, key = self._members_key, _hash("\n".join(sorted(map(str, known))))
+        if key == before:
+            return
+        await self._connection.execute(sql("join_members"), _signed(key))
+        if before is not None:
+            await self._connection.execute(sql("leave_members"), _signed(before))
+        self._counts = {p.projection: p.count for p in known}
+        self._members_key = key
 
     async def share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         """Take and give back leases towards a fair share; return those gained and those to lose.
@@ -57,6 +71,7 @@ class LeaseTable:
             return await self._share()
 
     async def _share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
+        await self.join()
         partitions = await self._list_runnable()
         rows = await self._connection.fetch(sql("list_leases"))
         held = {row["key"]: row["pid"] for row in rows}
@@ -113,7 +128,7 @@ class LeaseTable:
 @asynccontextmanager
 async def open_leases(
     dsn: str,
-    partitions: tuple[Partition, ...],
+    list_known: Callable[[], Iterable[Partition]],
     *,
     application_name: str,
     answer_seconds: float = ANSWER_SECONDS,
@@ -126,7 +141,7 @@ async def open_leases(
     async with open_session(
         dsn, application_name=application_name, answer_seconds=answer_seconds
     ) as session:
-        table = LeaseTable(session, partitions)
+        table = LeaseTable(session, list_known)
         await table.join()
         yield table
 

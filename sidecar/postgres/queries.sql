@@ -14,8 +14,15 @@ WHERE name IN (
 SELECT pg_advisory_xact_lock(7236173, 0);
 
 -- name: lock_setups
--- Two workers that start together must not create the same table; migrations need not wait for it.
-SELECT pg_advisory_xact_lock(7236173, 1);
+-- Until the session ends: whose turn it is. Migrations need not wait for it.
+SELECT pg_advisory_lock(7236173, 1);
+
+-- name: lock_setup
+-- Two workers that start together must not create the same table, however long that takes.
+SELECT pg_advisory_xact_lock(7236176, hashtext($1));
+
+-- name: lock_registrations
+SELECT pg_advisory_xact_lock(7236173, 2);
 
 -- name: create_migrations
 CREATE SCHEMA IF NOT EXISTS sidecar;
@@ -321,6 +328,9 @@ SELECT pg_advisory_unlock(7236174, $1);
 -- name: join_members
 -- Of those that run what $1 stands for.
 SELECT pg_advisory_lock_shared(7236175, $1);
+
+-- name: leave_members
+SELECT pg_advisory_unlock_shared(7236175, $1);
 
 -- name: list_leases
 SELECT objid::bigint AS key, pid FROM pg_locks

@@ -1,46 +1,139 @@
-"""Preparing every subscriber before it runs; one that cannot be prepared stops no other."""
+"""Preparing every subscriber before it runs; one that fails or takes long stops no other."""
 
+import asyncio
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 from sidecar.errors import LogShortenedError, ProjectionError, StoreUnavailableError
-from sidecar.postgres.checkpoint import fail_setup, register
+from sidecar.postgres.checkpoint import fail_setup, prepare, register
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
 from sidecar.postgres.transience import is_transient
 from sidecar.projections.projection import Subscription
+
+TURN_SECONDS: Final = 5.0
+"""A setup that takes longer goes on beside those after it."""
+RETRY_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-async def set_up(
-    connection: RawConnection, subscriptions: Iterable[Subscription]
-) -> tuple[Subscription, ...]:
-    """Register each in a transaction of its own and return those that can run.
+class Setups:
+    """The setups of one worker. Call `register`, then `run` once.
 
-    Raises:
-        StoreUnavailableError: Something that passes by itself came between; repeat all of it.
+    Two that run at the same time can be in each other's way, as with `CREATE EXTENSION IF NOT
+    EXISTS`, so they take turns across workers. That of one projection is never run by two.
+
+    Attributes:
+        ready: What can run by now.
+
+    Args:
+        subscriptions: What is to run.
+        open_session: Opens a session that may live as long as a setup takes.
     """
-    ready = []
-    # A new handler starts at the present end of the log: not after what the setups take.
-    for subscription in sorted(subscriptions, key=lambda each: each.setup is not None):
-        try:
-            await register(connection, subscription)
-        # The edge to user code: a `setup` can raise anything.
-        except Exception as error:
-            if _passes(connection, error):
-                reason = f"the setup of {subscription.name} met {type(error).__name__}"
-                raise StoreUnavailableError(reason) from error
-            _tell(subscription, error)
-            await fail_setup(connection, subscription, _describe(error))
-        else:
-            ready.append(subscription)
-    return tuple(ready)
+
+    def __init__(
+        self,
+        subscriptions: Iterable[Subscription],
+        open_session: Callable[[], AbstractAsyncContextManager[RawConnection]],
+    ) -> None:
+        self.ready: tuple[Subscription, ...] = ()
+        self._subscriptions: Final = tuple(subscriptions)
+        self._open_session: Final = open_session
+        self._left: list[Subscription] = []
+        self._begun_mono: Final[dict[str, float]] = {}
+        self._reason = ""
+
+    def ages_seconds(self) -> dict[str, float]:
+        """Return for how long each setup that is not over has waited or run."""
+        now_mono = time.monotonic()
+        return {name: now_mono - begun for name, begun in self._begun_mono.items()}
+
+    async def register(self, connection: RawConnection) -> None:
+        """Give each its rows. What has no setup is ready then.
+
+        Raises:
+            StoreUnavailableError: Something that passes by itself came between; repeat all of it.
+        """
+        self.ready, self._left = (), []
+        for subscription in self._subscriptions:
+            if await _attempt(connection, subscription, register):
+                if subscription.setup is None:
+                    self.ready += (subscription,)
+                else:
+                    self._left.append(subscription)
+
+    async def run(self) -> None:
+        """Run all setups; cancelling rolls those under way back."""
+        async with asyncio.TaskGroup() as group:
+            for subscription in self._left:
+                self._begun_mono[subscription.name] = time.monotonic()
+            for subscription in self._left:
+                await self._run_in_turn(group, subscription)
+
+    async def _run_in_turn(self, group: asyncio.TaskGroup, subscription: Subscription) -> None:
+        task = None
+        while task is None:
+            try:
+                async with self._open_session() as turn:
+                    await turn.execute(sql("lock_setups"))
+                    task = group.create_task(self._set_up(subscription))
+                    await asyncio.wait((task,), timeout=TURN_SECONDS)
+            except Exception as error:
+                if not _passes(error):
+                    raise
+                await self._wait_out(error)
+        if not task.done():
+            _tell_slow(subscription)
+
+    async def _set_up(self, subscription: Subscription) -> None:
+        while subscription.name in self._begun_mono:
+            try:
+                async with self._open_session() as connection:
+                    if await _attempt(connection, subscription, prepare):
+                        self.ready += (subscription,)
+                    seconds = time.monotonic() - self._begun_mono.pop(subscription.name)
+            except StoreUnavailableError as error:
+                await self._wait_out(error)
+            else:
+                _tell_done(subscription, seconds)
+
+    async def _wait_out(self, error: Exception) -> None:
+        """Wait before the next attempt, and tell each reason once."""
+        reason = str(error) if isinstance(error, StoreUnavailableError) else type(error).__name__
+        if reason != self._reason:
+            self._reason = reason
+            logger.warning(
+                "Waiting for the database: %s", reason, extra={"event": "sidecar.worker.waits"}
+            )
+        await asyncio.sleep(RETRY_SECONDS)
 
 
-def _passes(connection: RawConnection, error: Exception) -> bool:
+async def _attempt(
+    connection: RawConnection,
+    subscription: Subscription,
+    step: Callable[[RawConnection, Subscription], Awaitable[None]],
+) -> bool:
+    """Take a step and tell whether it went; what will not pass by itself is noted and told."""
+    try:
+        await step(connection, subscription)
+    # The edge to user code: a `setup` can raise anything.
+    except Exception as error:
+        if connection.is_closed() or _passes(error):
+            reason = f"the setup of {subscription.name} met {type(error).__name__}"
+            raise StoreUnavailableError(reason) from error
+        _tell_failure(subscription, error)
+        await fail_setup(connection, subscription, _describe(error))
+        return False
+    return True
+
+
+def _passes(error: Exception) -> bool:
     """Tell whether the same can succeed later with nobody's help."""
-    lost = connection.is_closed() or isinstance(error, StoreUnavailableError | LogShortenedError)
-    return lost or is_transient(error)
+    return isinstance(error, StoreUnavailableError | LogShortenedError) or is_transient(error)
 
 
 def _describe(error: Exception) -> str:
@@ -49,7 +142,7 @@ def _describe(error: Exception) -> str:
     return f"its setup failed with {type(error).__name__}; mend it and start the worker again"
 
 
-def _tell(subscription: Subscription, error: Exception) -> None:
+def _tell_failure(subscription: Subscription, error: Exception) -> None:
     logger.error(
         "%s %s cannot run here: %s. The others go on",
         subscription.kind.capitalize(),
@@ -61,4 +154,26 @@ def _tell(subscription: Subscription, error: Exception) -> None:
             "projection": subscription.name,
             "error_type": type(error).__name__,
         },
+    )
+
+
+def _tell_slow(subscription: Subscription) -> None:
+    logger.warning(
+        "The setup of %s %s takes longer than %g s, or waits for that of another worker; it runs "
+        "here once that is done. The others go on",
+        subscription.kind,
+        subscription.name,
+        TURN_SECONDS,
+        extra={"event": "sidecar.setup.slow", "projection": subscription.name},
+    )
+
+
+def _tell_done(subscription: Subscription, seconds: float) -> None:
+    logger.log(
+        logging.INFO if seconds > TURN_SECONDS else logging.DEBUG,
+        "The setup of %s %s is over after %.0f s",
+        subscription.kind,
+        subscription.name,
+        seconds,
+        extra={"event": "sidecar.setup.over", "projection": subscription.name},
     )

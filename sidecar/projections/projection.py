@@ -29,7 +29,8 @@ class Projection:
 
     It may also have `async def setup(connection)`, called before its first event and at every start
     since: the place to create its tables, if they do not exist yet. When it raises, this projection
-    is told as failed and left out until its worker is started again; the others run.
+    is told as failed and left out until its worker is started again; while it takes long, this
+    projection waits for it. The others run.
 
     Attributes:
         name: Name in checkpoints, metrics and commands; the class name by default. Changing it

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sidecar.errors import HandlerExitError
+from sidecar.events.exit import no_exit
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.containment import Containment
 from sidecar.projections.delivery import Batch, Delivery, EventFailedError
@@ -49,7 +48,7 @@ async def apply_together(work: Work, subscription: Subscription, batch: Batch) -
     upto, events = batch.upto, 0
     began_mono = checked_mono = time.monotonic()
     async with asyncio.timeout(limit) as timeout:
-        with stay():
+        with no_exit():
             for delivery in batch.deliveries:
                 record = delivery.record
                 if parked and record.stream in parked:
@@ -113,35 +112,12 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
     invoke = subscription.subscriber.bind(work.connection)
     try:
         async with work.savepoint(), asyncio.timeout(subscription.timeout_seconds):
-            with stay():
+            with no_exit():
                 await invoke(delivery.event, delivery.record)
             await work.flush()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:
         raise EventFailedError(delivery, error) from error
-
-
-@contextmanager
-def stay() -> Iterator[None]:
-    """Let no subscriber end its loop, or the worker: what it awaits may have been cancelled.
-
-    Raises:
-        HandlerExitError: It raised what would have.
-    """
-    try:
-        yield
-    except (Exception, GeneratorExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-            raise
-        raise HandlerExitError(f"The subscriber raised {type(error).__name__}.") from error
-
-
-def _is_cancelled() -> bool:
-    """Tell whether somebody wants the present task to end, or its time is up."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 async def _parked_streams(work: Work, deliveries: Sequence[Delivery]) -> frozenset[str]:

@@ -151,6 +151,7 @@ class ProbeProcess:
         failures = scene.sample.failures if scene.sample else ()
         now_mono = time.monotonic()
         silences = snapshot.silences_of(scene.workers, now_mono)
+        setups = snapshot.setups_of(scene.workers)
         statuses = self.monitor.snapshot(now_mono)
         return {
             "service": self._boot.settings.service_name,
@@ -160,7 +161,9 @@ class ProbeProcess:
             "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.sample),
             "checks": [snapshot.show_check(status) for status in statuses],
             "projections": [
-                snapshot.show_standing(standing, failures, silences.get(standing.name))
+                snapshot.show_standing(
+                    standing, failures, silences.get(standing.name), setups.get(standing.name)
+                )
                 | snapshot.show_history(standing.name, self._history)
                 for standing in scene.standings
             ],

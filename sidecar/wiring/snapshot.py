@@ -32,7 +32,10 @@ def show_check(status: CheckStatus) -> dict[str, Any]:
 
 
 def show_standing(
-    standing: Standing, failures: Sequence[FailureSample], silent_seconds: float | None
+    standing: Standing,
+    failures: Sequence[FailureSample],
+    silent_seconds: float | None,
+    setup_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return one projection as plain data."""
     last = next((f for f in failures if f.projection == standing.name), None)
@@ -48,7 +51,7 @@ def show_standing(
         "owner": ", ".join(standing.owners) or None,
         "rebuild": standing.rebuild.value,
         "progress": standing.progress,
-        "detail": standing.detail,
+        "detail": _tell_setup(standing.detail, setup_seconds),
         "heartbeat_age_seconds": silent_seconds,
         "last_failure": None if last is None else show_failure(last),
     }
@@ -131,6 +134,24 @@ def silences_of(workers: Sequence[WorkerPlace], now_mono: float) -> dict[str, fl
                 age += now_mono - (worker.answered_mono or worker.started_mono)
                 silences[name] = max(silences.get(name, 0.0), age)
     return silences
+
+
+def setups_of(workers: Sequence[WorkerPlace]) -> dict[str, float]:
+    """Return the age of each projection's setup that is not over, the oldest of all workers."""
+    setups: dict[str, float] = {}
+    for worker in workers:
+        told = worker.heartbeat.get("setups")
+        for name, seconds in told.items() if isinstance(told, Mapping) else ():
+            if isinstance(seconds, int | float):
+                setups[str(name)] = max(setups.get(str(name), 0.0), float(seconds))
+    return setups
+
+
+def _tell_setup(detail: str | None, seconds: float | None) -> str | None:
+    if seconds is None:
+        return detail
+    told = f"its setup in a worker has waited or run for {seconds:.0f} s"
+    return told if detail is None else f"{detail}; {told}"
 
 
 def see_projections(sample: Sample | None) -> list[ProjectionSight]:

@@ -22,7 +22,7 @@ from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.setup import set_up
+from sidecar.postgres.setup import Setups
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
@@ -43,6 +43,8 @@ from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.told import show_pool
 
 DATABASE_WAIT_SECONDS: Final = 1.0
+QUICK_SETUP_SECONDS: Final = 1.0
+"""Setups that are over so soon are waited for, so that all is shared out at once."""
 LEAK_LIMIT_SECONDS: Final = 300.0
 """A batch is one transaction, which a slow handler may hold for long."""
 
@@ -71,7 +73,10 @@ class WorkerProcess:
         self._observer: Final = RunnerTelemetry(telemetry)
         self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
         self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
-        self._partitions: tuple[Partition, ...] = ()
+        self._setups: Final = Setups(
+            self._subscriptions.values(),
+            partial(open_session, dsn, application_name=self._name("setup")),
+        )
         self._worker: Worker | None = None
         self._pool: MeteredPool | None = None
         self._findings: tuple[Finding, ...] = ()
@@ -84,7 +89,18 @@ class WorkerProcess:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
                 settle()
-                await self._work(PostgresDesk(pool), shutdown)
+                await self._set_up_and_work(PostgresDesk(pool), shutdown)
+
+    async def _set_up_and_work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
+        """Work on what is ready; the rest joins as its setup ends."""
+        async with asyncio.TaskGroup() as group:
+            setting_up = group.create_task(self._setups.run())
+            await asyncio.wait((setting_up,), timeout=QUICK_SETUP_SECONDS)
+            await self._work(desk, shutdown)
+            setting_up.cancel()
+
+    def _list_partitions(self) -> tuple[Partition, ...]:
+        return tuple(partition for each in self._setups.ready for partition in each.split())
 
     async def _work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
@@ -103,7 +119,10 @@ class WorkerProcess:
         worker = self._worker = Worker(
             open_head=partial(open_head, self._dsn, application_name=self._name("head")),
             open_leases=partial(
-                open_leases, self._dsn, self._partitions, application_name=self._name("lease")
+                open_leases,
+                self._dsn,
+                self._list_partitions,
+                application_name=self._name("lease"),
             ),
             make_runner=make_runner,
             head=self._head,
@@ -145,8 +164,7 @@ class WorkerProcess:
                 return f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
             if unsafe := await find_unsafe_sequence(connection):
                 return unsafe
-            ready = await set_up(connection, self._subscriptions.values())
-            self._partitions = tuple(partition for each in ready for partition in each.split())
+            await self._setups.register(connection)
             self._judge_types(await list_recent_versions(connection))
             return ""
 
@@ -196,6 +214,7 @@ class WorkerProcess:
             "pid": os.getpid(),
             "pools": [show_pool(self._pool)] if self._pool is not None else [],
             "telemetry_dropped": self._telemetry.losses.total(),
+            "setups": self._setups.ages_seconds(),
             "findings": [finding.as_dict() for finding in self._findings],
             "projections": {
                 str(partition): {

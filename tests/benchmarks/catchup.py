@@ -10,7 +10,7 @@ from typing import Final
 
 import sidecar
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.checkpoint import register
+from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.heap import settle
@@ -69,6 +69,7 @@ class Log:
         async with self.pool.acquire() as connection:
             await connection.execute("DELETE FROM sidecar.checkpoints")
             await register(connection, subscription)
+            await prepare(connection, subscription)
         head = HeadSignal()
         head.advance(self.head)
         finish = Finish(self.telemetry, EVENTS)

@@ -10,7 +10,7 @@ import asyncpg
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.types import EventTypes
-from sidecar.postgres.checkpoint import register
+from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
 from sidecar.postgres.head import HeadFollower, open_head
 from sidecar.postgres.lease import LeaseTable, open_leases
@@ -52,6 +52,7 @@ class Stage:
         async with self.pool.acquire() as connection:
             for subscription in self.subscriptions.values():
                 await register(connection, subscription)
+                await prepare(connection, subscription)
 
     async def place(self, stream: str, *amounts: int, order: str | None = None) -> None:
         """Append one `Placed` per amount."""
@@ -177,7 +178,7 @@ class Stage:
 
     def make_lease_table(self, connection: RawConnection) -> LeaseTable:
         """Make the leases of one worker."""
-        return LeaseTable(connection, self.partitions)
+        return LeaseTable(connection, lambda: self.partitions)
 
     def make_worker(
         self, dsn: str | None = None, *, answer_seconds: float = ANSWER_SECONDS
@@ -189,7 +190,9 @@ class Stage:
             open_head=partial(
                 open_head, dsn or self.dsn, application_name="head", answer_seconds=answer_seconds
             ),
-            open_leases=partial(open_leases, self.dsn, self.partitions, application_name="lease"),
+            open_leases=partial(
+                open_leases, self.dsn, lambda: self.partitions, application_name="lease"
+            ),
             make_runner=partial(self.make_runner, head=head),
             head=head,
             is_transient=self.desk.is_transient,

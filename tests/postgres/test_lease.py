@@ -95,10 +95,10 @@ async def test_worker_whose_session_is_killed_loses_its_loops_and_comes_back(
 async def test_session_that_ends_has_given_back_its_leases(stage: Stage) -> None:
     async with session(stage.dsn) as other:
         async with session(stage.dsn) as mine:
-            table = LeaseTable(mine, PARTITIONS)
+            table = LeaseTable(mine, lambda: PARTITIONS)
             await table.join()
             assert await table.share() == (frozenset(PARTITIONS), frozenset())
-            rest = LeaseTable(other, PARTITIONS)
+            rest = LeaseTable(other, lambda: PARTITIONS)
             await rest.join()
             assert await rest.share() == (frozenset(), frozenset())
 
@@ -111,7 +111,10 @@ async def test_session_that_ends_has_given_back_its_leases(stage: Stage) -> None
 
 async def test_leases_to_lose_are_held_until_they_are_released(stage: Stage) -> None:
     async with session(stage.dsn) as connection, session(stage.dsn) as other:
-        table, rest = LeaseTable(connection, PARTITIONS), LeaseTable(other, PARTITIONS)
+        table, rest = (
+            LeaseTable(connection, lambda: PARTITIONS),
+            LeaseTable(other, lambda: PARTITIONS),
+        )
         await table.join()
         await table.share()
         await rest.join()
@@ -130,7 +133,10 @@ async def test_leases_of_another_database_do_not_count(cluster: Cluster, stage: 
         session(stage.dsn) as connection,
         session(another) as other,
     ):
-        table, elsewhere = LeaseTable(connection, PARTITIONS), LeaseTable(other, PARTITIONS)
+        table, elsewhere = (
+            LeaseTable(connection, lambda: PARTITIONS),
+            LeaseTable(other, lambda: PARTITIONS),
+        )
         await elsewhere.join()
         await elsewhere.share()
         await table.join()

@@ -114,7 +114,7 @@ async def test_worker_of_the_number_before_leaves_the_projection_and_says_so_onc
             taken = len(told(caplog, "sidecar.lease.taken"))
             # The session of the leases ends: a new one begins with nothing, and takes the rest.
             async with session(database) as connection:
-                table = LeaseTable(connection, old.partitions)
+                table = LeaseTable(connection, lambda: old.partitions)
                 await table.join()
                 for _ in range(3):
                     await table.share()
@@ -140,7 +140,7 @@ async def test_rebuild_of_another_number_is_left_alone(database: str) -> None:
         session(database) as connection,
     ):
         await start_rebuild(connection, "totals")
-        table = LeaseTable(connection, old.partitions)
+        table = LeaseTable(connection, lambda: old.partitions)
         await table.join()
         assert await table.share() == (frozenset(), frozenset())
 

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.setup import set_up
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, open_stage, session
+from tests.postgres.test_setup import make_setups, set_up
 
 INSERT = (
     "INSERT INTO sidecar.events (stream, version, type, data) "
@@ -72,8 +72,10 @@ async def test_worker_waits_and_goes_on(database: str, caplog: pytest.LogCapture
 
 async def test_setup_is_repeated_later_and_fails_nobody(database: str) -> None:
     async with open_stage(database, Journal()) as stage:
+        setups = make_setups(stage)
         async with read_only(stage), session(database) as connection:
             with pytest.raises(StoreUnavailableError, match="ReadOnlySQLTransactionError"):
-                await set_up(connection, stage.subscriptions.values())
+                await setups.register(connection)
+        assert await set_up(stage) == {"journal"}
         state = await stage.pool.fetchval("SELECT state FROM sidecar.checkpoints")
         assert state == "running"

@@ -60,7 +60,10 @@ async def test_leases_on_a_silent_session_are_lost(dsn: str, proxy: Proxy) -> No
 
 async def share_with_nobody(dsn: str, proxy: Proxy | None) -> None:
     async with open_leases(
-        dsn, (Partition("journal"),), application_name="lease", answer_seconds=ANSWER_SECONDS
+        dsn,
+        lambda: (Partition("journal"),),
+        application_name="lease",
+        answer_seconds=ANSWER_SECONDS,
     ) as leases:
         if proxy is not None:
             proxy.strand()

@@ -78,7 +78,7 @@ async def test_gap_that_is_filled_while_a_handler_registers_is_not_recorded_as_d
     ):
         registering = other.transaction()
         await registering.start()
-        await other.execute(sql("lock_setups"))
+        await other.execute(sql("lock_registrations"))
         writing = slow.transaction()
         await writing.start()
         await slow.execute(INSERT, "slow")

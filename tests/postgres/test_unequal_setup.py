@@ -2,19 +2,19 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import permutations
 from typing import Final
 
 import pytest
 
 from sidecar.postgres.lease import LeaseTable
-from sidecar.postgres.setup import set_up
 from sidecar.projections.projection import Partition
 from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
 from tests.postgres.stage import open_stage, session
-from tests.postgres.test_setup import Broken, row_of
+from tests.postgres.test_setup import Broken, row_of, set_up
 
 SHARES: Final = 8
 WIDE: Final = tuple(Partition("wide", index, 4) for index in range(4))
@@ -29,9 +29,8 @@ async def test_failure_elsewhere_does_not_stop_a_worker_whose_own_setup_succeede
     broken = Broken()
     async with open_stage(database, broken) as stage:
         broken.error = ZeroDivisionError()
-        async with session(database) as connection:
-            # Before the lease is taken, as between the setup of the first worker and its loops.
-            assert await set_up(connection, stage.subscriptions.values()) == ()
+        # Before the lease is taken, as between the setup of the first worker and its loops.
+        assert await set_up(stage) == set()
         assert (await row_of(stage, "broken"))[0] == State.FAILED
         await stage.place("order", 1)
         worker = stage.make_worker()
@@ -54,7 +53,7 @@ async def test_each_partition_is_owned_by_somebody_who_can_run_it(
         tables = []
         for number in order:
             connection = await stack.enter_async_context(session(database))
-            tables.append(LeaseTable(connection, KNOWN[number]))
+            tables.append(LeaseTable(connection, partial(KNOWN.__getitem__, number)))
             await tables[-1].join()
             await share(tables)
         for _ in range(SHARES):
