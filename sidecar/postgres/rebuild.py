@@ -114,6 +114,9 @@ async def swap(connection: RawConnection, projection: str) -> bool:
 
     Returns:
         Whether it was swapped; if not, nothing was changed and the caller tries again.
+
+    Raises:
+        ProjectionError: It never can be: the tables are no longer those that it was begun with.
     """
     # Looked at before anything is locked: to hold the live checkpoints while a part of the new copy
     # is in the middle of a batch would stop the live copy for as long.
@@ -124,6 +127,7 @@ async def swap(connection: RawConnection, projection: str) -> bool:
             await connection.execute(sql("lift_limits"), True)
             if not await _is_caught_up(connection, projection):
                 return False
+            await _require_same_tables(connection, projection)
             tables = await _read_tables(connection, projection)
             await connection.execute(sql("take_over_positions"), projection)
             await connection.execute(
@@ -163,6 +167,14 @@ async def _is_caught_up(connection: RawConnection, projection: str) -> bool:
         return False
     behind = (old["position"] - fresh["position"] for old, fresh in zip(live, new, strict=True))
     return all(events <= MAX_SWAP_LAG_EVENTS for events in behind)
+
+
+async def _require_same_tables(connection: RawConnection, projection: str) -> None:
+    if not await connection.fetchval(sql("has_rebuild"), projection):
+        raise ProjectionError(
+            f"the `tables` of {projection} changed since it began; `sidecar projections rebuild "
+            f"{projection}` begins it anew with those of today, `--cancel` drops it"
+        )
 
 
 async def _exchange(connection: RawConnection, projection: str, tables: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Final, Protocol
 
-from sidecar.errors import RebuildStrayedError
+from sidecar.errors import ProjectionError, RebuildStrayedError
 from sidecar.projections.containment import Containment
 from sidecar.projections.delivery import EventFailedError
 from sidecar.projections.observer import Action
@@ -24,7 +24,11 @@ class RebuildDesk(Desk, Protocol):
         """Stop a rebuild until somebody takes it up again; the live copy goes on."""
 
     async def swap(self, projection: str) -> bool:
-        """Swap the new copy in; False when that has to be tried again."""
+        """Swap the new copy in; False when that has to be tried again.
+
+        Raises:
+            ProjectionError: That can never be done.
+        """
 
 
 class RebuildHaltedError(Exception):
@@ -62,6 +66,8 @@ class Rebuilder(Runner):
             await self._halt(str(halted), halted.error_type)
         except RebuildStrayedError as strayed:
             await self._halt(str(strayed), type(strayed).__name__)
+        except ProjectionError as error:
+            await self._halt(str(error).rstrip("."), type(error).__name__)
 
     async def _retry_letters(self) -> None:
         """Leave them to the live copy."""
@@ -95,8 +101,8 @@ class Rebuilder(Runner):
         await self._desk.halt(self.partition, reason)
         self._cursor.forget()
         logger.critical(
-            "The rebuild of projection %s stopped: %s. The live copy goes on. Mend the handler, "
-            "then take it up again with `sidecar projections rebuild %s`",
+            "The rebuild of projection %s stopped: %s. The live copy goes on. Once that is mended, "
+            "take it up again with `sidecar projections rebuild %s`",
             self.partition.projection,
             reason,
             self.partition.projection,
