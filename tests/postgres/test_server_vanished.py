@@ -12,7 +12,6 @@ from sidecar.postgres.head import open_head
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.peer import VANISHED_SECONDS
 from sidecar.postgres.pool import MeteredPool
-from sidecar.projections.projection import Partition
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
@@ -61,7 +60,7 @@ async def test_leases_on_a_silent_session_are_lost(dsn: str, proxy: Proxy) -> No
 async def share_with_nobody(dsn: str, proxy: Proxy | None) -> None:
     async with open_leases(
         dsn,
-        lambda: (Partition("journal"),),
+        tuple,
         application_name="lease",
         answer_seconds=ANSWER_SECONDS,
     ) as leases:
