@@ -9,6 +9,9 @@ from tests.incidents.ledger import Ledger
 from tests.incidents.patience import eventually
 from tests.incidents.program import TARGET, Program, ready_service, serve
 
+# One after another on one of the workers: together they leave each other too little of the machine.
+pytestmark = pytest.mark.xdist_group("strain")
+
 ORPHAN_SECONDS = 2.0
 # A transaction of 1000 events takes a good part of a second, so that most kills fall into one.
 PACE = {"SERVICE_PACE_SECONDS": "0.0002"}
@@ -31,6 +34,7 @@ async def wait_for_work(ledger: Ledger, chance: random.Random) -> None:
     await eventually(is_reached)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("rounds", [20])
 async def test_nothing_is_lost_when_serve_is_killed_again_and_again(
     tmp_path: Path, database: str, ledger: Ledger, chance: random.Random, rounds: int
@@ -46,6 +50,7 @@ async def test_nothing_is_lost_when_serve_is_killed_again_and_again(
 
 
 # Each kill in a row doubles the pause before the next start, up to 15 s; a new `serve` begins anew.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("serves", "kills"), [(4, 5)])
 async def test_nothing_is_lost_when_the_worker_is_killed_again_and_again(
     tmp_path: Path, database: str, ledger: Ledger, chance: random.Random, serves: int, kills: int

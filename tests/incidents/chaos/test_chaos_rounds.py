@@ -17,6 +17,9 @@ from tests.incidents.patience import eventually
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 
+# One after another on one of the workers: together they leave each other too little of the machine.
+pytestmark = pytest.mark.xdist_group("strain")
+
 MODULE = "tests.incidents.chaos.service"
 COMPARE_ROUNDS = 10
 FAILOVER_SECONDS = 5.0

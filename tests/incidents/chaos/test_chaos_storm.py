@@ -20,6 +20,9 @@ from tests.incidents.patience import eventually
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 
+# One after another on one of the workers: together they leave each other too little of the machine.
+pytestmark = pytest.mark.xdist_group("strain")
+
 SETTLE_SECONDS: Final = 60.0
 SCRAPE_SECONDS: Final = 3.0
 LAST_POISON: Final = 5
