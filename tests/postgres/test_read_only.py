@@ -8,9 +8,9 @@ import pytest
 
 from sidecar.errors import StoreUnavailableError
 from tests.postgres.eventually import eventually
+from tests.postgres.setting_up import make_setups, set_up
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, open_stage, session
-from tests.postgres.test_setup import make_setups, set_up
 
 INSERT = (
     "INSERT INTO sidecar.events (stream, version, type, data) "

@@ -10,31 +10,14 @@ from sidecar.errors import ProjectionError, StoreUnavailableError
 from sidecar.events.subscriber import Connection
 from sidecar.postgres import setup
 from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.connection import RawConnection, open_session
+from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import LeaseTable
-from sidecar.postgres.setup import Setups
 from sidecar.projections.projection import Partition
 from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
+from tests.postgres.setting_up import Broken, make_setups, names_of, row_of, set_up
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, fetchval, open_stage, session
-
-
-class Broken(Journal):
-    """Its setup fails with whatever it is given."""
-
-    def __init__(self, name: str = "broken", *, partitions: int = 1) -> None:
-        super().__init__(name, partitions=partitions)
-        self.error: BaseException | None = None
-        self.recovers = False
-
-    async def setup(self, connection: Connection) -> None:
-        await super().setup(connection)
-        error = self.error
-        if self.recovers:
-            self.error = None
-        if error is not None:
-            raise error
 
 
 class Mails:
@@ -49,33 +32,6 @@ class Mails:
 
     async def handle(self, _event: object) -> None:
         pass
-
-
-def make_setups(stage: Stage) -> Setups:
-    return Setups(
-        stage.subscriptions.values(), partial(open_session, stage.dsn, application_name="setup")
-    )
-
-
-def names_of(setups: Setups) -> set[str]:
-    return {subscription.name for subscription in setups.ready}
-
-
-async def set_up(stage: Stage) -> set[str]:
-    """Do what a worker does at its start, and return what is ready then."""
-    setups = make_setups(stage)
-    async with session(stage.dsn) as connection:
-        await setups.register(connection)
-    await setups.run()
-    return names_of(setups)
-
-
-async def row_of(stage: Stage, name: str) -> tuple[str, str | None, int]:
-    row = await stage.pool.fetchrow(
-        "SELECT state, detail, position FROM sidecar.checkpoints WHERE projection = $1", name
-    )
-    assert row is not None
-    return row["state"], row["detail"], row["position"]
 
 
 async def test_a_failure_is_told_and_ends_with_the_next_good_setup(database: str) -> None:

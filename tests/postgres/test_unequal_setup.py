@@ -12,9 +12,9 @@ from sidecar.postgres.lease import LeaseTable
 from sidecar.projections.projection import Partition
 from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
+from tests.postgres.setting_up import Broken, row_of, set_up
 from tests.postgres.shop import Journal
 from tests.postgres.stage import open_stage, session
-from tests.postgres.test_setup import Broken, row_of, set_up
 
 SHARES: Final = 8
 WIDE: Final = tuple(Partition("wide", index, 4) for index in range(4))

@@ -1,11 +1,10 @@
 """What tests of the monitor play with: checks that follow a script, and an ear for changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 
 from sidecar.health.check import Check, Run
-from sidecar.health.monitor import CheckChange, Monitor
+from sidecar.health.monitor import CheckChange
 from sidecar.health.outcome import CheckResult, Outcome
 
 
@@ -49,14 +48,3 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
             if condition():
                 return
-
-
-@asynccontextmanager
-async def running(monitor: Monitor) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(monitor.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

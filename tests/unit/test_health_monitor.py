@@ -9,7 +9,8 @@ from sidecar.errors import UsageError
 from sidecar.health.check import Check
 from sidecar.health.monitor import CheckChange, Monitor
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed
-from tests.unit.health_stage import Ear, Script, quick, running, until
+from tests.beside import beside
+from tests.unit.health_stage import Ear, Script, quick, until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -37,7 +38,7 @@ async def test_a_check_is_unknown_before_its_first_answer_and_known_after(
     assert (before.outcome, before.reason) == (Outcome.UNKNOWN, "postgres.pending")
     assert before.is_pending
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         await ear.wait_for("postgres", Outcome.PASS)
 
     (after,) = monitor.snapshot(101.5)
@@ -47,7 +48,7 @@ async def test_a_check_is_unknown_before_its_first_answer_and_known_after(
 
 async def test_an_answer_older_than_its_limit_is_unknown(monitor: Monitor, ear: Ear) -> None:
     monitor.add(quick("postgres", Script(passed())))
-    async with running(monitor):
+    async with beside(monitor.run()):
         await ear.wait_for("postgres", Outcome.PASS)
 
     (fresh,) = monitor.snapshot(109.9)
@@ -65,7 +66,7 @@ async def test_a_change_is_logged_and_counted_once(
     script = Script(passed(), down, down, down, down, passed())
     monitor.add(quick("postgres", script))
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         await until(lambda: script.runs > 10)
 
     assert [(c.before, c.after, c.reason) for c in ear.changes] == [
@@ -100,7 +101,7 @@ async def test_a_hanging_and_a_raising_check_leave_the_others_alone(
     monitor.add(quick("raising", fall))
     monitor.add(quick("fine", fine))
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         await ear.wait_for("hanging", Outcome.FAIL)
         await ear.wait_for("raising", Outcome.FAIL)
         runs = fine.runs
@@ -122,7 +123,7 @@ async def test_a_loop_that_is_killed_is_started_again_and_counted(monitor: Monit
     script = Script(passed())
     monitor.add(quick("postgres", script))
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         await until(lambda: script.runs > 0)
         await kill_loop(monitor, "postgres")
         runs = script.runs
@@ -132,11 +133,11 @@ async def test_a_loop_that_is_killed_is_started_again_and_counted(monitor: Monit
 async def test_a_monitor_that_was_stopped_can_run_again(monitor: Monitor) -> None:
     script = Script(passed())
     monitor.add(quick("postgres", script))
-    async with running(monitor):
+    async with beside(monitor.run()):
         await until(lambda: script.runs > 0)
     runs = script.runs
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         await until(lambda: script.runs > runs)
 
     assert monitor.loop_restarts == 0
@@ -145,11 +146,11 @@ async def test_a_monitor_that_was_stopped_can_run_again(monitor: Monitor) -> Non
 async def test_a_monitor_that_runs_again_asks_each_check_in_one_loop_only(monitor: Monitor) -> None:
     script = Script(passed())
     monitor.add(quick("postgres", script))
-    async with running(monitor):
+    async with beside(monitor.run()):
         await until(lambda: script.runs > 0)
         await kill_loop(monitor, "postgres")
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         runs = script.runs
         await until(lambda: script.runs > runs + 5)
         assert [t.get_name() for t in asyncio.all_tasks()].count("ask postgres") == 1
@@ -164,7 +165,7 @@ async def test_stopping_leaves_no_task_behind(monitor: Monitor) -> None:
         return passed()
 
     monitor.add(Check(name="hanging", run=hang))
-    async with running(monitor):
+    async with beside(monitor.run()):
         await started.wait()
 
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
@@ -172,7 +173,7 @@ async def test_stopping_leaves_no_task_behind(monitor: Monitor) -> None:
 
 async def test_checks_come_and_go_while_it_runs(monitor: Monitor, ear: Ear) -> None:
     script = Script(passed())
-    async with running(monitor):
+    async with beside(monitor.run()):
         await asyncio.sleep(0)
         monitor.add(quick("orders", script))
         await ear.wait_for("orders", Outcome.PASS)
@@ -189,7 +190,7 @@ async def test_checks_come_and_go_while_it_runs(monitor: Monitor, ear: Ear) -> N
 
 
 async def test_a_check_added_again_under_its_name_starts_afresh(monitor: Monitor, ear: Ear) -> None:
-    async with running(monitor):
+    async with beside(monitor.run()):
         await asyncio.sleep(0)
         monitor.add(quick("orders", Script(failed("orders.stopped"))))
         await ear.wait_for("orders", Outcome.FAIL)
@@ -210,7 +211,7 @@ def test_two_checks_cannot_share_a_name(monitor: Monitor) -> None:
 async def test_revision_grows_with_changes_only(monitor: Monitor, ear: Ear) -> None:
     script = Script(passed())
     monitor.add(quick("orders", script))
-    async with running(monitor):
+    async with beside(monitor.run()):
         await ear.wait_for("orders", Outcome.PASS)
         revision = monitor.revision
         runs = script.runs
@@ -227,7 +228,7 @@ async def test_a_failing_listener_does_not_stop_the_check(
     script = Script(passed())
     monitor = Monitor([quick("orders", script)], listeners=[deaf])
 
-    async with running(monitor):
+    async with beside(monitor.run()):
         await until(lambda: script.runs > 3)
 
     assert monitor.loop_restarts == 0
