@@ -1,7 +1,7 @@
 """What is published, how fast, and what becomes of it in handlers and in the store?"""
 
 from dashboards.board import Row
-from dashboards.panel import Color, Kind, Panel, Query
+from dashboards.panel import Color, Kind, Panel, Query, State
 from dashboards.promql import highest, per_second, quantile, rises, series
 
 _PUBLISHES = series("sidecar_publish_duration_seconds_bucket")
@@ -94,6 +94,20 @@ PUBLISHER = Row(
                 Query(highest(series("sidecar_store_skipped_positions"), "job"), "{{job}} skipped"),
             ),
             alerts=("SidecarStoreHeld",),
+        ),
+        Panel(
+            id=307,
+            kind=Kind.STATES,
+            title="Positions",
+            about=(
+                "Whether each new event gets a position that no projection has passed. "
+                "If not, events are missed; the status page says why."
+            ),
+            unit="none",
+            queries=(Query(highest(series("sidecar_store_unsafe"), "job"), "{{job}}"),),
+            alerts=("SidecarStoreUnsafe",),
+            states=(State(0, "safe", Color.GOOD), State(1, "unsafe", Color.BAD)),
+            width=24,
         ),
     ),
 )

@@ -108,7 +108,7 @@ class RebuildStrayedError(SidecarError):
 
 
 class StoreUnavailableError(SidecarError):
-    """PostgreSQL is out of reach, ended the session or has no room.
+    """PostgreSQL is out of reach, ended the session, has no room or lost count of its positions.
 
     The caller may try again, unless the message says that a session ended: what was under way in it
     may have been committed, and would then be done twice.

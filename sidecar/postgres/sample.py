@@ -11,6 +11,7 @@ from sidecar.postgres.activity import Activity, sample_activity
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
+from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.postgres.query import sql
 from sidecar.projections.head import Writer
 from sidecar.projections.projection import Partition
@@ -36,6 +37,7 @@ class Sample:
         held_seconds: For how long a gap has held the safe head; 0.0 when none does.
         writers: The transactions that hold it.
         skipped_positions: Dead positions recorded so far.
+        unsafe: Why events could be missed, and what to do; empty while all is well.
         failures: The latest unresolved dead letters, newest first.
         activity: Sessions at the server.
         published: Dead letters of projections that an application publishes to and no worker runs.
@@ -50,6 +52,7 @@ class Sample:
     standings: tuple[Standing, ...]
     failures: tuple[FailureSample, ...]
     activity: Activity
+    unsafe: str = ""
     published: Mapping[str, LetterCount] = field(default_factory=dict)
 
 
@@ -81,6 +84,7 @@ async def take_sample(connection: RawConnection, follower: HeadFollower) -> Samp
         standings=standings,
         failures=tuple(FailureSample(*row) for row in failures),
         activity=await sample_activity(connection),
+        unsafe=await find_unsafe_sequence(connection),
         published={name: count for name, count in letters.items() if name not in followed},
     )
 

@@ -97,10 +97,10 @@ class EventStore:
             SerializationConflictError: The transaction on `connection` is stricter than read
                 committed and must be run again as a whole. Where only its commit fails, that is
                 asyncpg's own `SerializationError`.
-            StoreUnavailableError: PostgreSQL cannot be reached or has no room, and nothing was
-                appended; or the session ended before the answer came, and the message says that
-                the events may be there. With `connection` that is asyncpg's own error, and the
-                commit decides.
+            StoreUnavailableError: PostgreSQL cannot be reached, has no room or gives a position
+                that is taken, and nothing was appended; or the session ended before the answer
+                came, and the message says that the events may be there. With `connection` a lost
+                session is asyncpg's own error, and the commit decides.
             TimeoutError: The pool's `command_timeout_seconds` ran out; the events may be there.
             ValueError: There are no events, or the stream has no name.
         """
@@ -220,6 +220,12 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
     except asyncpg.SerializationError as error:
         raise _conflict() from error
     except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "events_pkey":
+            raise StoreUnavailableError(
+                "The event store hands out positions that are taken: its sequence was set back. "
+                "Nothing was appended. The sidecar's log and status page give the statement that "
+                "sets it right."
+            ) from error
         if error.constraint_name != "events_stream_version_key":
             raise
         raise ConcurrencyError(stream, expected_version or 0, None) from error

@@ -11,7 +11,7 @@ import asyncpg
 from sidecar.errors import DatabaseUrlError, MigrationError, StoreUnavailableError
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.head import HeadFollower
-from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
+from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.head import Writer
 
@@ -35,7 +35,6 @@ class Watch:
             number is worse than none.
         sampled_mono: Monotonic time of the last look that succeeded.
         failed: Whether the last look failed.
-        unsafe_sequence: Why events could be missed; empty while all is well.
         pending_migrations: Names of what is not applied; None while that is not known.
 
     Args:
@@ -55,7 +54,6 @@ class Watch:
         self.sample: Sample | None = None
         self.sampled_mono: float | None = None
         self.failed = False
-        self.unsafe_sequence = ""
         self.pending_migrations: tuple[str, ...] | None = None
         self._dsn = dsn
         self._application_name = application_name
@@ -64,6 +62,7 @@ class Watch:
         self._follower = HeadFollower()
         self._connection: RawConnection | None = None
         self._hold_told = False
+        self._unsafe_told = False
 
     async def run(self) -> None:
         """Look every second until cancelled."""
@@ -82,7 +81,7 @@ class Watch:
                 self.sample = await take_sample(connection, self._follower)
                 self.sampled_mono, self.failed = self._clock(), False
                 self._tell_hold(self.sample)
-                self._tell_sequence(await find_unsafe_sequence(connection))
+                self._tell_unsafe(self.sample)
         except (
             OSError,
             TimeoutError,
@@ -127,13 +126,13 @@ class Watch:
                 extra={"event": "sidecar.store.held", "position": sample.safe_head},
             )
 
-    def _tell_sequence(self, unsafe: str) -> None:
+    def _tell_unsafe(self, sample: Sample) -> None:
         """Log once why events could be missed."""
-        if unsafe and not self.unsafe_sequence:
+        if sample.unsafe and not self._unsafe_told:
             logger.critical(
-                "Events may be missed: %s", unsafe, extra={"event": "sidecar.store.unsafe"}
+                "Events may be missed: %s", sample.unsafe, extra={"event": "sidecar.store.unsafe"}
             )
-        self.unsafe_sequence = unsafe
+        self._unsafe_told = bool(sample.unsafe)
 
     def _lose(self, error: Exception) -> None:
         if not self.failed:

@@ -160,6 +160,12 @@ SKIPPED_POSITIONS: Final = Instrument(
     "{position}",
     "Positions recorded as never to be filled.",
 )
+STORE_UNSAFE: Final = Instrument(
+    "sidecar.store.unsafe",
+    Kind.GAUGE,
+    "{state}",
+    "1 while projections could miss events by the positions handed out, else 0.",
+)
 WORKER_RESTARTS: Final = Instrument(
     "sidecar.worker.restarts",
     Kind.COUNTER,
@@ -359,7 +365,7 @@ SPANS: Final = (PUBLISH_SPAN, PROCESS_SPAN)
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     *(LAG_EVENTS, LAG, PROJECTION_STATUS, PROJECTION_REBUILD, DEAD_LETTERS, PARKED_STREAMS),
     *(CHECK_STATUS, CHECK_TRANSITIONS, CONFIG_FINDINGS, READY, DRAINING),
-    *(SAFE_HEAD, HEAD, HOLD_DURATION, SKIPPED_POSITIONS),
+    *(SAFE_HEAD, HEAD, HOLD_DURATION, SKIPPED_POSITIONS, STORE_UNSAFE),
     *(WORKER_RESTARTS, AGENT_SCRAPE_FAILURES, BUILD_INFO, LOOP_LAG, TELEMETRY_DROPPED),
     *(HEARTBEAT, PROGRESS, PROJECTION_FAILURES, PROJECTION_EVENTS, PROCESS_DURATION),
     *(EVENTS_PUBLISHED, HANDLER_EVENTS, HANDLER_FAILURES, PUBLISH_DURATION),

@@ -33,6 +33,7 @@ class StoreSight:
     safe_head_position: int | None = None
     hold_seconds: float | None = None
     skipped_positions: int | None = None
+    is_unsafe: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield contract.SAFE_HEAD, lambda: _known(look().store.safe_head_position)
     yield contract.HOLD_DURATION, lambda: _known(look().store.hold_seconds)
     yield contract.SKIPPED_POSITIONS, lambda: _known(look().store.skipped_positions)
+    yield contract.STORE_UNSAFE, lambda: _known(look().store.is_unsafe)
     yield contract.CHECK_STATUS, lambda: _check_statuses(look())
     yield contract.CHECK_TRANSITIONS, lambda: _pairs(look().transitions, contract.CHECK_TRANSITIONS)
     yield contract.CONFIG_FINDINGS, lambda: _pairs(look().findings, contract.CONFIG_FINDINGS)

@@ -82,6 +82,7 @@ def show_store(sample: Sample | None) -> dict[str, Any] | None:
         "safe_head": sample.safe_head,
         "held_seconds": sample.held_seconds,
         "skipped_positions": sample.skipped_positions,
+        "unsafe": sample.unsafe or None,
         "held_by": [
             {
                 "pid": writer.pid,
@@ -181,7 +182,13 @@ def see_store(sample: Sample | None) -> StoreSight:
     """Return the event store as the metrics see it."""
     if sample is None:
         return StoreSight()
-    return StoreSight(sample.head, sample.safe_head, sample.held_seconds, sample.skipped_positions)
+    return StoreSight(
+        sample.head,
+        sample.safe_head,
+        sample.held_seconds,
+        sample.skipped_positions,
+        bool(sample.unsafe),
+    )
 
 
 def count_findings(findings: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
@@ -220,6 +227,8 @@ def say(
         _say_published(name, count, errors.get(name, ()))
         for name, count in sample.published.items()
     ]
+    # Last and without a full stop, for it ends with a statement to copy.
+    said += [f"Events may be missed: {sample.unsafe}"] if sample.unsafe else []
     return " ".join([head, *filter(None, said)])
 
 

@@ -76,6 +76,7 @@ FAILED = f"sidecar_projection_failures_total{{{PARKED}}}"
 RETRIED = FAILED.replace("park", "retry")
 APPLIED = f"sidecar_projection_events_total{{{WORKER}}}"
 HEAD = f'sidecar_store_head_position{{{ONE}, process="probe"}}'
+UNSAFE = f'sidecar_store_unsafe{{{ONE}, process="probe"}}'
 READY = f'sidecar_ready{{{ONE}, process="probe"}}'
 DRAINING = f'sidecar_draining{{{ONE}, process="probe"}}'
 UP = f"up{{{ONE}}}"
@@ -134,6 +135,9 @@ CASES = {
     "SidecarStoreSlow": gauge(check("postgres", "warn"), "1", "0", LABELS_JOB, 5),
     "SidecarStoreHeld": gauge(
         f'sidecar_store_hold_duration_seconds{{{ONE}, process="probe"}}', "11", "9", LABELS_JOB, 2
+    ),
+    "SidecarStoreUnsafe": AlertCase(
+        {UNSAFE: "0 0 1x{n}"}, {UNSAFE: "0x{n}"}, {UNSAFE: "0x{n}"}, LABELS_JOB, 1, 3
     ),
     "SidecarStoreIdle": AlertCase(
         {HEAD: "7x{n}"},

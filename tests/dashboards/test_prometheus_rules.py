@@ -40,6 +40,7 @@ EXPECTED = {
     "SidecarStoreIdle",
     "SidecarStoreSlow",
     "SidecarStoreUnreachable",
+    "SidecarStoreUnsafe",
     "SidecarTelemetryAbsent",
     "SidecarTelemetryDropped",
     "SidecarWatchdog",

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from sidecar.errors import StoreUnavailableError
 from sidecar.health.outcome import failed
 from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.postgres.watch import Watch
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import store_check
+from sidecar.wiring.snapshot import say, see_store
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
 from tests.postgres.stage import open_stage, session
@@ -65,3 +67,22 @@ async def test_a_sequence_that_was_set_back_fails_the_check_of_the_store(
             watching.cancel()
             await asyncio.wait([watching])
     assert any("no projection hears" in record.message for record in caplog.records)
+    assert watch.sample is not None
+    assert see_store(watch.sample).is_unsafe
+    assert say(True, (), watch.sample).endswith(f"Events may be missed: {watch.sample.unsafe}")
+
+
+async def test_a_position_that_is_taken_is_refused_until_the_sequence_is_set_right(
+    database: str,
+) -> None:
+    async with open_stage(database, Journal()) as stage:
+        await stage.place("order-1", 1, 2, 3)
+        await stage.pool.execute("SELECT setval('sidecar.events_position_seq', 1)")
+        with pytest.raises(StoreUnavailableError, match="its sequence was set back"):
+            await stage.place("order-2", 1)
+        async with session(database, "test") as connection:
+            told = await find_unsafe_sequence(connection)
+            await connection.execute(told.rpartition(": ")[2])
+        await stage.place("order-2", 1)
+        await stage.catch_up()
+        assert [line.version for line in await stage.lines()] == [1, 2, 3, 1]

@@ -6,7 +6,7 @@ from sidecar.telemetry.watching import ProjectionSight, Sight, StoreSight, obser
 
 SIGHT = Sight(
     projections=(ProjectionSight("totals", "running", 3, 1.5, 0, 0),),
-    store=StoreSight(10, 9, 0.0, 1),
+    store=StoreSight(10, 9, 0.0, 1, is_unsafe=True),
     checks={"postgres": "pass"},
     transitions={("postgres", "pass"): 1},
     findings={("SEC01", "warning"): 1},

@@ -105,7 +105,7 @@ def store_check(watch: Watch) -> Check:
             return failed("event-store.unseen")
         if not is_fresh(watch, now_mono):
             return CheckResult(Outcome.UNKNOWN, "event-store.stale")
-        if watch.unsafe_sequence:
+        if sample.unsafe:
             return failed("event-store.unsafe-sequence")
         return advance.judge(sample, now_mono)
 

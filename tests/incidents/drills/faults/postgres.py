@@ -19,6 +19,9 @@ _END_ALL: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'greedy'
 """
+_SET_BACK: Final = """
+SELECT setval(pg_get_serial_sequence('sidecar.events', 'position'), 1)
+"""
 
 
 @asynccontextmanager
@@ -49,6 +52,15 @@ async def head_held(stand: Stand) -> AsyncIterator[None]:
     )
     async with stand.transaction(append):
         yield
+
+
+@asynccontextmanager
+async def set_back(stand: Stand) -> AsyncIterator[None]:
+    """Be a copy that left sequences out; cured by the statement that the sidecar gives."""
+    await stand.run(_SET_BACK)
+    yield
+    message: str = stand.lines("sidecar.store.unsafe")[-1]["message"]
+    await stand.run(message.rpartition(": ")[2])
 
 
 @asynccontextmanager
@@ -122,6 +134,23 @@ DRILLS: Final = (
         ),
         quiet=("sidecar_ready == 0",),
         after=("max(sidecar_store_hold_duration_seconds) == 0",),
+    ),
+    Drill(
+        name="sequence of positions set back",
+        injected="the sequence is set to 1, as by a copy that left it out; cured as the log says",
+        fault=set_back,
+        signals=Signals(
+            alert=Alert("SidecarStoreUnsafe"),
+            check=Check("event-store", "fail", "event-store.unsafe-sequence"),
+            metric=Metric("sidecar_store_unsafe == 1"),
+            log=Log("sidecar.store.unsafe"),
+            letter=None,
+            sentence=Sentence(r"Events may be missed: .*was set back to \d+"),
+        ),
+        quiet=("sidecar_ready == 0", "sidecar_dead_letters > 0"),
+        after=("max(sidecar_store_unsafe) == 0",),
+        # Each order that is refused draws a position: in the end the sequence would be past all.
+        lasts_seconds=0.0,
     ),
     Drill(
         name="max_connections used up",
