@@ -1,23 +1,13 @@
-import re
 import socket
 from pathlib import Path
 
 import pytest
 
-from tests.incidents.program import Ended, environment, finish
+from tests.incidents.program import environment, finish
+from tests.incidents.told import assert_sentence
 
 USAGE = 2
 FAILED = 1
-
-
-def assert_sentence(ended: Ended, code: int, *parts: str) -> None:
-    """The last words are for a person: one sentence that names what is wrong, no traceback."""
-    assert ended.code == code, ended
-    assert "Traceback" not in ended.out + ended.err
-    last = ended.err.strip().splitlines()[-1]
-    assert re.match(r"Error: .+\.$", last), last
-    for part in parts:
-        assert part in last
 
 
 def development(folder: Path, **more: str) -> dict[str, str]:

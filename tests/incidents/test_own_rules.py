@@ -20,7 +20,7 @@ from sidecar.wiring.live import Examination
 from sidecar.wiring.own_rules import ask_apart
 from tests.incidents.patience import eventually
 from tests.incidents.program import finish, serve
-from tests.incidents.test_refused_configuration import findings, reported
+from tests.incidents.told import findings, reported
 
 HANGING = "import threading\nthreading.Event().wait()"
 RULES = """

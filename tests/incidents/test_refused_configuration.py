@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.incidents.patience import eventually
-from tests.incidents.program import TARGET, Ended, environment, finish, listening
+from tests.incidents.program import TARGET, environment, finish, listening
+from tests.incidents.told import findings, reported
 
 REFUSED = 78
 EXAMPLE = {
@@ -26,20 +26,6 @@ CANARIES = {
     "CORS_ORIGINS": "canary9 not an origin",
 }
 SECRETS = ("canary", "password@localhost", "your-api-key-here")
-
-
-def findings(ended: Ended) -> set[tuple[str, str, str]]:
-    """Return (id, severity, field) of each finding that a program logged."""
-    lines = [json.loads(line) for line in ended.out.splitlines()]
-    return {
-        (line["finding"], line["severity"], line["field"])
-        for line in lines
-        if line["event"] == "sidecar.configuration.found"
-    }
-
-
-def reported(report: dict[str, Any]) -> set[tuple[str, str, str]]:
-    return {(found["id"], found["severity"], found["field"]) for found in report["findings"]}
 
 
 @pytest.mark.parametrize("arguments", [("serve",), ("serve", "service:publisher"), ("run", "x:y")])

@@ -7,8 +7,9 @@ import pytest
 
 from tests.incidents.patience import eventually
 from tests.incidents.program import environment, finish, serve
-from tests.incidents.test_command_line import FAILED, assert_sentence
+from tests.incidents.told import assert_sentence
 
+FAILED = 1
 CANARY = "c4naryHalf"
 URLS = [
     f"postgresql://shop:{CANARY}/abc@127.0.0.1:1/db",
