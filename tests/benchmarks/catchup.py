@@ -142,7 +142,7 @@ async def run_peer(place: Place) -> list[Result]:
         ) from error
     async with _open_log(await place.create_database("catchup-peer")) as log:
         peer = await Peer.create(await place.create_database("eventsourcing"))
-        pair = await alternate(log.follow, peer.follow, rounds=3)
+        pair = await alternate(log.follow, peer.follow, rounds=ROUNDS)
     return [Result("catchup-peer", "events/s", pair, ratio_at_least(45), peer.name)]
 
 
