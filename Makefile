@@ -43,14 +43,14 @@ bench: install  ## Run the benchmarks: make bench ONLY=append
 	$(BIN)/python -m tests.benchmarks $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 
 drill: install  ## Rehearse every incident and write the table in the README
-	$(BIN)/python -m pytest -n 2 tests/incidents/drills/test_drills.py --drills all -o faulthandler_timeout=0 $(ARGS)
+	$(BIN)/python -m pytest -n 2 tests/incidents/drills/test_drills.py --drills all $(ARGS)
 	$(BIN)/python -m tests.incidents.drills.report
 
 chaos: install  ## Run ten minutes of all faults at once: make chaos ARGS="--seed 7"
-	$(BIN)/python -m pytest -n 0 tests/incidents/chaos/test_chaos_storm.py -o faulthandler_timeout=0 --chaos-seconds 600 $(ARGS)
+	$(BIN)/python -m pytest -n 0 tests/incidents/chaos/test_chaos_storm.py --chaos-seconds 600 $(ARGS)
 
 soak: install  ## Run half an hour of steady load and print what grew
-	$(BIN)/python -m pytest -n 0 tests/incidents/soak -o faulthandler_timeout=0 --soak-seconds 1800 $(ARGS)
+	$(BIN)/python -m pytest -n 0 tests/incidents/soak --soak-seconds 1800 $(ARGS)
 
 dashboards: install  ## Write dashboards/grafana/*.json again
 	$(BIN)/python dashboards/build.py
