@@ -221,11 +221,7 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
         raise _conflict() from error
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "events_pkey":
-            raise StoreUnavailableError(
-                "The event store hands out positions that are taken: its sequence was set back. "
-                "Nothing was appended. The sidecar's log and status page give the statement that "
-                "sets it right."
-            ) from error
+            raise _set_back() from error
         if error.constraint_name != "events_stream_version_key":
             raise
         raise ConcurrencyError(stream, expected_version or 0, None) from error
@@ -252,6 +248,13 @@ async def _read_version(connection: RawConnection, stream: str) -> int:
     except asyncpg.SerializationError as error:
         raise _conflict() from error
     return version
+
+
+def _set_back() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "The event store hands out positions that are taken: its sequence was set back. Nothing "
+        "was appended. The sidecar's log and status page give the statement that sets it right."
+    )
 
 
 def _conflict() -> SerializationConflictError:

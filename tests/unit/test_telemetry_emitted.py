@@ -61,7 +61,13 @@ OF_EXCEPTIONS = {
 } | {"exception.type", "exception.message", "exception.stacktrace"}
 SIGHT = Sight(
     projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "halted")],
-    store=StoreSight(9, 8, hold_seconds=0, skipped_positions=1, is_unsafe=False),
+    store=StoreSight(
+        head_position=9,
+        safe_head_position=8,
+        hold_seconds=0,
+        skipped_positions=1,
+        is_unsafe=False,
+    ),
     checks={"database": "pass"},
     transitions={("database", "fail"): 1},
     findings={("SEC01", "warning"): 1},

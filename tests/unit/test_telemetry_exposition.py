@@ -31,7 +31,13 @@ from sidecar.telemetry.watching import (
 
 SIGHT = Sight(
     projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "running")],
-    store=StoreSight(9, 8, hold_seconds=0, skipped_positions=1, is_unsafe=False),
+    store=StoreSight(
+        head_position=9,
+        safe_head_position=8,
+        hold_seconds=0,
+        skipped_positions=1,
+        is_unsafe=False,
+    ),
     checks={"database": "pass"},
     transitions={("database", "fail"): 1},
     findings={("cors_wildcard", "warning"): 1},

@@ -14,14 +14,14 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.transience import is_transient
 from tests.beside import beside
 from tests.incidents.chaos.replica import Replicas
-from tests.incidents.ledger import ACCOUNTS, Ledger, Rows
+from tests.incidents.ledger import ACCOUNTS, WRITE_PAUSE_SECONDS, Ledger, Rows
 from tests.incidents.patience import eventually
 from tests.postgres.cluster import Cluster
 
 RECOVERY_SECONDS: Final = 20.0
-# The slowest projection syncs the disk for each event. Behind a writer that outruns it, on a slow
-# disk, a backlog from before the fault would be counted as time to recover.
-WRITE_PAUSE_SECONDS: Final = 0.01
+# A writer that is so far ahead waits. The slowest projection syncs the disk for each event: on a
+# slow one, a backlog from before a fault would be counted as time to recover.
+MAX_LEAD_EVENTS: Final = 500
 
 _TERMINATE: Final = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -30,6 +30,7 @@ WHERE application_name LIKE $1 ORDER BY random() LIMIT 1
 _HEAD: Final = "SELECT coalesce(max(position), 0) FROM sidecar.events"
 # Of the partition that is furthest behind.
 _PROGRESS: Final = "SELECT coalesce(min(position), 0) FROM sidecar.checkpoints"
+_LEAD: Final = f"SELECT ({_HEAD}) - ({_PROGRESS})"
 _ORDERS: Final = (
     "SELECT stream, array_agg(version ORDER BY {order}) FROM {table} GROUP BY 1 ORDER BY 1"
 )
@@ -43,7 +44,8 @@ async def paying(ledger: Ledger) -> AsyncIterator[None]:
         account = 0
         while True:
             try:
-                await ledger.pay(f"a{account % ACCOUNTS:02}")
+                if await ledger.value(_LEAD) < MAX_LEAD_EVENTS:
+                    await ledger.pay(f"a{account % ACCOUNTS:02}")
             except (StoreUnavailableError, OSError, asyncpg.InterfaceError):
                 ledger.outages += 1
             except asyncpg.PostgresError as error:
