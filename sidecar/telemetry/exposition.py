@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
-from sidecar.telemetry.family import PROCESS_LABEL, Family, write_label
+from sidecar.telemetry.family import Family, write_label
 
 PLAIN: Final = CONTENT_TYPE_PLAIN_0_0_4
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -18,25 +18,24 @@ def render_registry(registry: CollectorRegistry) -> str:
     return write_plain(read_registry(registry)).decode()
 
 
-def read_registry(registry: CollectorRegistry, process: str | None = None) -> list[Family]:
-    """Return the registry's families; with `process`, each sample carries it as a label.
+def read_registry(registry: CollectorRegistry, origin: str = "") -> list[Family]:
+    """Return the registry's families, each sample with the labels of `write_origin`, if any.
 
     The library's own writer takes three times as long over labels: it validates again the names
     that the exporter has just made.
     """
-    suffix = "" if process is None else write_label(PROCESS_LABEL, process)
-    return [_write_family(metric, suffix) for metric in registry.collect() if metric.samples]
+    return [_write_family(metric, origin) for metric in registry.collect() if metric.samples]
 
 
-def _write_family(metric: Metric, suffix: str) -> Family:
+def _write_family(metric: Metric, origin: str) -> Family:
     name = f"{metric.name}_total" if metric.type == "counter" else metric.name
     family = Family(
         name, metric.type, metric.documentation.replace("\\", r"\\").replace("\n", r"\n")
     )
     for sample in metric.samples:
         labels = [write_label(key, value) for key, value in sample.labels.items()]
-        if suffix:
-            labels.append(suffix)
+        if origin:
+            labels.append(origin)
         head = f"{sample.name}{{{','.join(labels)}}}" if labels else sample.name
         family.lines.append(f"{head} {_write_number(sample.value)}")
     return family

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 PROCESS_LABEL: Final = "process"
+SERVICE_LABEL: Final = "service"
 
 _NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL: Final = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
@@ -15,7 +16,7 @@ _SAMPLE: Final = re.compile(
     rf"({_NAME})(?:\{{((?:{_LABEL}(?:,{_LABEL})*)?),?\}})? ({_NUMBER})(?: -?[0-9]+)?"
 )
 # Inside a value the quote would be escaped, so this finds label names only.
-_TAKEN: Final = re.compile(rf'(^|,){PROCESS_LABEL}="')
+_TAKEN: Final = re.compile(rf'(^|,)({SERVICE_LABEL}|{PROCESS_LABEL})="')
 _META: Final = re.compile(rf"# (HELP|TYPE) ({_NAME})(?: (.*))?")
 _TYPES: Final = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
 _SUFFIXES: Final = {
@@ -36,7 +37,7 @@ class Family:
         name: As it stands behind TYPE; a counter's ends with `_total`.
         type: `counter`, `gauge`, `histogram`, `summary` or `untyped`.
         help: Escaped as in the text.
-        lines: Samples with the process label, without line ends.
+        lines: Samples with the labels of their origin, without line ends.
     """
 
     name: str
@@ -45,16 +46,16 @@ class Family:
     lines: list[str] = field(default_factory=list)
 
 
-def read_families(text: str, process: str, max_series: int) -> dict[str, Family]:
-    """Return the families of a text by name, each sample labelled with its process.
+def read_families(text: str, origin: str, max_series: int) -> dict[str, Family]:
+    """Return the families of a text by name, each sample with the labels of `write_origin`.
 
     Timestamps are left out: the numbers are as old as the scrape. A `process` label that a sample
-    has already becomes `exported_process`, as in Prometheus itself.
+    has already becomes `exported_process`, as in Prometheus itself; so does a `service` label.
 
     Raises:
         ExpositionError: A line is malformed, belongs to no family, or there are too many.
     """
-    reader = _Reader(process, max_series)
+    reader = _Reader(origin, max_series)
     for number, line in enumerate(text.split("\n"), start=1):
         if line:
             reader.read(line, number)
@@ -62,9 +63,9 @@ def read_families(text: str, process: str, max_series: int) -> dict[str, Family]
 
 
 class _Reader:
-    def __init__(self, process: str, max_series: int) -> None:
+    def __init__(self, origin: str, max_series: int) -> None:
         self.families: dict[str, Family] = {}
-        self._label: Final = write_label(PROCESS_LABEL, process)
+        self._origin: Final = origin
         self._remaining = max_series
         self._family = Family("")
         self._sample_names: frozenset[str] = frozenset()
@@ -86,10 +87,10 @@ class _Reader:
 
     def _join(self, labels: str | None) -> str:
         if not labels:
-            return self._label
-        if PROCESS_LABEL in labels:
-            labels = _TAKEN.sub(rf'\1exported_{PROCESS_LABEL}="', labels)
-        return f"{labels},{self._label}"
+            return self._origin
+        if PROCESS_LABEL in labels or SERVICE_LABEL in labels:
+            labels = _TAKEN.sub(r'\1exported_\2="', labels)
+        return f"{labels},{self._origin}"
 
     def _read_comment(self, line: str, number: int) -> None:
         match = _META.fullmatch(line)
@@ -124,6 +125,12 @@ class _Reader:
 
 def _sample_names(family: Family) -> frozenset[str]:
     return frozenset(family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",)))
+
+
+def write_origin(service: str, process: str) -> str:
+    """Return the labels that say whose numbers these are; without a service, of which process."""
+    label = write_label(PROCESS_LABEL, process)
+    return f"{write_label(SERVICE_LABEL, service)},{label}" if service else label
 
 
 def write_label(name: str, value: str) -> str:

@@ -20,6 +20,15 @@ class Identity:
     process_name: str
     version: str
 
+    @classmethod
+    def find(
+        cls, service_name: str, process_name: str, version: str, environ: Mapping[str, str]
+    ) -> "Identity":
+        """Return who speaks; `OTEL_SERVICE_NAME` goes before `OTEL_RESOURCE_ATTRIBUTES`."""
+        given = read_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")).get("service.name", "")
+        named = environ.get("OTEL_SERVICE_NAME", "").strip() or given or service_name
+        return cls(named, process_name, version)
+
     def resource(self, environ: Mapping[str, str]) -> Resource:
         """Return it as OpenTelemetry wants it; `OTEL_RESOURCE_ATTRIBUTES` has the last word.
 
@@ -37,7 +46,4 @@ class Identity:
             "sidecar.process": self.process_name,
         }
         given = read_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
-        service_name = environ.get("OTEL_SERVICE_NAME", "").strip()
-        if service_name:
-            given["service.name"] = service_name
-        return Resource.create(own).merge(Resource(given))
+        return Resource.create(own).merge(Resource({**given, "service.name": self.service_name}))

@@ -1,4 +1,4 @@
-"""Many processes, one text: own numbers and those of the agents, each with its process label."""
+"""Many processes, one text: own numbers and those of the agents, each with service and process."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from sidecar.telemetry.exposition import (
     write_openmetrics,
     write_plain,
 )
-from sidecar.telemetry.family import ExpositionError, Family, read_families
+from sidecar.telemetry.family import ExpositionError, Family, read_families, write_origin
 
 MAX_CHARACTERS: Final = 8_000_000
 MAX_SERIES: Final = 100_000
@@ -44,6 +44,7 @@ class Exposition:
     Args:
         process: Label of the own numbers.
         registry: The own numbers; None where there are none.
+        service: Label of all numbers, so that those of two services are never taken for one.
         max_characters: Longest text of one process.
         max_series: Most samples of one process.
         max_processes: Most processes beside the own.
@@ -54,6 +55,7 @@ class Exposition:
         process: str,
         registry: CollectorRegistry | None = None,
         *,
+        service: str = "",
         max_characters: int = MAX_CHARACTERS,
         max_series: int = MAX_SERIES,
         max_processes: int = MAX_PROCESSES,
@@ -61,6 +63,7 @@ class Exposition:
         self.failures: Final[dict[str, int]] = {}
         """By process: texts refused and families left out, since the start."""
         self._process: Final = process
+        self._service: Final = service
         self._registry: Final = registry
         self._max_characters: Final = max_characters
         self._max_series: Final = max_series
@@ -101,7 +104,7 @@ class Exposition:
     def _merge(self) -> list[Family]:
         merged: dict[str, Family] = {}
         if self._registry is not None:
-            own = read_registry(self._registry, self._process)
+            own = read_registry(self._registry, write_origin(self._service, self._process))
             merged = {family.name: family for family in own}
         for process, scrape in sorted(self._scrapes.copy().items()):
             self._add(merged, process, scrape)
@@ -125,7 +128,7 @@ class Exposition:
     def _parse(self, process: str, text: str) -> dict[str, Family] | None:
         try:
             text.encode()
-            return read_families(text, process, self._max_series)
+            return read_families(text, write_origin(self._service, process), self._max_series)
         except UnicodeEncodeError:
             self._refuse(process, "it is not Unicode text")
         except ExpositionError as error:

@@ -79,7 +79,7 @@ class Telemetry:
             span_processors: Receivers of spans beside those of `OTEL_*`; closed with the rest.
             metric_readers: Readers of metrics beside those of `OTEL_*`; closed with the rest.
         """
-        identity = Identity(service_name, process_name, version)
+        identity = Identity.find(service_name, process_name, version, environ)
         registry = CollectorRegistry()
         redact = redact or Redactor()
         if is_disabled(environ):

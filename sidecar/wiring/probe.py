@@ -71,7 +71,9 @@ class ProbeProcess:
         self._boot = boot
         self._history: Final = History()
         self._roster: Final = Roster(self.monitor)
-        self._exposition: Final = Exposition("probe", telemetry.registry)
+        self._exposition: Final = Exposition(
+            "probe", telemetry.registry, service=telemetry.identity.service_name
+        )
         self._sight = Sight()
         self._backgrounds: Final[list[Background]] = []
         observe_loop_lag(telemetry, lambda: self.pulse.lag_seconds)

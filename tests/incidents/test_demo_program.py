@@ -107,6 +107,8 @@ async def test_the_metrics_of_the_demo_pass_promtool(tmp_path: Path) -> None:
         await eventually(is_merged)
         metrics = await program.get("/metrics")
         assert lint(promtool, metrics.text) == []
+        samples = [line for line in metrics.text.splitlines() if not line.startswith("#")]
+        assert all('service="shop",process="' in line for line in samples)
 
 
 def lint(promtool: str, metrics: str) -> list[str]:

@@ -61,6 +61,29 @@ def test_a_process_label_of_its_own_is_renamed() -> None:
     assert b'up{a=",process=\\"1\\"",exported_process="x",process="app"} 1\n' in body
 
 
+@pytest.mark.parametrize("accept", [None, "application/openmetrics-text; version=1.0.0"])
+def test_every_series_of_every_process_carries_the_service(accept: str | None) -> None:
+    registry = CollectorRegistry()
+    Gauge("ready", "Ready.", registry=registry).set(1)
+    exposition = Exposition("probe", registry, service='the "shop"')
+    exposition.accept("worker-1", WORKER)
+    body, _ = exposition.render(accept)
+    read = parse_plain if accept is None else parse_openmetrics
+    samples = [sample for family in read(body.decode()) for sample in family.samples]
+    assert {sample.labels["service"] for sample in samples} == {'the "shop"'}
+    assert {sample.labels["process"] for sample in samples} == {"probe", "worker-1"}
+
+
+def test_an_application_cannot_pass_for_another_service() -> None:
+    exposition = Exposition("probe", service="shop")
+    exposition.accept("app", 'x{service="billing",b="service=\\"y\\""} 1\ny{my_service="z"} 1\n')
+    body = exposition.render()[0].decode()
+    assert (
+        'x{exported_service="billing",b="service=\\"y\\"",service="shop",process="app"} 1' in body
+    )
+    assert 'y{my_service="z",service="shop",process="app"} 1' in body
+
+
 def test_openmetrics_is_given_to_whoever_prefers_it() -> None:
     exposition = Exposition("probe")
     exposition.accept("app", WORKER + "strange 1\n")

@@ -383,11 +383,27 @@ def test_the_environment_names_the_service_last() -> None:
         "OTEL_SERVICE_NAME": "named-by-operations",
         "OTEL_RESOURCE_ATTRIBUTES": "service.name=shop,deployment.environment.name=test%20bed,junk",
     }
-    attributes = Identity("shop", "app", "1").resource(environ).attributes
+    attributes = Identity.find("shop", "app", "1", environ).resource(environ).attributes
     assert attributes["service.name"] == "named-by-operations"
     assert attributes["deployment.environment.name"] == "test bed"
     assert attributes["sidecar.process"] == "app"
     assert not {name for name in attributes if name.startswith("process.command")}
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({}, "shop"),
+        ({"OTEL_SERVICE_NAME": " "}, "shop"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=till%201,host.name=a"}, "till 1"),
+        ({"OTEL_SERVICE_NAME": "till", "OTEL_RESOURCE_ATTRIBUTES": "service.name=x"}, "till"),
+    ],
+)
+def test_metrics_carry_the_service_name_that_is_sent(environ: dict[str, str], named: str) -> None:
+    telemetry = Telemetry.start("shop", "probe", version="1", environ=environ)
+    assert telemetry.identity.service_name == named
+    assert telemetry.identity.resource(environ).attributes["service.name"] == named
+    assert telemetry.close()
 
 
 def test_a_forked_child_starts_with_an_empty_queue() -> None:
