@@ -1,5 +1,7 @@
 -- Every statement that the sidecar runs, by name. Parameters are described where the order is not
 -- plain from the text. The log is always read in one statement, so that one snapshot answers.
+-- They run in sessions of the service, too, which may have codecs of its own for json, uuid or
+-- timestamptz: such values come and go as text, and are cast here.
 
 -- name: lift_limits
 -- For this transaction if $1, else for the session. Servers before 17 know no `transaction_timeout`.
@@ -57,7 +59,7 @@ WHERE format('%I.%I', s.schemaname, s.sequencename)
 -- $2 expected version or null. The version is checked before the insert, so that a conflict draws no
 -- position; then no row comes back.
 INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
-SELECT $1, coalesce(max(version), 0) + 1, $3, $4, $5, $6, $7
+SELECT $1, coalesce(max(version), 0) + 1, $3::text::uuid, $4, $5, $6::text::json, $7::text::json
 FROM sidecar.events WHERE stream = $1
 HAVING $2::bigint IS NULL OR coalesce(max(version), 0) = $2
 RETURNING version, position;
@@ -65,9 +67,10 @@ RETURNING version, position;
 -- name: append_many
 -- The same for arrays of ids, types, schema versions and data.
 INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
-SELECT $1, head.version + e.ordinality, e.id, e.type, e.schema_version, e.data, $7
+SELECT $1, head.version + e.ordinality, e.id::uuid, e.type, e.schema_version, e.data::json,
+       $7::text::json
 FROM (SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1) AS head,
-     unnest($3::uuid[], $4::text[], $5::integer[], $6::json[])
+     unnest($3::text[], $4::text[], $5::integer[], $6::text[])
      WITH ORDINALITY AS e (id, type, schema_version, data, ordinality)
 WHERE $2::bigint IS NULL OR head.version = $2
 RETURNING version, position;
@@ -76,8 +79,8 @@ RETURNING version, position;
 SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;
 
 -- name: read_stream
-SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
-       date_part('epoch', recorded_at)
+SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
+       metadata::text, date_part('epoch', recorded_at)
 FROM sidecar.events
 WHERE stream = $1 AND version > $2
 ORDER BY version
@@ -85,8 +88,8 @@ LIMIT $3;
 
 -- name: read_stream_until
 -- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page.
-SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
-       date_part('epoch', recorded_at)
+SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
+       metadata::text, date_part('epoch', recorded_at)
 FROM (
     SELECT *, sum(octet_length(data::text)) OVER (
                   ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -102,8 +105,8 @@ WHERE coalesce(before, 0) < $5
 ORDER BY version;
 
 -- name: read_log
-SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
-       date_part('epoch', recorded_at)
+SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
+       metadata::text, date_part('epoch', recorded_at)
 FROM sidecar.events
 WHERE position > $1 AND position <= $2
 ORDER BY position
@@ -112,8 +115,8 @@ LIMIT $3;
 -- name: read_page
 -- As read_log, bounded by $4 bytes of data as well; the first event always comes. The length of a
 -- value is known without reading it from where long ones are kept.
-SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
-       date_part('epoch', recorded_at)
+SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
+       metadata::text, date_part('epoch', recorded_at)
 FROM (
     SELECT *, sum(octet_length(data::text)) OVER (
                   ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -133,8 +136,8 @@ SELECT EXISTS (SELECT FROM sidecar.events WHERE position >= $1);
 
 -- name: read_partition_page
 -- As read_page, for streams whose hash falls into partition $5 of $6.
-SELECT position, stream, version, uuid_send(id), type, schema_version, data, metadata,
-       date_part('epoch', recorded_at)
+SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
+       metadata::text, date_part('epoch', recorded_at)
 FROM (
     SELECT *, sum(octet_length(data::text)) OVER (
                   ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -263,7 +266,7 @@ INSERT INTO sidecar.dead_letters (
     projection, stream, position, version, event_id, event_type,
     category, error_type, error_message, traceback, attempts, trace_id, retry_at
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+    $1, $2, $3, $4, $5::text::uuid, $6, $7, $8, $9, $10, $11, $12,
     clock_timestamp() + make_interval(secs => $13::float8)
 );
 
@@ -296,14 +299,14 @@ WHERE id = $1;
 -- name: advance_letter
 -- The letter now stands for a later event of its stream, not yet tried; the rest of it is history.
 UPDATE sidecar.dead_letters
-SET position = $2, version = $3, event_id = $4, event_type = $5, attempts = 0
+SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, attempts = 0
 WHERE id = $1;
 
 -- name: fail_letter
 -- $12 as in `park`.
 UPDATE sidecar.dead_letters
-SET position = $2, version = $3, event_id = $4, event_type = $5, category = $6, error_type = $7,
-    error_message = $8, traceback = $9, attempts = $10, trace_id = $11,
+SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, category = $6,
+    error_type = $7, error_message = $8, traceback = $9, attempts = $10, trace_id = $11,
     last_failed_at = clock_timestamp(),
     retry_at = clock_timestamp() + make_interval(secs => $12::float8)
 WHERE id = $1;
@@ -397,12 +400,13 @@ SELECT clock_timestamp();
 INSERT INTO sidecar.dead_letters (
     projection, stream, event_type, schema_version, event,
     error_type, error_message, traceback, trace_id, category, attempts, version, event_id
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'push', 1, 0, gen_random_uuid());
+) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8, $9, 'push', 1, 0, gen_random_uuid());
 
 -- name: lock_due_pushed
 -- The oldest due letter of the projections $1 whose stream has no older open one.
-SELECT d.id, d.projection, d.stream, d.event_type, d.schema_version, d.event, d.attempts,
-       d.event_id, d.first_failed_at
+SELECT d.id, d.projection, d.stream, d.event_type, d.schema_version, d.event::text, d.attempts,
+       uuid_send(d.event_id) AS raw_event_id,
+       date_part('epoch', d.first_failed_at) AS first_failed_unix
 FROM sidecar.dead_letters d
 WHERE d.projection = ANY($1) AND d.resolution IS NULL AND d.position IS NULL
   AND d.event IS NOT NULL AND d.retry_at <= clock_timestamp()
@@ -445,7 +449,7 @@ LIMIT $6;
 SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_id, d.event_type, d.category,
        d.error_type, d.error_message, d.traceback, d.attempts, d.trace_id, d.first_failed_at,
        d.last_failed_at, d.retry_at, d.resolution, d.reason, d.resolved_at,
-       coalesce(e.data, d.event) AS data, e.metadata,
+       coalesce(e.data, d.event)::text AS data, e.metadata::text,
        (
            SELECT count(*) FROM sidecar.events q
            WHERE d.resolution IS NULL AND d.position IS NOT NULL
@@ -466,7 +470,7 @@ WHERE projection = $1 AND copy = 'live'
 FOR UPDATE;
 
 -- name: read_next_queued
-SELECT position, version, id, type FROM sidecar.events
+SELECT position, version, id::text, type FROM sidecar.events
 WHERE stream = $1 AND version > $2 AND position <= $3
 ORDER BY version LIMIT 1;
 
@@ -475,7 +479,7 @@ INSERT INTO sidecar.dead_letters (
     projection, stream, position, version, event_id, event_type,
     category, error_type, error_message, traceback, attempts, retry_at
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, 'queued', 'Queued', 'waited behind a discarded event', '', 0,
+    $1, $2, $3, $4, $5::text::uuid, $6, 'queued', 'Queued', 'waited behind a discarded event', '', 0,
     clock_timestamp()
 );
 

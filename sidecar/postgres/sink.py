@@ -136,10 +136,10 @@ def _record_of(letter: asyncpg.Record) -> RecordedEvent:
         position=0,
         stream=letter["stream"],
         version=0,
-        raw_id=letter["event_id"].bytes,
+        raw_id=letter["raw_event_id"],
         type=letter["event_type"],
         schema_version=letter["schema_version"],
         data=letter["event"],
         metadata=None,
-        recorded_unix=letter["first_failed_at"].timestamp(),
+        recorded_unix=letter["first_failed_unix"],
     )

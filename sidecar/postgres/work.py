@@ -221,7 +221,7 @@ def _gone(partition: Partition) -> CheckpointGoneError:
 
 
 def _event(record: RecordedEvent) -> tuple[object, ...]:
-    return record.position, record.version, record.id, record.type
+    return record.position, record.version, str(record.id), record.type
 
 
 def _failure(letter: Letter) -> tuple[object, ...]:

@@ -13,5 +13,5 @@ def test_ids_are_as_many_as_asked_for_and_all_different(count: int) -> None:
 
 def test_ids_are_random_uuids_by_the_standard() -> None:
     for made in make_ids(200):
-        same = uuid.UUID(str(made))
+        same = uuid.UUID(made)
         assert (same.version, same.variant) == (4, uuid.RFC_4122)
