@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from sidecar.config.opaque import without_opaque_ports
 from sidecar.config.secret import Secret
 
 SCHEMES = ("postgresql", "postgres")
@@ -41,12 +42,12 @@ class Dsn:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an address of libpq's URI form.
+        """Read an address of libpq's URI form; parts of it may be `opaque`.
 
         Raises:
             DsnError: With what is wrong and what is expected, never with the text.
         """
-        parts = _split(text)
+        parts = _split(without_opaque_ports(text))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         password = options.pop("password", None)
         userinfo, _, hosts = parts.netloc.rpartition("@")

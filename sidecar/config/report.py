@@ -15,6 +15,7 @@ from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, FindingFields, Severity
 from sidecar.config.form import Shown
+from sidecar.config.opaque import has_opaque
 from sidecar.config.settings import Settings, declarations
 
 DEFAULT_SOURCE = "default"
@@ -117,6 +118,8 @@ def _shown(declaration: Declaration, settings: Settings, environ: Environ) -> Se
         "set": is_set,
         "source": variable.source if variable is not None and is_set else DEFAULT_SOURCE,
     }
+    if variable is not None and has_opaque(variable.value):
+        return shown
     public = declaration.shown(getattr(settings, declaration.field))
     if isinstance(public, Mapping):
         return shown | dict(public)

@@ -12,6 +12,7 @@ from sidecar.config.declaration import DB07, Declaration, declared
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment, environment_of
 from sidecar.config.finding import Finding, Sighting, weigh_all
+from sidecar.config.opaque import has_opaque
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
 
@@ -324,7 +325,8 @@ def load_sightings(environ: Environ) -> tuple[Settings, tuple[Sighting, ...]]:
             values[declaration.field] = _value(declaration, environ, environment)
         except (ValueError, OverflowError, RuntimeError):
             values[declaration.field] = declaration.default_in(environment)
-            sightings.append(_misfit(declaration, environ, environment))
+            if not has_opaque(environ.text(declaration.name)):
+                sightings.append(_misfit(declaration, environ, environment))
     settings = replace(Settings(), **values)
     bounded, crossed = _bound_pool(settings, environ)
     return bounded, (*sightings, *crossed)

@@ -306,3 +306,57 @@ def test_any_file_can_be_read(
     environ = read(path, content, dialect=dialect)
 
     assert json.loads(validate(environ, now=NOW).report(NOW).as_json())["status"]
+
+
+def pod(*entries: str) -> str:
+    """Give the manifest of one container with these entries of `env`."""
+    lines = "".join(f"        - {each}\n" for each in entries)
+    return (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: shop}\nspec:\n  containers:\n"
+        f"    - name: shop\n      env:\n{lines}"
+    )
+
+
+PROMISED = "{name: %s, valueFrom: {secretKeyRef: {name: elsewhere, key: %s}}}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://shop:$(PG_PASSWORD)@db.shop.io/orders?sslmode=verify-full",
+        "postgresql://$(PG_USER):$(PG_PASSWORD)@$(PG_HOST):$(PG_PORT)/$(PG_NAME)?sslmode=verify-full",
+        "postgresql://shop:$(PG_PASSWORD)@a.shop.io:$(PG_PORT),b.shop.io/orders?sslmode=$(PG_MODE)",
+        "postgresql://shop@db.shop.io:$(PG_PORT)?password=$(PG_PASSWORD)&sslmode=verify-full",
+        "$(PG_WHOLE)",
+    ],
+)
+def test_what_a_manifest_takes_from_elsewhere_is_judged_around(
+    tmp_path: Path, address: str
+) -> None:
+    names = ("PG_USER", "PG_PASSWORD", "PG_HOST", "PG_PORT", "PG_NAME", "PG_MODE", "PG_WHOLE")
+    promised = [PROMISED % (name, name.lower()) for name in names]
+    given = f'{{name: DATABASE_URL, value: "{address}"}}'
+    text = pod("{name: ENVIRONMENT, value: production}", *promised, given)
+    verdict = validate(read(tmp_path / "shop.yaml", text), now=NOW)
+
+    assert not [each for each in verdict.findings if each.field == "DATABASE_URL"]
+    assert "pq7vk2" not in str(verdict.report(NOW).as_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("DATABASE_URL", "postgresql://shop:$(PG_PASSWORD)@db.shop.io/orders", "DB05"),
+        ("DATABASE_URL", "postgresql://shop:$(PG_PASSWORD)@host:5432/orders", "SEC02"),
+        ("REDIS_URL", "redis://$(PG_PASSWORD):changeme@cache.shop.io", "SEC02"),
+    ],
+)
+def test_the_known_part_of_a_value_is_judged_though_another_is_promised(
+    tmp_path: Path, name: str, value: str, rule: str
+) -> None:
+    given = f'{{name: {name}, value: "{value}"}}'
+    promised = PROMISED % ("PG_PASSWORD", "password")
+    text = pod("{name: ENVIRONMENT, value: production}", promised, given)
+    findings = validate(read(tmp_path / "shop.yaml", text), now=NOW).findings
+
+    assert rule in {each.id for each in findings if each.field == name}

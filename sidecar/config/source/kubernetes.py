@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from yaml.nodes import Node
 
 from sidecar.config.naming import is_plain_name
+from sidecar.config.opaque import is_opaque, opaque
 from sidecar.config.source.manifest import Documents, child, entries, items, line_of, text_of
 from sidecar.config.source.reading import Reading, unusable
 from sidecar.config.variable import Variable
@@ -128,8 +129,11 @@ def _read_entry(reader: _Reader, node: Node) -> None:
     given = child(node, "value")
     reference = child(node, "valueFrom")
     if given is not None:
-        known = {each.name: each.value for each in reader.reading.variables.values()}
-        _put(reader, name, _expand(text_of(given), known), line_of(given))
+        value = _expand(text_of(given), reader.reading)
+        if is_opaque(value):
+            reader.reading.promised.add(name)
+        else:
+            _put(reader, name, value, line_of(given))
     elif reference is not None:
         found = _referred(reader, reference)
         if found is None:
@@ -157,12 +161,16 @@ def _put(reader: _Reader, name: str, value: str, line: int) -> None:
     reader.reading.variables[name] = Variable(name, value, reader.source, line)
 
 
-def _expand(text: str, known: Mapping[str, str]) -> str:
+def _expand(text: str, reading: Reading) -> str:
     """Fill `$(NAME)` in; one that is not defined before stays as it is, as in the cluster."""
 
     def fill(found: re.Match[str]) -> str:
-        if found.group(1) is None:
+        name = found.group(1)
+        if name is None:
             return "$"
-        return known.get(found.group(1), found.group())
+        variable = reading.variables.get(name)
+        if variable is not None:
+            return variable.value
+        return opaque(name) if name in reading.promised else found.group()
 
     return _REFERENCE.sub(fill, text)
