@@ -1,4 +1,4 @@
-"""`sidecar projections`: how they stand; pause, resume, rebuild."""
+"""`sidecar projections`: how they stand; pause, resume, rebuild, accept, remove."""
 
 import sys
 
@@ -7,6 +7,7 @@ import click
 from sidecar.cli.outcome import EX_FAILED, finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_rebuild
+from sidecar.errors import UsageError
 from sidecar.projections.work import State
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot, prepare
@@ -23,10 +24,12 @@ _COLUMNS = {
     "detail": "DETAIL",
 }
 
+_AT_HELP = "The last position whose effects it holds; its next event is the one after."
+
 
 @click.group()
 def projections() -> None:
-    """See how projections stand; pause, resume and rebuild them."""
+    """See how projections stand; pause, resume, rebuild, accept and remove them."""
 
 
 @projections.command("list")
@@ -84,6 +87,26 @@ def rebuild(
             click.echo(f"The rebuild of {name} is under way; see `sidecar projections list`.")
         elif not finish(follow_rebuild(boot, name)):
             sys.exit(EX_FAILED)
+
+
+@projections.command()
+@click.argument("name")
+@click.option("--at", "position", type=click.IntRange(min=0), required=True, help=_AT_HELP)
+@click.option("--reason", required=True, help="Why it is right as it is; kept for the audit.")
+def accept(name: str, position: int, reason: str) -> None:
+    """Take the read model of NAME, which waits for a decision, as it is, and let it go on."""
+    if not reason.strip():
+        raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
+    finish(admin.accept_position(_boot(), name, position, reason.strip()))
+    click.echo(f"{name} goes on after position {position}.")
+
+
+@projections.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget NAME, which no worker runs any more; its tables stay as they are."""
+    finish(admin.remove_projection(_boot(), name))
+    click.echo(f"{name} is forgotten; its tables are not touched.")
 
 
 def _boot() -> Boot:

@@ -1,14 +1,17 @@
 """Checkpoint rows: made when a service starts, paused and resumed by people."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
+from sidecar.postgres.block import Block, describe_filled, describe_gone
+from sidecar.postgres.claim import find_filled, require_sole
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
@@ -19,11 +22,31 @@ from sidecar.projections.work import State
 RECENT_EVENTS: Final = 10_000
 
 
-async def register(connection: RawConnection, subscription: Subscription) -> None:
+logger = logging.getLogger(__name__)
+
+
+class _Place(NamedTuple):
+    """Where each partition of a subscriber is to stand, and in what state."""
+
+    position: int
+    state: State = State.RUNNING
+    detail: str | None = None
+    block: Block | None = None
+
+
+async def register(
+    connection: RawConnection, subscription: Subscription, *, was_known: bool = False
+) -> None:
     """Make sure that each partition has its row.
 
     A new projection starts before the first event, a new handler at the safe head: its effects
-    lie outside, and nobody wants years of mails again.
+    lie outside, and nobody wants years of mails again. One whose tables are filled already, or
+    that ran before, is blocked until a person decides: nothing is replayed onto them.
+
+    Args:
+        connection: In no transaction.
+        subscription: Whose rows.
+        was_known: It had its rows before, as far as this process knows.
 
     Raises:
         ProjectionError: The number of partitions changed while they stand at different positions,
@@ -31,23 +54,30 @@ async def register(connection: RawConnection, subscription: Subscription) -> Non
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
-        await _register(connection, subscription)
-        if subscription.setup is None:
-            await connection.execute(sql("end_failure"), subscription.name)
+        await _register(connection, subscription, was_known=was_known)
 
 
-async def prepare(connection: RawConnection, subscription: Subscription) -> None:
+async def prepare(
+    connection: RawConnection, subscription: Subscription, *, siblings: Collection[str] = ()
+) -> None:
     """Let a subscriber prepare its read model, in one transaction.
 
+    Args:
+        connection: In no transaction.
+        subscription: Registered already, as are its siblings.
+        siblings: What the same worker runs.
+
     Raises:
+        ProjectionError: Another projection fills one of its tables; nothing was changed.
         Exception: Whatever its `setup` raises; nothing was changed.
     """
-    if subscription.setup is None:
-        return
     async with read_committed(connection):
-        await connection.execute(sql("lock_setup"), subscription.name)
-        with no_exit():
-            await subscription.setup(connection)
+        if subscription.setup is not None:
+            await connection.execute(sql("lock_setup"), subscription.name)
+            with no_exit():
+                await subscription.setup(connection)
+        # Only now is it known what the names of its tables stand for.
+        await require_sole(connection, subscription.name, siblings)
         await connection.execute(sql("end_failure"), subscription.name)
 
 
@@ -71,17 +101,21 @@ async def _is_leased(connection: RawConnection, projection: str) -> bool:
     return any(key_of(part) in held for part in parts)
 
 
-async def _register(connection: RawConnection, subscription: Subscription) -> None:
+async def _register(
+    connection: RawConnection, subscription: Subscription, *, was_known: bool = False
+) -> None:
     name = subscription.name
     rows = await connection.fetch(sql("list_partitions"), name)
     if rows and len(rows) == subscription.partitions:
         await connection.execute(sql("declare_tables"), name, list(subscription.tables))
+        if rows[0]["block"] == Block.FILLED:
+            await _look_again(connection, subscription)
         return
     if rows:
         await _require_alike(connection, subscription, rows)
-        place = (rows[0]["position"], rows[0]["state"], rows[0]["detail"])
+        place = _Place(rows[0]["position"], *(rows[0][c] for c in ("state", "detail", "block")))
     else:
-        place = (await _first_position(connection, subscription), State.RUNNING.value, None)
+        place = await _first_place(connection, subscription, was_known=was_known)
     await connection.execute(sql("delete_partitions"), name)
     for part in subscription.split():
         await connection.execute(
@@ -93,6 +127,37 @@ async def _register(connection: RawConnection, subscription: Subscription) -> No
             list(subscription.tables),
             *place,
         )
+
+
+async def _first_place(
+    connection: RawConnection, subscription: Subscription, *, was_known: bool
+) -> _Place:
+    name, position = subscription.name, await _first_position(connection, subscription)
+    if filled := await find_filled(connection, subscription.tables):
+        return _block(name, position, Block.FILLED, describe_filled(name, filled))
+    if was_known and await connection.fetchval(sql("has_events")):
+        return _block(name, position, Block.GONE, describe_gone(name, subscription.kind))
+    return _Place(position)
+
+
+def _block(name: str, position: int, block: Block, detail: str) -> _Place:
+    logger.critical(
+        "Projection %s does not run: %s",
+        name,
+        detail,
+        extra={"event": "sidecar.projection.blocked", "projection": name},
+    )
+    return _Place(position, State.FAILED, detail, block)
+
+
+async def _look_again(connection: RawConnection, subscription: Subscription) -> None:
+    """Let go on what was blocked for rows in its tables, once they hold none."""
+    name = subscription.name
+    if filled := await find_filled(connection, subscription.tables):
+        place = _block(name, 0, Block.FILLED, describe_filled(name, filled))
+        await connection.execute(sql("block"), name, place.detail, Block.FILLED)
+    else:
+        await connection.execute(sql("unblock"), name)
 
 
 async def _require_alike(
@@ -133,5 +198,10 @@ async def set_state(
     """Pause, resume or fail a projection and return how many partitions it has.
 
     A running batch ends first, for it holds the row.
+
+    Raises:
+        ProjectionError: It waits for another decision; the message tells which.
     """
+    if blocked := await connection.fetchval(sql("read_block"), projection):
+        raise ProjectionError(f"{projection} waits for a decision: {blocked}")
     return len(await connection.fetch(sql("set_state"), projection, state.value, detail))

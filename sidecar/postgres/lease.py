@@ -2,11 +2,11 @@
 
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
-from sidecar.errors import CheckpointGoneError
 from sidecar.postgres.connection import (
     ANSWER_SECONDS,
     RawConnection,
@@ -16,6 +16,9 @@ from sidecar.postgres.connection import (
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
 from sidecar.projections.share import plan_share
+
+Restore: TypeAlias = Callable[[RawConnection, frozenset[str]], Awaitable[None]]
+"""Registers projections again whose checkpoints are gone."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +31,20 @@ class LeaseTable:
         list_known: Returns everything that this worker knows to run by now. What has no checkpoint
             is left alone, as when a newer release runs the projection in another number of
             partitions.
+        restore: Hears once of projections that lost their checkpoints; the others go on.
     """
 
     def __init__(
-        self, connection: RawConnection, list_known: Callable[[], Iterable[Partition]]
+        self,
+        connection: RawConnection,
+        list_known: Callable[[], Iterable[Partition]],
+        restore: Restore | None = None,
     ) -> None:
         self.mine: frozenset[Partition] = frozenset()
         self._connection: Final = connection
         self._list_known: Final = list_known
+        self._restore: Final = restore
+        self._gone: frozenset[str] = frozenset()
         self._counts: dict[str, int] = {}
         self._left: frozenset[str] = frozenset()
         self._members_key: int | None = None
@@ -63,8 +72,6 @@ class LeaseTable:
         Leases to lose are still held; stop their work, then `release` them.
 
         Raises:
-            CheckpointGoneError: Somebody deleted a projection's checkpoints, or the server was
-                replaced by one that never had them. Nothing runs it until it is registered again.
             StoreUnavailableError: The session ended, and the leases with it.
         """
         with translate_loss(self._connection, "The session of the leases ended."):
@@ -94,28 +101,40 @@ class LeaseTable:
 
     async def _list_runnable(self) -> list[Partition]:
         """Return what this worker knows, and the rebuilds under way of it."""
-        stored = [Partition(*row) for row in await self._connection.fetch(sql("list_runnable"))]
-        self._require_rows(stored)
+        stored = await self._list_stored()
+        if await self._restore_gone(self._counts.keys() - {p.projection for p in stored}):
+            stored = await self._list_stored()
         self._tell_left(stored)
         return [p for p in stored if self._counts.get(p.projection) == p.count]
 
-    def _require_rows(self, stored: Iterable[Partition]) -> None:
-        if gone := self._counts.keys() - {p.projection for p in stored}:
-            raise CheckpointGoneError(
-                f"The checkpoints of {', '.join(sorted(gone))} are gone from the database, so that "
-                "nobody runs it. This worker ends; its next start registers it anew."
-            )
+    async def _list_stored(self) -> list[Partition]:
+        return [Partition(*row) for row in await self._connection.fetch(sql("list_runnable"))]
+
+    async def _restore_gone(self, names: AbstractSet[str]) -> bool:
+        """Have those registered again that lost their checkpoints; tell whether there are any."""
+        new, self._gone = frozenset(names - self._gone), frozenset(names)
+        if not new:
+            return False
+        logger.critical(
+            "The checkpoints of %s are gone from the database: deleted, or the server was replaced "
+            "by one that never had them. Nobody runs it; the others go on",
+            ", ".join(sorted(new)),
+            extra={"event": "sidecar.checkpoint.gone", "projections": sorted(new)},
+        )
+        if self._restore is not None:
+            await self._restore(self._connection, new)
+        return True
 
     def _tell_left(self, stored: Iterable[Partition]) -> None:
         """Log once which projections run in another number of partitions by now."""
         counts = {p.projection: p.count for p in stored if p.copy == "live"}
-        left = frozenset(name for name, own in self._counts.items() if counts.get(name) != own)
+        left = frozenset(name for name, own in self._counts.items() if counts.get(name, own) != own)
         for name in sorted(left - self._left):
             logger.warning(
                 "Projection %s now runs in %d partition(s). This worker is of another release, "
                 "which knows %d, and leaves it to others; end this worker once they run",
                 name,
-                counts.get(name, 0),
+                counts[name],
                 self._counts[name],
                 extra={"event": "sidecar.projection.left", "projection": name},
             )
@@ -132,6 +151,7 @@ async def open_leases(
     *,
     application_name: str,
     answer_seconds: float = ANSWER_SECONDS,
+    restore: Restore | None = None,
 ) -> AsyncIterator[LeaseTable]:
     """Open the session that a worker's leases live on, and join.
 
@@ -141,7 +161,7 @@ async def open_leases(
     async with open_session(
         dsn, application_name=application_name, answer_seconds=answer_seconds
     ) as session:
-        table = LeaseTable(session, list_known)
+        table = LeaseTable(session, list_known, restore)
         await table.join()
         yield table
 

@@ -131,6 +131,12 @@ FROM (
 WHERE coalesce(before, 0) < $4
 ORDER BY position;
 
+-- name: has_events
+SELECT EXISTS (SELECT FROM sidecar.events);
+
+-- name: read_last_position
+SELECT coalesce(max(position), 0) FROM sidecar.events;
+
 -- name: does_log_reach
 SELECT EXISTS (SELECT FROM sidecar.events WHERE position >= $1);
 
@@ -196,7 +202,7 @@ INSERT INTO sidecar.skipped_positions (first_position, last_position) VALUES ($1
 ON CONFLICT (first_position) DO NOTHING;
 
 -- name: list_partitions
-SELECT partition, partitions, position, state, detail FROM sidecar.checkpoints
+SELECT partition, partitions, position, state, detail, block FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 
 -- name: delete_partitions
@@ -204,12 +210,55 @@ DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
 
 -- name: create_checkpoint
 INSERT INTO sidecar.checkpoints
-    (projection, partition, partitions, kind, tables, position, state, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+    (projection, partition, partitions, kind, tables, position, state, detail, block)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: declare_tables
 UPDATE sidecar.checkpoints SET tables = $2
 WHERE projection = $1 AND copy = 'live' AND tables IS DISTINCT FROM $2;
+
+-- name: list_claims
+-- The tables that each projection declares, with what the names stand for, and where a table of the
+-- name would be made. $1 is what a name looks like: `to_regclass` fails for some others.
+SELECT c.projection, max(c.partitions) AS partitions, t.name,
+       max(c.position) > 0 OR max(c.moved_at) IS NOT NULL AS has_run,
+       CASE WHEN t.name ~ $1 THEN to_regclass(t.name)::oid END AS oid,
+       current_schema() AS schema
+FROM sidecar.checkpoints c CROSS JOIN LATERAL unnest(c.tables) AS t (name)
+WHERE c.copy = 'live'
+GROUP BY c.projection, t.name;
+
+-- name: find_tables
+-- Those of the tables $1 that exist; $2 as in `list_claims`. Only their pages are known of what the
+-- role may not read.
+SELECT t.name, c.oid::regclass::text AS place,
+       has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE')
+           AS can_read,
+       pg_relation_size(c.oid) > 0 AS has_pages
+FROM unnest($1::text[]) AS t (name)
+JOIN pg_class c ON c.oid = CASE WHEN t.name ~ $2 THEN to_regclass(t.name) END
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f');
+
+-- name: block
+UPDATE sidecar.checkpoints SET state = 'failed', detail = $2, block = $3
+WHERE projection = $1 AND copy = 'live';
+
+-- name: unblock
+UPDATE sidecar.checkpoints SET state = 'running', detail = NULL, block = NULL
+WHERE projection = $1 AND copy = 'live';
+
+-- name: read_block
+SELECT detail FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL LIMIT 1;
+
+-- name: accept_position
+UPDATE sidecar.checkpoints
+SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL
+WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL
+RETURNING partition;
+
+-- name: keep_acceptance
+INSERT INTO sidecar.acceptances (projection, what, reason) VALUES ($1, $2, $3);
 
 -- name: read_checkpoint
 -- Here and in the next two the number of partitions is part of the key: a loop of another number
@@ -253,8 +302,9 @@ UPDATE sidecar.checkpoints SET state = 'failed', detail = $2
 WHERE projection = $1 AND copy = 'live' AND state <> 'paused';
 
 -- name: end_failure
+-- What waits for a person's decision goes on waiting.
 UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
-WHERE projection = $1 AND copy = 'live' AND state = 'failed';
+WHERE projection = $1 AND copy = 'live' AND state = 'failed' AND block IS NULL;
 
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters
@@ -519,8 +569,21 @@ SELECT EXISTS (
 );
 
 -- name: may_swap
--- A look without locks: whether no part of the new copy lags more than $2 positions.
-SELECT coalesce(bool_and(n.state = 'running' AND l.position - n.position <= $2::bigint), false)
+-- A look without locks: whether no part of the new copy lags more than $2 positions, behind the live
+-- one or, where that one never ran, behind its own other parts.
+SELECT coalesce(
+           bool_and(
+               n.state = 'running'
+               AND greatest(
+                   l.position,
+                   (
+                       SELECT max(position) FROM sidecar.checkpoints
+                       WHERE projection = $1 AND copy = 'rebuild'
+                   )
+               ) - n.position <= $2::bigint
+           ),
+           false
+       )
 FROM sidecar.checkpoints n
 JOIN sidecar.checkpoints l USING (projection, partition)
 WHERE n.projection = $1 AND n.copy = 'rebuild' AND l.copy = 'live';
@@ -557,11 +620,18 @@ ORDER BY name;
 UPDATE sidecar.checkpoints SET state = 'failed', detail = $2
 WHERE projection = $1 AND copy = 'rebuild';
 
+-- name: delete_checkpoints
+DELETE FROM sidecar.checkpoints WHERE projection = $1 RETURNING partition;
+
 -- name: delete_rebuild
 DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild';
 
 -- name: take_over_positions
-UPDATE sidecar.checkpoints live SET position = r.position, moved_at = clock_timestamp()
+-- That settles what kept the live copy from running; what people paused stays paused.
+UPDATE sidecar.checkpoints live
+SET position = r.position, moved_at = clock_timestamp(),
+    state = CASE WHEN live.block IS NULL THEN live.state ELSE 'running' END,
+    detail = CASE WHEN live.block IS NULL THEN live.detail END, block = NULL
 FROM sidecar.checkpoints r
 WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;
@@ -575,7 +645,10 @@ SET resolution = 'retried', reason = $2, resolved_at = clock_timestamp(),
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL;
 
 -- name: replay_handler
-UPDATE sidecar.checkpoints SET position = 0, moved_at = NULL
+UPDATE sidecar.checkpoints
+SET position = 0, moved_at = NULL,
+    state = CASE WHEN block IS NULL THEN state ELSE 'running' END,
+    detail = CASE WHEN block IS NULL THEN detail END, block = NULL
 WHERE projection = $1 AND copy = 'live' AND kind = 'handler'
 RETURNING partition;
 

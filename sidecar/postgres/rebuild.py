@@ -11,7 +11,9 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError, RebuildStrayedError
+from sidecar.postgres.claim import require_unshared
 from sidecar.postgres.connection import RawConnection, read_committed
+from sidecar.postgres.copies import new_schema, old_schema
 from sidecar.postgres.query import sql
 
 # A swap waits for readers this long and lets newcomers wait behind it as long; then it steps back
@@ -28,23 +30,14 @@ _OBSTACLES: Final = {
 }
 
 
-def new_schema(projection: str) -> str:
-    """Return the schema in which a projection's new tables are filled."""
-    return f"sidecar_new_{projection}"[:63]
-
-
-def old_schema(projection: str) -> str:
-    """Return the schema in which its old tables are kept after a swap."""
-    return f"sidecar_old_{projection}"[:63]
-
-
 async def start_rebuild(connection: RawConnection, projection: str) -> None:
     """Begin a rebuild, or take up one that failed; workers do the rest.
 
     One whose tables are no longer those declared begins anew.
 
     Raises:
-        ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied.
+        ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied
+            or is declared by another projection as well.
     """
     async with read_committed(connection):
         # Not by its rows' locks, for which one would wait until the batches under way are over.
@@ -55,6 +48,7 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
         tables = await _read_tables(connection, projection)
         if await connection.fetchval(sql("has_rebuild"), projection):
             return
+        await require_unshared(connection, projection)
         schema = new_schema(projection)
         await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
         await connection.execute(f"CREATE SCHEMA {_quote(schema)}")
@@ -116,7 +110,8 @@ async def swap(connection: RawConnection, projection: str) -> bool:
         Whether it was swapped; if not, nothing was changed and the caller tries again.
 
     Raises:
-        ProjectionError: It never can be: the tables are no longer those that it was begun with.
+        ProjectionError: It never can be: the tables are no longer those that it was begun with, or
+            another projection declares one of them by now.
     """
     # Looked at before anything is locked: to hold the live checkpoints while a part of the new copy
     # is in the middle of a batch would stop the live copy for as long.
@@ -128,6 +123,7 @@ async def swap(connection: RawConnection, projection: str) -> bool:
             if not await _is_caught_up(connection, projection):
                 return False
             await _require_same_tables(connection, projection)
+            await require_unshared(connection, projection)
             tables = await _read_tables(connection, projection)
             await connection.execute(sql("take_over_positions"), projection)
             await connection.execute(
@@ -165,7 +161,11 @@ async def _is_caught_up(connection: RawConnection, projection: str) -> bool:
     new = await connection.fetch(sql("read_rebuild_rows"), projection)
     if len(live) != len(new) or any(row["state"] != "running" for row in new):
         return False
-    behind = (old["position"] - fresh["position"] for old, fresh in zip(live, new, strict=True))
+    furthest = max(row["position"] for row in new)
+    behind = (
+        max(old["position"], furthest) - fresh["position"]
+        for old, fresh in zip(live, new, strict=True)
+    )
     return all(events <= MAX_SWAP_LAG_EVENTS for events in behind)
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from sidecar.errors import LogShortenedError, ProjectionError, StoreUnavailableError
@@ -42,6 +43,7 @@ class Setups:
     ) -> None:
         self.ready: tuple[Subscription, ...] = ()
         self._subscriptions: Final = tuple(subscriptions)
+        self._names: Final = frozenset(s.name for s in self._subscriptions)
         self._open_session: Final = open_session
         self._left: list[Subscription] = []
         self._begun_mono: Final[dict[str, float]] = {}
@@ -59,12 +61,27 @@ class Setups:
             StoreUnavailableError: Something that passes by itself came between; repeat all of it.
         """
         self.ready, self._left = (), []
+        registered = [s for s in self._subscriptions if await _attempt(connection, s, register)]
+        # Two that fill one table are told apart from one alone once both are registered.
+        for subscription in registered:
+            if subscription.setup is not None:
+                self._left.append(subscription)
+            elif await _attempt(connection, subscription, self._prepare):
+                self.ready += (subscription,)
+
+    async def register_again(self, connection: RawConnection, names: Collection[str]) -> None:
+        """Give rows to those of which somebody deleted them; what is filled by then is blocked.
+
+        Raises:
+            StoreUnavailableError: Something that passes by itself came between; repeat all of it.
+        """
+        again = partial(register, was_known=True)
         for subscription in self._subscriptions:
-            if await _attempt(connection, subscription, register):
-                if subscription.setup is None:
-                    self.ready += (subscription,)
-                else:
-                    self._left.append(subscription)
+            if subscription.name in names and await _attempt(connection, subscription, again):
+                await _attempt(connection, subscription, self._prepare)
+
+    async def _prepare(self, connection: RawConnection, subscription: Subscription) -> None:
+        await prepare(connection, subscription, siblings=self._names)
 
     async def run(self) -> None:
         """Run all setups; cancelling rolls those under way back."""
@@ -93,7 +110,7 @@ class Setups:
         while subscription.name in self._begun_mono:
             try:
                 async with self._open_session() as connection:
-                    if await _attempt(connection, subscription, prepare):
+                    if await _attempt(connection, subscription, self._prepare):
                         self.ready += (subscription,)
                     seconds = time.monotonic() - self._begun_mono.pop(subscription.name)
             except StoreUnavailableError as error:

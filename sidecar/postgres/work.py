@@ -15,10 +15,11 @@ from sidecar.errors import (
 )
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.copies import new_schema
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.rebuild import new_schema, refuse_stray_writes, swap
+from sidecar.postgres.rebuild import refuse_stray_writes, swap
 from sidecar.postgres.transience import is_transient
 from sidecar.projections.letter import Letter
 from sidecar.projections.projection import PAGE_EVENTS, Partition

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, ProjectionError, UsageError
-from sidecar.postgres import letter, rebuild
+from sidecar.postgres import block, letter, rebuild
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import (
     RawConnection,
@@ -90,6 +90,26 @@ async def set_projection_state(boot: Boot, name: str, state: State) -> None:
             raise ProjectionError(
                 f"There is no projection {name!r}; see `sidecar projections list`."
             )
+
+
+async def accept_position(boot: Boot, name: str, position: int, reason: str) -> None:
+    """Take a blocked projection as it is; see `postgres/block.py`.
+
+    Raises:
+        ProjectionError: There is nothing to accept, or no such position.
+    """
+    async with _open_store(boot) as connection:
+        await block.accept_position(connection, name, position, reason)
+
+
+async def remove_projection(boot: Boot, name: str) -> None:
+    """Forget a projection that nobody runs any more.
+
+    Raises:
+        ProjectionError: There is none of that name, or a worker runs it.
+    """
+    async with _open_store(boot) as connection:
+        await block.remove(connection, name)
 
 
 async def start_rebuild(boot: Boot, name: str) -> None:

@@ -123,6 +123,7 @@ class WorkerProcess:
                 self._dsn,
                 self._list_partitions,
                 application_name=self._name("lease"),
+                restore=self._setups.register_again,
             ),
             make_runner=make_runner,
             head=self._head,

@@ -1,28 +1,172 @@
-"""A projection whose checkpoint is gone runs nowhere: its worker ends, to be started anew."""
+"""A checkpoint that is gone, or never was: nothing is replayed onto what is filled already."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
-from sidecar.errors import CheckpointGoneError
+from sidecar.errors import ProjectionError
+from sidecar.postgres.block import accept_position, remove
+from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.lease import open_leases
+from sidecar.projections.work import State
+from sidecar.projections.worker import Worker
+from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually
-from tests.postgres.shop import Journal
-from tests.postgres.stage import open_stage
+from tests.postgres.rebuilding import Totals
+from tests.postgres.setting_up import make_setups, row_of, set_up
+from tests.postgres.shop import Journal, Mailer
+from tests.postgres.stage import Stage, open_stage, session
+
+DELETE = "DELETE FROM sidecar.checkpoints WHERE projection = $1"
 
 
-async def test_worker_ends_when_a_checkpoint_is_gone(
+def make_worker(stage: Stage) -> Worker:
+    """Make a worker that registers again what lost its checkpoint, as `sidecar run` does."""
+    worker = rebuilding.make_worker(stage)
+    worker._open_leases = partial(
+        open_leases,
+        stage.dsn,
+        lambda: stage.partitions,
+        application_name="lease",
+        restore=make_setups(stage).register_again,
+    )
+    return worker
+
+
+@asynccontextmanager
+async def working(stage: Stage) -> AsyncIterator[Worker]:
+    worker = make_worker(stage)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+        assert not task.done()
+    finally:
+        worker.stop()
+        await task
+
+
+async def until_detail(stage: Stage, name: str, *words: str) -> None:
+    async def is_told() -> bool:
+        rows = await stage.pool.fetch(
+            "SELECT state, detail FROM sidecar.checkpoints WHERE projection = $1", name
+        )
+        return bool(rows) and all(
+            row["state"] == State.FAILED and all(word in row["detail"] for word in words)
+            for row in rows
+        )
+
+    await eventually(is_told)
+
+
+async def test_a_deleted_checkpoint_stops_its_projection_alone_and_a_rebuild_puts_it_right(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_stage(database, Journal()) as stage:
-        worker = stage.make_worker()
-        working = asyncio.create_task(worker.run())
+    totals, journal = Totals(partitions=2), Journal()
+    async with open_stage(database, totals, journal, handlers=[Mailer()]) as stage:
+        await stage.place("a", 1, 2)
+        await stage.place("b", 3)
+        async with working(stage) as worker:
+            await rebuilding.until_live(stage)
+            before = await rebuilding.read(stage)
+            for name in ("totals", "mailer"):
+                await stage.pool.execute(DELETE, name)
+            await until_detail(stage, "totals", "totals is filled", "rebuild totals", "accept")
+            await until_detail(stage, "mailer", "was deleted", "--replay-effects", "accept")
+            await stage.place("a", 4)
+            await rebuilding.until_live(stage, "journal")
+            assert await rebuilding.read(stage) == before
+            async with session(database) as connection:
+                with pytest.raises(ProjectionError, match="waits for a decision"):
+                    await set_state(connection, "totals", State.RUNNING)
+            await rebuilding.start(stage)
+            await rebuilding.until_swapped(stage)
+            assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
+            await stage.place("b", 5)
+            await rebuilding.until_live(stage)
+            assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
+            assert {p.projection for p in worker.runners} == {"totals", "journal", "mailer"}
+    assert "another release" not in caplog.text
+    assert caplog.text.count("are gone from the database") == 1
+
+
+async def test_a_filled_table_without_a_checkpoint_is_taken_as_it_is_at_a_position_of_ones_choice(
+    database: str,
+) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await stage.place("a", 1, 2)
+        await stage.catch_up()
+        await stage.pool.execute(DELETE, "totals")
+        await stage.place("a", 3)
+        assert await set_up(stage) == {"totals"}
+        # A start changes nothing about it, however often.
+        assert await set_up(stage) == {"totals"}
+        assert (await row_of(stage, "totals"))[0] == State.FAILED
+        async with session(database) as connection:
+            with pytest.raises(ProjectionError, match="its last is 3"):
+                await accept_position(connection, "totals", 4, "")
+            await accept_position(connection, "totals", 2, "compared by hand")
+            with pytest.raises(ProjectionError, match="nothing to accept"):
+                await accept_position(connection, "totals", 2, "again")
+        await stage.catch_up()
+        assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
+        kept = await stage.pool.fetchrow("SELECT projection, what, reason FROM sidecar.acceptances")
+        assert kept is not None
+        assert kept["reason"] == "compared by hand"
+        assert "2" in kept["what"]
+
+
+async def test_a_table_that_was_emptied_meanwhile_is_filled_from_the_first_event(
+    database: str,
+) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await stage.place("a", 1, 2)
+        await stage.catch_up()
+        await stage.pool.execute(DELETE, "totals")
+        await set_up(stage)
+        await stage.pool.execute("TRUNCATE totals")
+        await set_up(stage)
+        assert (await row_of(stage, "totals"))[:2] == (State.RUNNING, None)
+        await stage.catch_up()
+        assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
+
+
+async def test_a_renamed_projection_does_not_run_until_the_old_name_is_forgotten(
+    database: str,
+) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await stage.place("a", 1, 2)
+        await stage.catch_up()
+        before = await rebuilding.read(stage)
+        renamed = Totals("totals")
+        renamed.name = "totals_v2"  # type: ignore[misc] # as a release that renames it
+        publisher = type(stage.publisher)(stage.publisher.types)
+        publisher.add_projection(renamed)
+        changed = Stage(database, stage.pool, publisher, stage.policy)
+        assert await set_up(changed) == set()
+        state, detail, _ = await row_of(changed, "totals_v2")
+        assert state == State.FAILED
+        assert "totals_v2 and totals both declare the table totals" in str(detail)
+        async with session(database) as connection:
+            await remove(connection, "totals")
+            with pytest.raises(ProjectionError, match="no projection 'totals'"):
+                await remove(connection, "totals")
+        assert await set_up(changed) == {"totals_v2"}
+        _, detail, position = await row_of(changed, "totals_v2")
+        assert "rebuild totals_v2" in str(detail)
+        assert position == 0
+        assert await rebuilding.read(stage) == before
+
+
+async def test_what_a_worker_runs_is_not_forgotten(database: str) -> None:
+    async with open_stage(database, Totals()) as stage, working(stage) as worker:
 
         async def is_running() -> bool:
             return bool(worker.runners)
 
         await eventually(is_running)
-        await stage.pool.execute("DELETE FROM sidecar.checkpoints")
-        with pytest.raises(ExceptionGroup) as ended:
-            await asyncio.wait_for(working, 10.0)
-        assert ended.group_contains(CheckpointGoneError, match="journal")
-        assert "another release" not in caplog.text
+        async with session(database) as connection:
+            with pytest.raises(ProjectionError, match="A worker runs totals"):
+                await remove(connection, "totals")

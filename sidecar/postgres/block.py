@@ -1,0 +1,95 @@
+"""What keeps a projection from running until a person decides, and deciding it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from sidecar.errors import ProjectionError
+from sidecar.events.publisher import SubscriberKind
+from sidecar.postgres.connection import RawConnection, read_committed
+from sidecar.postgres.copies import new_schema
+from sidecar.postgres.lease import key_of
+from sidecar.postgres.query import sql
+from sidecar.projections.projection import Partition
+
+
+class Block(StrEnum):
+    """Why it must not run by itself."""
+
+    FILLED = "filled"
+    GONE = "gone"
+
+
+def describe_filled(projection: str, tables: Sequence[str]) -> str:
+    """Say that tables hold rows that no checkpoint accounts for, and what settles it."""
+    return (
+        f"{', '.join(tables)} is filled, but {projection} has no checkpoint: it was deleted, or "
+        "the projection is new or was renamed. Nothing is replayed onto it. "
+        f"{_ways_out(projection, SubscriberKind.PROJECTION)}"
+    )
+
+
+def describe_gone(projection: str, kind: SubscriberKind) -> str:
+    """Say that a checkpoint was deleted under way, and what settles it."""
+    return (
+        f"the checkpoint of {projection} was deleted. Nothing is replayed. "
+        f"{_ways_out(projection, kind)}"
+    )
+
+
+def _ways_out(projection: str, kind: SubscriberKind) -> str:
+    anew = (
+        f"`sidecar projections rebuild {projection}` fills it anew from the log"
+        if kind is SubscriberKind.PROJECTION
+        else f"`sidecar projections rebuild {projection} --replay-effects` has every event again"
+    )
+    return (
+        f"{anew}; `sidecar projections accept {projection} --at POSITION --reason TEXT` takes it "
+        "as it is, and goes on after that position"
+    )
+
+
+async def accept_position(
+    connection: RawConnection, projection: str, position: int, reason: str
+) -> None:
+    """Take a blocked projection as it is and let it go on after a position; the reason is kept.
+
+    Raises:
+        ProjectionError: There is no such projection, it is not blocked, or the log has no such
+            position.
+    """
+    async with read_committed(connection):
+        last = await connection.fetchval(sql("read_last_position"))
+        if not 0 <= position <= last:
+            raise ProjectionError(f"Position {position} is not in the log; its last is {last}.")
+        if not await connection.fetch(sql("accept_position"), projection, position):
+            raise ProjectionError(
+                f"There is nothing to accept of {projection!r}: see `sidecar projections list`."
+            )
+        what = f"taken as it is at position {position}"
+        await connection.execute(sql("keep_acceptance"), projection, what, reason)
+
+
+async def remove(connection: RawConnection, projection: str) -> None:
+    """Forget a projection that nobody runs any more; its tables and the log stay as they are.
+
+    Raises:
+        ProjectionError: There is no such projection, or a worker runs it.
+    """
+    async with read_committed(connection):
+        await connection.execute(sql("lock_registrations"))
+        rows = await connection.fetch(sql("list_partitions"), projection)
+        if not rows:
+            raise ProjectionError(
+                f"There is no projection {projection!r}; see `sidecar projections list`."
+            )
+        held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+        parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
+        if any(key_of(part) in held for part in parts):
+            raise ProjectionError(
+                f"A worker runs {projection}; take it out of the service and deploy that first."
+            )
+        await connection.execute(sql("delete_checkpoints"), projection)
+        reason = "its projection was removed"
+        await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
+        schema = new_schema(projection).replace('"', '""')
+        await connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')

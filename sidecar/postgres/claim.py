@@ -1,0 +1,79 @@
+"""Which tables each projection declares, as the database knows them."""
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from sidecar.errors import ProjectionError
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.lease import key_of
+from sidecar.postgres.query import sql
+from sidecar.projections.claim import Claim, describe_rivals, find_rivals, find_sharers
+from sidecar.projections.projection import Partition
+
+_PART: Final = r'\s*("([^"]|"")+"|[^\s."]+)\s*'
+_PARTS: Final = re.compile(r'"((?:[^"]|"")+)"|([^\s."]+)')
+_NAME: Final = rf"^{_PART}(\.{_PART})?$"
+
+
+async def require_sole(
+    connection: RawConnection, projection: str, siblings: Collection[str] = ()
+) -> None:
+    """Make sure that nobody else fills what a projection fills.
+
+    Args:
+        connection: On the search path of the projection's own statements.
+        projection: Registered already.
+        siblings: What the same worker runs.
+
+    Raises:
+        ProjectionError: Somebody does.
+    """
+    claims = await _list_claims(connection, siblings)
+    own = claims.pop(projection, None)
+    if own is not None and (rivals := find_rivals(own, claims.values())):
+        raise ProjectionError(describe_rivals(projection, rivals))
+
+
+async def require_unshared(connection: RawConnection, projection: str) -> None:
+    """Make sure that a projection's tables may be replaced by copies that it alone has filled.
+
+    Raises:
+        ProjectionError: Another one declares one of them.
+    """
+    claims = await _list_claims(connection, ())
+    own = claims.pop(projection, None)
+    if own is not None and (sharers := find_sharers(own, claims.values())):
+        raise ProjectionError(describe_rivals(projection, sharers))
+
+
+async def _list_claims(connection: RawConnection, siblings: Collection[str]) -> dict[str, Claim]:
+    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+    claims: dict[str, Claim] = {}
+    for row in await connection.fetch(sql("list_claims"), _NAME):
+        name = row["projection"]
+        parts = (Partition(name, index, row["partitions"]) for index in range(row["partitions"]))
+        is_alive = name in siblings or any(key_of(part) in held for part in parts)
+        claim = claims.setdefault(name, Claim(name, {}, row["has_run"], is_alive))
+        claim.tables[row["oid"] or _place_of(row["name"], row["schema"])] = row["name"]
+    return claims
+
+
+def _place_of(name: str, schema: str | None) -> str:
+    """Return where a table would be that does not exist yet, as PostgreSQL reads its name."""
+    parts = [quoted or plain.lower() for quoted, plain in _PARTS.findall(name)]
+    return ".".join(parts if len(parts) > 1 else [schema or "", *parts])
+
+
+async def find_filled(connection: RawConnection, tables: Collection[str]) -> list[str]:
+    """Return those of the tables that exist and hold rows."""
+    filled = []
+    for row in await connection.fetch(sql("find_tables"), list(tables), _NAME):
+        if row["can_read"]:
+            # PostgreSQL has quoted it.
+            holds = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {row['place']})")  # noqa: S608
+        else:
+            holds = row["has_pages"]
+        if holds:
+            filled.append(row["name"])
+    return filled

@@ -1,0 +1,26 @@
+"""Where the copies of a read model live beside the live one: schemas of their own."""
+
+import hashlib
+from typing import Final
+
+MAX_NAME_BYTES: Final = 63
+_MARK_LENGTH: Final = 9
+
+
+def new_schema(projection: str) -> str:
+    """Return the schema in which a projection's new tables are filled."""
+    return _name("sidecar_new_", projection)
+
+
+def old_schema(projection: str) -> str:
+    """Return the schema in which its old tables are kept after a swap."""
+    return _name("sidecar_old_", projection)
+
+
+def _name(prefix: str, projection: str) -> str:
+    """Join them; what PostgreSQL would cut off is told apart by a hash of all of it."""
+    whole = f"{prefix}{projection}".encode()
+    if len(whole) <= MAX_NAME_BYTES:
+        return whole.decode()
+    mark = "_" + hashlib.sha256(projection.encode()).hexdigest()[: _MARK_LENGTH - 1]
+    return whole[: MAX_NAME_BYTES - _MARK_LENGTH].decode(errors="ignore") + mark

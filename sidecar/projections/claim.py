@@ -1,0 +1,56 @@
+"""One table, one projection: who else declares what a projection fills. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The tables that one projection declares.
+
+    Attributes:
+        tables: How it names each table, by what the name stands for in the database.
+        has_run: Whether it has been moved ever, and so may have filled them.
+        is_alive: Whether it is run now, or is about to be.
+    """
+
+    projection: str
+    tables: dict[object, str]
+    has_run: bool = False
+    is_alive: bool = False
+
+
+def find_sharers(own: Claim, others: Iterable[Claim]) -> dict[str, str]:
+    """Return who else declares a table of a projection: the table, by the other's name."""
+    return {
+        other.projection: own.tables[shared]
+        for other in others
+        if other.projection != own.projection
+        for shared in [key for key in own.tables if key in other.tables][:1]
+    }
+
+
+def find_rivals(own: Claim, others: Iterable[Claim]) -> dict[str, str]:
+    """Return those of them who keep a projection from running.
+
+    One that has filled its tables alone goes on: a newcomer has not touched them yet, and what
+    nobody runs any more does not touch them again.
+    """
+    return find_sharers(own, (other for other in others if _is_in_the_way(own, other)))
+
+
+def _is_in_the_way(own: Claim, other: Claim) -> bool:
+    return not own.has_run or (other.has_run and other.is_alive)
+
+
+def describe_rivals(projection: str, rivals: Mapping[str, str]) -> str:
+    """Say who else declares its tables, and what to do."""
+    told = "; ".join(
+        f"{projection} and {name} both declare the table {table}" for name, table in rivals.items()
+    )
+    names = " or ".join(f"`sidecar projections remove {name}`" for name in rivals)
+    return (
+        f"{told}: a rebuild of one would wipe what the other keeps there. Give each a table of its "
+        "own or let one projection fill it, and start the workers again; what is gone for good, or "
+        f"was renamed, is forgotten with {names}."
+    )
