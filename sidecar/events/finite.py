@@ -3,15 +3,9 @@
 import math
 from collections.abc import Iterable
 
-import msgspec
 
-
-def is_finite(event: object) -> bool:
-    """Tell whether no number in an event object is infinite or none at all."""
-    return _is_finite(msgspec.to_builtins(event))
-
-
-def _is_finite(value: object) -> bool:
+def is_finite(value: object) -> bool:
+    """Tell whether no number in plain data is infinite or none at all."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
@@ -22,4 +16,4 @@ def _is_finite(value: object) -> bool:
 
 
 def _are_finite(values: Iterable[object]) -> bool:
-    return all(map(_is_finite, values))
+    return all(map(is_finite, values))

@@ -1,66 +1,14 @@
 """The registry of event types: names, schema versions, and the way to JSON and back."""
 
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from sidecar.errors import EventDecodingError, EventTypeError
-from sidecar.events.finite import is_finite
+from sidecar.errors import EventTypeError
+from sidecar.events.event_type import EventType
 from sidecar.events.record import RecordedEvent
-from sidecar.events.upcasting import Upcaster, find_holes, upcast
+from sidecar.events.upcasting import Upcaster, find_holes
 
 E = TypeVar("E")
-
-_encode = msgspec.json.Encoder().encode
-
-
-class EventType:
-    """One registered type: its current schema version and the upcasters from older ones."""
-
-    __slots__ = ("_decode", "cls", "name", "upcasters", "version")
-
-    def __init__(self, cls: type, name: str, version: int) -> None:
-        self.cls: Final = cls
-        self.name: Final = name
-        self.version: Final = version
-        self.upcasters: Final[dict[int, Upcaster]] = {}
-        self._decode: Final[Callable[[str], object]] = msgspec.json.Decoder(cls).decode
-
-    def decode(self, record: RecordedEvent) -> object:
-        """Make the event object, through the upcasters where the record is older.
-
-        Raises:
-            EventDecodingError: The record is from the future, malformed, or a hole bars its way.
-        """
-        try:
-            if record.schema_version == self.version:
-                return self._decode(record.data)
-            return self._decode_older(record)
-        except EventDecodingError:
-            raise
-        except (msgspec.DecodeError, UnicodeError) as error:
-            # A traceback shows the cause as well, in words that may be the value itself.
-            cause = None if _shows_value(error) else error
-            raise EventDecodingError(_describe(record, _withhold_value(error))) from cause
-        # The edge to user code: a `__post_init__` can raise anything.
-        except Exception as error:
-            reason = f"its class refused it with {type(error).__name__}"
-            raise EventDecodingError(_describe(record, reason)) from error
-
-    def _decode_older(self, record: RecordedEvent) -> object:
-        if record.schema_version > self.version:
-            reason = f"this service knows schema versions up to {self.version}; deploy a newer one"
-            raise EventDecodingError(_describe(record, reason))
-        fields = record.fields()
-        try:
-            shape = upcast(fields, record.schema_version, self.version, self.upcasters)
-        # The edge to user code: an upcaster can raise anything.
-        except Exception as error:
-            reason = f"its upcaster failed with {type(error).__name__}"
-            raise EventDecodingError(_describe(record, reason)) from error
-        # As `_decode` reads them: the keys of JSON are text, whatever the class makes of them.
-        return msgspec.convert(shape, self.cls, str_keys=True)
 
 
 class EventTypes:
@@ -79,16 +27,20 @@ class EventTypes:
     ) -> Callable[[type[E]], type[E]]:
         """Register a frozen class; use as a decorator.
 
+        It is a dataclass, a `msgspec.Struct`, an attrs class or a model or dataclass of pydantic 2.
+        Fields are stored under their own names, whatever their aliases in pydantic.
+
         Args:
             name: What is stored; the class name by default. Keep it when the class is renamed.
             version: Current schema version, from 1.
 
         Raises:
-            EventTypeError: The class can be mutated, or name or class is taken.
+            EventTypeError: The class can be mutated or has a field without JSON form, or name or
+                class is taken.
         """
 
         def decorate(cls: type[E]) -> type[E]:
-            self._add(EventType(_require_frozen(cls), name or cls.__name__, version))
+            self._add(EventType(cls, name, version))
             return cls
 
         return decorate
@@ -163,25 +115,22 @@ class EventTypes:
         """Return name, schema version and JSON text of an event object.
 
         Raises:
+            EventTypeError: Its class is not registered, a field has no JSON form, or the text could
+                not be read again; the message names the field, and holds no value.
+        """
+        event_type = self._find_of(event)
+        data = event_type.write(event)
+        event_type.require_readable(data)
+        return event_type.name, event_type.version, data
+
+    def write(self, event: object) -> tuple[str, int, str]:
+        """As `encode`, without the proof that the text can be read again.
+
+        Raises:
             EventTypeError: Its class is not registered, or a field has no JSON form.
         """
-        event_type = self._by_class.get(type(event))
-        if event_type is None:
-            raise EventTypeError(
-                f"{type(event).__name__} is not registered; decorate it with @types.register()."
-            )
-        try:
-            data = _encode(event)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise EventTypeError(
-                f"{event_type.name} has a field without JSON form: {error}."
-            ) from error
-        if b"null" in data and not is_finite(event):
-            raise EventTypeError(
-                f"{event_type.name} has a number without JSON form: it is NaN or infinite, and "
-                "would be kept as null."
-            )
-        return event_type.name, event_type.version, data.decode()
+        event_type = self._find_of(event)
+        return event_type.name, event_type.version, event_type.write(event)
 
     def decode(self, record: RecordedEvent) -> object:
         """Make the event object of a record whose type is registered.
@@ -214,37 +163,16 @@ class EventTypes:
         self._by_name[event_type.name] = event_type
         self._by_class[event_type.cls] = event_type
 
+    def _find_of(self, event: object) -> EventType:
+        event_type = self._by_class.get(type(event))
+        if event_type is None:
+            raise EventTypeError(
+                f"{type(event).__name__} is not registered; decorate it with @types.register()."
+            )
+        return event_type
+
     def _require(self, name: str) -> EventType:
         event_type = self._by_name.get(name)
         if event_type is None:
             raise EventTypeError(f"Event type {name!r} is not registered.")
         return event_type
-
-
-def _require_frozen(cls: type[E]) -> type[E]:
-    declared = getattr(cls, "__dataclass_params__", None) or getattr(cls, "__struct_config__", None)
-    if declared is None or not declared.frozen:
-        raise EventTypeError(
-            f"{cls.__name__} can be mutated; make it a frozen dataclass or a frozen msgspec.Struct."
-        )
-    return cls
-
-
-def _describe(record: RecordedEvent, reason: str) -> str:
-    return (
-        f"Event {record.type!r} version {record.schema_version} at position {record.position} "
-        f"cannot be read: {reason}."
-    )
-
-
-def _withhold_value(error: Exception) -> str:
-    """Keep the place that msgspec names; it prints types and paths, but some values too."""
-    if error.__cause__ is not None:
-        # A `__post_init__` raised; its words are the service's own and may hold anything.
-        return f"its class refused it with {type(error.__cause__).__name__}"
-    return "an unexpected value" if _shows_value(error) else str(error).rstrip(".")
-
-
-def _shows_value(error: Exception) -> bool:
-    is_of_msgspec = error.__cause__ is None
-    return is_of_msgspec and str(error).startswith(("Invalid enum value", "Invalid value"))

@@ -203,8 +203,9 @@ async def _require_retriable(connection: RawConnection, letter_id: int) -> None:
     letter = await _find_open(connection, letter_id)
     if letter.position is None and letter.data is None:
         raise UsageError(
-            f"Dead letter {letter_id} was published in process without a registered type, so its "
-            "event was not kept and cannot be tried again; `sidecar dead-letters discard` ends it."
+            f"Dead letter {letter_id} was published in process without a registered type or a JSON "
+            "form, so its event was not kept and cannot be tried again; "
+            "`sidecar dead-letters discard` ends it."
         )
 
 

@@ -127,8 +127,22 @@ class LetterSink:
     def _encode(self, event: object) -> tuple[str, int, str | None]:
         try:
             return self._types.encode(event)
+        except EventTypeError as error:
+            return self._encode_unfit(event, error)
+
+    def _encode_unfit(self, event: object, error: EventTypeError) -> tuple[str, int, str | None]:
+        """Keep what there is: what nobody can read today, a mended class may read."""
+        try:
+            kept = self._types.write(event)
         except EventTypeError:
             return self._types.name_of(event), 1, None
+        logger.warning(
+            "The dead letter of event %s cannot be retried until its class is mended: %s",
+            kept[0],
+            error,
+            extra={"event": "sidecar.letters.unreadable", "event_type": kept[0]},
+        )
+        return kept
 
 
 def _record_of(letter: asyncpg.Record) -> RecordedEvent:

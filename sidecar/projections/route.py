@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from sidecar.events.event_type import EventType
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
-from sidecar.events.types import EventType, EventTypes
+from sidecar.events.types import EventTypes
 from sidecar.projections.delivery import Delivery
 
 

@@ -49,8 +49,8 @@ class Mails:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.broken: set[int] = set()
-        self.handled: list[tuple[str, int]] = []
+        self.broken: set[object] = set()
+        self.handled: list[tuple[str, object]] = []
 
     def can_handle(self, event: object) -> bool:
         return True
@@ -306,6 +306,39 @@ async def test_event_that_contains_itself_is_kept_without_its_data(
     result = await publisher.publish(Shipped("a", 1, lines))
     assert result.failed_projections == ("mails",)
     assert await letters(pool) == [("mails", "a", "Shipped", None, 1)]
+
+
+async def test_event_that_nobody_can_read_is_kept_and_told_and_retried_once_its_class_is_mended(
+    publisher: EventPublisher,
+    sink: DeadLetterSink,
+    pool: MeteredPool,
+    mails: tuple[Mails, Mails],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mails[0].broken = {"secret"}
+    await publisher.publish(Shipped("a", "secret"))  # type: ignore[arg-type]  # as a bug would
+    data = '{"aggregate_id":"a","number":"secret"}'
+    assert await letters(pool) == [("mails", "a", "Shipped", data, 1)]
+    [told] = [r for r in caplog.records if getattr(r, "event", "") == "sidecar.letters.unreadable"]
+    assert "Shipped could be stored" in told.getMessage()
+    assert "`$.number`" in told.getMessage()
+    assert "secret" not in told.getMessage()
+    mails[0].broken = set()
+    await ask(pool)
+    assert await sink.retry_due(publisher) == 0
+    [reason] = await pool.fetch("SELECT error_message FROM sidecar.dead_letters")
+    assert "cannot be read: Expected `int`, got `str` - at `$.number`" in reason[0]
+
+    mended = EventTypes()
+
+    @mended.register(name="Shipped")
+    class MendedShipped(msgspec.Struct, frozen=True):
+        aggregate_id: str
+        number: int | str
+
+    await ask(pool)
+    assert await DeadLetterSink(pool, mended).retry_due(publisher) == 1
+    assert mails[0].handled == [("a", "secret")]
 
 
 async def test_publish_does_not_raise_when_failures_cannot_be_kept(

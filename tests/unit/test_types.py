@@ -96,8 +96,12 @@ def test_number_that_json_lacks_is_refused_and_not_kept_as_null(
 
 
 def test_absent_value_is_kept_as_null(types: EventTypes) -> None:
-    absent: Any = [None, 1.5]
-    assert types.encode(Paid(absent))[2] == '{"order":[null,1.5]}'
+    @types.register()
+    @dataclass(frozen=True)
+    class Rated:
+        rates: list[float | None]
+
+    assert types.encode(Rated([None, 1.5]))[2] == '{"rates":[null,1.5]}'
 
 
 def test_renamed_type_is_read_under_both_names(types: EventTypes) -> None:

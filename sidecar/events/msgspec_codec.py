@@ -1,0 +1,57 @@
+"""Dataclasses, attrs classes and msgspec structs, written and read by msgspec."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from sidecar.events.codec import Refusal
+from sidecar.events.finite import is_finite
+from sidecar.events.nested import UnfitError, read_nested, write_nested
+from sidecar.events.upcasting import Shape
+
+
+class MsgspecCodec:
+    """Knows a class by its annotations.
+
+    Raises:
+        Exception: An annotation cannot be read, or names what msgspec does not take.
+    """
+
+    def __init__(self, cls: type) -> None:
+        self._cls: Final = cls
+        self.read: Final[Callable[[str], object]] = msgspec.json.Decoder(
+            cls, dec_hook=read_nested
+        ).decode
+        self.write: Final = msgspec.json.Encoder(enc_hook=write_nested).encode
+
+    def is_finite(self, event: object) -> bool:
+        """Tell whether no number in an object is infinite or none at all."""
+        return is_finite(msgspec.to_builtins(event, enc_hook=write_nested))
+
+    def convert(self, shape: Shape) -> object:
+        """Make an object from decoded JSON."""
+        # As `read` does: the keys of JSON are text, whatever the class makes of them.
+        return msgspec.convert(shape, self._cls, str_keys=True, dec_hook=read_nested)
+
+    def explain(self, error: Exception) -> Refusal:
+        """Say what `read` or `convert` raised."""
+        if not isinstance(error, msgspec.DecodeError | UnicodeError):
+            return Refusal(f"its class refused it with {type(error).__name__}", error)
+        # A traceback shows the cause as well, in words that may be the value itself.
+        return Refusal(_withhold_value(error), None if _shows_value(error) else error)
+
+
+def _withhold_value(error: Exception) -> str:
+    """Keep the place that msgspec names; it prints types and paths, but some values too."""
+    if isinstance(error.__cause__, UnfitError):
+        return str(error)
+    if error.__cause__ is not None:
+        # A `__post_init__` raised; its words are the service's own and may hold anything.
+        return f"its class refused it with {type(error.__cause__).__name__}"
+    return "an unexpected value" if _shows_value(error) else str(error).rstrip(".")
+
+
+def _shows_value(error: Exception) -> bool:
+    is_of_msgspec = error.__cause__ is None
+    return is_of_msgspec and str(error).startswith(("Invalid enum value", "Invalid value"))
