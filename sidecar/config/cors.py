@@ -1,14 +1,32 @@
 """Which browser pages may call: a pure CORS policy, for the sidecar and for applications."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
+
+import msgspec
 
 DEFAULT_ORIGIN = "http://localhost:5000"
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 WILDCARD = "*"
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# What the web views of packaged applications and the pages of browser extensions say of themselves.
+APP_SCHEMES = frozenset(
+    {
+        "app",
+        "capacitor",
+        "capacitor-electron",
+        "chrome-extension",
+        "electron",
+        "ionic",
+        "moz-extension",
+        "safari-web-extension",
+        "tauri",
+        "vscode-webview",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +47,12 @@ class CorsPolicy:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read comma-separated origins; blanks around and empty entries are dropped.
+        """Read origins, parted by commas or as a JSON list; blanks and empty entries are dropped.
 
         Raises:
             ValueError: An entry is not an origin; the message gives its place, not its text.
         """
-        entries = [entry.strip() for entry in text.split(",")]
+        entries = [entry.strip() for entry in _entries(text)]
         origins: list[str] = []
         for place, entry in enumerate(entries, start=1):
             if not entry:
@@ -96,6 +114,18 @@ class CorsPolicy:
         return headers
 
 
+def _entries(text: str) -> list[str]:
+    if not text.lstrip().startswith("["):
+        return text.split(",")
+    entries = None
+    with suppress(msgspec.DecodeError, UnicodeEncodeError):
+        entries = msgspec.json.decode(text, type=list[str])
+    # Raised outside of the handler: the decoder's message would tell parts of the text.
+    if entries is None:
+        raise ValueError("It begins like a JSON list of origins, and is none.")
+    return entries
+
+
 def normal_origin(text: str) -> str | None:
     """Give `scheme://host[:port]` in lower case without a default port; `None` if it is none.
 
@@ -109,10 +139,10 @@ def normal_origin(text: str) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in _DEFAULT_PORTS or not host or "*" in host:
+    if parts.scheme not in APP_SCHEMES | _DEFAULT_PORTS.keys() or not host or "*" in host:
         return None
     if parts.username is not None or parts.path or parts.query or parts.fragment:
         return None
     shown_host = f"[{host}]" if ":" in host else host
-    is_default = port is None or port == _DEFAULT_PORTS[parts.scheme]
+    is_default = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{shown_host}" + ("" if is_default else f":{port}")

@@ -17,9 +17,25 @@ class Environment(StrEnum):
         return self not in {Environment.DEVELOPMENT, Environment.TEST}
 
 
+_ALIASES = {
+    "dev": Environment.DEVELOPMENT,
+    "devel": Environment.DEVELOPMENT,
+    "local": Environment.DEVELOPMENT,
+    "testing": Environment.TEST,
+    "ci": Environment.TEST,
+    "stage": Environment.STAGING,
+    "stg": Environment.STAGING,
+    "preprod": Environment.STAGING,
+    "prod": Environment.PRODUCTION,
+    "prd": Environment.PRODUCTION,
+    "live": Environment.PRODUCTION,
+}
+_NAMES = _ALIASES | {each.value: each for each in Environment}
+
+
 def is_known(name: str) -> bool:
-    """Tell whether a value of ENVIRONMENT, case aside, names an environment."""
-    return name.lower() in {each.value for each in Environment}
+    """Tell whether a value of ENVIRONMENT, case aside, names an environment, in full or short."""
+    return name.lower() in _NAMES
 
 
 def environment_of(name: str | None) -> Environment:
@@ -29,4 +45,4 @@ def environment_of(name: str | None) -> Environment:
     """
     if not name:
         return Environment.DEVELOPMENT
-    return Environment(name.lower()) if is_known(name) else Environment.PRODUCTION
+    return _NAMES.get(name.lower(), Environment.PRODUCTION)

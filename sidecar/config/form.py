@@ -179,9 +179,9 @@ def database_url(example: str) -> Form[Secret]:
 
 
 def cors() -> Form[CorsPolicy]:
-    """Take comma-separated origins."""
+    """Take origins, parted by commas or as a JSON list."""
     return Form(
-        "a comma-separated list of origins",
+        "a list of origins, parted by commas or in JSON",
         "https://app.example.com",
         CorsPolicy.parse,
         lambda policy: list(policy.origins),

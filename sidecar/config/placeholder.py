@@ -24,6 +24,7 @@ from sidecar.config.shape import (
     WORD_AND_RUN,
     Shape,
 )
+from sidecar.config.spelling import is_spelled_like_a_word
 from sidecar.config.vocabulary import (
     is_phrase,
     plain,
@@ -36,6 +37,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_ENCODED = 16
 _SIGNS = re.compile(r"[^A-Za-z0-9]+")
 _DIGIT = re.compile(r"[0-9]")
+_NOT_LETTERS = re.compile(r"[^A-Za-z]+")
 _LONGEST = 256
 _LONGEST_WORDY = 120
 _MOST_DIGITS_AMONG_WORDS = 4
@@ -103,9 +105,15 @@ def _patterned(bare: str) -> Shape | None:
         return Shape.REPEAT
     if _is_sequence(bare):
         return Shape.SEQUENCE
-    if PLAIN_WORD.fullmatch(bare) or (_is_made_of_words(bare) and not is_phrase(bare)):
+    if _is_plain_word(bare) or (_is_made_of_words(bare) and not is_phrase(bare)):
         return Shape.WORDS
     return None
+
+
+def _is_plain_word(bare: str) -> bool:
+    return PLAIN_WORD.fullmatch(bare) is not None and is_spelled_like_a_word(
+        _NOT_LETTERS.sub("", bare)
+    )
 
 
 def _is_repeat(text: str) -> bool:

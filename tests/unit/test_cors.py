@@ -28,6 +28,29 @@ def test_several_origins_are_read_with_blanks_and_trailing_slashes() -> None:
     assert not policy.allows(None)
 
 
+def test_a_list_in_json_is_read_too() -> None:
+    policy = CorsPolicy.parse('["https://app.example.com", "https://admin.example.com/"]')
+
+    assert policy.origins == ("https://app.example.com", "https://admin.example.com")
+
+
+@pytest.mark.parametrize("text", ['["https://canary.io"', '["https://canary.io", 1]', "[canary]"])
+def test_half_a_list_is_refused_without_its_text(text: str) -> None:
+    with pytest.raises(ValueError, match="JSON list") as refused:
+        CorsPolicy.parse(text)
+
+    assert "canary" not in str(refused.value)
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["capacitor://localhost", "ionic://localhost", "tauri://localhost", "moz-extension://a-b"],
+)
+def test_a_packaged_application_has_an_origin_too(origin: str) -> None:
+    assert CorsPolicy.parse(origin).allows(origin)
+
+
 @pytest.mark.parametrize("text", ["*", "http://localhost:3000,*", " * "])
 def test_a_wildcard_is_never_combined_with_credentials(text: str) -> None:
     policy = CorsPolicy.parse(text)

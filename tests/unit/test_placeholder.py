@@ -200,6 +200,23 @@ def test_of_many_generated_secrets_almost_none_is_flagged() -> None:
     assert len(flagged(20_000)) <= 2
 
 
+@pytest.mark.parametrize(("length", "most"), [(12, 0.01), (10, 0.05), (9, 0.05)])
+def test_letters_of_one_case_drawn_at_random_are_rarely_taken_for_a_word(
+    length: int, most: float
+) -> None:
+    rng, make = Random(20), _letters(string.ascii_lowercase, length)
+    drawn = [make(rng) for _ in range(2_000)]
+
+    assert sum(shape_of(value, "SMTP_PASSWORD") is not None for value in drawn) <= most * 2_000
+
+
+@pytest.mark.parametrize(
+    "word", ["kestra", "elephant", "Keycloak", "nextcloud", "metabase", "CLICKHOUSE", "directus"]
+)
+def test_a_word_is_no_password_whatever_it_names(word: str) -> None:
+    assert shape_of(word, "DB_PASSWORD") is Shape.WORDS
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_of_a_hundred_thousand_generated_secrets_ten_at_most_are_flagged() -> None:

@@ -132,10 +132,21 @@ def mark_in(variable: Variable) -> tuple[str, str] | None:
             f"ends with a carriage return, at character {place}",
             "Save the file with Unix line ends (dos2unix).",
         )
-    if value != value.strip():
+    if value != value.strip() and not _ends_as_a_file(value):
         place = 1 if value[0].isspace() else len(value.rstrip()) + 1
         return f"has blanks or line breaks around it, from character {place} on", "Remove them."
     return _mark_inside(bare)
+
+
+def _ends_as_a_file(value: str) -> bool:
+    """Tell whether the only blank around it is the line end that a file of its kind ends with.
+
+    A key in PEM or a JSON document is text of several lines; OpenSSH refuses a key without the
+    last line end.
+    """
+    text = value.removesuffix("\n")
+    is_document = "\n" in text or (text.startswith("{") and text.endswith("}"))
+    return is_document and text == text.strip()
 
 
 def _mark_inside(bare: str) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.config.environment import Environment
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.rules.secrets import GENERATE
@@ -61,7 +62,7 @@ SEC09 = Rule(
 )
 SEC13 = Rule(
     "SEC13",
-    "a provider's key in another provider's variable, or a key for test mode",
+    "a provider's key in another provider's variable, or in production a key for test mode",
     relaxed=Severity.INFO,
     strict=Severity.WARNING,
 )
@@ -131,7 +132,11 @@ def shared_value(facts: Facts) -> Iterator[Sighting]:
 
 
 def wrong_slot(facts: Facts) -> Iterator[Sighting]:
-    """See keys by whose prefix another provider, or a test mode, is recognised."""
+    """See keys by whose prefix another provider, or in production a test mode, is recognised.
+
+    Everywhere else a key for test mode is the right one: no test may charge a card.
+    """
+    is_live = facts.settings.environment is Environment.PRODUCTION
     for variable in facts.real_secrets():
         owner = _owner(variable.value)
         if variable.name in _PREFIXES and owner not in {None, variable.name}:
@@ -141,7 +146,7 @@ def wrong_slot(facts: Facts) -> Iterator[Sighting]:
                 f"{variable.name} holds a key that looks like one for {owner}.",
                 f"Keys for it begin with {_PREFIXES[variable.name]}; move this one to {owner}.",
             )
-        elif _TEST_MODE.match(variable.value):
+        elif is_live and _TEST_MODE.match(variable.value):
             message = f"{variable.name} holds a key for test mode."
             yield facts.sighting(SEC13, variable.name, message, "Set the live key.")
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from sidecar.config.cors import APP_SCHEMES
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.option import LogLevel
@@ -104,10 +105,15 @@ def unfit_origin(facts: Facts) -> Iterator[Sighting]:
 def _is_unfit(origin: str) -> bool:
     parts = urlsplit(origin)
     host = parts.hostname or ""
-    return origin != "*" and (
-        parts.scheme == "http"
-        or host in {"localhost", "127.0.0.1", "::1"}
-        or _EXAMPLE.fullmatch(host) is not None
+    # A packaged application comes from its own `localhost` on each phone.
+    return (
+        origin != "*"
+        and parts.scheme not in APP_SCHEMES
+        and (
+            parts.scheme == "http"
+            or host in {"localhost", "127.0.0.1", "::1"}
+            or _EXAMPLE.fullmatch(host) is not None
+        )
     )
 
 
