@@ -9,15 +9,18 @@ from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ
 from sidecar.config.example import Examples
 from sidecar.config.finding import Rule, Severity, Sighting
+from sidecar.config.naming import is_uncertain_name
 from sidecar.config.own import SidecarFile
 from sidecar.config.placeholder import shape_of
 from sidecar.config.settings import Settings
-from sidecar.config.shape import Shape
+from sidecar.config.shape import SPEAKING, Shape
 from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
 
 _NEIGHBOURS = ("user", "username", "login", "db", "database", "dbname", "db_name", "schema", "host")
 _LONGEST_REPEATED = 24
+# What the driver takes from the environment where DATABASE_URL leaves it out.
+_DRIVER_DEFAULTS = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,23 +83,37 @@ class Facts:
         if self.settings.database_url is None:
             return None
         try:
-            return Dsn.parse(self.settings.database_url.reveal())
+            return self.parse_dsn(self.settings.database_url.reveal())
         except DsnError:
             return None
 
+    def parse_dsn(self, text: str) -> Dsn:
+        """Read an address with what the driver would take from the environment.
+
+        Raises:
+            DsnError: With what is wrong, never with the text.
+        """
+        return Dsn.parse(text, {name: self.environ.text(name) for name in _DRIVER_DEFAULTS})
+
     def _shape(self, variable: Variable, neighbours: frozenset[str]) -> Shape | None:
         bare = uncommented(variable.value)
-        if len(bare) <= _LONGEST_REPEATED and bare.lower() in neighbours:
+        # One user may stand under two names; only a secret says something by repeating one.
+        is_judged = not _is_neighbour(variable) and not is_uncertain_name(variable.name)
+        if is_judged and bare.lower() in neighbours:
             return Shape.NEIGHBOUR
-        return shape_of(bare or variable.value, variable.name)
+        shape = shape_of(bare or variable.value, variable.name)
+        return None if is_uncertain_name(variable.name) and shape not in SPEAKING else shape
 
     def _neighbours(self) -> Iterator[str]:
         """Give what people know without asking: names of users, databases and hosts."""
-        for variable in self.environ:
-            if variable.name.lower().endswith(_NEIGHBOURS):
-                text = uncommented(variable.value).lower()
-                if text and len(text) <= _LONGEST_REPEATED:
-                    yield text
+        for variable in filter(_is_neighbour, self.environ):
+            text = uncommented(variable.value).lower()
+            if text and len(text) <= _LONGEST_REPEATED:
+                yield text
+
+
+def _is_neighbour(variable: Variable) -> bool:
+    return variable.name.lower().endswith(_NEIGHBOURS)
 
 
 Look = Callable[[Facts], Iterator[Sighting]]

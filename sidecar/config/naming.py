@@ -20,6 +20,21 @@ _PUBLIC_ENDINGS = re.compile(
     # Where a shell stands, which every process inherits.
     r"^pwd$"
 )
+# The marks of a language model's vocabulary.
+_PUBLIC_TOKENS = re.compile(
+    r"(?:^|_)(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|special|stop|start|end|begin)_token$"
+)
+# A project's key in a tracker, the key of an object in a bucket, the name of a header: the ending
+# is a secret's, the value mostly is none.
+_UNCERTAIN = re.compile(
+    r"(?:^|_)(?:project|issue|board|space|epic|ticket|feature|flag|toggle|experiment|bucket|s3|"
+    r"object|file|folder|asset|image|photo|document|page|menu|theme|section|component|module|"
+    r"i18n|translation|locale|lang|language|metric|tag|label|annotation|column|row|field|record|"
+    r"entity|item|order|event|message|queue|topic|job|task|lock|mutex|dedup|dedupe|header|param|"
+    r"parameter|query|config|setting|settings|registry|attribute|property|dict|map|json|yaml|"
+    r"sample|short|shortcut|hot)_key$|"
+    r"(?:^|_)(?:csrf|xsrf)_token$"
+)
 _MEANT_AS_FILE = re.compile(
     r"^(?:aws_web_identity_token|aws_shared_credentials|azure_federated_token)$|"
     r"(?:^|_)(?:ssl|tls|ca|cert|certificate|client|server|host)_?(?:private_)?key$"
@@ -64,6 +79,11 @@ def is_secret_name(name: str) -> bool:
     """
     lower = name.lower()
     return _is_secret_ending(lower) or _is_secret_ending(_QUALIFIER.sub("", lower))
+
+
+def is_uncertain_name(name: str) -> bool:
+    """Tell whether a name ends as a secret's does, but mostly holds what everybody may know."""
+    return _UNCERTAIN.search(name.lower()) is not None
 
 
 def is_secret_value(value: str) -> bool:
@@ -120,4 +140,6 @@ def is_near(one: str, other: str, edits: int = 2) -> bool:
 
 
 def _is_secret_ending(lower: str) -> bool:
-    return bool(_SECRET_ENDINGS.search(lower)) and not _PUBLIC_ENDINGS.search(lower)
+    if _PUBLIC_ENDINGS.search(lower) or _PUBLIC_TOKENS.search(lower):
+        return False
+    return _SECRET_ENDINGS.search(lower) is not None

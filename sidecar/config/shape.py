@@ -19,6 +19,9 @@ class Shape(StrEnum):
     NEIGHBOUR = "it repeats a user, database or host that is set beside it"
 
 
+SPEAKING = frozenset({Shape.YOURS, Shape.IMPERATIVE, Shape.MASK, Shape.BRACKETS, Shape.MARKER})
+"""Shapes that say of themselves that a value is still to be written, whatever it is for."""
+
 _EDGE = r"(?:^|[-_ ./:!])"
 _END = r"(?:$|[-_ ./:!,])"
 _FLAGS = re.IGNORECASE | re.DOTALL

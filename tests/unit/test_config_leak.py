@@ -43,7 +43,19 @@ SHAPES = [
     "postgresql+asyncpg://u:{}@db.internal/orders",
     "https://{}:{}@app.example.com",
     "postgresql://u:p@db.internal/orders?password={}&sslmode=prefer",
+    "postgresql://app@db.acme.io/shop&password={}&sslmode=require",
+    "postgresql://app@db.acme.io/shop;password={}",
+    "postgresql://app@db.acme.io/shop%3Fpassword={}",
+    "postgresql://app@db.acme.io/shop password={}",
+    "postgresql://app%3A{}%40db.acme.io/shop",
+    "postgresql://app%3A{}/shop",
+    "postgresql://{}/shop",
+    "postgresql://app@db.acme.io/{}",
+    "postgresql:///shop?host={}&dbname={}",
+    "postgresql://app@db.acme.io/shop?sslmode={}",
+    "postgresql://app@db.acme.io/shop?{}=1&sslpassword={}",
     "https://ok.io,{}",
+    '["https://ok.io", "{}"',
 ]
 
 

@@ -22,7 +22,7 @@ PASSWORD = "Zr4tQ9wLk2Vn7Xc1"
 URL = f"postgresql://shop:{PASSWORD}@db.internal:5432/orders"
 GOOD = {
     "ENVIRONMENT": "production",
-    "DATABASE_URL": f"{URL}?sslmode=verify-full",
+    "DATABASE_URL": f"{URL}?sslmode=verify-full&sslrootcert={__file__}",
     "SECRET_KEY": "9f2c7d41b8e603a5c4d7f1928e6b3a50d1c8e47f2b96a3051e7d8c4f6a2b9035",
     "GEMINI_API_KEY": "AIzaSyD3x9kQw7Rt2Vb5Nm8Lp1Zc4Xs6Yh0Jf_",
     "SIDECAR_TOKEN": "Qm7Xv2Lr9TzWb4NcYd1KfGs6JpEu0AHh3oPiRtUwVx5ZyBnMkLqS",
@@ -33,6 +33,7 @@ GOOD = {
     "DB_POOL_MAX_SIZE": "50",
 }
 PUBLISHED = hashlib.sha256(b"password").hexdigest()  # itself used as a key, and known
+PEM = f"-----BEGIN PRIVATE KEY-----\n{PUBLISHED}\n-----END PRIVATE KEY-----\n"
 EXPIRED = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2lnbmF0dXJl"  # exp 1700000000, in 2023
 DEMO = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJzdXBhYmFzZS1kZW1vIn0.c2lnbmF0dXJl"
 
@@ -57,6 +58,8 @@ FIRING = [
     ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"{GOOD['SECRET_KEY']} # signing"}),
     ("ENV03", "DATABASE_URL", {"DATABASE_URL": "postgresql://${PGUSER}@db.internal/orders"}),
     ("ENV03", "DEBUG", {"DEBUG": "false "}),
+    ("ENV03", "JWT_PRIVATE_KEY", {"JWT_PRIVATE_KEY": f"{PEM}\n"}),
+    ("ENV03", "SECRET_KEY", {"SECRET_KEY": f"{GOOD['SECRET_KEY']}\n"}),
     ("ENV04", "SIDECAR_PORT", {"SIDECAR_PORT": "web"}),
     ("SEC01", "SECRET_KEY", {"SECRET_KEY": "  "}),
     ("SEC02", "GEMINI_API_KEY", {"GEMINI_API_KEY": "your-api-key-here"}),
@@ -64,6 +67,9 @@ FIRING = [
     ("SEC02", "REDIS_URL", {"REDIS_URL": "redis://:changeme@cache:6379/0"}),
     ("SEC02", "MONGO_URL", {"MONGO_URL": "mongodb://root:example@mongo:27017/shop"}),
     ("SEC02", "SHOP_PASSWORD", {"SHOP_USER": "warehouse7", "SHOP_PASSWORD": "warehouse7"}),
+    ("SEC02", "JIRA_PROJECT_KEY", {"JIRA_PROJECT_KEY": "your-project-key"}),
+    ("SEC02", "CSRF_TOKEN", {"CSRF_TOKEN": "changeme"}),
+    ("SEC02", "SHOP_PASSWORD", {"SHOP_PASSWORD": "elephant"}),
     ("SEC02", "OPENSSL_KEY_V1", {"OPENSSL_KEY_V1": "your-key"}),
     ("SEC02", "MAIL_LOGIN", {"MAIL_LOGIN": "your-api-key-here"}),
     ("SEC04", "S3_SECRET_KEY", {"S3_SECRET_KEY": PUBLISHED}),
@@ -82,6 +88,12 @@ FIRING = [
     ("SEC14", "SERVICE_TOKEN", {"SERVICE_TOKEN": EXPIRED}),
     ("SEC14", "SERVICE_TOKEN", {"SERVICE_TOKEN": DEMO}),
     ("DB01", "DATABASE_URL", {"DATABASE_URL": ""}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=required"}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode"}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": URL.replace("shop:", "shop@azure:")}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": f"{URL}&password={PASSWORD}"}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": f"{URL}%3Fpassword={PASSWORD}"}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": f"postgresql://shop%3A{PASSWORD}%40db.shop.io/o"}),
     ("DB01", "DATABASE_URL", {"DATABASE_URL": "mysql://shop@db.internal/orders"}),
     ("DB01", "DATABASE_URL", {"DATABASE_URL": "postgresql+asyncpg://shop@db.internal/orders"}),
     ("SEC02", "DATABASE_URL", {"DATABASE_URL": "postgresql://user:password@host:port/dbname"}),
@@ -94,6 +106,9 @@ FIRING = [
     ("DB04", "DATABASE_URL", {"DATABASE_URL": f"postgresql://shop:{PASSWORD}@localhost/orders"}),
     ("DB05", "DATABASE_URL", {"DATABASE_URL": URL}),
     ("DB05", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=prefer"}),
+    ("DB05", "DATABASE_URL", {"DATABASE_URL": f"{URL}?ssl=true"}),
+    ("DB05", "DATABASE_URL", {"DATABASE_URL": URL.replace("@", "@localhost,")}),
+    ("DB05", "DATABASE_URL", {"DATABASE_URL": "postgresql:///orders", "PGHOST": "db.shop.io"}),
     ("DB06", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require"}),
     ("DB07", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "60"}),
     ("DB07", "DB_POOL_MAX_SIZE", {"DB_POOL_MAX_SIZE": "0"}),
@@ -106,6 +121,14 @@ FIRING = [
     ("DB12", "DATABASE_URL", {"DATABASE_URL": URL.replace("5432", "6543")}),
     ("DB12", "DATABASE_URL", {"DATABASE_URL": f"{URL}?pgbouncer=true"}),
     ("DB13", "DATABASE_URL", {"DATABASE_URL": f"{URL}_test"}),
+    ("DB13", "DATABASE_URL", {"DATABASE_URL": URL.replace("db.internal", "dev-db.shop.io")}),
+    ("DB17", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require&channel_binding=require"}),
+    ("DB17", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require&connect_timeout=10"}),
+    ("DB17", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require&target_session_attrs=rw"}),
+    ("DB17", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require&max_connections=9"}),
+    ("DB18", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
+    ("DB18", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=verify-ca&sslrootcert=/no/ca.pem"}),
+    ("DB18", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=verify-full&sslrootcert=system"}),
     ("DB15", "DB_POOL_MAX_SIZE", {"DB_POOL_MIN_SIZE": "2", "DB_POOL_MAX_SIZE": "4"}),
     ("DB15", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "1"}),
     ("APP01", "DEBUG", {"DEBUG": "on"}),
@@ -133,15 +156,25 @@ FROM_FILES = {"ENV09", "ENV06", "ENV07", "ENV08", "SEC03", "SEC10"}
 FROM_SERVER = {"DB08", "DB10", "DB14", "DB16"}
 QUIET = [
     ("ENV01", {"ENVIRONMENT": "staging"}),
+    ("ENV01", {"ENVIRONMENT": "Prod"}),
+    ("ENV01", {"ENVIRONMENT": "stage"}),
     ("ENV02", {"DB_POOL_TIMEOUT": "9"}),
     ("ENV03", {"SECRET_KEY": GOOD["SECRET_KEY"] + "$x#y"}),
+    ("ENV03", {"JWT_PRIVATE_KEY": PEM}),
+    ("ENV03", {"GOOGLE_CREDENTIALS": '{"type": "service_account"}\n'}),
     ("ENV04", {"SIDECAR_PORT": "65535"}),
+    ("ENV04", {"CORS_ORIGINS": '["https://shop.io", "capacitor://localhost"]'}),
     ("ENV05", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}),
     ("SEC01", {"SECRET_KEY": PASSWORD * 3}),
     ("SEC02", {"STRIPE_SECRET_KEY": "sk_live_51H8s9dKj3Lm2Qw7Er5Ty9Ui"}),
     ("SEC02", {"REDIS_URL": f"redis://shop:{PASSWORD}@cache:6379/0"}),
     ("SEC02", {"TLS_KEY": "/certs/redis.key", "MYSQL_ALLOW_EMPTY_PASSWORD": "no"}),
     ("SEC02", {"CSRF_TOKEN_NAME": "X-CSRF-Token", "MAX_TOKENS": "512", "SORT_KEY": "name"}),
+    ("SEC02", {"SMTP_USER": "AKIA5QZJ7XN2WPLK4MTR", "MAIL_LOGIN": "AKIA5QZJ7XN2WPLK4MTR"}),
+    ("SEC02", {"EOS_TOKEN": "</s>", "PAD_TOKEN": "<pad>", "MASK_TOKEN": "[MASK]"}),
+    ("SEC02", {"JIRA_PROJECT_KEY": "SHOP", "FEATURE_KEY": "checkout", "S3_KEY": "uploads"}),
+    ("SEC02", {"CSRF_TOKEN": "X-CSRF-Token", "I18N_KEY": "title", "KAFKA_MESSAGE_KEY": "order"}),
+    ("SEC02", {"SMTP_PASSWORD": "xnbseyotpswx", "FTP_PASSWORD": "QKZWVHTRPLMG"}),
     ("SEC04", {"S3_SECRET_KEY": PUBLISHED[::-1]}),
     ("SEC05", {"SECRET_KEY": GOOD["SECRET_KEY"][:32]}),
     ("SEC06", {"SECRET_KEY": GOOD["SECRET_KEY"][:50]}),
@@ -150,6 +183,7 @@ QUIET = [
     ("SEC09", {"OTHER_TOKEN": GOOD["SECRET_KEY"][::-1]}),
     ("SEC11", {"GEMINI_API_KEY": "", "OPENAI_API_KEY": "sk-proj-7Hq2mXv9Lr4TzWb8NcYd1Kf"}),
     ("SEC12", {"OIDC_CLIENT_ID": "shop-7", "OIDC_CLIENT_SECRET": PASSWORD}),
+    ("SEC13", {"STRIPE_KEY": "sk_test_51H8s9dKj3Lm2Qw7Er5Ty9Ui", "ENVIRONMENT": "staging"}),
     ("SEC13", {"OPENAI_API_KEY": "sk-proj-7Hq2mXv9Lr4TzWb8NcYd1KfGs6JpEu0A"}),
     ("SEC14", {"SERVICE_TOKEN": "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDB9.c2lnbmF0dXJl"}),
     ("DB01", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
@@ -157,12 +191,18 @@ QUIET = [
     ("DB03", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
     ("DB04", {"DATABASE_URL": "postgresql:///orders?host=/var/run/postgresql"}),
     ("DB05", {"DATABASE_URL": f"{URL}?sslmode=require"}),
+    ("DB05", {"DATABASE_URL": URL, "PGSSLMODE": "require"}),
     ("DB06", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
+    ("DB06", {"DATABASE_URL": f"{URL}?sslmode=require", "PGSSLROOTCERT": __file__}),
     ("DB07", {"DB_POOL_MIN_SIZE": "50"}),
     ("DB09", {"DB_POOL_MIN_SIZE": "5"}),
     ("DB11", {"DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "29"}),
     ("DB12", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
     ("DB13", {"DATABASE_URL": f"{URL.replace('orders', 'latest')}?sslmode=verify-full"}),
+    ("DB13", {"DATABASE_URL": URL.replace("db.internal/orders", "db.shop.io/ab_test")}),
+    ("DB17", {"DATABASE_URL": f"{URL}?application_name=a&TimeZone=UTC&options=-cjit%3Doff&x.y=1"}),
+    ("DB17", {"DATABASE_URL": f"{URL}?target_session_attrs=read-write&sslnegotiation=direct"}),
+    ("DB18", {"DATABASE_URL": f"{URL}?sslmode=verify-full", "PGSSLROOTCERT": __file__}),
     ("DB15", {"DB_POOL_MIN_SIZE": "2", "DB_POOL_MAX_SIZE": "10"}),
     ("APP01", {"DEBUG": "no", "SIDECAR_LOG_LEVEL": "INFO"}),
     ("APP02", {"ENABLE_DOCS": "off"}),
@@ -247,7 +287,8 @@ def test_every_rule_has_a_case_and_an_id_of_its_own() -> None:
     [
         {"DATABASE_URL": "postgresql:///orders?host=/var/run/postgresql"},
         {
-            "DATABASE_URL": f"postgresql://shop:{PASSWORD}@db.mycompany.dev/orders?sslmode=verify-full"
+            "DATABASE_URL": f"postgresql://shop:{PASSWORD}@db.mycompany.dev/orders"
+            f"?sslmode=verify-full&sslrootcert={__file__}"
         },
         {"SECRET_KEY": "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVx"},
         {"GEMINI_API_KEY": "", "OPENAI_API_KEY": "sk-proj-7Hq2mXv9Lr4TzWb8NcYd1KfGs6JpEu0A"},
@@ -307,6 +348,27 @@ def test_an_empty_development_environment_warns_and_starts() -> None:
         ("DB01", "DATABASE_URL", "info"),
         ("ENV01", "ENVIRONMENT", "info"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "severity"),
+    [("db", "warning"), ("db.svc.cluster.local", "warning"), ("shop.flycast", "warning"),
+     ("db.shop.io", "refuse"), ("10.0.0.7", "refuse"), ("db,db.shop.io", "refuse")],
+)  # fmt: skip
+def test_plain_text_is_refused_but_warned_about_inside_a_private_network(
+    host: str, severity: str
+) -> None:
+    url = f"postgresql://shop:{PASSWORD}@{host}/orders"
+
+    assert ("DB05", "DATABASE_URL", severity) in found(judge(**(GOOD | {"DATABASE_URL": url})))
+
+
+@pytest.mark.parametrize(("name", "severity"), [("ab_test_results", "info"), ("dev-portal", "info"),
+    ("shop_test", "refuse"), ("shop-dev-2", "refuse")])  # fmt: skip
+def test_only_a_name_that_means_testing_is_refused_in_production(name: str, severity: str) -> None:
+    url = f"postgresql://shop:{PASSWORD}@db.shop.io/{name}?sslmode=require"
+
+    assert ("DB13", "DATABASE_URL", severity) in found(judge(**(GOOD | {"DATABASE_URL": url})))
 
 
 def test_an_unknown_environment_counts_as_production() -> None:

@@ -8,6 +8,7 @@ from sidecar.config.mount import ENV06
 from sidecar.config.rules import (
     address,
     database,
+    driver,
     environment,
     exposure,
     live,
@@ -27,6 +28,7 @@ LOOKS: tuple[Look, ...] = (
     *quality.LOOKS,
     *address.LOOKS,
     *database.LOOKS,
+    *driver.LOOKS,
     *pool.LOOKS,
     *web.LOOKS,
     *operation.LOOKS,
@@ -48,6 +50,7 @@ RULES: tuple[Rule, ...] = tuple(
             *quality.RULES,
             *address.RULES,
             *database.RULES,
+            *driver.RULES,
             *pool.RULES,
             *web.RULES,
             *operation.RULES,

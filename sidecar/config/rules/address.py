@@ -9,7 +9,7 @@ from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.placeholder import shape_of
 from sidecar.config.rules.secrets import SEC02, says_default
-from sidecar.config.shape import Shape
+from sidecar.config.shape import SPEAKING
 
 FIELD = "DATABASE_URL"
 
@@ -27,7 +27,6 @@ DB02 = Rule(
     strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-1392"),
 )
-_SAYS_EXAMPLE = (Shape.YOURS, Shape.IMPERATIVE, Shape.MASK, Shape.BRACKETS, Shape.MARKER)
 _EXAMPLE_HOST = re.compile(
     r"host|hostname|server|servername|db[-_]?host|your.*|.*[.-]your[.-].*|"
     r"(?:.*\.)?example(?:\.(?:com|org|net|test))?|.*yourdomain.*",
@@ -58,7 +57,7 @@ def unusable_address(facts: Facts) -> Iterator[Sighting]:
         )
     elif not is_example(facts):
         try:
-            Dsn.parse(facts.settings.database_url.reveal())
+            facts.parse_dsn(facts.settings.database_url.reveal())
         except DsnError as error:
             yield facts.sighting(
                 DB01,
@@ -120,7 +119,7 @@ def _has_example_part(dsn: Dsn) -> bool:
         is_generic
         or (dsn.database or "").lower() in _EXAMPLE_NAMES
         or _EXAMPLE_HOST.fullmatch(dsn.host or "") is not None
-        or any(shape_of(part) in _SAYS_EXAMPLE for part in speaking)
+        or any(shape_of(part) in SPEAKING for part in speaking)
     )
 
 

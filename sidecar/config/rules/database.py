@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from sidecar.config.dsn import Dsn
 from sidecar.config.facts import Facts, Look
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.rules.address import FIELD, real_address
@@ -49,7 +50,17 @@ DB13 = Rule(
     strict=Severity.REFUSE,
 )
 _TESTING = re.compile(r"(?:^|[-_.])(?:tests?|testing|dev|development)(?:$|[-_.])", re.IGNORECASE)
+# `shop_test` and `dev-db` are for tests; `ab_test_results` and `dev-portal` are not.
+_IS_FOR_TESTING = re.compile(
+    r"(?:^|(?<!ab)[-_.])(?:tests?|testing|dev|development)"
+    r"(?:[-_.]?(?:\d+|db|database|pg|postgres|postgresql|sql|rds|server))*$",
+    re.IGNORECASE,
+)
 _PRODUCTION = re.compile(r"(?:^|[-_.])(?:prod|production|live)(?:$|[-_.])", re.IGNORECASE)
+# Names that no public resolver knows: the network between is the cluster's or the provider's own.
+_PRIVATE = re.compile(
+    r"[^.:]+|.+\.(?:internal|flycast|local|localdomain|lan|svc|intranet|home\.arpa)", re.IGNORECASE
+)
 
 
 def superuser(facts: Facts) -> Iterator[Sighting]:
@@ -67,7 +78,7 @@ def superuser(facts: Facts) -> Iterator[Sighting]:
 def local_server(facts: Facts) -> Iterator[Sighting]:
     """See an address of this machine; a proxy or a socket beside the service is a good case."""
     dsn = real_address(facts)
-    if dsn is not None and dsn.is_local and dsn.host is not None and dsn.host[:1] != "/":
+    if dsn is not None and any(host.is_loopback for host in dsn.hosts):
         yield facts.sighting(
             DB04,
             FIELD,
@@ -81,21 +92,33 @@ def no_encryption(facts: Facts) -> Iterator[Sighting]:
     dsn = real_address(facts)
     if dsn is None or dsn.is_local:
         return
-    if dsn.sslmode in {None, "disable", "allow", "prefer", "false"}:
+    if dsn.sslmode in {None, "disable", "allow", "prefer"}:
         yield facts.sighting(
             DB05,
             FIELD,
             "DATABASE_URL does not demand TLS: sslmode is missing or too weak.",
-            "Append ?sslmode=verify-full, or at least ?sslmode=require; the driver's default "
-            "falls back to plain text.",
+            "Append ?sslmode=verify-full&sslrootcert=FILE with the certificate of the server's "
+            "authority, or at least ?sslmode=require; the driver's default falls back to plain "
+            "text.",
+            at_most=Severity.WARNING if _is_private(dsn) else Severity.REFUSE,
         )
-    elif dsn.sslmode == "require" and "sslrootcert" not in dsn.options:
+    elif dsn.sslmode == "require" and root_certificate(facts, dsn) is None:
         yield facts.sighting(
             DB06,
             FIELD,
             "sslmode=require encrypts, but checks no certificate.",
             "Use sslmode=verify-full with sslrootcert.",
         )
+
+
+def root_certificate(facts: Facts, dsn: Dsn) -> str | None:
+    """Give the file that the server's certificate is checked by, where one is named."""
+    return dsn.options.get("sslrootcert") or facts.environ.text("PGSSLROOTCERT") or None
+
+
+def _is_private(dsn: Dsn) -> bool:
+    """Tell whether every host that is not this machine has a name of a private network only."""
+    return all(host.is_local or _PRIVATE.fullmatch(host.name or "") for host in dsn.hosts)
 
 
 def transaction_pooler(facts: Facts) -> Iterator[Sighting]:
@@ -118,15 +141,20 @@ def other_stage(facts: Facts) -> Iterator[Sighting]:
     dsn = real_address(facts)
     if dsn is None:
         return
-    names = (dsn.database or "", (dsn.host or "").partition(".")[0])
     is_strict = facts.settings.environment.is_strict
-    other, kind = (_TESTING, "a test") if is_strict else (_PRODUCTION, "a production")
-    if any(other.search(name) for name in names):
+    kind, is_named, is_meant = (
+        ("a test", _TESTING, _IS_FOR_TESTING)
+        if is_strict
+        else ("a production", _PRODUCTION, _PRODUCTION)
+    )
+    names = [dsn.database or "", (dsn.host or "").partition(".")[0]]
+    if any(is_named.search(name) for name in names):
         yield facts.sighting(
             DB13,
             FIELD,
             f"DATABASE_URL names {kind} database, in {facts.settings.environment}.",
             "Set the address that belongs to this environment.",
+            at_most=Severity.REFUSE if any(map(is_meant.search, names)) else Severity.INFO,
         )
 
 
