@@ -117,6 +117,22 @@ class StoreUnavailableError(SidecarError):
     code = "store_unavailable"
 
 
+class StoreUnreachableError(StoreUnavailableError):
+    """No session could be opened; the message says why and what to do, and holds no secret.
+
+    Attributes:
+        cause: Stable word of a closed set, fit for a metric label.
+        reason: What happened, without a full stop.
+        cure: What to do.
+    """
+
+    def __init__(self, message: str, *, cause: str, reason: str, cure: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.reason = reason
+        self.cure = cure
+
+
 class DatabaseUrlError(StoreUnavailableError):
     """The database URL cannot be read; the message holds nothing of it."""
 
@@ -127,6 +143,12 @@ class StoreRefusedError(SidecarError):
     """PostgreSQL refused a statement, for lack of a privilege for instance."""
 
     code = "store_refused"
+
+
+class MissingRightsError(StoreRefusedError):
+    """The role lacks rights; the message holds the statements that grant them."""
+
+    code = "missing_rights"
 
 
 class EmbeddedServerError(SidecarError):

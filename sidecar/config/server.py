@@ -42,7 +42,9 @@ class Unreachable:
     """A server that could not be asked.
 
     Attributes:
-        reason: A sentence for a person, without address and password.
+        reason: A sentence for a person, without password.
+        cure: What to do.
     """
 
     reason: str
+    cure: str

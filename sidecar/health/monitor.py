@@ -28,12 +28,14 @@ class CheckChange:
         before: The outcome that was shown; unknown before the first answer.
         after: The outcome that is shown now.
         reason: Stable code; empty on a pass.
+        detail: What is wrong and what to do; empty where the code says it all.
     """
 
     check: str
     before: Outcome
     after: Outcome
     reason: str
+    detail: str = ""
 
 
 class ChangeListener(Protocol):
@@ -152,17 +154,18 @@ class Monitor:
             self.revision += 1
         after = watch.outcome or Outcome.UNKNOWN
         if after is not before:
-            self._announce(CheckChange(watch.check.name, before, after, watch.reason))
+            self._announce(CheckChange(watch.check.name, before, after, watch.reason, watch.detail))
 
     def _announce(self, change: CheckChange) -> None:
         self.transitions[change.check, change.after] += 1
         logger.log(
             logging.INFO if change.after is Outcome.PASS else logging.WARNING,
-            "Check %s turned from %s to %s%s",
+            "Check %s turned from %s to %s%s%s",
             change.check,
             change.before,
             change.after,
             f" ({change.reason})" if change.reason else "",
+            f": {change.detail}" if change.detail else "",
             extra={
                 "event": "sidecar.check.changed",
                 "check": change.check,

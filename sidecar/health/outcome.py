@@ -30,12 +30,17 @@ class CheckResult:
             callers, so it never holds the text of an exception.
         observed_value: What was measured, when it is a single value.
         observed_unit: Its unit, in UCUM spelling (`s`, `By`, `1`).
+        detail: What is wrong and what to do, as sentences; shown to whom the guard admits, so it
+            holds no secret and no text that others wrote.
+        cause: Word of a closed set, fit for a metric label.
     """
 
     outcome: Outcome
     reason: str = ""
     observed_value: Observed = None
     observed_unit: str | None = None
+    detail: str = ""
+    cause: str = ""
 
 
 def passed(observed_value: Observed = None, observed_unit: str | None = None) -> CheckResult:
@@ -44,14 +49,24 @@ def passed(observed_value: Observed = None, observed_unit: str | None = None) ->
 
 
 def warned(
-    reason: str, observed_value: Observed = None, observed_unit: str | None = None
+    reason: str,
+    observed_value: Observed = None,
+    observed_unit: str | None = None,
+    *,
+    detail: str = "",
+    cause: str = "",
 ) -> CheckResult:
     """Somebody should look, but traffic may come."""
-    return CheckResult(Outcome.WARN, reason, observed_value, observed_unit)
+    return CheckResult(Outcome.WARN, reason, observed_value, observed_unit, detail, cause)
 
 
 def failed(
-    reason: str, observed_value: Observed = None, observed_unit: str | None = None
+    reason: str,
+    observed_value: Observed = None,
+    observed_unit: str | None = None,
+    *,
+    detail: str = "",
+    cause: str = "",
 ) -> CheckResult:
     """The answer is no; traffic stops when the check is critical and says so often enough."""
-    return CheckResult(Outcome.FAIL, reason, observed_value, observed_unit)
+    return CheckResult(Outcome.FAIL, reason, observed_value, observed_unit, detail, cause)

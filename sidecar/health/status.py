@@ -19,6 +19,8 @@ class CheckStatus:
             `<name>.stale` once too old.
         observed_value: The last value measured, also while the outcome is held back.
         observed_unit: Its unit.
+        detail: What is wrong and what to do, as sentences.
+        cause: Word of a closed set, fit for a metric label; empty where none is known.
         measured_at: Aware UTC time of the last answer.
         age_seconds: Time since the last answer.
         expires_mono: Monotonic time from which the answer is unknown; infinite where it is already.
@@ -29,6 +31,8 @@ class CheckStatus:
     reason: str
     observed_value: Observed = None
     observed_unit: str | None = None
+    detail: str = ""
+    cause: str = ""
     measured_at: datetime | None = None
     age_seconds: float | None = None
     expires_mono: float = float("inf")

@@ -19,6 +19,8 @@ class CheckWatch:
         inquiry: How it is asked.
         loop: The task that asks it, once there is one.
         reason: Stable code that goes with the outcome shown.
+        detail: What is wrong and what to do, likewise.
+        cause: Word of a closed set, likewise.
     """
 
     __slots__ = (
@@ -26,7 +28,9 @@ class CheckWatch:
         "_latest",
         "_measured_at",
         "_measured_mono",
+        "cause",
         "check",
+        "detail",
         "inquiry",
         "loop",
         "reason",
@@ -37,6 +41,7 @@ class CheckWatch:
         self.inquiry: Final = Inquiry(check)
         self.loop: asyncio.Task[None] | None = None
         self.reason = f"{check.name}.pending"
+        self.detail = self.cause = ""
         self._damped = Damped()
         self._latest: CheckResult | None = None
         self._measured_at: datetime | None = None
@@ -48,8 +53,8 @@ class CheckWatch:
         return self._damped.outcome
 
     def take(self, result: CheckResult, *, now_mono: float, now: datetime) -> bool:
-        """Take an answer in; return whether outcome or reason changed. `now` is aware UTC."""
-        before = (self.outcome, self.reason)
+        """Take an answer in; return whether what is told changed. `now` is aware UTC."""
+        before = (self.outcome, self.reason, self.detail)
         self._damped = step(
             self._damped,
             result.outcome,
@@ -57,9 +62,9 @@ class CheckWatch:
             recover_after=self.check.recover_after,
         )
         if self._damped.outcome is result.outcome:
-            self.reason = result.reason
+            self.reason, self.detail, self.cause = result.reason, result.detail, result.cause
         self._latest, self._measured_at, self._measured_mono = result, now, now_mono
-        return (self.outcome, self.reason) != before
+        return (self.outcome, self.reason, self.detail) != before
 
     def status(self, now_mono: float) -> CheckStatus:
         """Return where the check stands, its age taken into account."""
@@ -74,6 +79,8 @@ class CheckWatch:
             reason=f"{self.check.name}.stale" if is_stale else self.reason,
             observed_value=latest.observed_value,
             observed_unit=latest.observed_unit,
+            detail="" if is_stale else self.detail,
+            cause="" if is_stale else self.cause,
             measured_at=self._measured_at,
             age_seconds=now_mono - self._measured_mono,
             expires_mono=float("inf") if is_stale else expires_mono,

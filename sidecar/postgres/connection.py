@@ -1,15 +1,15 @@
 """Opening connections: named, with limits, and with errors that keep the password to themselves."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeAlias
 
 import asyncpg
 
-from sidecar.errors import DatabaseUrlError, StoreRefusedError, StoreUnavailableError
+from sidecar.errors import DatabaseUrlError, StoreUnavailableError
 from sidecar.postgres.peer import WatchfulConnection
 from sidecar.postgres.query import sql
+from sidecar.postgres.refusal import unreachable
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 # What head and leases ask is answered in milliseconds. A server that is silent for so long may have
@@ -44,6 +44,9 @@ SESSION_ERRORS: Final = (
 )
 """What a statement raises when its session ends, or when the server refuses it."""
 
+OPENING_ERRORS: Final = (*SESSION_ERRORS, TimeoutError, UnicodeError)
+"""What opening a connection raises, a DSN that cannot be read left aside."""
+
 RawConnection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
@@ -62,7 +65,7 @@ async def connect(
 
     Raises:
         DatabaseUrlError: The DSN cannot be read.
-        StoreUnavailableError: The server cannot be reached or refuses; says why without the DSN.
+        StoreUnreachableError: The server cannot be reached or refuses; says why.
     """
     try:
         with hide_url():
@@ -73,8 +76,8 @@ async def connect(
                 server_settings=server_settings(application_name, **_SESSION_SETTINGS),
                 connection_class=WatchfulConnection,
             )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        raise StoreUnavailableError(describe_refusal(error)) from error
+    except OPENING_ERRORS as error:
+        raise unreachable(error, dsn) from error
 
 
 @asynccontextmanager
@@ -122,8 +125,8 @@ def hide_url() -> Iterator[None]:
     """
     try:
         yield
-    except OSError:
-        # A certificate that does not fit is a ValueError as well.
+    except (OSError, UnicodeError):
+        # A certificate that does not fit is a ValueError as well, and so is a host that is no name.
         raise
     except asyncpg.ClientConfigurationError:
         raise DatabaseUrlError(
@@ -172,24 +175,6 @@ def _name_limit(error: BaseException | None) -> str:
     return ""
 
 
-@contextmanager
-def translate_refusal() -> Iterator[None]:
-    """Tell a person why a statement of ours was refused, without any value that was in it.
-
-    Raises:
-        StoreRefusedError: It was.
-    """
-    try:
-        yield
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise StoreRefusedError(
-            f"PostgreSQL refused: {error.args[0]}. The role in DATABASE_URL needs the rights of "
-            "the one that ran `sidecar migrate`."
-        ) from error
-    except asyncpg.PostgresError as error:
-        raise StoreRefusedError(f"PostgreSQL refused with SQLSTATE {error.sqlstate}.") from error
-
-
 def is_lost(connection: RawConnection, error: BaseException) -> bool:
     """Tell whether an error means that the session is gone."""
     if not isinstance(error, SESSION_ERRORS):
@@ -202,14 +187,3 @@ def is_lost(connection: RawConnection, error: BaseException) -> bool:
     except asyncpg.InterfaceError:
         # The pool has taken a dead connection back from whoever it was lent to.
         return True
-
-
-def describe_refusal(error: BaseException) -> str:
-    """Say why PostgreSQL could not be reached, in words that hold no address and no secret."""
-    if isinstance(error, asyncpg.PostgresError):
-        reason = f"it answered with SQLSTATE {error.sqlstate}"
-    elif isinstance(error, TimeoutError | asyncio.TimeoutError):
-        reason = f"no answer within {CONNECT_TIMEOUT_SECONDS:g} s"
-    else:
-        reason = f"{type(error).__name__}"
-    return f"PostgreSQL cannot be reached: {reason}. Check DATABASE_URL and the server."

@@ -7,9 +7,10 @@ import asyncpg
 
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.server import Server, Unreachable
-from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.errors import MigrationError, StoreUnavailableError, StoreUnreachableError
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.migration import pending
+from sidecar.postgres.refusal import no_answer
 
 TIMEOUT_SECONDS: Final = 5.0
 
@@ -42,7 +43,7 @@ async def ask(dsn: str, *, application_name: str) -> Server | Unreachable:
     """Open a connection, ask, and close it again; never raises for what the server does.
 
     Args:
-        dsn: Where the server is. It appears in nothing that comes back.
+        dsn: Where the server is. At most role, host and database of it are in what comes back.
         application_name: How the connection is called at the server.
     """
     try:
@@ -52,13 +53,17 @@ async def ask(dsn: str, *, application_name: str) -> Server | Unreachable:
                 return await _ask(connection, dsn)
             finally:
                 connection.terminate()
+    except StoreUnreachableError as error:
+        return Unreachable(f"PostgreSQL cannot be reached: {error.reason}.", error.cure)
     except StoreUnavailableError as error:
-        return Unreachable(str(error))
+        return Unreachable(str(error), "Correct DATABASE_URL; then check again.")
     except TimeoutError:
-        return Unreachable(f"PostgreSQL gave no answer within {TIMEOUT_SECONDS:g} s.")
+        late = no_answer(dsn)
+        return Unreachable(f"PostgreSQL cannot be reached: {late.reason}.", late.cure)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # Only the kind: what an error says may hold the address.
-        return Unreachable(f"PostgreSQL could not be asked: {type(error).__name__}.")
+        reason = f"PostgreSQL could not be asked: {type(error).__name__}."
+        return Unreachable(reason, "The server's log says why.")
 
 
 async def _ask(connection: RawConnection, dsn: str) -> Server:

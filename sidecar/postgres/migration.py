@@ -1,24 +1,44 @@
 """Numbered SQL files, applied under a lock, in order, once."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Final
 
 import asyncpg
 
 from sidecar.errors import MigrationError
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
+from sidecar.postgres.rights import list_missing, missing_rights
+
+CONCURRENT_MARK: Final = "-- concurrently\n"
+TURN_POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema; `number` counts from 1 without holes."""
+    """One step of the schema; `number` counts from 1 without holes.
+
+    A script that begins with `-- concurrently` only builds indexes, beside writers that it does not
+    block: no transaction can hold that. Its statements may be repeated, as after a build that was
+    cut off, and end with a semicolon at the end of a line.
+    """
 
     number: int
     name: str
     script: str
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether it runs outside of a transaction, after all that run in one."""
+        return self.script.startswith(CONCURRENT_MARK)
+
+    def statements(self) -> Iterator[str]:
+        """Yield the statements one by one."""
+        return (part for part in self.script.split(";\n") if part.strip())
 
 
 @cache
@@ -54,18 +74,53 @@ async def pending(connection: RawConnection) -> Sequence[Migration]:
 async def migrate(connection: RawConnection) -> Sequence[Migration]:
     """Apply what is pending, each migration in the same transaction as its record.
 
-    Safe to call from many processes at once: one applies, the others wait and find nothing to do.
+    Indexes of large tables come last and are built beside the writers. Safe to call from many
+    processes at once: one applies, the others wait and find nothing to do.
 
     Raises:
         MigrationError: A step failed and was rolled back, or the schema is newer than this release.
+        MissingRightsError: The role may not change the schema; nothing was changed.
     """
-    async with read_committed(connection):
-        await connection.execute(sql("lift_limits"), True)
-        await connection.execute(sql("lock_migrations"))
-        await connection.execute(sql("create_migrations"))
-        steps = await pending(connection)
-        for step in steps:
-            await _apply(connection, step)
+    if not await pending(connection):
+        return []
+    try:
+        return await _migrate(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise missing_rights(await list_missing(connection, for_migrating=True)) from error
+
+
+async def _migrate(connection: RawConnection) -> list[Migration]:
+    has_turn = False
+    try:
+        async with read_committed(connection):
+            await connection.execute(sql("lift_limits"), True)
+            await connection.execute(sql("lock_migrations"))
+            await connection.execute(sql("create_migrations"))
+            steps = [step for step in await pending(connection) if not step.is_concurrent]
+            for step in steps:
+                await _apply(connection, step)
+            # Taken before the others are let in, so that one process applies all.
+            has_turn = await connection.fetchval(sql("try_lock_builds"))
+        has_turn = has_turn or await _wait_for_turn(connection)
+        return steps + await _build(connection)
+    finally:
+        if has_turn and not connection.is_closed():
+            await connection.execute(sql("unlock_builds"))
+
+
+async def _wait_for_turn(connection: RawConnection) -> bool:
+    """Wait in small steps: a build waits for every statement under way, one that waits included."""
+    while not await connection.fetchval(sql("try_lock_builds")):  # noqa: ASYNC110 - another process
+        await asyncio.sleep(TURN_POLL_SECONDS)
+    return True
+
+
+async def _build(connection: RawConnection) -> list[Migration]:
+    steps = list(await pending(connection))
+    if steps:
+        await connection.execute(sql("lift_limits"), False)
+    for step in steps:
+        await _apply(connection, step)
     return steps
 
 
@@ -97,10 +152,13 @@ async def find_unsafe_sequence(connection: RawConnection) -> str:
 
 async def _apply(connection: RawConnection, step: Migration) -> None:
     try:
-        await connection.execute(step.script)
+        for statement in step.statements() if step.is_concurrent else (step.script,):
+            await connection.execute(statement)
         await connection.execute(sql("record_migration"), step.number, step.name)
+    except asyncpg.InsufficientPrivilegeError:
+        raise
     except asyncpg.PostgresError as error:
+        left = "It is begun anew the next time" if step.is_concurrent else "Nothing was changed"
         raise MigrationError(
-            f"Migration {step.name} failed with SQLSTATE {error.sqlstate}: {error.args[0]}. "
-            "Nothing was changed."
+            f"Migration {step.name} failed with SQLSTATE {error.sqlstate}: {error.args[0]}. {left}."
         ) from error

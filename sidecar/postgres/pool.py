@@ -13,10 +13,10 @@ from typing_extensions import override
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
+    OPENING_ERRORS,
     SESSION_ERRORS,
     RawConnection,
     RawPool,
-    describe_refusal,
     hide_url,
     is_lost,
     server_settings,
@@ -24,6 +24,7 @@ from sidecar.postgres.connection import (
 from sidecar.postgres.count import PoolCounts
 from sidecar.postgres.lending import Borrowing, Lending, PoolObserver
 from sidecar.postgres.peer import WatchfulConnection
+from sidecar.postgres.refusal import unreachable
 from sidecar.postgres.statement import Lent, Option, Statements
 
 DEFAULT_MIN_SIZE: Final = 5
@@ -66,6 +67,7 @@ class MeteredPool(Statements, PoolCounts):
         **options: Option,
     ) -> None:
         self.name = name
+        self._dsn = dsn
         self.max: Final = max_size
         self.leak_limit_seconds = leak_limit_seconds
         self.lending = Lending()
@@ -105,8 +107,8 @@ class MeteredPool(Statements, PoolCounts):
         """
         try:
             await self._pool
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-            raise StoreUnavailableError(describe_refusal(error)) from error
+        except OPENING_ERRORS as error:
+            raise unreachable(error, self._dsn) from error
         return self
 
     async def close(self, *, timeout_seconds: float = 2.0) -> None:
@@ -199,6 +201,7 @@ class MeteredPool(Statements, PoolCounts):
 
     def set_connect_args(self, dsn: str | None = None, **options: Option) -> None:
         """Choose how connections are opened from now on."""
+        self._dsn = dsn or self._dsn
         settings = options.pop("server_settings", None) or {}
         self._pool.set_connect_args(
             dsn, server_settings={**server_settings(self.name), **settings}, **options
@@ -213,8 +216,8 @@ class MeteredPool(Statements, PoolCounts):
                 f"{self.used} of {self.max} in use, {self.pending + 1} waiting. Raise its "
                 "max_size (a worker's is DB_POOL_MAX_SIZE) or find what holds them."
             ) from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StoreUnavailableError(describe_refusal(error)) from error
+        except OPENING_ERRORS as error:
+            raise unreachable(error, self._dsn) from error
 
     async def _take_untouched(self) -> Lent:
         connection = await self._take(self._acquire_timeout_seconds)
@@ -249,7 +252,7 @@ class MeteredPool(Statements, PoolCounts):
                     *args, **{"timeout": CONNECT_TIMEOUT_SECONDS, **options}
                 )
         except TimeoutError as error:
-            raise ConnectTimeoutError(describe_refusal(error)) from error
+            raise ConnectTimeoutError from error
         self.lending.note_opened(time.monotonic() - began_mono)
         connection.add_termination_listener(self.lending.note_closed)
         return connection

@@ -3,6 +3,10 @@
 -- They run in sessions of the service, too, which may have codecs of its own for json, uuid or
 -- timestamptz: such values come and go as text, and are cast here.
 
+-- name: ping
+SELECT current_setting('transaction_read_only') = 'off' AS takes_writes,
+       pg_is_in_recovery() AS is_standby;
+
 -- name: lift_limits
 -- For this transaction if $1, else for the session. Servers before 17 know no `transaction_timeout`.
 SELECT set_config(name, '0', $1::boolean)
@@ -14,6 +18,13 @@ WHERE name IN (
 
 -- name: lock_migrations
 SELECT pg_advisory_xact_lock(7236173, 0);
+
+-- name: try_lock_builds
+-- Until the session ends: who builds indexes.
+SELECT pg_try_advisory_lock(7236173, 3);
+
+-- name: unlock_builds
+SELECT pg_advisory_unlock(7236173, 3);
 
 -- name: lock_setups
 -- Until the session ends: whose turn it is. Migrations need not wait for it.
@@ -39,6 +50,35 @@ SELECT to_regclass('sidecar.migrations') IS NOT NULL;
 
 -- name: list_migrations
 SELECT number FROM sidecar.migrations ORDER BY number;
+
+-- name: list_missing_rights
+-- What would give the role of this session what it lacks. The catalogues are asked, for the text of
+-- a refusal is in the server's language, and names one object at a time. $1 asks for what changes the
+-- schema, too: only its owner may.
+WITH asked AS (
+    SELECT quote_ident(current_user) AS role, to_regnamespace('sidecar') AS schema
+), tables AS (
+    SELECT c.oid FROM pg_class c, asked
+    WHERE c.relnamespace = asked.schema AND c.relkind IN ('r', 'p')
+)
+SELECT format('GRANT CREATE ON DATABASE %I TO %s', current_database(), role) AS statement
+FROM asked
+WHERE schema IS NULL AND NOT has_database_privilege(current_database(), 'CREATE')
+UNION ALL
+SELECT format('GRANT USAGE ON SCHEMA sidecar TO %s', role)
+FROM asked
+WHERE schema IS NOT NULL AND NOT has_schema_privilege(schema, 'USAGE')
+UNION ALL
+SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sidecar TO %s', role)
+FROM asked
+WHERE EXISTS (
+    SELECT FROM tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb
+    WHERE NOT has_table_privilege(tables.oid, verb)
+)
+UNION ALL
+SELECT format('GRANT %I TO %s', pg_get_userbyid(n.nspowner), role)
+FROM asked JOIN pg_namespace n ON n.oid = asked.schema
+WHERE $1::boolean AND NOT pg_has_role(n.nspowner, 'USAGE');
 
 -- name: record_migration
 INSERT INTO sidecar.migrations (number, name) VALUES ($1, $2);
@@ -179,7 +219,9 @@ FROM (
 -- Where the safe head certainly was already: no checkpoint ever stands above it.
 SELECT greatest(
     coalesce((SELECT max(position) FROM sidecar.checkpoints), 0),
-    coalesce((SELECT max(last_position) FROM sidecar.skipped_positions), 0)
+    coalesce((
+        SELECT last_position FROM sidecar.skipped_positions ORDER BY first_position DESC LIMIT 1
+    ), 0)
 );
 
 -- name: list_writers
@@ -420,7 +462,14 @@ FROM sidecar.dead_letters WHERE resolution IS NULL
 ORDER BY last_failed_at DESC LIMIT $1;
 
 -- name: sample_skips
-SELECT coalesce(sum(last_position - first_position + 1), 0)::bigint FROM sidecar.skipped_positions;
+-- Those after $1, and the last of them: followers record them in order, so no sum is made twice.
+SELECT coalesce(sum(last_position - first_position + 1), 0)::bigint AS positions,
+       coalesce(max(first_position), $1) AS last
+FROM sidecar.skipped_positions WHERE first_position > $1;
+
+-- name: bound_watch
+-- Of this session: milliseconds that a statement may take, and may wait for a lock.
+SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false);
 
 -- name: sample_leases
 SELECT l.objid::bigint AS key, a.application_name FROM pg_locks l

@@ -1,7 +1,7 @@
 """What the probe process sees of the database: lag, heads, dead letters, leases."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -41,6 +41,7 @@ class Sample:
         failures: The latest unresolved dead letters, newest first.
         activity: Sessions at the server.
         published: Dead letters of projections that an application publishes to and no worker runs.
+        unanswered: What was asked in vain for so long that its last answer, shown here, is old.
     """
 
     taken_at: dt.datetime
@@ -54,38 +55,108 @@ class Sample:
     activity: Activity
     unsafe: str = ""
     published: Mapping[str, LetterCount] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLook:
+    """What the log and the checkpoints told in one look; fields as in `Sample`."""
+
+    taken_at: dt.datetime
+    safe_head: int
+    head: int
+    held_seconds: float
+    writers: tuple[Writer, ...]
+    partitions: Sequence[PartitionSample]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterLook:
+    """What the open dead letters told in one look."""
+
+    counts: Mapping[str, LetterCount]
+    failures: tuple[FailureSample, ...]
+
+
+class SkipCount:
+    """Counts dead positions as they come, so that their history is not read again and again."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._last = 0
+
+    async def look(self, connection: RawConnection) -> int:
+        """Return how many there are."""
+        row = await connection.fetchrow(sql("sample_skips"), self._last)
+        if row is None:
+            raise RuntimeError("an aggregate without GROUP BY returned no row")
+        self._total += row["positions"]
+        self._last = row["last"]
+        return self._total
 
 
 async def take_sample(connection: RawConnection, follower: HeadFollower) -> Sample:
-    """Look at the database once.
+    """Look at the database once, at all of it or at nothing.
 
     Args:
         connection: Used for the length of the call.
         follower: Kept from one sample to the next; advances the safe head by itself, so that the
             lag is not measured against what the loops being judged believe.
     """
+    return compose(
+        await look_at_log(connection, follower),
+        await look_at_letters(connection),
+        skipped_positions=await SkipCount().look(connection),
+        activity=await sample_activity(connection),
+        unsafe=await find_unsafe_sequence(connection),
+    )
+
+
+async def look_at_log(connection: RawConnection, follower: HeadFollower) -> LogLook:
+    """Ask how far the log goes, and how far every projection is."""
     head = await follower.advance(connection)
     taken_at = await connection.fetchval(sql("read_clock"))
-    samples = await _sample_partitions(connection, head.position)
-    letters = {
+    partitions = await _sample_partitions(connection, head.position)
+    return LogLook(
+        taken_at, head.position, head.highest, follower.held_seconds, follower.writers, partitions
+    )
+
+
+async def look_at_letters(connection: RawConnection) -> LetterLook:
+    """Ask for the open dead letters."""
+    counts = {
         row["projection"]: LetterCount(row["letters"], row["parked"], row["oldest_at"])
         for row in await connection.fetch(sql("sample_dead_letters"))
     }
     failures = await connection.fetch(sql("sample_recent_failures"), RECENT_FAILURES)
-    standings = stand(samples, letters, head.position, taken_at)
+    return LetterLook(counts, tuple(FailureSample(*row) for row in failures))
+
+
+def compose(
+    log: LogLook,
+    letters: LetterLook,
+    *,
+    skipped_positions: int,
+    activity: Activity,
+    unsafe: str,
+    unanswered: tuple[str, ...] = (),
+) -> Sample:
+    """Put the answers together. Pure."""
+    standings = stand(log.partitions, letters.counts, log.safe_head, log.taken_at)
     followed = {standing.name for standing in standings}
     return Sample(
-        taken_at=taken_at,
-        safe_head=head.position,
-        head=head.highest,
-        held_seconds=follower.held_seconds,
-        writers=follower.writers,
-        skipped_positions=await connection.fetchval(sql("sample_skips")),
+        taken_at=log.taken_at,
+        safe_head=log.safe_head,
+        head=log.head,
+        held_seconds=log.held_seconds,
+        writers=log.writers,
+        skipped_positions=skipped_positions,
         standings=standings,
-        failures=tuple(FailureSample(*row) for row in failures),
-        activity=await sample_activity(connection),
-        unsafe=await find_unsafe_sequence(connection),
-        published={name: count for name, count in letters.items() if name not in followed},
+        failures=letters.failures,
+        activity=activity,
+        unsafe=unsafe,
+        published={name: n for name, n in letters.counts.items() if name not in followed},
+        unanswered=unanswered,
     )
 
 

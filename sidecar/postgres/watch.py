@@ -8,21 +8,31 @@ from typing import Final
 
 import asyncpg
 
-from sidecar.errors import DatabaseUrlError, MigrationError, StoreUnavailableError
-from sidecar.postgres.connection import RawConnection, connect
-from sidecar.postgres.head import HeadFollower
+from sidecar.errors import (
+    MigrationError,
+    SidecarError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from sidecar.postgres.connection import RawConnection, connect, is_lost, open_session
 from sidecar.postgres.migration import migrate, pending
-from sidecar.postgres.sample import Sample, take_sample
+from sidecar.postgres.query import sql
+from sidecar.postgres.refusal import no_answer, unreachable
+from sidecar.postgres.rights import translate_refusal
+from sidecar.postgres.sample import Sample
+from sidecar.postgres.sampler import Sampler
 from sidecar.projections.head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
 # For each statement, not for a look: the first one takes dozens of round trips, which a slow link
 # must not keep from ever being made.
 TIMEOUT_SECONDS: Final = 3.0
+# The server ends a statement before that, so that the session lives on, whatever the role's own
+# limit; and it does not wait for a lock for long, for other questions may have an answer.
+STATEMENT_SECONDS: Final = 2.5
+LOCK_SECONDS: Final = 1.0
 # Longer than a writer usually takes between its insert and its commit.
 HOLD_SECONDS: Final = 5.0
-# Their messages say what to do, and hold no secret.
-_TELLING: Final = (MigrationError, DatabaseUrlError)
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +40,16 @@ logger = logging.getLogger(__name__)
 class Watch:
     """What is known of the database, for readers that must not wait.
 
+    A failed look takes nothing back: the last answers stay, and readers judge them by their age.
+
     Attributes:
-        sample: The last look; None before the first and whenever the last one failed, for an old
-            number is worse than none.
-        sampled_mono: Monotonic time of the last look that succeeded.
+        sample: The last look that succeeded; None before the first.
+        sampled_mono: Monotonic time of that look.
         failed: Whether the last look failed.
-        pending_migrations: Names of what is not applied; None while that is not known.
+        trouble: Why, as a sentence; empty when it did not fail.
+        pending_migrations: Names of what is not applied, as far as was seen; None before that, and
+            while the schema is not one that this release knows. A schema does not go back by
+            itself, so nothing but another answer changes it.
 
     Args:
         dsn: Where the server is. It appears in no message.
@@ -54,13 +68,15 @@ class Watch:
         self.sample: Sample | None = None
         self.sampled_mono: float | None = None
         self.failed = False
+        self.trouble = ""
         self.pending_migrations: tuple[str, ...] | None = None
         self._dsn = dsn
         self._application_name = application_name
         self._auto_migrate = auto_migrate
         self._clock = clock
-        self._follower = HeadFollower()
+        self._sampler = Sampler(clock=clock)
         self._connection: RawConnection | None = None
+        self._is_schema_seen = False
         self._hold_told = False
         self._unsafe_told = False
 
@@ -76,22 +92,22 @@ class Watch:
     async def _look(self) -> None:
         try:
             connection = await self._connect()
-            await self._check_schema(connection)
+            async with translate_refusal(connection):
+                await self._check_schema(connection)
             if self.pending_migrations == ():
-                self.sample = await take_sample(connection, self._follower)
-                self.sampled_mono, self.failed = self._clock(), False
-                self._tell_hold(self.sample)
-                self._tell_unsafe(self.sample)
+                await self._take_sample(connection)
         except (
             OSError,
             TimeoutError,
             StoreUnavailableError,
+            StoreRefusedError,
             MigrationError,
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
             asyncpg.InternalClientError,
         ) as error:
-            self._lose(error)
+            self._lose(self._describe(error), type(error).__name__)
+            self._drop()
 
     async def _connect(self) -> RawConnection:
         if self._connection is None or self._connection.is_closed():
@@ -100,16 +116,51 @@ class Watch:
                 application_name=self._application_name,
                 command_timeout_seconds=TIMEOUT_SECONDS,
             )
-            # Another session may see another server, with a shorter log.
-            self._follower = HeadFollower()
+            self._is_schema_seen = False
+            self._sampler.begin_session()
+            limits = (f"{seconds * 1000:.0f}" for seconds in (STATEMENT_SECONDS, LOCK_SECONDS))
+            await self._connection.execute(sql("bound_watch"), *limits)
         return self._connection
 
     async def _check_schema(self, connection: RawConnection) -> None:
-        if self.pending_migrations == ():
+        """Ask on each new session, which may lead to another server, and until nothing is pending.
+
+        A question that is not answered leaves a schema at head: it does not go back by itself.
+        """
+        is_at_head = self.pending_migrations == ()
+        if self._is_schema_seen and is_at_head:
             return
-        if self._auto_migrate:
-            await migrate(connection)
-        self.pending_migrations = tuple(step.name for step in await pending(connection))
+        try:
+            await self._ask_schema(connection)
+        except asyncpg.PostgresError as error:
+            if not is_at_head or is_lost(connection, error):
+                raise
+
+    async def _ask_schema(self, connection: RawConnection) -> None:
+        self.pending_migrations = await self._list_pending(connection)
+        if self.pending_migrations and self._auto_migrate:
+            # On a session of its own, for the build of an index takes as long as it needs.
+            async with open_session(self._dsn, application_name=self._application_name) as own:
+                await migrate(own)
+            self.pending_migrations = await self._list_pending(connection)
+        self._is_schema_seen = True
+
+    async def _list_pending(self, connection: RawConnection) -> tuple[str, ...]:
+        try:
+            return tuple(step.name for step in await pending(connection))
+        except MigrationError:
+            self.pending_migrations = None
+            raise
+
+    async def _take_sample(self, connection: RawConnection) -> None:
+        sample, trouble = await self._sampler.look(connection), await self._sampler.tell(connection)
+        if sample is None:
+            self._lose(trouble, "StatementFailed")
+            return
+        self.sample, self.sampled_mono = sample, self._clock()
+        self.failed, self.trouble = False, trouble
+        self._tell_hold(sample)
+        self._tell_unsafe(sample)
 
     def _tell_hold(self, sample: Sample) -> None:
         """Log once who keeps the safe head from going on, as soon as that lasts."""
@@ -134,15 +185,21 @@ class Watch:
             )
         self._unsafe_told = bool(sample.unsafe)
 
-    def _lose(self, error: Exception) -> None:
+    def _lose(self, trouble: str, error_type: str) -> None:
         if not self.failed:
             logger.warning(
                 "The database cannot be watched: %s",
-                error if isinstance(error, _TELLING) else type(error).__name__,
-                extra={"event": "sidecar.watch.lost", "error_type": type(error).__name__},
+                trouble,
+                extra={"event": "sidecar.watch.lost", "error_type": error_type},
             )
-        self.sample, self.pending_migrations, self.failed = None, None, True
-        self._drop()
+        self.failed, self.trouble = True, trouble
+
+    def _describe(self, error: Exception) -> str:
+        if isinstance(error, SidecarError):
+            return str(error)
+        if isinstance(error, TimeoutError):
+            return str(no_answer(self._dsn))
+        return str(unreachable(error, self._dsn))
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,7 +1,7 @@
 """How each projection stands, judged from the database, not by its own loop. Pure."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -115,7 +115,7 @@ class LetterCount:
 
 def stand(
     samples: Iterable[PartitionSample],
-    letters: dict[str, LetterCount],
+    letters: Mapping[str, LetterCount],
     safe_head: int,
     now: dt.datetime,
 ) -> tuple[Standing, ...]:

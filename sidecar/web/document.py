@@ -58,21 +58,24 @@ def _check(status: CheckStatus) -> Mapping[str, Any]:
         "time": status.measured_at,
         "ageSeconds": None if status.age_seconds is None else round(status.age_seconds, 3),
         "output": status.reason or None,
+        "detail": status.detail or None,
+        "cause": status.cause or None,
     }
     return {key: value for key, value in entry.items() if value is not None}
 
 
 def _line(status: CheckStatus) -> str:
     remark = "" if status.check.critical else " (not critical)"
+    detail = f": {status.detail}" if status.detail else ""
     match status.outcome:
         case Outcome.PASS:
             return f"[+]{status.name} ok"
         case Outcome.WARN:
-            return f"[+]{status.name} warning: {status.reason}"
+            return f"[+]{status.name} warning: {status.reason}{detail}"
         case Outcome.FAIL:
-            return f"[-]{status.name} failed: {status.reason}{remark}"
+            return f"[-]{status.name} failed: {status.reason}{remark}{detail}"
         case Outcome.UNKNOWN:
-            return f"[-]{status.name} unknown: {status.reason}{remark}"
+            return f"[-]{status.name} unknown: {status.reason}{remark}{detail}"
 
 
 def _notes(answer: Answer) -> list[str]:

@@ -12,14 +12,10 @@ from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, ProjectionError, UsageError
 from sidecar.postgres import block, letter, rebuild
 from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.connection import (
-    RawConnection,
-    connect,
-    translate_loss,
-    translate_refusal,
-)
+from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate, pending
+from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.standing import Standing
 from sidecar.projections.work import State
@@ -42,8 +38,9 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
         connection = await connect(dsn, application_name=name)
         try:
             lost = "PostgreSQL ended the session; ask again."
-            with translate_refusal(), translate_loss(connection, lost):
-                yield connection
+            with translate_loss(connection, lost):
+                async with translate_refusal(connection):
+                    yield connection
         finally:
             await connection.close()
 
@@ -67,6 +64,7 @@ async def migrate_database(boot: Boot) -> list[str]:
 
     Raises:
         MigrationError: A step failed and was rolled back, or the schema is newer.
+        MissingRightsError: The role may not change the schema.
         StoreUnavailableError: The server cannot be reached.
     """
     async with open_session(boot) as connection:

@@ -106,6 +106,7 @@ class ProbeProcess:
         self.examination.attach_database(dsn)
         ping = Ping(dsn, application_name=f"{name} check")
         self.monitor.add(database.postgres_check(ping))
+        self.monitor.add(database.login_check(ping))
         self.monitor.add(database.migrations_check(watch))
         self.monitor.add(database.store_check(watch))
         if settings.database_url is None:

@@ -24,6 +24,7 @@ def show_check(status: CheckStatus) -> dict[str, Any]:
         "name": status.name,
         "outcome": status.outcome.value,
         "reason": status.reason,
+        "detail": status.detail or None,
         "critical": status.check.critical,
         "observed_value": status.observed_value,
         "observed_unit": status.observed_unit,

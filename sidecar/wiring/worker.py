@@ -12,7 +12,7 @@ from typing import Final
 
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, weigh_all
-from sidecar.errors import MigrationError, StoreUnavailableError
+from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableError
 from sidecar.events.fault import find_faults
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.postgres.checkpoint import list_recent_versions
@@ -22,6 +22,7 @@ from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.setup import Setups
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.heap import settle
@@ -145,7 +146,7 @@ class WorkerProcess:
                 reason = await self._prepare_schema()
                 if not reason:
                     return await stack.enter_async_context(self._open_pool())
-            except (StoreUnavailableError, MigrationError) as error:
+            except (StoreUnavailableError, StoreRefusedError, MigrationError) as error:
                 reason = str(error)
             if reason != told:
                 told = reason
@@ -157,12 +158,16 @@ class WorkerProcess:
 
     async def _prepare_schema(self) -> str:
         """Bring the schema to head and register; return what is in the way, if anything."""
-        async with open_session(self._dsn, application_name=self._name("setup")) as connection:
+        async with (
+            open_session(self._dsn, application_name=self._name("setup")) as connection,
+            translate_refusal(connection),
+        ):
             if self._boot.settings.auto_migrate:
                 await migrate(connection)
             steps = await pending(connection)
             if steps:
                 return f"run `sidecar migrate`; pending: {', '.join(s.name for s in steps)}"
+            await require_rights(connection)
             if unsafe := await find_unsafe_sequence(connection):
                 return unsafe
             await self._setups.register(connection)

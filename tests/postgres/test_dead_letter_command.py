@@ -225,4 +225,4 @@ async def test_missing_rights_are_told_in_a_sentence(stage: Stage, shell: Shell)
     refused = await Shell(shell.folder, dsn).run("list")
     assert (refused.code, refused.out) == (1, "")
     assert "permission denied" in refused.err
-    assert "`sidecar migrate`" in refused.err
+    assert f"DELETE ON ALL TABLES IN SCHEMA sidecar TO {role}" in refused.err

@@ -6,7 +6,20 @@ from sidecar.errors import MigrationError
 from sidecar.postgres import migration
 from sidecar.postgres.migration import Migration, load_migrations, migrate, pending
 from sidecar.postgres.query import sql, statements
+from tests.postgres.eventually import eventually
 from tests.postgres.stage import fetchval, session
+
+KEEP_LETTER = """
+    INSERT INTO sidecar.dead_letters (
+        projection, stream, version, event_id, event_type, category, error_type, error_message,
+        traceback, attempts
+    ) VALUES ('totals', 'order-1', 1, gen_random_uuid(), 'Placed', 'push', 'KeyError', '', '', 1)
+"""
+BUILDS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'
+"""
+INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
 
 async def test_migrations_are_applied_once(empty_database: str) -> None:
@@ -45,6 +58,32 @@ async def test_failed_migration_changes_nothing(
         with pytest.raises(MigrationError, match=r"broken .*22012"):
             await migrate(connection)
         assert await connection.fetchval("SELECT to_regnamespace('sidecar')") is None
+
+
+async def test_an_index_is_built_beside_writers_and_anew_after_a_cut(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = load_migrations()
+    first = tuple(step for step in steps if not step.is_concurrent)
+    monkeypatch.setattr(migration, "load_migrations", lambda: first)
+    async with session(empty_database) as connection, session(empty_database) as writer:
+        await migrate(connection)
+        monkeypatch.setattr(migration, "load_migrations", lambda: steps)
+        async with writer.transaction():
+            await writer.execute(KEEP_LETTER)
+            building = asyncio.create_task(migrate(connection))
+
+            async def waits() -> bool:
+                return bool(await fetchval(empty_database, BUILDS))
+
+            await eventually(waits)
+            # Nobody queues behind the build, which waits for this transaction.
+            await asyncio.wait_for(fetchval(empty_database, KEEP_LETTER), 5.0)
+            building.cancel()
+            await asyncio.wait((building,))
+        assert await connection.fetchval(INVALID) == 1
+        assert len(await migrate(connection)) == len(steps) - len(first) > 0
+        assert await connection.fetchval(INVALID) == 0
 
 
 def test_migrations_are_numbered_without_holes() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
+from sidecar.postgres.sample import SkipCount
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.stage import session
 
@@ -83,3 +84,48 @@ async def test_sampling_looks_up_one_event_for_each_checkpoint(
     check(await explain(connection, "sample_projections", EVENTS), 20 * 4 + FEW_PAGES)
     await connection.execute("UPDATE sidecar.checkpoints SET position = 0")
     check(await explain(connection, "sample_projections", EVENTS), 20 * 4 + FEW_PAGES)
+
+
+LETTERS: Final = """
+    INSERT INTO sidecar.dead_letters (
+        projection, stream, position, version, event_id, event_type, category, error_type,
+        error_message, traceback, attempts, resolution, resolved_at
+    )
+    SELECT 'p-' || n % 4, 'order-' || n, n, 1, gen_random_uuid(), 'Placed', 'poison', 'KeyError',
+           '', repeat('in handle ', 40), 3, $3, CASE WHEN $3::text IS NOT NULL THEN now() END
+    FROM generate_series($1::bigint, $2::bigint) n
+"""
+
+
+async def test_sampling_looks_at_no_letter_that_is_resolved(connection: RawConnection) -> None:
+    questions: tuple[tuple[str, tuple[object, ...]], ...] = (
+        ("sample_dead_letters", ()),
+        ("sample_recent_failures", (20,)),
+    )
+    await connection.execute(LETTERS, 1, 200, None)
+    await connection.execute("ANALYZE sidecar.dead_letters")
+    before = [touched(await explain(connection, name, *args)) for name, args in questions]
+    await connection.execute(LETTERS, 201, 20_000, "retried")
+    await connection.execute("ANALYZE sidecar.dead_letters")
+    for (name, args), few in zip(questions, before, strict=True):
+        plan = await explain(connection, name, *args)
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
+        assert touched(plan) <= few + FEW_PAGES
+
+
+async def test_counting_dead_positions_reads_each_once(connection: RawConnection) -> None:
+    await connection.execute(
+        "INSERT INTO sidecar.skipped_positions (first_position, last_position) "
+        "SELECT 3 * n, 3 * n + 1 FROM generate_series(1, 20000) n; "
+        "ANALYZE sidecar.skipped_positions"
+    )
+    count = SkipCount()
+    assert await count.look(connection) == 40_000
+    await connection.execute("INSERT INTO sidecar.skipped_positions VALUES (90000, 90004)")
+    assert await count.look(connection) == 40_005
+    assert touched(await explain(connection, "sample_skips", 60_000)) <= FEW_PAGES
+    assert touched(await explain(connection, "read_proved_position")) <= FEW_PAGES
+
+
+def touched(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])

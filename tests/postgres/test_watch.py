@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from sidecar.postgres import sampler as sampling
 from sidecar.postgres import watch as watching
 from sidecar.postgres.watch import Watch
 from tests.postgres.cluster import TEMPLATE, Cluster
@@ -89,3 +90,89 @@ async def test_a_slow_link_is_seen_through(cluster: Cluster) -> None:
             await eventually(is_seen, 30.0)
             assert not watch.failed
     await cluster.drop_database(name)
+
+
+async def test_a_lock_takes_nothing_back_and_is_told(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "LOCK_SECONDS", 0.05)
+    async with session(database) as other, watched(database) as watch:
+
+        async def is_seen() -> bool:
+            return watch.sample is not None and not watch.failed
+
+        async def is_missed() -> bool:
+            assert watch.pending_migrations == ()
+            return watch.failed
+
+        await eventually(is_seen)
+        seen = watch.sample
+        for table in ("events", "checkpoints"):
+            async with other.transaction():
+                await other.execute(f"LOCK TABLE sidecar.{table} IN ACCESS EXCLUSIVE MODE")
+                await eventually(is_missed)
+                assert watch.sample is not None
+                assert "another session holds a lock" in watch.trouble
+                assert "55P03" in watch.trouble
+            await eventually(is_seen)
+        assert watch.sample is not seen
+        lost = [r for r in caplog.records if getattr(r, "event", "") == "sidecar.watch.lost"]
+        assert len(lost) == 2
+
+
+async def test_what_cannot_be_counted_hides_no_lag(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(sampling, "ANSWER_LIFE_SECONDS", 0.2)
+    async with session(database) as other, watched(database) as watch:
+
+        async def is_seen() -> bool:
+            return watch.sample is not None
+
+        async def is_followed() -> bool:
+            assert not watch.failed
+            sample = watch.sample
+            return sample is not None and (sample.head, sample.unanswered) == (1, ("dead letters",))
+
+        await eventually(is_seen)
+        async with other.transaction():
+            await other.execute("LOCK TABLE sidecar.dead_letters IN ACCESS EXCLUSIVE MODE")
+            async with session(database) as writer:
+                await writer.execute(INSERT, "order-1")
+            await eventually(is_followed)
+            assert "dead letters" in watch.trouble
+
+
+async def test_a_schema_at_head_stays_so_while_nobody_can_look(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "LOCK_SECONDS", 0.05)
+    async with session(database) as other, watched(database) as watch:
+
+        async def is_seen() -> bool:
+            return watch.sample is not None
+
+        await eventually(is_seen)
+        async with other.transaction():
+            await other.execute("LOCK TABLE sidecar.migrations IN ACCESS EXCLUSIVE MODE")
+            watch._drop()
+            watch.sample = None
+            await eventually(is_seen)
+            assert watch.pending_migrations == ()
+
+
+async def test_the_limit_of_the_role_does_not_end_what_the_watch_asks(database: str) -> None:
+    async with session(database) as admin:
+        name = await admin.fetchval("SELECT quote_ident(current_database())")
+        await admin.execute(f"ALTER DATABASE {name} SET statement_timeout = '1ms'")
+        async with watched(database) as watch:
+
+            async def is_seen() -> bool:
+                return watch.sample is not None
+
+            await eventually(is_seen)
+            assert not watch.trouble

@@ -59,7 +59,22 @@ async def test_a_watch_that_stopped_looking_never_passes() -> None:
     assert await ask(store_check(watch(SAMPLE, 0.0))) == passed(10)
     stale = await ask(store_check(watch(SAMPLE, SAMPLE_LIFE_SECONDS)))
     assert stale == CheckResult(Outcome.UNKNOWN, "event-store.stale")
-    assert (await ask(store_check(watch(None, 0.0)))).reason == "event-store.unseen"
+    failed_watch = watch(SAMPLE, SAMPLE_LIFE_SECONDS)
+    failed_watch.failed, failed_watch.trouble = True, "A lock."
+    assert await ask(store_check(failed_watch)) == failed("event-store.unseen", detail="A lock.")
+
+
+async def test_a_look_that_failed_leaves_the_last_one_for_its_life() -> None:
+    young = watch(SAMPLE, SAMPLE_LIFE_SECONDS / 2)
+    young.failed = True
+    assert await ask(store_check(young)) == passed(10)
+
+
+async def test_what_had_no_answer_for_long_is_warned_of() -> None:
+    partly = watch(replace(SAMPLE, unanswered=("dead letters",)), 0.0)
+    partly.trouble = "A lock."
+    expected = warned("event-store.partly-unseen", detail="A lock.")
+    assert await ask(store_check(partly)) == expected
 
 
 @pytest.mark.parametrize(

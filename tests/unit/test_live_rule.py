@@ -68,9 +68,9 @@ def test_plain_text_on_this_machine_is_no_matter() -> None:
 
 
 def test_an_unreachable_server_is_one_finding() -> None:
-    [found] = judge_live(settings(), Unreachable("PostgreSQL cannot be reached."))
+    [found] = judge_live(settings(), Unreachable("PostgreSQL cannot be reached.", "Start it."))
 
-    assert found.rule.id == "DB16"
+    assert (found.rule.id, found.hint) == ("DB16", "Start it.")
 
 
 @pytest.mark.parametrize(

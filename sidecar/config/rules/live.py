@@ -44,8 +44,7 @@ LiveLook = Callable[[Settings, Server], Iterator[Sighting]]
 def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Sighting, ...]:
     """Judge the server behind DATABASE_URL by every rule that needs one."""
     if isinstance(server, Unreachable):
-        hint = "Start the server, or correct host, port and firewall; then check again."
-        return (Sighting(DB16, FIELD, server.reason, hint),)
+        return (Sighting(DB16, FIELD, server.reason, server.cure),)
     return tuple(sighting for look in LOOKS for sighting in look(settings, server))
 
 

@@ -1,9 +1,12 @@
 """Checks of PostgreSQL and the event store in it."""
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
-from sidecar.errors import StoreUnavailableError
+from sidecar.diagnosis.cause import Cause
+from sidecar.diagnosis.refusal import Refusal
+from sidecar.errors import DatabaseUrlError, StoreUnavailableError, StoreUnreachableError
 from sidecar.health.check import Check, ComponentType
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
@@ -18,19 +21,25 @@ SLOW_SECONDS: Final = 0.25
 # A writer may take its time; nobody keeps a transaction open for so long on purpose.
 HOLD_WARN_SECONDS: Final = 10.0
 HOLD_FAIL_SECONDS: Final = 60.0
+# A login costs the server a process; one that failed is tried again sooner.
+LOGIN_INTERVAL_SECONDS: Final = 60.0
+LOGIN_RETRY_SECONDS: Final = 5.0
+LOGIN_TIMEOUT_SECONDS: Final = 6.0
 # The watch looks each second; over a slow link a look takes some seconds itself.
 SAMPLE_LIFE_SECONDS: Final = 10.0
 
 
 def postgres_check(ping: Ping) -> Check:
-    """Does the server answer, and soon?"""
+    """Does the server answer, soon, and take writes?"""
 
     async def ask() -> CheckResult:
         began_mono = time.monotonic()
         try:
-            await ping.ask()
-        except StoreUnavailableError:
-            return failed("postgres.unreachable")
+            refusal = await ping.ask()
+        except StoreUnavailableError as error:
+            return judge_unavailable("postgres", error)
+        if refusal is not None:
+            return judge_read_only("postgres", refusal)
         seconds = time.monotonic() - began_mono
         if seconds > SLOW_SECONDS:
             return warned("postgres.slow", seconds, "s")
@@ -46,15 +55,64 @@ def postgres_check(ping: Ping) -> Check:
     )
 
 
+def login_check(ping: Ping) -> Check:
+    """Would a new session be let in? Those that are open may live on for long without."""
+    answer, answered_mono = passed(), float("-inf")
+
+    async def ask() -> CheckResult:
+        nonlocal answer, answered_mono
+        rests = answer.outcome is Outcome.PASS
+        if rests and time.monotonic() - answered_mono < LOGIN_INTERVAL_SECONDS:
+            return answer
+        answer, answered_mono = await _try_login(ping), time.monotonic()
+        return answer
+
+    return Check(
+        name="postgres-login",
+        run=ask,
+        critical=False,
+        component_type=ComponentType.DATASTORE,
+        fail_after=2,
+        recover_after=1,
+        interval_seconds=LOGIN_RETRY_SECONDS,
+        timeout_seconds=LOGIN_TIMEOUT_SECONDS,
+        max_age_seconds=3 * LOGIN_RETRY_SECONDS + LOGIN_TIMEOUT_SECONDS,
+        groups=GROUP,
+    )
+
+
+async def _try_login(ping: Ping) -> CheckResult:
+    try:
+        refusal = await ping.try_login()
+    except StoreUnavailableError as error:
+        return judge_unavailable("postgres-login", error)
+    return passed() if refusal is None else judge_read_only("postgres-login", refusal)
+
+
+def judge_unavailable(check: str, error: StoreUnavailableError) -> CheckResult:
+    """Say why no session is to be had."""
+    if not isinstance(error, StoreUnreachableError):
+        cause = Cause.URL_UNREADABLE if isinstance(error, DatabaseUrlError) else Cause.REFUSED
+        return failed(f"{check}.unreachable", detail=str(error), cause=cause)
+    word = "timeout" if error.cause == Cause.NO_ANSWER else "unreachable"
+    return failed(f"{check}.{word}", detail=str(error), cause=error.cause)
+
+
+def judge_read_only(check: str, refusal: Refusal) -> CheckResult:
+    """Say why a server that answers takes no writes."""
+    detail = refusal.sentence("PostgreSQL is read-only")
+    return failed(f"{check}.read-only", detail=detail, cause=refusal.cause)
+
+
 def migrations_check(watch: Watch) -> Check:
     """Is the schema at head?"""
 
     async def ask() -> CheckResult:
         pending = watch.pending_migrations
         if pending is None:
-            return CheckResult(Outcome.UNKNOWN, "migrations.unknown")
+            return CheckResult(Outcome.UNKNOWN, "migrations.unknown", detail=watch.trouble)
         if pending:
-            return failed("migrations.pending", len(pending))
+            return failed("migrations.pending", len(pending), detail=tell_pending(pending, watch))
         return passed(0)
 
     # Reading memory costs nothing, so that a boot is ready soon after the schema is known.
@@ -66,6 +124,11 @@ def migrations_check(watch: Watch) -> Check:
         recover_after=1,
         groups=GROUP,
     )
+
+
+def tell_pending(pending: Sequence[str], watch: Watch) -> str:
+    """Say what keeps the schema behind, or what brings it to head."""
+    return watch.trouble or f"Run `sidecar migrate`; pending: {', '.join(pending)}."
 
 
 def is_fresh(watch: Watch, now_mono: float) -> bool:
@@ -99,15 +162,14 @@ def store_check(watch: Watch) -> Check:
 
     async def ask() -> CheckResult:
         sample, now_mono = watch.sample, time.monotonic()
-        if sample is None and watch.sampled_mono is None and not watch.failed:
-            return CheckResult(Outcome.UNKNOWN, "event-store.pending")
-        if sample is None:
-            return failed("event-store.unseen")
-        if not is_fresh(watch, now_mono):
-            return CheckResult(Outcome.UNKNOWN, "event-store.stale")
+        if sample is None or not is_fresh(watch, now_mono):
+            return _judge_unseen(watch)
         if sample.unsafe:
             return failed("event-store.unsafe-sequence")
-        return advance.judge(sample, now_mono)
+        judged = advance.judge(sample, now_mono)
+        if sample.unanswered and judged.outcome is Outcome.PASS:
+            return warned("event-store.partly-unseen", detail=watch.trouble)
+        return judged
 
     return Check(
         name="event-store",
@@ -117,3 +179,11 @@ def store_check(watch: Watch) -> Check:
         measurement="safe-head",
         groups=GROUP,
     )
+
+
+def _judge_unseen(watch: Watch) -> CheckResult:
+    if watch.failed:
+        return failed("event-store.unseen", detail=watch.trouble)
+    # A watch that does not even fail has stopped, or has not begun.
+    word = "pending" if watch.sampled_mono is None else "stale"
+    return CheckResult(Outcome.UNKNOWN, f"event-store.{word}")

@@ -1,0 +1,26 @@
+"""Why a statement of the watch had no answer, and what to do."""
+
+from typing import Final
+
+_WHO_BLOCKS: Final = (
+    "See who holds it: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity WHERE "
+    "wait_event_type = 'Lock'"
+)
+_TOLD: Final = {
+    "55P03": f"another session holds a lock on its table. {_WHO_BLOCKS}",
+    "57014": (
+        "the statement took too long and was ended. The server is busy, or a lock holds it up. "
+        f"{_WHO_BLOCKS}"
+    ),
+}
+
+
+def tell_unanswered(question: str, sqlstate: str) -> str:
+    """Put into words that a question had no answer.
+
+    Args:
+        question: What was asked for, such as `dead letters`.
+        sqlstate: The server's word on it.
+    """
+    reason = _TOLD.get(sqlstate, "the server refused the statement; its log says why.")
+    return f"PostgreSQL did not tell of {question} (SQLSTATE {sqlstate}): {reason}"

@@ -1,0 +1,178 @@
+"""Which cause stands behind an error of the connection's opening."""
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import asyncpg
+
+from sidecar.diagnosis.cause import Cause
+from sidecar.diagnosis.place import Place
+from sidecar.diagnosis.refusal import Refusal, tell
+from sidecar.errors import StoreUnreachableError
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_BY_SQLSTATE: Final = {
+    "28P01": Cause.PASSWORD_REFUSED,
+    "28000": Cause.ROLE_REFUSED,
+    "3D000": Cause.DATABASE_MISSING,
+    "42501": Cause.CONNECT_NOT_GRANTED,
+    "53300": Cause.SLOTS_FULL,
+    "55000": Cause.DATABASE_CLOSED,
+    "57P01": Cause.STARTING,
+    "57P02": Cause.STARTING,
+    "57P03": Cause.STARTING,
+}
+_CONNECTION_CLASS: Final = "08"
+
+# Texts of the server are in its language; where one is not known, the wider sentence is told.
+_BY_TEXT: Final = (
+    ("28000", "not permitted to log in", Cause.ROLE_MAY_NOT_LOG_IN),
+    ("28000", "no encryption", Cause.REFUSED_WITHOUT_TLS),
+    ("28000", "pg_hba.conf", Cause.REFUSED_BY_HBA),
+    ("53300", "connections for role", Cause.ROLE_LIMIT),
+    ("53300", "connections for database", Cause.DATABASE_LIMIT),
+)
+
+_BY_ERRNO: Final = {
+    errno.ECONNREFUSED: Cause.NOTHING_LISTENS,
+    errno.EHOSTUNREACH: Cause.HOST_UNREACHABLE,
+    errno.ENETUNREACH: Cause.HOST_UNREACHABLE,
+    errno.EHOSTDOWN: Cause.HOST_UNREACHABLE,
+    errno.EADDRNOTAVAIL: Cause.HOST_UNREACHABLE,
+    errno.EACCES: Cause.HOST_UNREACHABLE,
+    errno.EPERM: Cause.HOST_UNREACHABLE,
+    errno.ETIMEDOUT: Cause.NO_ANSWER,
+    errno.ECONNRESET: Cause.CUT_OFF,
+    errno.EPIPE: Cause.CUT_OFF,
+    errno.ENOENT: Cause.CERTIFICATE_FILE_MISSING,
+    errno.EMFILE: Cause.DESCRIPTORS_OUT,
+    errno.ENFILE: Cause.DESCRIPTORS_OUT,
+}
+_ON_SOCKET: Final = {errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, errno.ENOTDIR}
+
+# OpenSSL's X509_V_ERR_*: certificate has expired, is not yet valid; hostname, address mismatch.
+_BY_VERIFY_CODE: Final[dict[int | None, Cause]] = {
+    9: Cause.CERTIFICATE_EXPIRED,
+    10: Cause.CERTIFICATE_EXPIRED,
+    62: Cause.CERTIFICATE_OF_OTHER_HOST,
+    64: Cause.CERTIFICATE_OF_OTHER_HOST,
+}
+
+_BY_CLASS: Final = (
+    (asyncpg.exceptions.TargetServerAttributeNotMatched, Cause.NO_HOST_FITS),
+    (UnicodeError, Cause.NAME_INVALID),
+)
+
+_REFUSED: Final = asyncpg.InvalidAuthorizationSpecificationError
+
+# What asyncio makes of several addresses of one name that all fail.
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+
+
+def unreachable(error: BaseException, dsn: str) -> StoreUnreachableError:
+    """Make an error that says why no session could be opened, without anything that is secret.
+
+    Args:
+        error: What opening a connection raised.
+        dsn: Where the server was looked for; at most role, host and database of it are told.
+    """
+    place = Place.of(dsn)
+    for each in _chain(error):
+        cause = find_cause(each, is_socket=place.is_socket)
+        if cause is not None:
+            return _make(tell(cause, place, _mark(each)))
+    return _make(tell(Cause.REFUSED, place, _mark(error)))
+
+
+def no_answer(dsn: str) -> StoreUnreachableError:
+    """Make the error of a server that was waited for in vain."""
+    return _make(tell(Cause.NO_ANSWER, Place.of(dsn)))
+
+
+def find_cause(error: BaseException, *, is_socket: bool) -> Cause | None:
+    """Return what an error means; None where it means nothing by itself.
+
+    Args:
+        error: Of opening a connection.
+        is_socket: Whether the server was looked for at a Unix socket.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return _of_answer(error)
+    if isinstance(error, ssl.SSLError):
+        return _of_tls(error)
+    if isinstance(error, OSError):
+        return _of_link(error, is_socket=is_socket)
+    return next((cause for kind, cause in _BY_CLASS if isinstance(error, kind)), None)
+
+
+def _of_answer(error: asyncpg.PostgresError) -> Cause | None:
+    sqlstate = error.sqlstate or ""
+    text = str(error.args[0]) if error.args else ""
+    for code, part, cause in _BY_TEXT:
+        if sqlstate == code and part in text:
+            return cause
+    if sqlstate.startswith(_CONNECTION_CLASS):
+        return Cause.CUT_OFF
+    return _BY_SQLSTATE.get(sqlstate)
+
+
+def _of_tls(error: ssl.SSLError) -> Cause:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # Only OpenSSL sets the code.
+        code = getattr(error, "verify_code", None)
+        return _BY_VERIFY_CODE.get(code, Cause.CERTIFICATE_UNTRUSTED)
+    return Cause.TLS_FAILED
+
+
+def _of_link(error: OSError, *, is_socket: bool) -> Cause | None:
+    if isinstance(error, socket.gaierror):
+        is_silent = error.errno == socket.EAI_AGAIN
+        return Cause.RESOLVER_SILENT if is_silent else Cause.NAME_UNKNOWN
+    if isinstance(error, TimeoutError):
+        return Cause.NO_ANSWER
+    if error.errno is None:
+        return _of_text(str(error), is_socket=is_socket)
+    if is_socket and error.errno in _ON_SOCKET:
+        return Cause.SOCKET_MISSING
+    return _BY_ERRNO.get(error.errno)
+
+
+def _of_text(text: str, *, is_socket: bool) -> Cause | None:
+    """Read what asyncpg and asyncio say themselves, without a number."""
+    if "rejected SSL upgrade" in text:
+        return Cause.TLS_NOT_OFFERED
+    if "connection_lost" in text or "closed during TLS" in text:
+        return Cause.CUT_OFF
+    numbers = [int(number) for number in _ERRNO.findall(text)]
+    return _of_link(OSError(numbers[-1], ""), is_socket=is_socket) if numbers else None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what led to it.
+
+    With sslmode=prefer that is the attempt over TLS; where both are refused alike, that one counts.
+    """
+    seen: set[int] = set()
+    over_tls = None if error is None else error.__cause__
+    if isinstance(error, _REFUSED) and isinstance(over_tls, _REFUSED):
+        yield over_tls
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _mark(error: BaseException) -> str:
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        return f"SQLSTATE {error.sqlstate}"
+    return type(error).__name__
+
+
+def _make(refusal: Refusal) -> StoreUnreachableError:
+    return StoreUnreachableError(
+        refusal.sentence(), cause=refusal.cause, reason=refusal.reason, cure=refusal.cure
+    )

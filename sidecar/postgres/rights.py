@@ -1,0 +1,67 @@
+"""Which rights the role lacks, told as the statements that grant them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from sidecar.errors import MissingRightsError, StoreRefusedError
+from sidecar.postgres.connection import RawConnection, is_lost
+from sidecar.postgres.query import sql
+
+
+async def require_rights(connection: RawConnection) -> None:
+    """Ask whether the role may do what the sidecar does; a schema that is missing is one to come.
+
+    Raises:
+        MissingRightsError: It may not.
+    """
+    lacks = await list_missing(connection)
+    if lacks:
+        raise missing_rights(lacks)
+
+
+async def list_missing(connection: RawConnection, *, for_migrating: bool = False) -> list[str]:
+    """Return the statements that would give the role what it lacks.
+
+    Args:
+        connection: In no failed transaction.
+        for_migrating: Whether the schema is to be changed, which only its owner may.
+    """
+    rows = await connection.fetch(sql("list_missing_rights"), for_migrating)
+    return [row["statement"] for row in rows]
+
+
+def missing_rights(lacks: list[str]) -> MissingRightsError:
+    """Make the error of a role that lacks rights.
+
+    Args:
+        lacks: What would give them; empty where the catalogues tell of none.
+    """
+    cure = f"run: {'; '.join(lacks)}" if lacks else "give it those that `sidecar migrate` ran with."
+    return MissingRightsError(
+        "PostgreSQL refuses: permission denied, for the role of DATABASE_URL lacks rights. Let the "
+        f"owner of the database, or a superuser, {cure}"
+    )
+
+
+@asynccontextmanager
+async def translate_refusal(connection: RawConnection) -> AsyncIterator[None]:
+    """Tell a person why a statement of ours was refused, without any value that was in it.
+
+    Raises:
+        MissingRightsError: The role lacks a right.
+        StoreRefusedError: It was refused for another reason. The end of a session is not.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if is_lost(connection, error):
+            raise
+        raise await _explain(connection, error) from error
+
+
+async def _explain(connection: RawConnection, error: asyncpg.PostgresError) -> StoreRefusedError:
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return missing_rights(await list_missing(connection))
+    return StoreRefusedError(f"PostgreSQL refused with SQLSTATE {error.sqlstate}.")
