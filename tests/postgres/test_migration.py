@@ -19,6 +19,7 @@ BUILDS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'
 """
+CUT_OFF = BUILDS.replace("count(*)", "pg_cancel_backend(pid)")
 INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
 
@@ -79,8 +80,9 @@ async def test_an_index_is_built_beside_writers_and_anew_after_a_cut(
             await eventually(waits)
             # Nobody queues behind the build, which waits for this transaction.
             await asyncio.wait_for(fetchval(empty_database, KEEP_LETTER), 5.0)
-            building.cancel()
-            await asyncio.wait((building,))
+            await fetchval(empty_database, CUT_OFF)
+            with pytest.raises(MigrationError, match="begun anew"):
+                await building
         assert await connection.fetchval(INVALID) == 1
         assert len(await migrate(connection)) == len(steps) - len(first) > 0
         assert await connection.fetchval(INVALID) == 0
