@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.panel import SOURCE, Color
-from dashboards.promql import recorded
+from dashboards.promql import fold, highest, recorded
 
 
 def annotations() -> tuple[dashboard.AnnotationQuery, ...]:
@@ -11,8 +11,8 @@ def annotations() -> tuple[dashboard.AnnotationQuery, ...]:
 
     None selects an instance: alerts about projections carry none, and a deployment replaces it.
     """
-    versions = f"count by (job, version) ({recorded('sidecar_build_info')})"
-    before = f"count by (job, version) ({recorded('sidecar_build_info')} offset 2m)"
+    versions = fold("count", recorded("sidecar_build_info"), "version")
+    before = fold("count", f"{recorded('sidecar_build_info')} offset 2m", "version")
     rebuilding = recorded("sidecar_projection_rebuild", 'status="running"')
     alerts = recorded("ALERTS", 'alertname=~"Sidecar.+"', 'alertstate="firing"')
     return (
@@ -21,7 +21,7 @@ def annotations() -> tuple[dashboard.AnnotationQuery, ...]:
         _mark(
             "Rebuilds",
             Color.UNKNOWN,
-            f"max by (job, projection) ({rebuilding}) == 1",
+            f"{highest(rebuilding, 'projection')} == 1",
         ),
     )
 

@@ -1,6 +1,6 @@
 """A dashboard around its rows: variables, links, annotations, places on the grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import dashboard
@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.annotation import annotations
 from dashboards.panel import SOURCE, Panel, draw
+from dashboards.promql import SERVICE, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +56,26 @@ def assemble(board: Board) -> model.Dashboard:
 
 
 def _variables() -> Sequence[dashboard.DatasourceVariable | dashboard.QueryVariable]:
-    chosen = 'job=~"$job", instance=~"$instance"'
-    pools = f"label_values(db_client_connection_max{{{chosen}}}, db_client_connection_pool_name)"
+    pools = series("db_client_connection_max")
     return (
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         dashboard.DatasourceVariable("traces").label("Traces").type("tempo"),
-        _choice("job", "label_values(sidecar_build_info, job)"),
-        _choice("instance", 'label_values(sidecar_build_info{job=~"$job"}, instance)'),
-        _choice("projection", f"label_values(sidecar_projection_status{{{chosen}}}, projection)"),
-        _choice("pool", pools),
+        *_narrowing(),
+        _choice("projection", f"label_values({series('sidecar_projection_status')}, projection)"),
+        _choice("pool", f"label_values({pools}, db_client_connection_pool_name)"),
     )
 
 
-def _choice(name: str, query: str) -> dashboard.QueryVariable:
+def _narrowing() -> Iterator[dashboard.QueryVariable]:
+    """Let each choice narrow those after it; only what no scrape need add may be absent."""
+    chosen: list[str] = []
+    for name in (*SERVICE, "job", "instance"):
+        query = f"label_values(sidecar_build_info{{{', '.join(chosen)}}}, {name})"
+        yield _choice(name, query.replace("{}", ""), all_value=".*" if name in SERVICE else ".+")
+        chosen.append(f'{name}=~"${name}"')
+
+
+def _choice(name: str, query: str, all_value: str = ".+") -> dashboard.QueryVariable:
     return (
         dashboard.QueryVariable(name)
         .label(name.capitalize())
@@ -77,7 +85,7 @@ def _choice(name: str, query: str) -> dashboard.QueryVariable:
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(multi=True)
         .include_all(include_all=True)
-        .all_value(".+")
+        .all_value(all_value)
     )
 
 

@@ -2,7 +2,7 @@
 
 from dashboards.board import Row
 from dashboards.panel import Color, Kind, Panel, Query
-from dashboards.promql import highest, series
+from dashboards.promql import fold, highest, series
 
 _GRAVE = series("sidecar_config_findings", 'severity=~"error|refuse"')
 
@@ -16,7 +16,7 @@ CONFIGURATION = Row(
             title="Grave findings",
             about="Findings of severity error or refuse, for each instance.",
             unit="none",
-            queries=(Query(f"sum by (instance) ({_GRAVE})", "{{instance}}"),),
+            queries=(Query(fold("sum", _GRAVE, "instance"), "{{instance}}"),),
             alerts=("SidecarConfigInvalid",),
             limits=((1, Color.BAD),),
             width=6,

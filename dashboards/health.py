@@ -3,7 +3,7 @@
 from dashboards import thresholds
 from dashboards.board import Row
 from dashboards.panel import Color, Kind, Panel, Query, State
-from dashboards.promql import coded, highest, per_second, rises, series
+from dashboards.promql import coded, highest, of_target, per_second, rises, series
 
 _CHECK_STATES = (
     State(0, "pass", Color.GOOD),
@@ -97,7 +97,7 @@ HEALTH = Row(
             unit="short",
             queries=(
                 Query(
-                    f"max by (instance) ({series('scrape_samples_scraped')})", "{{instance}} series"
+                    highest(of_target("scrape_samples_scraped"), "instance"), "{{instance}} series"
                 ),
             ),
             alerts=("SidecarTelemetryAbsent",),
@@ -109,7 +109,7 @@ HEALTH = Row(
             about="How long Prometheus waits for each sidecar's numbers.",
             unit="s",
             queries=(
-                Query(f"max by (instance) ({series('scrape_duration_seconds')})", "{{instance}}"),
+                Query(highest(of_target("scrape_duration_seconds"), "instance"), "{{instance}}"),
             ),
             alerts=("SidecarTelemetryAbsent", "SidecarDown"),
             limits=((1, Color.WARNING),),

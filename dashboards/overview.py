@@ -3,17 +3,27 @@
 from dashboards import thresholds
 from dashboards.board import Board, Row
 from dashboards.panel import Color, Kind, Link, Panel, Query, State
-from dashboards.promql import highest, of_projection, per_second, recorded, series
+from dashboards.promql import (
+    SERVICE,
+    fold,
+    highest,
+    of_projection,
+    of_target,
+    per_second,
+    recorded,
+    series,
+)
 
 # Draining counts double, so that the one number tells all three.
 _READINESS = (
-    f"min by (instance) ({series('sidecar_ready')})"
+    f"{fold('min', series('sidecar_ready'), 'instance')}"
     f" + 2 * {highest(series('sidecar_draining'), 'instance')}"
 )
-# The watchdog belongs to no job, and stands in the table as proof that alerting works.
-_ALERTS = 'ALERTS{job=~"$job|", alertname=~"Sidecar.+", alertstate="firing"}'
-_DELIVERED = "job:sidecar_delivery_failures:ratio_rate"
-_STALE = "job_projection:sidecar_projection_stale:ratio"
+# The watchdog belongs to no service, and stands in the table as proof that alerting works.
+_WHOSE = ", ".join(f'{label}=~"${label}|"' for label in SERVICE)
+_ALERTS = f'ALERTS{{{_WHOSE}, alertname=~"Sidecar.+", alertstate="firing"}}'
+_FAILED = "service:sidecar_delivery_failures:ratio_rate"
+_STALE = "service_projection:sidecar_projection_stale:ratio"
 _PROJECTION = 'projection=~"$projection"'
 _YES = (State(0, "no", Color.BAD), State(1, "yes", Color.GOOD))
 _BOARD = "/d/sidecar-projection?${datasource:queryparam}&${__url_time_range}"
@@ -33,7 +43,7 @@ NOW = Row(
             title="Sidecars answering",
             about="Whether Prometheus can scrape each sidecar.",
             unit="none",
-            queries=(Query(f"min by (instance) ({series('up')})", "{{instance}}"),),
+            queries=(Query(fold("min", of_target("up"), "instance"), "{{instance}}"),),
             alerts=("SidecarDown",),
             states=(State(0, "down", Color.BAD), State(1, "up", Color.GOOD)),
             width=4,
@@ -58,15 +68,13 @@ NOW = Row(
             id=108,
             kind=Kind.NUMBER,
             title="PostgreSQL reached",
-            about="Whether any sidecar of the job has an answer from PostgreSQL.",
+            about="Whether any sidecar of the service has an answer from PostgreSQL.",
             unit="none",
             queries=(
                 Query(
                     highest(
-                        series("sidecar_check_status", 'check="postgres"', 'status=~"pass|warn"'),
-                        "job",
-                    ),
-                    "{{job}}",
+                        series("sidecar_check_status", 'check="postgres"', 'status=~"pass|warn"')
+                    )
                 ),
             ),
             alerts=("SidecarStoreUnreachable", "SidecarStoreSlow"),
@@ -81,7 +89,7 @@ NOW = Row(
             unit="none",
             queries=(
                 Query(
-                    f"max by (alertname, severity, projection) ({_ALERTS})",
+                    highest(_ALERTS, "alertname", "severity", "projection"),
                     "{{alertname}}",
                 ),
             ),
@@ -97,44 +105,55 @@ OBJECTIVES = Row(
         Panel(
             id=601,
             kind=Kind.LINES,
-            title="Deliveries that succeed",
-            about="Share of deliveries to handlers and projections that succeed; objective 99.9%.",
+            title="Deliveries that fail",
+            about=(
+                "Share of deliveries to handlers and projections that failed for good. The line is "
+                "the objective: 99.9% succeed."
+            ),
             unit="percentunit",
             queries=tuple(
-                Query(f"1 - {recorded(_DELIVERED + window)}", f"{{{{job}}}} over {window}")
-                for window in ("5m", "1h")
+                Query(recorded(_FAILED + window), f"over {window}") for window in ("5m", "1h")
             ),
             alerts=("SidecarPublishBudgetBurn", "SidecarPublishBudgetBurnSlow"),
+            limits=((thresholds.PUBLISH_BUDGET_RATIO, Color.BAD),),
+            top=2 * thresholds.PUBLISH_BUDGET_RATIO,
         ),
         Panel(
             id=602,
             kind=Kind.LINES,
-            title="Time that projections are fresh",
-            about="Share of time in which a projection's lag is within the limit; objective 99%.",
+            title="Time that projections are late",
+            about=(
+                "Share of time in which a projection's lag is above the limit. The line is the "
+                "objective: within the limit for 99% of the time."
+            ),
             unit="percentunit",
             queries=tuple(
-                Query(f"1 - {_stale(window)}", f"{{{{projection}}}} over {window}")
+                Query(_stale(window), f"{{{{projection}}}} over {window}")
                 for window in ("5m", "1h")
             ),
             alerts=("SidecarFreshnessBudgetBurn", "SidecarFreshnessBudgetBurnSlow"),
+            limits=((thresholds.FRESHNESS_BUDGET_RATIO, Color.BAD),),
+            top=2 * thresholds.FRESHNESS_BUDGET_RATIO,
         ),
         Panel(
             id=603,
             kind=Kind.NUMBER,
-            title="Budget left",
-            about="What 3 days of failed deliveries and of late time leave of their budgets.",
+            title="Budget spent",
+            about=(
+                "What failed deliveries and late time of 30 days have taken of the budgets of 30 "
+                "days; above 100% the objective is missed. Prometheus must keep numbers as long."
+            ),
             unit="percentunit",
             queries=(
                 Query(
-                    f"1 - {recorded(_DELIVERED + '3d')} / {thresholds.PUBLISH_BUDGET_RATIO}",
-                    "{{job}} deliveries",
+                    f"{recorded(_FAILED + '30d')} / {thresholds.PUBLISH_BUDGET_RATIO}", "deliveries"
                 ),
                 Query(
-                    f"1 - max by (job) ({_stale('3d')}) / {thresholds.FRESHNESS_BUDGET_RATIO}",
-                    "{{job}} freshness",
+                    f"{highest(_stale('30d'))} / {thresholds.FRESHNESS_BUDGET_RATIO}", "freshness"
                 ),
             ),
             alerts=("SidecarPublishBudgetBurnSlow", "SidecarFreshnessBudgetBurnSlow"),
+            limits=((thresholds.BUDGET_SPENT_SOON_RATIO, Color.WARNING), (1, Color.BAD)),
         ),
     ),
 )
@@ -150,8 +169,8 @@ WORK = Row(
             unit="s",
             queries=(
                 Query(
-                    "topk(10, max by (job, projection) "
-                    f"({of_projection('sidecar_projection_lag_seconds')}))",
+                    "topk(10, "
+                    f"{highest(of_projection('sidecar_projection_lag_seconds'), 'projection')})",
                     "{{projection}}",
                 ),
             ),
@@ -160,7 +179,8 @@ WORK = Row(
             links=(
                 Link(
                     "This projection",
-                    f"{_BOARD}&var-job=${{__data.fields.job}}"
+                    f"{_BOARD}&${{cluster:queryparam}}&${{namespace:queryparam}}"
+                    "&var-service=${__data.fields.service}"
                     "&var-projection=${__data.fields.projection}",
                 ),
             ),
@@ -172,11 +192,7 @@ WORK = Row(
             title="All events applied",
             about="Events that all projections together apply in a second.",
             unit="eps",
-            queries=(
-                Query(
-                    per_second(of_projection("sidecar_projection_events_total"), "job"), "{{job}}"
-                ),
-            ),
+            queries=(Query(per_second(of_projection("sidecar_projection_events_total"))),),
             alerts=("SidecarProjectionLagGrowing",),
             width=12,
         ),

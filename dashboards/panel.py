@@ -20,6 +20,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT = 8
+# What a scrape did not add is empty, and takes no room.
+_WHOSE = "{{cluster}} {{namespace}} {{service}}"
 
 Builder: TypeAlias = stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
 
@@ -56,10 +58,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression, and the legend of each of its series."""
+    """A PromQL expression, and what the legend of each of its series says beside the service."""
 
     expr: str
-    legend: str
+    legend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Panel:
         alerts: Those that watch the same numbers, or whose runbook reads them.
         limits: Colours from a value on, ascending; below the first the panel is green.
         width: In Grafana's grid of 24 columns.
+        top: Up to where the axis goes even where no value does, so that a limit is seen.
     """
 
     id: int
@@ -94,6 +97,7 @@ class Panel:
     states: tuple[State, ...] = ()
     links: tuple[Link, ...] = ()
     width: int = 8
+    top: float | None = None
 
     @property
     def description(self) -> str:
@@ -117,7 +121,7 @@ def draw(panel: Panel) -> Builder:
 
 def _target(query: Query, ref_id: str, kind: Kind) -> prometheus.Dataquery:
     target = prometheus.Dataquery().datasource(SOURCE).ref_id(ref_id)
-    target.expr(query.expr).legend_format(query.legend)
+    target.expr(query.expr).legend_format(f"{_WHOSE} {query.legend}".strip())
     if kind is Kind.ROWS:
         return target.instant().format(PromQueryFormat.TABLE)
     return target.instant() if kind is Kind.NUMBER else target.range()
@@ -144,6 +148,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
         .show_legend(show_legend=True)
     )
     builder.tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI))
+    if panel.top is not None:
+        builder.axis_soft_max(panel.top)
     if panel.limits:
         builder.thresholds_style(
             common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.LINE)

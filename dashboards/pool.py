@@ -3,7 +3,7 @@
 from dashboards import thresholds
 from dashboards.board import Row
 from dashboards.panel import Color, Kind, Panel, Query
-from dashboards.promql import highest, of_pool, per_second, quantile, rises, series
+from dashboards.promql import fold, highest, of_pool, per_second, quantile, rises, series
 
 _POOL = "db_client_connection_pool_name"
 _STATE = "db_client_connection_state"
@@ -12,7 +12,7 @@ _NAME = f"{{{{instance}}}} {{{{process}}}} {{{{{_POOL}}}}}"
 
 
 def _total(metric: str, *matchers: str, by: tuple[str, ...] = _BY) -> str:
-    return f"sum by ({', '.join(by)}) ({of_pool(metric, *matchers)})"
+    return fold("sum", of_pool(metric, *matchers), *by)
 
 
 _CONNECTIONS = "db_client_connection_count"

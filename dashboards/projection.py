@@ -194,11 +194,7 @@ PROJECTIONS = Row(
                 "look for a transaction left open in PostgreSQL."
             ),
             unit="s",
-            queries=(
-                Query(
-                    highest(series("sidecar_store_hold_duration_seconds"), "job"), "{{job}} held"
-                ),
-            ),
+            queries=(Query(highest(series("sidecar_store_hold_duration_seconds")), "held"),),
             alerts=("SidecarStoreHeld",),
             limits=((thresholds.HELD_SECONDS, Color.BAD),),
         ),

@@ -1,16 +1,21 @@
 """The PromQL that many panels share; every selector follows the dashboard's variables."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from dashboards.panel import State
 
-WINDOW = "$__rate_interval"
+SERVICE: Final = ("cluster", "namespace", "service")
+"""What tells one service from all others; no fold goes without."""
+
+WINDOW: Final = "$__rate_interval"
+_CHOSEN: Final = tuple(f'{label}=~"${label}"' for label in SERVICE)
+_TARGET: Final = "cluster, namespace, job, instance"
 
 
 def series(metric: str, *matchers: str) -> str:
-    """Select the metric for the chosen jobs and instances."""
-    chosen = ('job=~"$job"', 'instance=~"$instance"', *matchers)
-    return f"{metric}{{{', '.join(chosen)}}}"
+    """Select the metric for the chosen services and instances."""
+    return recorded(metric, 'job=~"$job"', 'instance=~"$instance"', *matchers)
 
 
 def of_projection(metric: str, *matchers: str) -> str:
@@ -23,25 +28,36 @@ def of_pool(metric: str, *matchers: str) -> str:
     return series(metric, 'db_client_connection_pool_name=~"$pool"', *matchers)
 
 
+def of_target(metric: str) -> str:
+    """Select what Prometheus tells of those targets that are sidecars, with their service."""
+    known = recorded("service_job_instance:sidecar_build_info:known")
+    told = f'{metric}{{job=~"$job", instance=~"$instance"}}'
+    return f"{known} * on ({_TARGET}) group_left () max by ({_TARGET}) ({told})"
+
+
 def recorded(metric: str, *matchers: str) -> str:
-    """Select what a rule recorded for whole jobs, or `ALERTS`: neither needs an instance."""
-    chosen = ('job=~"$job"', *matchers)
-    return f"{metric}{{{', '.join(chosen)}}}"
+    """Select what a rule recorded for whole services, or `ALERTS`: neither needs an instance."""
+    return f"{metric}{{{', '.join((*_CHOSEN, *matchers))}}}"
+
+
+def fold(function: str, expr: str, *by: str) -> str:
+    """Fold what belongs together; what is told of two services never does."""
+    return f"{function} by ({', '.join((*SERVICE, *by))}) ({expr})"
 
 
 def highest(selector: str, *by: str) -> str:
     """Fold what several processes or replicas report about one and the same thing."""
-    return f"max by ({', '.join(by)}) ({selector})"
+    return fold("max", selector, *by)
 
 
 def per_second(counter: str, *by: str) -> str:
     """Sum the counter's rate."""
-    return f"sum by ({', '.join(by)}) (rate({counter}[{WINDOW}]))"
+    return fold("sum", f"rate({counter}[{WINDOW}])", *by)
 
 
 def rises(counter: str, *by: str) -> str:
     """Sum how far the counter rose in each step of the graph."""
-    return f"sum by ({', '.join(by)}) (increase({counter}[{WINDOW}]))"
+    return fold("sum", f"increase({counter}[{WINDOW}])", *by)
 
 
 def quantile(share: float, buckets: str, *by: str) -> str:

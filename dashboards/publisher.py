@@ -77,10 +77,8 @@ PUBLISHER = Row(
             ),
             unit="short",
             queries=(
-                Query(highest(series("sidecar_store_head_position"), "job"), "{{job}} head"),
-                Query(
-                    highest(series("sidecar_store_safe_head_position"), "job"), "{{job}} safe head"
-                ),
+                Query(highest(series("sidecar_store_head_position")), "head"),
+                Query(highest(series("sidecar_store_safe_head_position")), "safe head"),
             ),
             alerts=("SidecarStoreIdle", "SidecarStoreHeld"),
         ),
@@ -90,9 +88,7 @@ PUBLISHER = Row(
             title="Skipped positions",
             about="Positions given up, each on proof that no transaction can still fill it.",
             unit="short",
-            queries=(
-                Query(highest(series("sidecar_store_skipped_positions"), "job"), "{{job}} skipped"),
-            ),
+            queries=(Query(highest(series("sidecar_store_skipped_positions")), "skipped"),),
             alerts=("SidecarStoreHeld",),
         ),
         Panel(
@@ -104,7 +100,7 @@ PUBLISHER = Row(
                 "If not, events are missed; the status page says why."
             ),
             unit="none",
-            queries=(Query(highest(series("sidecar_store_unsafe"), "job"), "{{job}}"),),
+            queries=(Query(highest(series("sidecar_store_unsafe"))),),
             alerts=("SidecarStoreUnsafe",),
             states=(State(0, "safe", Color.GOOD), State(1, "unsafe", Color.BAD)),
             width=24,

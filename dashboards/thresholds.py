@@ -35,6 +35,9 @@ PUBLISH_BUDGET_RATIO: Final = 0.001
 FRESHNESS_BUDGET_RATIO: Final = 0.01
 """Share of time in which a projection may be late: an objective of 99 %."""
 
+BUDGET_SPENT_SOON_RATIO: Final = 0.75
+"""Of the budget of 30 days; what is left goes with one bad hour."""
+
 BURN_FACTORS: Final = {("5m", "1h"): 14.4, ("30m", "6h"): 6.0, ("2h", "1d"): 3.0, ("6h", "3d"): 1.0}
 """Short and long window to burn rate, for a budget of 30 days: 2, 5, 10 and 10 % of it are spent.
 

@@ -3,16 +3,18 @@
 import re
 from dataclasses import dataclass
 
-ONE = 'job="sidecar", instance="a:8686"'
+SCRAPED = 'cluster="east", namespace="web", job="web/pods", instance="a:8686"'
+ONE = f'{SCRAPED}, service="shop"'
 ORDERS = f'{ONE}, process="probe", projection="orders"'
 WORKER = f'{ONE}, process="worker-1", projection="orders"'
 POOL = f'{ONE}, process="app", db_client_connection_pool_name="shop"'
 USED = f'{POOL}, db_client_connection_state="used"'
-LABELS_PROJECTION = {"job": "sidecar", "projection": "orders"}
+LABELS_SERVICE = {"cluster": "east", "namespace": "web", "service": "shop"}
+LABELS_PROJECTION = LABELS_SERVICE | {"projection": "orders"}
 LABELS_SUBSCRIBER = LABELS_PROJECTION | {"kind": "projection"}
-LABELS_INSTANCE = {"job": "sidecar", "instance": "a:8686"}
+LABELS_INSTANCE = LABELS_SERVICE | {"instance": "a:8686"}
+LABELS_TARGET = LABELS_INSTANCE | {"job": "web/pods"}
 LABELS_POOL = LABELS_INSTANCE | {"process": "app", "db_client_connection_pool_name": "shop"}
-LABELS_JOB = {"job": "sidecar"}
 
 Series = dict[str, str]
 """Name and labels to values as promtool writes them; `{n}` stands for the minutes to go on."""
@@ -79,8 +81,9 @@ HEAD = f'sidecar_store_head_position{{{ONE}, process="probe"}}'
 UNSAFE = f'sidecar_store_unsafe{{{ONE}, process="probe"}}'
 READY = f'sidecar_ready{{{ONE}, process="probe"}}'
 DRAINING = f'sidecar_draining{{{ONE}, process="probe"}}'
-UP = f"up{{{ONE}}}"
+UP = f"up{{{SCRAPED}}}"
 BUILD = f'sidecar_build_info{{{ONE}, process="probe", version="1"}}'
+SEEN_ONCE = "1 stale _x{n}"
 MOST = f"db_client_connection_max{{{POOL}}}"
 IN_USE = f"db_client_connection_count{{{USED}}}"
 PENDING = f"db_client_connection_pending_requests{{{POOL}}}"
@@ -131,19 +134,23 @@ CASES = {
         10,
         13,
     ),
-    "SidecarStoreUnreachable": gauge(check("postgres", "pass"), "0", "1", LABELS_JOB, 1),
-    "SidecarStoreSlow": gauge(check("postgres", "warn"), "1", "0", LABELS_JOB, 5),
+    "SidecarStoreUnreachable": gauge(check("postgres", "pass"), "0", "1", LABELS_SERVICE, 1),
+    "SidecarStoreSlow": gauge(check("postgres", "warn"), "1", "0", LABELS_SERVICE, 5),
     "SidecarStoreHeld": gauge(
-        f'sidecar_store_hold_duration_seconds{{{ONE}, process="probe"}}', "11", "9", LABELS_JOB, 2
+        f'sidecar_store_hold_duration_seconds{{{ONE}, process="probe"}}',
+        "11",
+        "9",
+        LABELS_SERVICE,
+        2,
     ),
     "SidecarStoreUnsafe": AlertCase(
-        {UNSAFE: "0 0 1x{n}"}, {UNSAFE: "0x{n}"}, {UNSAFE: "0x{n}"}, LABELS_JOB, 1, 3
+        {UNSAFE: "0 0 1x{n}"}, {UNSAFE: "0x{n}"}, {UNSAFE: "0x{n}"}, LABELS_SERVICE, 1, 3
     ),
     "SidecarStoreIdle": AlertCase(
         {HEAD: "7x{n}"},
         {HEAD: "8+1x{n}"},
         {HEAD: "0+1x{n}"},
-        LABELS_JOB,
+        LABELS_SERVICE,
         59,
         61,
         minutes=80,
@@ -175,15 +182,21 @@ CASES = {
     ),
     "SidecarPoolLeaking": gauge(f"sidecar_pool_leaks{{{POOL}}}", "1", "0", LABELS_POOL, 10),
     "SidecarDown": AlertCase(
-        {UP: "0x{n}"}, {UP: "1x{n}"}, {UP: "0x4 1x{n}"}, LABELS_INSTANCE, 4, 6, when_stale=True
+        {UP: "0x{n}", BUILD: SEEN_ONCE},
+        {UP: "1x{n}", BUILD: "1x{n}"},
+        {UP: "0x4 1x{n}", BUILD: "1x{n}"},
+        LABELS_TARGET,
+        4,
+        6,
+        when_stale=True,
     ),
     "SidecarTelemetryAbsent": AlertCase(
-        {UP: "1x{n}"},
+        {UP: "1x{n}", BUILD: SEEN_ONCE},
         {UP: "1x{n}", BUILD: "1x{n}"},
         {UP: "1x{n}", BUILD: "1x{n}"},
-        LABELS_INSTANCE,
-        9,
-        11,
+        LABELS_TARGET,
+        10,
+        12,
     ),
     "SidecarNotReady": AlertCase(
         {READY: "0x{n}", DRAINING: "0x{n}"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
+_KEPT = re.compile(r"\b(?:by|on)\s*\(([^)]*)\)")
 _NOT_NAMES = re.compile(rf'\{{[^}}]*\}}|"[^"]*"|\[[^\]]*\]|{_LABELS.pattern}|\boffset\s+\w+')
 _NAME = re.compile(r"(?<![\w:.$])[a-zA-Z_:][\w:]*(?![\w:]|\s*\()")
 _OPERATORS = {"and", "or", "unless", "bool"}
@@ -42,9 +43,17 @@ def grouped_labels(expr: str) -> set[str]:
     return {name.strip() for name in listed} - {""}
 
 
+def label_lists(expr: str) -> list[set[str]]:
+    """Give what each `by` and each `on` keeps."""
+    return [{name.strip() for name in listed.split(",")} for listed in _KEPT.findall(expr)]
+
+
 def without_variables(expr: str) -> str:
     """Replace what Grafana would, so that Prometheus can parse the expression."""
-    return re.sub(r"\$\w+", ".+", expr.replace("$__rate_interval", "5m"))
+    expr = expr.replace("$__rate_interval", "5m")
+    # "All" of what no scrape need add is also none.
+    expr = re.sub(r"\$(cluster|namespace|service)\b", ".*", expr)
+    return re.sub(r"\$\w+", ".+", expr)
 
 
 def compared_numbers(expr: str) -> list[float]:

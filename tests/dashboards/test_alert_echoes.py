@@ -54,7 +54,7 @@ def group_of(name: str) -> str:
         ("a > 0 unless on (job) changes(b[1m]) > 0", 0),
         ("a - min_over_time(a[15m]) > 20", 900),
         ("a unless last_over_time(a[1d] offset 10m) or a - a[1d] offset 10m", 0),
-        ("job:sidecar_delivery_failures:ratio_rate30m > 6 * 0.001", 1800),
+        ("service:sidecar_delivery_failures:ratio_rate30m > 6 * 0.001", 1800),
     ],
 )
 def test_how_far_an_expression_looks_back(expr: str, seconds: int) -> None:

@@ -12,10 +12,10 @@ from tests.dashboards import source
 from tests.incidents.patience import eventually
 from tests.port import free_port
 
-GROWING = {"alertname": "SidecarDeadLettersGrowing", "job": "sidecar", "projection": "orders"}
-BURN_OF_JOB = {"alertname": "SidecarPublishBudgetBurn", "job": "sidecar"}
-BURN = BURN_OF_JOB | {"kind": "projection", "projection": "orders"}
-BURN_OF_HANDLER = BURN_OF_JOB | {"kind": "handler", "projection": "receipts"}
+GROWING = {"alertname": "SidecarDeadLettersGrowing", "service": "shop", "projection": "orders"}
+BURN_OF_ALL = {"alertname": "SidecarPublishBudgetBurn", "service": "shop"}
+BURN = BURN_OF_ALL | {"kind": "projection", "projection": "orders"}
+BURN_OF_HANDLER = BURN_OF_ALL | {"kind": "handler", "projection": "receipts"}
 
 
 class Muting:
@@ -81,10 +81,27 @@ async def muting(address: str) -> AsyncIterator[Muting]:
 
 
 async def test_dead_letters_of_a_projection_mute_no_page_about_a_handler(muting: Muting) -> None:
-    await muting.tell(GROWING, BURN, BURN_OF_HANDLER, BURN_OF_JOB)
+    await muting.tell(GROWING, BURN, BURN_OF_HANDLER, BURN_OF_ALL)
     assert await eventually(partial(muting.judged, 4)) == [
         ("SidecarDeadLettersGrowing", "orders", "active"),
         ("SidecarPublishBudgetBurn", "", "active"),
         ("SidecarPublishBudgetBurn", "orders", "suppressed"),
         ("SidecarPublishBudgetBurn", "receipts", "active"),
+    ]
+
+
+async def test_a_slow_database_of_one_service_mutes_no_lag_of_another(muting: Muting) -> None:
+    slow = {"alertname": "SidecarStoreSlow", "service": "shop", "namespace": "web"}
+    lag = {"alertname": "SidecarProjectionLagHigh", "namespace": "web"}
+    await muting.tell(
+        slow,
+        lag | {"service": "shop", "projection": "own"},
+        lag | {"service": "bills", "projection": "of another service"},
+        lag | {"service": "shop", "namespace": "back", "projection": "of another namespace"},
+    )
+    assert await eventually(partial(muting.judged, 4)) == [
+        ("SidecarProjectionLagHigh", "of another namespace", "active"),
+        ("SidecarProjectionLagHigh", "of another service", "active"),
+        ("SidecarProjectionLagHigh", "own", "suppressed"),
+        ("SidecarStoreSlow", "", "active"),
     ]

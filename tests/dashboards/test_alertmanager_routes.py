@@ -15,21 +15,23 @@ from tests.dashboards.inhibition import CONFIG, LABELS, fits, inhibited, pairs_o
 
 RECEIVERS = {"critical": "pager", "warning": "mail", "info": "nobody", "unheard-of": "mail"}
 WEIGHTS = {"info": 0, "warning": 1, "critical": 2}
-DOWN = {"alertname": "SidecarDown", "job": "sidecar", "instance": "a:8686"}
-JOB_DOWN = {"alertname": "SidecarDown", "job": "sidecar"}
-NOT_READY = {"alertname": "SidecarNotReady", "job": "sidecar", "instance": "a:8686"}
-DEAD = {"alertname": "SidecarProjectionLoopDead", "job": "sidecar", "projection": "orders"}
-LAG = {"alertname": "SidecarProjectionLagHigh", "job": "sidecar", "projection": "orders"}
-LETTERS = {"alertname": "SidecarDeadLetters", "job": "sidecar", "projection": "orders"}
+SERVICE = {"cluster": "east", "namespace": "web", "service": "shop"}
+OTHER = {"service": "bills"}
+DOWN = {"alertname": "SidecarDown", **SERVICE, "instance": "a:8686"}
+SERVICE_DOWN = {"alertname": "SidecarDown", **SERVICE}
+NOT_READY = {"alertname": "SidecarNotReady", **SERVICE, "instance": "a:8686"}
+DEAD = {"alertname": "SidecarProjectionLoopDead", **SERVICE, "projection": "orders"}
+LAG = {"alertname": "SidecarProjectionLagHigh", **SERVICE, "projection": "orders"}
+LETTERS = {"alertname": "SidecarDeadLetters", **SERVICE, "projection": "orders"}
 HALTED = LAG | {"alertname": "SidecarProjectionHalted"}
 STALLED = LAG | {"alertname": "SidecarProjectionStalled"}
 FAILING = LAG | {"alertname": "SidecarProjectionFailing"}
 GROWING = LAG | {"alertname": "SidecarDeadLettersGrowing"}
-BURN_OF_ALL = {"alertname": "SidecarPublishBudgetBurn", "job": "sidecar"}
+BURN_OF_ALL = {"alertname": "SidecarPublishBudgetBurn", **SERVICE}
 BURN = BURN_OF_ALL | {"kind": "projection", "projection": "orders"}
 BURN_OF_HANDLER = BURN | {"kind": "handler", "projection": "receipts"}
 BURN_SLOW = BURN | {"alertname": "SidecarPublishBudgetBurnSlow"}
-UNREACHABLE = {"alertname": "SidecarStoreUnreachable", "job": "sidecar"}
+UNREACHABLE = {"alertname": "SidecarStoreUnreachable", **SERVICE}
 SLOW = UNREACHABLE | {"alertname": "SidecarStoreSlow"}
 DISK_FULL = NOT_READY | {"alertname": "SidecarDiskFull"}
 LATE = LAG | {"alertname": "SidecarFreshnessBudgetBurn"}
@@ -38,7 +40,7 @@ CONFIG_INVALID = NOT_READY | {"alertname": "SidecarConfigInvalid"}
 POOL = {"process": "app", "db_client_connection_pool_name": "shop"}
 POOL_WAITS = NOT_READY | POOL | {"alertname": "SidecarPoolWaitHigh"}
 POOL_TIMEOUTS = NOT_READY | POOL | {"alertname": "SidecarPoolTimeouts"}
-FOREIGN = {"alertname": "NodeDiskFull", "job": "sidecar", "instance": "a:8686"}
+FOREIGN = {"alertname": "NodeDiskFull", **SERVICE, "instance": "a:8686"}
 
 
 def test_amtool_accepts_the_configuration(binary: Callable[[str], str]) -> None:
@@ -50,7 +52,7 @@ def test_severity_decides_who_hears_of_it(
     binary: Callable[[str], str], severity: str, receiver: str
 ) -> None:
     test = (binary("amtool"), "config", "routes", "test", f"--config.file={source.ALERTMANAGER}")
-    labels = ("alertname=SidecarNotReady", "job=sidecar", f"severity={severity}")
+    labels = ("alertname=SidecarNotReady", "service=shop", f"severity={severity}")
     run(*test, f"--verify.receivers={receiver}", *labels)
 
 
@@ -64,8 +66,8 @@ def test_every_alert_has_a_severity_with_a_route_of_its_own(name: str) -> None:
     ("target", "cause"),
     [
         pytest.param(NOT_READY, DOWN, id="what was said about an instance that is down"),
-        pytest.param(NOT_READY, JOB_DOWN, id="an instance of a job that is gone"),
-        pytest.param(LETTERS, JOB_DOWN, id="a projection of a job that is gone"),
+        pytest.param(NOT_READY, SERVICE_DOWN, id="an instance of a service that is gone"),
+        pytest.param(LETTERS, SERVICE_DOWN, id="a projection of a service that is gone"),
         pytest.param(LAG, DEAD, id="the lag of a projection that nothing runs"),
         pytest.param(LAG, STALLED, id="the lag of a projection that stalls"),
         pytest.param(DEAD, STALLED, id="the silence of a projection that stalls"),
@@ -94,12 +96,14 @@ def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> No
     ("target", "other"),
     [
         pytest.param(NOT_READY | {"instance": "b:8686"}, DOWN, id="another instance"),
-        pytest.param(NOT_READY | {"job": "shop"}, JOB_DOWN, id="another job"),
+        pytest.param(NOT_READY | OTHER, SERVICE_DOWN, id="another service"),
+        pytest.param(LAG | {"namespace": "back"}, SLOW, id="the same name in another namespace"),
+        pytest.param(LAG | {"cluster": "west"}, STALLED, id="the same name in another cluster"),
         pytest.param(LETTERS, DOWN, id="a projection while one instance of several is down"),
         pytest.param(LAG | {"projection": "stock"}, DEAD, id="another projection"),
         pytest.param(DEAD, LAG, id="the cause itself"),
-        pytest.param(DOWN, JOB_DOWN, id="down itself"),
-        pytest.param(NOT_READY | {"job": "shop"}, UNREACHABLE, id="another job's database"),
+        pytest.param(DOWN, SERVICE_DOWN, id="down itself"),
+        pytest.param(NOT_READY | OTHER, UNREACHABLE, id="another service's database"),
         pytest.param(POOL_WAITS | {"process": "worker-1"}, POOL_TIMEOUTS, id="another pool"),
         pytest.param(CONFIG_INVALID, UNREACHABLE, id="what needs no database"),
         pytest.param(FAILING, LETTERS, id="a failure by its dead letter"),
@@ -120,10 +124,10 @@ def test_nothing_else_is_silenced(target: dict[str, str], other: dict[str, str])
 
 @pytest.mark.parametrize("rule", CONFIG["inhibit_rules"], ids=lambda rule: str(rule)[:120])
 def test_cause_and_symptom_carry_every_label_that_must_be_equal(rule: dict[str, Any]) -> None:
-    causes = [one for one in (*LABELS.values(), JOB_DOWN) if fits(rule["source_matchers"], one)]
+    causes = [one for one in (*LABELS.values(), SERVICE_DOWN) if fits(rule["source_matchers"], one)]
     assert causes
     assert all(set(rule["equal"]) <= labels.keys() for labels in causes)
-    # Whatever shares no label with its cause is beside the point: a replica is not the job.
+    # Whatever shares no label with its cause is beside the point: a replica is not the service.
     symptoms = [one for one in LABELS.values() if fits(rule["target_matchers"], one)]
     assert any(set(rule["equal"]) <= labels.keys() for labels in symptoms)
 
@@ -193,8 +197,8 @@ def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
         f"--template.data={data}",
         f"--template.text={text}",
     )
-    assert "[firing] SidecarProjectionLagHigh sidecar orders (KeyError)" in shown
-    assert "\nProjection: orders\nError: KeyError\n" in shown
+    assert "[firing] SidecarProjectionLagHigh shop orders (KeyError)" in shown
+    assert "\nService: shop (web, east)\nProjection: orders\nError: KeyError\n" in shown
     assert "Since: 2026-01-02 03:04:05 UTC" in shown
     assert re.search(
         r"Runbook: https://\S+/dashboards/runbooks/SidecarProjectionLagHigh\.md", shown

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dashboards.build import BOARDS, FOLDER, encode
+from dashboards.promql import SERVICE
 from tests.dashboards import source
 from tests.dashboards.expression import metric_names
 
@@ -80,6 +81,24 @@ def test_template_job_and_template_instance(board: dict[str, Any], name: str) ->
     assert variable["multi"] is True
     assert variable["includeAll"] is True
     assert variable["allValue"] == ".+"
+
+
+@each_board
+@pytest.mark.parametrize("name", SERVICE)
+def test_a_label_that_no_scrape_need_add_may_be_absent(board: dict[str, Any], name: str) -> None:
+    variable = variables(board)[name]
+    assert variable["allValue"] == ".*"
+    assert variable["multi"] is True
+    assert variable["includeAll"] is True
+
+
+@each_board
+def test_a_choice_narrows_those_after_it(board: dict[str, Any]) -> None:
+    names = [name for name, one in variables(board).items() if one["type"] == "query"]
+    assert names[:5] == [*SERVICE, "job", "instance"]
+    for number, name in enumerate(names):
+        narrowed = re.findall(r"\$(\w+)", variables(board)[name]["query"])
+        assert narrowed == names[: min(number, 5)]
 
 
 @each_board

@@ -9,12 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboards.promql import SERVICE
 from tests.dashboards import source
 from tests.dashboards.command import run
-from tests.dashboards.expression import metric_names, selectors, without_variables
+from tests.dashboards.expression import (
+    label_lists,
+    metric_names,
+    selectors,
+    without_variables,
+)
 
 PANELS = source.panels()
 EXPRESSIONS = source.panel_expressions()
+# Beside the recorded name that has one, what Prometheus tells of a target has no service.
+OF_PROMETHEUS = {"up", "scrape_samples_scraped", "scrape_duration_seconds"}
+TARGET = {"cluster", "namespace", "job", "instance"}
+WHOSE = 'cluster="east", namespace="web", service="shop"'
+ONE = f'{WHOSE}, job="shop", instance="a:8686"'
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 each_expression = pytest.mark.parametrize("expr", EXPRESSIONS)
@@ -87,10 +98,25 @@ def test_target_job_and_target_instance(expr: str) -> None:
     selected = selectors(expr)
     assert {metric for metric, _ in selected} == metric_names(expr)
     for metric, inside in selected:
-        assert 'job=~"$job' in inside
-        # What rules recorded, and alerts, are about whole jobs.
+        # What rules recorded, and alerts, are about whole services.
         if ":" not in metric and metric != "ALERTS":
+            assert 'job=~"$job"' in inside
             assert 'instance=~"$instance"' in inside
+
+
+@each_expression
+def test_no_panel_merges_services_or_shows_one_that_was_not_chosen(expr: str) -> None:
+    for metric, inside in selectors(expr):
+        chosen = {label for label in SERVICE if f'{label}=~"${label}' in inside}
+        assert chosen == (set() if metric in OF_PROMETHEUS else set(SERVICE))
+    for labels in label_lists(expr):
+        assert labels >= set(SERVICE) or labels == TARGET, expr
+
+
+@each_panel
+def test_a_legend_says_which_service(panel: dict[str, Any]) -> None:
+    starts = " ".join(f"{{{{{label}}}}}" for label in SERVICE)
+    assert all(target["legendFormat"].startswith(starts) for target in panel["targets"])
 
 
 @each_expression
@@ -128,7 +154,10 @@ def test_target_counter_agg(expr: str) -> None:
                 'sidecar_check_status{check="loop", status="pass"': 1,
                 'sidecar_check_status{check="loop", status="fail"': 0,
             },
-            {'{check="database", instance="a:8686"}': 2, '{check="loop", instance="a:8686"}': 0},
+            {
+                f'{{check="database", instance="a:8686", {WHOSE}}}': 2,
+                f'{{check="loop", instance="a:8686", {WHOSE}}}': 0,
+            },
             id="checks",
         ),
         pytest.param(
@@ -138,13 +167,13 @@ def test_target_counter_agg(expr: str) -> None:
                 'sidecar_projection_status{projection="orders", status="paused"': 1,
                 'sidecar_projection_status{projection="orders", status="failed"': 0,
             },
-            {'{projection="orders"}': 3},
+            {f'{{projection="orders", {WHOSE}}}': 3},
             id="projections",
         ),
         pytest.param(
             "Readiness",
             {'sidecar_ready{process="probe"': 0, 'sidecar_draining{process="probe"': 1},
-            {'{instance="a:8686"}': 2},
+            {f'{{instance="a:8686", {WHOSE}}}': 2},
             id="readiness",
         ),
     ],
@@ -158,8 +187,7 @@ def test_a_panel_of_states_tells_the_one_that_is_on(
 ) -> None:
     panel = next(panel for panel in PANELS if panel["title"] == title)
     given = [
-        {"series": f'{start}, job="sidecar", instance="a:8686"}}', "values": str(value)}
-        for start, value in series.items()
+        {"series": f"{start}, {ONE}}}", "values": str(value)} for start, value in series.items()
     ]
     expected = {
         "expr": without_variables(panel["targets"][0]["expr"]),

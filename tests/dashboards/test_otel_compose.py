@@ -97,7 +97,7 @@ def test_prometheus_accepts_the_scrape_configuration(
     config.write_text((OTEL / "prometheus.yaml").read_text(encoding="utf-8"))
     run(binary("promtool"), "check", "config", config)
     scraped = source.read(config)["scrape_configs"][0]
-    assert scraped["job_name"] == "sidecar"
+    assert scraped["honor_labels"] is False
     assert scraped["static_configs"][0]["targets"][0].partition(":")[0] in SERVICES
 
 

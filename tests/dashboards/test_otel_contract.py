@@ -17,7 +17,10 @@ EXPRESSIONS = [
     *source.annotation_expressions(),
 ]
 # What Prometheus adds by itself, and the sidecar where it merges the numbers of all processes.
-ADDED_LABELS = {"job", "instance", "process", "le", "alertname", "alertstate", "kind"}
+ADDED_LABELS = {
+    *("cluster", "namespace", "service", "job", "instance", "process", "le"),
+    *("alertname", "alertstate", "kind"),
+}
 OWN_OF_PROMETHEUS = {"up", "ALERTS", "scrape_duration_seconds", "scrape_samples_scraped"}
 
 

@@ -107,10 +107,11 @@ def test_the_network_lets_only_prometheus_reach_the_sidecar() -> None:
     assert guarded["from"][0]["namespaceSelector"]
 
 
-def test_the_monitor_scrapes_under_the_job_that_the_rules_expect() -> None:
+def test_the_monitor_scrapes_the_sidecar_and_lets_the_operator_label_it() -> None:
     (endpoint,) = manifest("pod-monitor")["spec"]["podMetricsEndpoints"]
     assert endpoint["port"] in {port["name"] for port in SIDECAR["ports"]}
-    assert {"targetLabel": "job", "replacement": "sidecar"} in endpoint["relabelings"]
+    assert endpoint["honorLabels"] is False
+    assert "relabelings" not in endpoint
 
 
 def test_the_rules_of_the_operator_are_the_rules() -> None:

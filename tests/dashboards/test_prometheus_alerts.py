@@ -4,6 +4,7 @@ What promtool calls a test of alerts wants every annotation word for word; rules
 that. Here the series `ALERTS` is asked instead, so that a case is only numbers.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,15 @@ from sidecar.wiring.checks.own import LOOP_LAG_LIMIT_SECONDS
 from tests.dashboards import source
 from tests.dashboards.alert_burn_case import BURN_CASES
 from tests.dashboards.alert_case import CASES as OTHER_CASES
-from tests.dashboards.alert_case import HEAD, LAG, AlertCase, Series, count, during
+from tests.dashboards.alert_case import (
+    HEAD,
+    LABELS_SERVICE,
+    LAG,
+    AlertCase,
+    Series,
+    count,
+    during,
+)
 from tests.dashboards.command import run
 from tests.dashboards.expression import compared_numbers
 
@@ -28,14 +37,18 @@ each_case = pytest.mark.parametrize("name", CASES)
 END_MINUTES = 1000
 
 
-def ask(name: str, minute: int, labels: dict[str, str] | None) -> dict[str, Any]:
-    """Expect that the alert fires with exactly these labels, or not at all."""
-    severity = source.alerts()[name]["labels"]["severity"]
-    words = {"alertname": name, "alertstate": "firing", "severity": severity, **(labels or {})}
-    told = ", ".join(f'{key}="{value}"' for key, value in sorted(words.items()))
-    expected = [] if labels is None else [{"labels": f"ALERTS{{{told}}}", "value": 1}]
+def ask(name: str, minute: int, *carried: dict[str, str]) -> dict[str, Any]:
+    """Expect that the alert fires once for each of these labels, and not beside them."""
     expr = f'ALERTS{{alertname="{name}", alertstate="firing"}}'
+    expected = [{"labels": told(name, labels), "value": 1} for labels in carried]
     return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": expected}
+
+
+def told(name: str, labels: dict[str, str]) -> str:
+    severity = source.alerts()[name]["labels"]["severity"]
+    words = {"alertname": name, "alertstate": "firing", "severity": severity, **labels}
+    listed = ", ".join(f'{key}="{value}"' for key, value in sorted(words.items()))
+    return f"ALERTS{{{listed}}}"
 
 
 def check(promtool: str, folder: Path, series: Series, *questions: dict[str, Any]) -> None:
@@ -61,17 +74,36 @@ def after(case: AlertCase, ending: Series) -> Series:
     return {name: f"{(begun | gap)[name]} {given.get(name, 'stale')}" for name in begun | gap}
 
 
+def elsewhere(series: Series, **labels: str) -> Series:
+    """Give the same series of another service, told apart by these labels only."""
+    return {_relabel(name, labels): values for name, values in series.items()}
+
+
+def _relabel(name: str, labels: dict[str, str]) -> str:
+    for label, value in labels.items():
+        name = re.sub(rf'\b{label}="[^"]*"', f'{label}="{value}"', name)
+    return name
+
+
 def test_every_alert_but_the_watchdog_has_a_case() -> None:
     assert CASES.keys() | {"SidecarWatchdog"} == source.alerts().keys()
 
 
 @each_case
-def test_it_fires_when_it_has_lasted_and_not_before(
+def test_it_fires_when_it_has_lasted_for_each_that_is_ill_and_for_no_sound_neighbour(
     binary: Callable[[str], str], tmp_path: Path, name: str
 ) -> None:
     case = CASES[name]
-    questions = (ask(name, case.before, None), ask(name, case.fires_at, case.labels))
-    check(binary("promtool"), tmp_path, during(case), *questions)
+    ill, sound = during(case), {key: text.format(n=200) for key, text in case.quiet.items()}
+    series = (
+        ill
+        | elsewhere(ill, cluster="west")
+        | elsewhere(sound, service="bills", instance="b:8686")
+        | elsewhere(sound, namespace="back")
+    )
+    both = (case.labels, case.labels | {"cluster": "west"})
+    questions = (ask(name, case.before), ask(name, case.fires_at, *both))
+    check(binary("promtool"), tmp_path, series, *questions)
 
 
 @each_case
@@ -81,7 +113,7 @@ def test_it_stays_quiet_just_short_of_it(
     case = CASES[name]
     series = {key: values.format(n=END_MINUTES) for key, values in case.quiet.items()}
     minutes = (case.before, case.fires_at, case.fires_at + 20)
-    check(binary("promtool"), tmp_path, series, *(ask(name, one, None) for one in minutes))
+    check(binary("promtool"), tmp_path, series, *(ask(name, one) for one in minutes))
 
 
 @each_case
@@ -92,7 +124,7 @@ def test_it_resolves_after_the_cure(
     end = max(count(values) for values in during(case).values())
     questions = (
         ask(name, case.fires_at, case.labels),
-        ask(name, end + case.resolves_after, None),
+        ask(name, end + case.resolves_after),
     )
     check(binary("promtool"), tmp_path, after(case, case.cured), *questions)
 
@@ -104,9 +136,9 @@ def test_it_ends_with_the_series_that_told_it(
     case = CASES[name]
     stale = dict.fromkeys(case.fires, "stale")
     end = max(count(values) for values in during(case).values())
-    ended = {"job": "sidecar"} if case.when_stale else None
+    ended = [LABELS_SERVICE] if case.when_stale else []
     minute = end + case.resolves_after
-    check(binary("promtool"), tmp_path, after(case, stale), ask(name, minute, ended))
+    check(binary("promtool"), tmp_path, after(case, stale), ask(name, minute, *ended))
 
 
 def test_late_again_and_again_is_one_page(binary: Callable[[str], str], tmp_path: Path) -> None:
@@ -151,12 +183,15 @@ def test_burn_rates_follow_the_table() -> None:
     exprs = " ".join(rule["expr"] for rule in source.rules() if "alert" in rule)
     for (short, long), factor in thresholds.BURN_FACTORS.items():
         for prefix, budget in (
-            ("job:sidecar_delivery_failures:ratio_rate", thresholds.PUBLISH_BUDGET_RATIO),
+            ("service:sidecar_delivery_failures:ratio_rate", thresholds.PUBLISH_BUDGET_RATIO),
             (
-                "job_kind_projection:sidecar_delivery_failures:ratio_rate",
+                "service_kind_projection:sidecar_delivery_failures:ratio_rate",
                 thresholds.PUBLISH_BUDGET_RATIO,
             ),
-            ("job_projection:sidecar_projection_stale:ratio", thresholds.FRESHNESS_BUDGET_RATIO),
+            (
+                "service_projection:sidecar_projection_stale:ratio",
+                thresholds.FRESHNESS_BUDGET_RATIO,
+            ),
         ):
             both = (f"{prefix}{window} > {factor:g} * {budget:g}" for window in (short, long))
             assert " and ".join(both) in exprs

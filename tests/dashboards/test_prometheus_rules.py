@@ -10,7 +10,7 @@ import yaml
 
 from tests.dashboards import source
 from tests.dashboards.command import run
-from tests.dashboards.expression import without_variables
+from tests.dashboards.expression import label_lists, matchers, without_variables
 
 EXPECTED = {
     "SidecarApplicationDown",
@@ -47,6 +47,9 @@ EXPECTED = {
     "SidecarWorkerRestarting",
 }
 ALERTS = source.alerts()
+SERVICE = {"cluster", "namespace", "service"}
+# What Prometheus tells of a target carries no service.
+TARGET = {"cluster", "namespace", "job", "instance"}
 
 
 def test_promtool_finds_nothing_to_criticise_in_the_rules(binary: Callable[[str], str]) -> None:
@@ -100,9 +103,21 @@ def test_an_alert_links_to_a_panel_that_names_it(name: str) -> None:
     assert f"Alert: {name}." in panel["description"]
 
 
-def test_the_scrape_job_has_the_name_that_the_rules_expect() -> None:
+@pytest.mark.parametrize(
+    "rule", source.rules(), ids=lambda rule: rule.get("alert") or rule["record"]
+)
+def test_no_fold_and_no_match_merges_services(rule: dict[str, Any]) -> None:
+    for labels in label_lists(rule["expr"]):
+        assert labels >= SERVICE or labels == TARGET, labels
+
+
+def test_no_rule_knows_the_name_of_a_job() -> None:
+    told = [matcher for rule in source.rules() for matcher in matchers(rule["expr"])]
+    assert not [matcher for matcher in told if matcher.label in SERVICE | TARGET]
+
+
+def test_the_scrape_lets_no_application_pass_for_another_target() -> None:
     config: dict[str, Any] = source.read(source.RULES.with_name("prometheus.yaml"))
     (job,) = config["scrape_configs"]
-    assert f'up{{job="{job["job_name"]}"}}' in ALERTS["SidecarDown"]["expr"]
     assert job["honor_labels"] is False
     assert job["static_configs"] == [{"targets": ["127.0.0.1:8686"]}]

@@ -25,6 +25,9 @@ def shorten_expression(expr: str) -> str:
 
 def short_rules() -> dict[str, Any]:
     rules: dict[str, Any] = source.read(source.RULES)
+    for group in rules["groups"]:
+        if "interval" in group:
+            group["interval"] = shorten(group["interval"])
     for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         rule["expr"] = shorten_expression(rule["expr"])
         for key in {"for", "keep_firing_for"} & rule.keys():

@@ -18,7 +18,7 @@ from tests.incidents.tool import find_tool
 from tests.port import free_port
 
 START_SECONDS: Final = 60.0
-PAST: Final = "job_projection:sidecar_projection_stale:bool"
+PAST: Final = "service_projection:sidecar_projection_stale:bool"
 PAST_SECONDS: Final = 6 * 3600 // SPEED
 PROJECTIONS: Final = ("order_totals", "country_revenue", "shipping_labels")
 
@@ -49,7 +49,7 @@ class Watchtower:
         return all([await self._answers(one) for one in (self.prometheus, self.alertmanager)])
 
     async def is_measured(self) -> bool:
-        return bool(await self.query("job:sidecar_deliveries:increase1h > 0"))
+        return bool(await self.query("service:sidecar_deliveries:increase1h > 0"))
 
     async def _answers(self, url: str) -> bool:
         try:
@@ -91,7 +91,7 @@ def remember(folder: Path) -> None:
     """
     now = int(time.time())
     lines = [
-        f'{PAST}{{job="sidecar",projection="{projection}"}} 0 {now - second}'
+        f'{PAST}{{service="shop",projection="{projection}"}} 0 {now - second}'
         for projection in PROJECTIONS
         for second in range(PAST_SECONDS, 0, -1)
     ]

@@ -56,7 +56,9 @@ DRILLS: Final = (
         signals=Signals(
             alert=Alert("SidecarPoolTimeouts"),
             check=Check("pool-app-shop", "warn", "pool-app-shop.saturated"),
-            metric=Metric('job_instance_process_pool:sidecar_pool_used:ratio{process="app"} == 1'),
+            metric=Metric(
+                'service_instance_process_pool:sidecar_pool_used:ratio{process="app"} == 1'
+            ),
             log=Log("sidecar.check.changed", {"check": "pool-app-shop", "status": "warn"}),
             letter=None,
             sentence=Sentence(r"shop app 5 of 5"),
