@@ -11,20 +11,32 @@ from sidecar.errors import HandlerExitError
 def no_exit() -> Iterator[None]:
     """Turn what would end the caller into a failure of the subscriber.
 
-    A `CancelledError` passes where the caller was cancelled or its time is up; else it only says
-    that something the subscriber awaits was cancelled. Ctrl-C always passes.
-
     Raises:
         HandlerExitError: It raised what would have.
     """
     try:
         yield
-    except (Exception, GeneratorExit, KeyboardInterrupt):
+    except Exception:
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-            raise
-        raise HandlerExitError(f"The subscriber raised {type(error).__name__}.") from error
+        raise as_failure(error) from error
+
+
+def as_failure(error: BaseException) -> Exception:
+    """Return what a subscriber raised as a failure of its own; raise it again where it is not.
+
+    A `CancelledError` is the caller's where that was cancelled or its time is up; else it only says
+    that something the subscriber awaits was cancelled. Ctrl-C is always the caller's.
+    """
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, GeneratorExit | KeyboardInterrupt):
+        raise error
+    if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        raise error
+    failure = HandlerExitError(f"The subscriber raised {type(error).__name__}.")
+    failure.__cause__ = error
+    return failure
 
 
 def _is_cancelled() -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from sidecar.errors import ProjectionError
+from sidecar.events.exit import as_failure
 from sidecar.events.subscriber import Connection, Subscriber
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
@@ -147,8 +148,9 @@ class EventPublisher:
         """Tell every subscriber; never raises for a subscriber's failure.
 
         Each failure is logged with its traceback, and failed projections are named together in
-        one CRITICAL line, because their read models now differ from the events. Cancellation
-        passes; subscribers not yet called are then not told.
+        one CRITICAL line, because their read models now differ from the events. Cancellation of
+        the caller passes, and subscribers not yet called are then not told; one that a subscriber
+        brings about by itself is that subscriber's failure, a `HandlerExitError`.
         """
         event_type = self.types.name_of(event)
         self.tally.published.add(event_type)
@@ -171,8 +173,9 @@ class EventPublisher:
                     continue
                 await self._call(subscriber, event)
             # The edge between user code and ours: whatever one subscriber raises, the others
-            # still hear of the event. Cancellation is a BaseException and passes.
-            except Exception as error:  # noqa: BLE001 - kept in the result, and logged
+            # still hear of the event.
+            except BaseException as raised:  # noqa: BLE001 - kept in the result, and logged
+                error = as_failure(raised)
                 failures.append(Failure(kind, subscriber.name, error))
                 tally.failures.add(type(error).__name__)
             else:
@@ -198,7 +201,8 @@ class EventPublisher:
         tally = self.tally.projections[projection]
         try:
             await self._call(subscriber, event)
-        except Exception as error:  # noqa: BLE001 - the same edge as in `_deliver`
+        except BaseException as raised:  # noqa: BLE001 - the same edge as in `_deliver`
+            error = as_failure(raised)
             tally.failures.add(type(error).__name__)
             return error
         tally.handled += 1
@@ -212,12 +216,12 @@ class EventPublisher:
         try:
             await self.sink.keep(event, failed, trace_id)
         # The edge to a sink of anybody's making; the failures themselves were logged already.
-        except Exception:
+        except BaseException as error:
             logger.critical(
                 "The failures of event %s could not be kept as dead letters; the log is their "
                 "only trace",
                 result.event_type,
-                exc_info=True,
+                exc_info=as_failure(error),
                 extra={"event": "sidecar.letters.lost", "event_type": result.event_type},
             )
 

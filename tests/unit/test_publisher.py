@@ -104,15 +104,93 @@ async def test_failed_handlers_alone_are_not_critical(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-async def test_cancellation_passes_and_the_rest_is_not_told(
+async def cancel_caller(_event: object) -> None:
+    """Wait for the end, as does a handler under way while its application shuts down."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.Event().wait()
+
+
+async def leak_cancellation(_event: object) -> None:
+    """Await what somebody else cancelled."""
+    inner = asyncio.create_task(asyncio.Event().wait())
+    inner.cancel()
+    await inner
+
+
+async def time_out(_event: object) -> None:
+    async with asyncio.timeout(0):
+        await asyncio.Event().wait()
+
+
+async def publish_and_be_cancelled(publisher: EventPublisher, event: object) -> None:
+    task = asyncio.create_task(publisher.publish(event))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_cancellation_of_the_caller_passes_and_the_rest_is_not_told(
     heard: list[str], make: Callable[..., Listener]
 ) -> None:
     publisher = EventPublisher()
-    publisher.add_handler(make("cancelled", asyncio.CancelledError()))
+    publisher.add_handler(make("first"))
+    publisher.add_handler(cancel_caller)
     publisher.add_projection(make("totals"))
-    with pytest.raises(asyncio.CancelledError):
+    await publish_and_be_cancelled(publisher, Placed())
+    assert heard == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("subscriber", "error_type"),
+    [
+        (leak_cancellation, "HandlerExitError"),
+        (time_out, "TimeoutError"),
+    ],
+)
+async def test_cancellation_that_a_subscriber_brings_about_is_its_own_failure(
+    heard: list[str],
+    make: Callable[..., Listener],
+    subscriber: Listener,
+    error_type: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        handle = staticmethod(subscriber)
+
+    publisher = EventPublisher()
+    publisher.add_handler(subscriber)
+    publisher.add_projection(Broken())
+    publisher.add_projection(make("totals"))
+    result = await publisher.publish(Placed())
+    assert [(f.name, f.error_type) for f in result.failures] == [
+        (subscriber.__name__, error_type),
+        ("Broken", error_type),
+    ]
+    assert heard == ["totals"]
+    assert publisher.tally.projections["Broken"].failures == {error_type: 1}
+    assert "CancelledError" in caplog.text
+    error = await publisher.deliver_to("Broken", Placed())
+    assert type(error).__name__ == error_type
+
+
+async def test_subscriber_that_wants_to_end_the_process_fails_alone(
+    heard: list[str], make: Callable[..., Listener]
+) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("leaving", SystemExit(3)))
+    publisher.add_handler(make("staying"))
+    result = await publisher.publish(Placed())
+    assert [(f.name, f.error_type) for f in result.failures] == [("leaving", "HandlerExitError")]
+    assert result.handled == ("staying",)
+
+
+async def test_ctrl_c_passes(make: Callable[..., Listener]) -> None:
+    publisher = EventPublisher()
+    publisher.add_handler(make("interrupted", KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
         await publisher.publish(Placed())
-    assert heard == ["cancelled"]
 
 
 async def test_failure_of_can_handle_is_that_projections_failure(
@@ -198,11 +276,18 @@ async def test_failure_to_keep_failures_is_logged_and_never_raised(
     assert lost.exc_info[1] is error
 
 
-async def test_cancellation_passes_while_failures_are_kept(make: Callable[..., Listener]) -> None:
-    publisher = EventPublisher(sink=Sink(asyncio.CancelledError()))
+async def test_cancellation_of_the_caller_passes_while_failures_are_kept(
+    make: Callable[..., Listener],
+) -> None:
+    class Waiting:
+        async def keep(
+            self, event: object, failures: Sequence[Failure], trace_id: str | None
+        ) -> None:
+            await cancel_caller(event)
+
+    publisher = EventPublisher(sink=Waiting())
     publisher.add_projection(make("totals", ValueError("no")))
-    with pytest.raises(asyncio.CancelledError):
-        await publisher.publish(Placed())
+    await publish_and_be_cancelled(publisher, Placed())
 
 
 def test_two_subscribers_of_one_name_are_refused(make: Callable[..., Listener]) -> None:
@@ -232,8 +317,7 @@ async def test_observer_hears_of_each_end_even_of_a_cancelled_publish(
     publisher = EventPublisher()
     publisher.observer = observer = Observer()
     publisher.add_handler(make("mailer"), Placed)
-    publisher.add_handler(make("cancelled", asyncio.CancelledError()), Paid)
+    publisher.add_handler(cancel_caller, Paid)
     await publisher.publish(Placed())
-    with pytest.raises(asyncio.CancelledError):
-        await publisher.publish(Paid())
+    await publish_and_be_cancelled(publisher, Paid())
     assert observer.heard == ["Placed", (7, ("mailer",)), "Paid", (7, None)]
