@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from sidecar.errors import ProjectionError
+from sidecar.events.audience import Audience
 from sidecar.events.exit import as_failure
 from sidecar.events.subscriber import Connection, Subscriber
 from sidecar.events.tally import PublishTally, SubscriberTally
@@ -112,25 +113,34 @@ class EventPublisher:
     ) -> None:
         self.types: Final = types or EventTypes()
         self.tally: Final = PublishTally()
-        self.handlers: Final[list[Subscriber]] = []
-        self.projections: Final[list[Subscriber]] = []
+        self._audience: Final = Audience()
+        self.handlers: Final = self._audience.handlers
+        self.projections: Final = self._audience.projections
         self.observer: PublishObserver | None = None
         self.sink: Final = sink
         self._transaction = transaction
         self._order: list[tuple[Subscriber, SubscriberKind, SubscriberTally]] = []
 
-    def add_handler(self, handler: object, *event_types: type) -> None:
+    def add_handler(
+        self, handler: object, *event_types: type | None, event_type: type | None = None
+    ) -> None:
         """Add a handler; without event types it hears of every event.
 
+        One that is added again hears of the new types as well, and of each event once.
+
+        Args:
+            handler: An async function, a method or a partial, or an object with `async __call__` or
+                `async handle`. Two of one name are told apart by their classes or modules. Where
+                that is not enough they are numbered; workers want a `name` of each.
+            event_types: Classes that it hears of; None is passed over.
+            event_type: One more.
+
         Raises:
-            ProjectionError: The handler has no usable signature or its name is taken.
+            ProjectionError: The handler has no usable signature, an event type is no class, or its
+                own `name` is taken.
         """
-        subscriber = Subscriber(handler, event_types or None)
-        self._require_new(subscriber.name)
-        # General handlers come before type-specific ones, each in the order they were added.
-        general = sum(1 for other in self.handlers if other.handles is None)
-        index = general if subscriber.handles is None else len(self.handlers)
-        self.handlers.insert(index, subscriber)
+        types = tuple(cls for cls in (*event_types, event_type) if cls is not None)
+        self._audience.add_handler(handler, types)
         self._reorder()
 
     def add_projection(self, projection: object) -> None:
@@ -139,9 +149,7 @@ class EventPublisher:
         Raises:
             ProjectionError: The handler has no usable signature or its name is taken.
         """
-        subscriber = Subscriber(projection)
-        self._require_new(subscriber.name)
-        self.projections.append(subscriber)
+        self._audience.add_projection(projection)
         self._reorder()
 
     async def publish(self, event: object) -> PublishResult:
@@ -240,18 +248,17 @@ class EventPublisher:
         async with self._transaction() as connection:
             await subscriber.bind(connection)(event, None)
 
-    def _require_new(self, name: str) -> None:
-        if any(name == other.name for other in (*self.handlers, *self.projections)):
-            raise ProjectionError(
-                f"Two subscribers are called {name!r}; give one a `name` attribute of its own."
-            )
-
     def _reorder(self) -> None:
         tally = self.tally
         self._order = [
             *((s, SubscriberKind.HANDLER, tally.handlers[s.name]) for s in self.handlers),
             *((s, SubscriberKind.PROJECTION, tally.projections[s.name]) for s in self.projections),
         ]
+        # What was told apart from a later one is not called as before.
+        for name in tally.handlers.keys() - {s.name for s in self.handlers}:
+            del tally.handlers[name]
+        for name in tally.projections.keys() - {s.name for s in self.projections}:
+            del tally.projections[name]
 
 
 def _log_failures(result: PublishResult) -> None:

@@ -2,18 +2,15 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from types import MethodType
 from typing import Any, Final, Protocol
 
 from sidecar.errors import ProjectionError
+from sidecar.events.call import count_parameters, find_call
+from sidecar.events.naming import name_of
 from sidecar.events.record import RecordedEvent
 
 WITH_CONNECTION: Final = 2
-MAX_HANDLER_PARAMETERS: Final = 3
-
-_POSITIONAL: Final = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-)
 
 
 class Connection(Protocol):
@@ -35,38 +32,47 @@ class Connection(Protocol):
         """Return the first value of the first row or None."""
 
 
-Call = Callable[..., Awaitable[object]]
 Invoke = Callable[[object, RecordedEvent | None], Awaitable[object]]
 
 
 class Subscriber:
     """A handler or a projection as the publisher and the runner see it.
 
-    Accepted are plain objects with `can_handle(event)` and `async handle(event)`, and async
-    functions. Either may take the connection of the read model's transaction as a second
+    Accepted are plain objects with `can_handle(event)` and `async handle(event)`, and whatever else
+    can be awaited for an event: async functions and methods, partials of them, objects with
+    `async __call__`. Each may take the connection of the read model's transaction as a second
     parameter and the `RecordedEvent` as a third. A parameter with a default is the handler's own
     and keeps its default.
 
     Attributes:
         name: Name in checkpoints, metrics and logs; unique among a publisher's subscribers.
+        is_numbered: Whether the name is told from its like by a number alone, which says in which
+            order they were added and would be another's in the next release.
         target: The object as it was added.
         handles: Event classes that it wants; None means that `can_handle` decides.
         parameters: How many of (event, connection, record) its handler takes.
+
+    Args:
+        target: The object that is added.
+        handles: In place of what it lists itself.
+        is_handler: Whether it is rather called than its `handle`, where both would do.
     """
 
-    __slots__ = ("accepts", "call", "handles", "name", "parameters", "target")
+    __slots__ = ("accepts", "call", "handles", "is_numbered", "name", "parameters", "target")
 
-    def __init__(self, target: object, handles: tuple[type, ...] | None = None) -> None:
-        call = getattr(target, "handle", target)
-        if not (callable(call) and inspect.iscoroutinefunction(call)):
-            raise ProjectionError(
-                f"{target!r} is neither an async function nor an object with `async handle(event)`."
-            )
-        self.name: Final = name_of(target)
+    def __init__(
+        self,
+        target: object,
+        handles: tuple[type, ...] | None = None,
+        *,
+        is_handler: bool = False,
+    ) -> None:
+        self.name = name_of(target)
+        self.is_numbered = False
         self.target: Final = target
-        self.call: Final[Call] = call
-        self.parameters: Final = _count_parameters(self.name, call)
-        self.handles: Final = _read_handles(self.name, handles or getattr(target, "handles", ()))
+        self.call: Final = find_call(target, prefers_itself=is_handler)
+        self.parameters: Final = count_parameters(self.name, self.call)
+        self.handles: Final = self._choose_classes(handles)
         self.accepts: Final = self._choose_test()
 
     @property
@@ -83,25 +89,39 @@ class Subscriber:
             return lambda event, _record: call(event, connection)
         return lambda event, record: call(event, connection, record)
 
+    def is_of(self, target: object) -> bool:
+        """Tell whether an object is the one that was added; a method is a new one at each look."""
+        return self.target is target or (isinstance(target, MethodType) and self.target == target)
+
+    def _choose_classes(self, given: tuple[type, ...] | None) -> tuple[type, ...] | None:
+        if given:
+            return _require_classes(f"What {self.name} is added for", given)
+        return _read_handles(self.name, self._say("handles") or ())
+
+    def _say(self, attribute: str) -> object:
+        # A function says what was put on it. A mock of one would say anything, if it was asked.
+        if self.call is self.target and inspect.iscoroutinefunction(self.target):
+            return inspect.getattr_static(self.target, attribute, None)
+        return getattr(self.target, attribute, None)
+
     def _choose_test(self) -> Callable[[object], bool]:
         handles = self.handles
         if handles is not None:
             return lambda event: isinstance(event, handles)
-        return _read_test(self.name, getattr(self.target, "can_handle", None))
-
-
-def name_of(target: object) -> str:
-    """Return a subscriber's own `name`, else that of its function or class."""
-    own = getattr(target, "name", None)
-    if isinstance(own, str) and own:
-        return own
-    return str(getattr(target, "__name__", None) or type(target).__name__)
+        return _read_test(self.name, self._say("can_handle"))
 
 
 def _read_handles(name: str, handles: object) -> tuple[type, ...] | None:
-    classes = tuple(handles) if isinstance(handles, tuple | list | set | frozenset) else (handles,)
+    """Return the classes that an object lists; a method of that name is its own affair."""
+    if callable(handles) and not isinstance(handles, type):
+        return None
+    return _require_classes(f"{name}.handles", handles)
+
+
+def _require_classes(what: str, given: object) -> tuple[type, ...] | None:
+    classes = tuple(given) if isinstance(given, tuple | list | set | frozenset) else (given,)
     if any(not isinstance(cls, type) for cls in classes):
-        raise ProjectionError(f"{name}.handles is {handles!r}; it lists the event classes.")
+        raise ProjectionError(f"{what} is {given!r}; it lists the event classes.")
     return classes or None
 
 
@@ -115,26 +135,3 @@ def _read_test(name: str, can_handle: object) -> Callable[[object], bool]:
             "`def can_handle(self, event)`, which returns True or False."
         )
     return can_handle
-
-
-def _count_parameters(name: str, call: Call) -> int:
-    parameters = inspect.signature(call).parameters.values()
-    required = [parameter for parameter in parameters if _is_required(parameter)]
-    by_name = [p.name for p in required if p.kind is p.KEYWORD_ONLY]
-    if by_name:
-        raise ProjectionError(
-            f"The handler of {name} requires {', '.join(by_name)} by name, which nobody passes; "
-            "give it a default."
-        )
-    takes_event = any(p.kind in {*_POSITIONAL, p.VAR_POSITIONAL} for p in parameters)
-    if not takes_event or len(required) > MAX_HANDLER_PARAMETERS:
-        raise ProjectionError(
-            f"The handler of {name} takes {len(required)} parameters; "
-            "it can take (event), (event, connection) or (event, connection, record)."
-        )
-    return max(len(required), 1)
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    names_one = parameter.kind in {*_POSITIONAL, parameter.KEYWORD_ONLY}
-    return names_one and parameter.default is parameter.empty

@@ -123,6 +123,11 @@ def subscriptions_of(publisher: EventPublisher) -> tuple[Subscription, ...]:
 
 
 def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
+    if subscriber.is_numbered:
+        raise ProjectionError(
+            f"{subscriber.name} is one of several handlers of one name. A worker keeps a "
+            "checkpoint for each, so give each a `name` attribute of its own."
+        )
     if subscriber.wants_connection:
         chunk_events = PAGE_EVENTS
     else:

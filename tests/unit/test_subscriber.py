@@ -1,10 +1,13 @@
+import itertools
 from functools import partial, wraps
 from typing import Any, cast
+from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.events.subscriber import Connection, Subscriber, name_of
+from sidecar.events.naming import name_of
+from sidecar.events.subscriber import Connection, Subscriber
 
 
 class Placed:
@@ -203,7 +206,7 @@ def test_classes_can_be_listed_in_any_form(handles: Any) -> None:
     assert Subscriber(Listing()).handles == (Placed,)
 
 
-@pytest.mark.parametrize("handles", ["Placed", ["Placed"], 7])
+@pytest.mark.parametrize("handles", ["Placed", ["Placed"], 7, {Placed: "on_placed"}])
 def test_listing_anything_but_classes_is_refused(handles: Any) -> None:
     class Listing(Totals):
         pass
@@ -218,12 +221,73 @@ def test_listener_must_be_asynchronous() -> None:
         pass
 
     class Callable:
+        def __call__(self, event: object) -> None:
+            pass
+
+    class Waiting:
         async def __call__(self, event: object) -> None:
             pass
 
-    for target in (listen, partial(listen), Callable(), object(), 7):
+    waiting: Any = lambda event: listen(event)  # noqa: E731, PLW0108 - no coroutine function
+    for target in (listen, partial(listen), Callable(), Waiting, waiting, MagicMock(), object(), 7):
         with pytest.raises(ProjectionError, match="neither an async function"):
             Subscriber(target)
+
+
+def test_class_in_place_of_its_object_is_refused() -> None:
+    with pytest.raises(ProjectionError, match=r"add an object of it, as in `Totals\(\)`"):
+        Subscriber(Totals)
+
+
+class Calls:
+    async def __call__(self, event: object, connection: object) -> None:
+        pass
+
+
+def retried(listen: Any) -> Any:
+    @wraps(listen)
+    def call(*args: object, **more: object) -> Any:
+        return listen(*args, **more)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "parameters"),
+    [
+        (Calls(), "Calls", 2),
+        (partial(Calls(), connection=None), "Calls", 1),
+        (partial(listen), "listen", 1),
+        (partial(Named().handle, connection=None), "handle", 1),
+        (retried(listen), "listen", 1),
+        (AsyncMock(), "AsyncMock", 1),
+        (create_autospec(with_named_default), "with_named_default", 2),
+        (MagicMock(handle=AsyncMock()), "MagicMock", 1),
+        (AsyncMock(handle=create_autospec(with_named_default), can_handle=Mock()), "AsyncMock", 2),
+    ],
+    ids=itertools.count(),
+)
+def test_whatever_can_be_awaited_for_an_event_is_a_subscriber(
+    target: Any, name: str, parameters: int
+) -> None:
+    is_handler = isinstance(target, AsyncMock) and parameters == 1
+    subscriber = Subscriber(target, is_handler=is_handler)
+    assert (subscriber.name, subscriber.parameters) == (name, parameters)
+    assert subscriber.handles is None
+    assert subscriber.accepts(Placed())
+
+
+def test_handles_that_is_a_method_or_a_mock_lists_no_classes() -> None:
+    class Testing(Totals):
+        def handles(self, event: object) -> bool:
+            raise NotImplementedError
+
+        def can_handle(self, event: object) -> bool:
+            return isinstance(event, Placed)
+
+    subscriber = Subscriber(Testing())
+    assert subscriber.handles is None
+    assert [subscriber.accepts(event) for event in (Placed(), Paid())] == [True, False]
 
 
 def test_listener_takes_one_to_three_parameters() -> None:

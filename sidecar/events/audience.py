@@ -1,0 +1,90 @@
+"""Who hears of events: handlers and projections in their order, each with a name of its own."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sidecar.errors import ProjectionError
+from sidecar.events.naming import names_of, tell_apart
+from sidecar.events.subscriber import Subscriber
+
+
+class Audience:
+    """The subscribers of one publisher.
+
+    Attributes:
+        handlers: General ones before type-specific ones, each in the order they were added.
+        projections: In the order they were added.
+    """
+
+    def __init__(self) -> None:
+        self.handlers: Final[list[Subscriber]] = []
+        self.projections: Final[list[Subscriber]] = []
+
+    def add_handler(self, target: object, types: tuple[type, ...]) -> None:
+        """Add a handler, or let one that is there already hear of more types.
+
+        Raises:
+            ProjectionError: It has no usable signature, or its own `name` is taken.
+        """
+        known = next((other for other in self.handlers if other.is_of(target)), None)
+        added = Subscriber(target, types or None, is_handler=True)
+        if known is None:
+            self._give_name(added, is_handler=True)
+            self._insert(added)
+        elif known.handles is not None:
+            self._widen(known, added)
+
+    def add_projection(self, target: object) -> None:
+        """Add a projection.
+
+        Raises:
+            ProjectionError: It has no usable signature, or its name is taken.
+        """
+        added = Subscriber(target)
+        self._give_name(added, is_handler=False)
+        self.projections.append(added)
+
+    def _insert(self, handler: Subscriber) -> None:
+        general = sum(1 for other in self.handlers if other.handles is None)
+        index = general if handler.handles is None else len(self.handlers)
+        self.handlers.insert(index, handler)
+
+    def _widen(self, known: Subscriber, added: Subscriber) -> None:
+        index = self.handlers.index(known)
+        if added.handles is None:
+            del self.handlers[index]
+            self._insert(added)
+        else:
+            classes = dict.fromkeys((*(known.handles or ()), *added.handles))
+            added = Subscriber(known.target, tuple(classes), is_handler=True)
+            self.handlers[index] = added
+        added.name, added.is_numbered = known.name, known.is_numbered
+
+    def _give_name(self, added: Subscriber, *, is_handler: bool) -> None:
+        """Tell a new subscriber from those that are called the same, whatever their order.
+
+        In another order of adding each has the same name still: checkpoints go by it.
+        """
+        everybody = (*self.handlers, *self.projections)
+        short = names_of(added.target)[0]
+        alike = [other for other in everybody if names_of(other.target)[0] == short]
+        group = [*alike, added]
+        taken = frozenset(other.name for other in everybody if other not in alike)
+        may_number = is_handler and not any(other in self.projections for other in alike)
+        names = tell_apart([each.target for each in group], taken)
+        if names is not None:
+            _rename(group, names, are_numbered=False)
+        elif not may_number or any(len(names_of(each.target)) == 1 for each in group):
+            raise ProjectionError(
+                f"Two subscribers are called {short!r}; give one a `name` attribute of its own."
+            )
+        else:
+            _rename(group, [short, *(f"{short}-{n}" for n in range(2, len(group) + 1))])
+
+
+def _rename(
+    group: Sequence[Subscriber], names: Sequence[str], *, are_numbered: bool = True
+) -> None:
+    for subscriber, name in zip(group, names, strict=True):
+        subscriber.name = name
+        subscriber.is_numbered = are_numbered
