@@ -138,4 +138,6 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
         click.echo(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
         return False
     click.echo(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
+    if discarded := await admin.count_discarded(boot, name):
+        click.echo(f"{discarded} discarded event(s) were passed over, as they are to be.")
     return True

@@ -146,6 +146,11 @@ async def count_open(connection: RawConnection, letters: Sequence[int]) -> tuple
     return (0, 0) if row is None else (row["open"], row["failed"])
 
 
+async def count_discarded(connection: RawConnection, projection: str) -> int:
+    """Return how many events of the log people gave up for a projection."""
+    return int(await connection.fetchval(sql("count_discarded"), projection))
+
+
 async def list_logged(connection: RawConnection, letters: Sequence[int]) -> list[int]:
     """Return those of the letters that workers take up; the rest is their application's work."""
     rows = await connection.fetch(sql("list_logged_letters"), list(letters))
@@ -171,7 +176,7 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
 
     Raises:
         UsageError: There is no open letter of that number, it came to stand for another event
-            meanwhile, or the reason is empty.
+            meanwhile, a rebuild under way has applied its event, or the reason is empty.
     """
     if not reason.strip():
         raise UsageError("Say why the event is given up: --reason TEXT. It is kept for the audit.")
@@ -181,6 +186,7 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
         # there, so that no event of the stream falls between the queue and the loop.
         place = (found.projection, found.stream)
         position = await connection.fetchval(sql("lock_checkpoint_of_stream"), *place)
+        rebuilt_upto = await connection.fetchval(sql("lock_rebuild_of_stream"), *place)
         letter = await connection.fetchrow(sql("lock_letter"), letter_id)
         if letter is None or letter["resolution"] is not None:
             raise UsageError(f"Dead letter {letter_id} was resolved just now.")
@@ -189,9 +195,16 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
                 f"Dead letter {letter_id} now stands for another event of its stream (version "
                 f"{letter['version']}); look at it again before you give it up."
             )
+        in_log = letter["position"] is not None
+        if in_log and rebuilt_upto is not None and rebuilt_upto >= letter["position"]:
+            raise UsageError(
+                f"A rebuild of {found.projection} under way has applied the event of dead letter "
+                f"{letter_id}, and closes it when it is done. To give the event up all the same, "
+                f"first drop it: `sidecar projections rebuild {found.projection} --cancel`."
+            )
         await connection.execute(sql("resolve_letter"), letter_id, "discarded", reason.strip())
         following = None
-        if letter["position"] is not None:
+        if in_log:
             following = await connection.fetchrow(
                 sql("read_next_queued"), letter["stream"], letter["version"], position or 0
             )

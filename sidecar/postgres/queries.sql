@@ -127,7 +127,8 @@ ORDER BY version
 LIMIT $3;
 
 -- name: read_stream_until
--- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page.
+-- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page; what
+-- projection $6 is never to apply is left out.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
@@ -135,8 +136,12 @@ FROM (
                   ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
               ) AS before
     FROM (
-        SELECT * FROM sidecar.events
+        SELECT * FROM sidecar.events e
         WHERE stream = $1 AND version >= $2 AND position <= $3
+          AND NOT EXISTS (
+              SELECT FROM sidecar.dead_letters d
+              WHERE d.projection = $6 AND d.resolution = 'discarded' AND d.position = e.position
+          )
         ORDER BY version
         LIMIT $4
     ) AS page
@@ -305,7 +310,13 @@ INSERT INTO sidecar.acceptances (projection, what, reason) VALUES ($1, $2, $3);
 -- name: read_checkpoint
 -- Here and in the next two the number of partitions is part of the key: a loop of another number
 -- reads other streams, and must not move the row past those that it does not read.
-SELECT position, state FROM sidecar.checkpoints
+SELECT position, state,
+       ARRAY(
+           SELECT d.position FROM sidecar.dead_letters d
+           WHERE d.projection = c.projection AND d.resolution = 'discarded'
+             AND d.position > c.position
+       ) AS discarded
+FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_checkpoint
@@ -320,6 +331,11 @@ SELECT position, state,
            WHERE d.projection = c.projection AND c.copy = 'live'
              AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
+       ARRAY(
+           SELECT d.position FROM sidecar.dead_letters d
+           WHERE d.projection = c.projection AND d.resolution = 'discarded'
+             AND d.position > c.position
+       ) AS discarded,
        set_config('idle_in_transaction_session_timeout', '0', true),
        CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
             THEN set_config('transaction_timeout', '0', true) END,
@@ -567,6 +583,16 @@ SELECT position FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live'
   AND partition = (hashtext($2) & 2147483647) % partitions
 FOR UPDATE;
+
+-- name: lock_rebuild_of_stream
+SELECT position FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'rebuild'
+  AND partition = (hashtext($2) & 2147483647) % partitions
+FOR UPDATE;
+
+-- name: count_discarded
+SELECT count(*) FROM sidecar.dead_letters
+WHERE projection = $1 AND resolution = 'discarded' AND position IS NOT NULL;
 
 -- name: read_next_queued
 SELECT position, version, id::text, type FROM sidecar.events

@@ -82,7 +82,8 @@ class PostgresWork:
     ) -> list[RecordedEvent]:
         """Return the events of a parked stream from a version on, bounded in bytes as well."""
         bounds = (from_version, upto_position, limit, PAGE_BYTES)
-        rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds)
+        projection = self._partition.projection
+        rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds, projection)
         return [RecordedEvent(*row) for row in rows]
 
     async def resolve(self, letter: OpenLetter) -> None:
@@ -131,13 +132,20 @@ class PostgresDesk:
 
     def __init__(self, pool: MeteredPool) -> None:
         self._pool = pool
+        # As each loop was told of them with its checkpoint.
+        self._discarded: Final[dict[Partition, frozenset[int]]] = {}
+
+    async def count_discarded(self, projection: str) -> int:
+        """Return how many events of the log people gave up for a projection."""
+        return int(await self._pool.fetchval(sql("count_discarded"), projection))
 
     async def read_checkpoint(self, partition: Partition) -> Checkpoint:
         """Return where the partition stands."""
         row = await self._pool.fetchrow(sql("read_checkpoint"), *_key(partition))
         if row is None:
             raise _gone(partition)
-        return Checkpoint(row["position"], State(row["state"]))
+        discarded = self._discarded[partition] = frozenset(row["discarded"])
+        return Checkpoint(row["position"], State(row["state"]), discarded)
 
     async def end_failure(self, partition: Partition) -> None:
         """Let a live copy run whose setup failed in another worker."""
@@ -177,12 +185,15 @@ class PostgresDesk:
             lost = f"The session of {partition} ended in the middle of its transaction."
             with translate_loss(raw, lost):
                 async with read_committed(raw):
-                    has_parked = await _lock(raw, partition, position, repeatable=repeatable)
+                    key = (*_key(partition), repeatable)
+                    found = await raw.fetchrow(sql("lock_checkpoint"), *key)
+                    row = _require_there(found, partition, position)
+                    self._require_told(row, partition)
                     if partition.copy == "rebuild":
                         schema = new_schema(partition.projection)
                         await raw.execute(sql("prepend_search_path"), schema)
                     work = PostgresWork(
-                        raw, partition, position, has_parked=has_parked, eager=eager
+                        raw, partition, position, has_parked=row["has_parked"], eager=eager
                     )
                     try:
                         yield work
@@ -192,6 +203,11 @@ class PostgresDesk:
                         # The rollback needs the connection, on which a lot may be under way.
                         await work.connection.abandon()
                         raise
+
+    def _require_told(self, row: asyncpg.Record, partition: Partition) -> None:
+        """Make sure that what lies ahead was read in the knowledge of all that is discarded."""
+        if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
+            raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
 
     async def halt(self, partition: Partition, reason: str) -> None:
         """Stop a rebuild until somebody takes it up again."""
@@ -234,14 +250,6 @@ def _failure(letter: Letter) -> tuple[object, ...]:
         letter.attempts,
         letter.trace_id,
     )
-
-
-async def _lock(
-    raw: RawConnection, partition: Partition, position: int, *, repeatable: bool
-) -> bool:
-    """Lock the checkpoint row and tell whether the projection has dead letters."""
-    row = await raw.fetchrow(sql("lock_checkpoint"), *_key(partition), repeatable)
-    return bool(_require_there(row, partition, position)["has_parked"])
 
 
 def _require_there(

@@ -20,6 +20,7 @@ class Cursor:
     Attributes:
         seen: Position up to which everything was looked at.
         stored: The checkpoint in the database, as far as this process knows.
+        discarded: Positions above it that are to be passed over.
 
     Args:
         subscription: Whose events.
@@ -33,6 +34,7 @@ class Cursor:
     ) -> None:
         self.seen = 0
         self.stored = _UNKNOWN
+        self.discarded: frozenset[int] = frozenset()
         self._moved_mono = 0.0
         self._is_repeatable: Final = subscription.is_repeatable
         self._partition: Final = partition
@@ -67,6 +69,7 @@ class Cursor:
             await self._desk.end_failure(self._partition)
         elif checkpoint.state is not State.RUNNING:
             raise ProjectionPausedError(f"{self._partition} is {checkpoint.state}.")
+        self.discarded = checkpoint.discarded
         self._go_to(checkpoint.position)
 
     def forget(self) -> None:

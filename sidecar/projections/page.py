@@ -1,7 +1,7 @@
 """Reading pages of the log, one ahead of the page being applied."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,14 +52,19 @@ class PageReader:
         self._router: Final = router
         self._ahead: asyncio.Task[Page] | None = None
 
-    async def take(self, after: int) -> Page | None:
-        """Return the next page above a position; None when the safe head is not above it."""
+    async def take(self, after: int, discarded: Container[int] = ()) -> Page | None:
+        """Return the next page above a position; None when the safe head is not above it.
+
+        Args:
+            after: Everything up to here is known.
+            discarded: Positions that are to be passed over; `close` before they change.
+        """
         if self._head.position <= after:
             await self.close()
             return None
-        page = await self._take_ahead(after) or await self._read(after)
+        page = await self._take_ahead(after) or await self._read(after, discarded)
         if not page.is_last:
-            self._ahead = asyncio.create_task(self._read(page.upto))
+            self._ahead = asyncio.create_task(self._read(page.upto, discarded))
         return page
 
     async def close(self) -> None:
@@ -84,12 +89,13 @@ class PageReader:
             raise
         return page if page.after == after else None
 
-    async def _read(self, after: int) -> Page:
+    async def _read(self, after: int, discarded: Container[int]) -> Page:
         # A head that starts anew is below what is known, for as long as it has not caught up.
         upto = max(after, self._head.position)
         records = await self._desk.read_page(self._partition, after, upto)
         end = records[-1].position if records else upto
-        return Page(after, end, await self._decode(records), is_last=end >= upto)
+        wanted = [record for record in records if record.position not in discarded]
+        return Page(after, end, await self._decode(wanted), is_last=end >= upto)
 
     async def _decode(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         deliveries = []

@@ -23,6 +23,9 @@ class RebuildDesk(Desk, Protocol):
     async def halt(self, partition: Partition, reason: str) -> None:
         """Stop a rebuild until somebody takes it up again; the live copy goes on."""
 
+    async def count_discarded(self, projection: str) -> int:
+        """Return how many events people gave up, which a rebuild passes over."""
+
     async def swap(self, projection: str) -> bool:
         """Swap the new copy in; False when that has to be tried again.
 
@@ -76,12 +79,15 @@ class Rebuilder(Runner):
         if self._cursor.is_ahead:
             await self._applier.pass_over(self._cursor.seen)
         if await self._try_swap():
+            discarded = await self._desk.count_discarded(self.partition.projection)
             logger.info(
-                "The rebuilt copy of projection %s took over",
+                "The rebuilt copy of projection %s took over; %d discarded event(s) passed over",
                 self.partition.projection,
+                discarded,
                 extra={
                     "event": "sidecar.rebuild.swapped",
                     "projection": self.partition.projection,
+                    "discarded": discarded,
                 },
             )
             self.stop()

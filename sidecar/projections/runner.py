@@ -119,8 +119,8 @@ class Runner:
             log_interruption(
                 self.partition,
                 "sidecar.checkpoint.moved",
-                "another owner moved the checkpoint, a swap or a replay set it back, or the server "
-                "lost its last commits",
+                "another owner moved the checkpoint, a swap or a replay set it back, an event "
+                "ahead was discarded, or the server lost its last commits",
             )
         except Exception as error:
             if not self._desk.is_transient(error):
@@ -133,7 +133,7 @@ class Runner:
             await self._pages.close()
             await self._cursor.load()
         await self._retry_letters()
-        page = await self._pages.take(self._cursor.seen)
+        page = await self._pages.take(self._cursor.seen, self._cursor.discarded)
         self.tally.beat()
         if page is not None:
             await self._apply(page)

@@ -22,10 +22,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A projection's stored position: all events up to it took effect or are dead letters."""
+    """A projection's stored position: all events up to it took effect or are dead letters.
+
+    Attributes:
+        discarded: Positions above it whose events were given up by a person, and stay so when the
+            log is applied anew.
+    """
 
     position: int
     state: State
+    discarded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,8 @@ class Desk(Protocol):
 
         Raises:
             CheckpointGoneError: It has no row.
-            CheckpointMovedError: The checkpoint is elsewhere: another owner took over.
+            CheckpointMovedError: The checkpoint is elsewhere: another owner took over; or an event
+                ahead was discarded since the checkpoint was read.
             ProjectionPausedError: Somebody paused the projection.
             StoreUnavailableError: The session ended; whether the commit took place is found out by
                 reading the checkpoint again.

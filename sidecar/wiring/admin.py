@@ -120,6 +120,12 @@ async def start_rebuild(boot: Boot, name: str) -> None:
         await rebuild.start_rebuild(connection, name)
 
 
+async def count_discarded(boot: Boot, name: str) -> int:
+    """Return how many events of the log people gave up for a projection."""
+    async with _open_store(boot) as connection:
+        return await letter.count_discarded(connection, name)
+
+
 async def cancel_rebuild(boot: Boot, name: str) -> None:
     """Drop the new copy.
 
