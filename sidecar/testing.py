@@ -37,8 +37,16 @@ class InMemoryEventStore:
         *,
         expected_version: int | None = ANY,
         metadata: Mapping[str, object] | None = None,
+        connection: object | None = None,  # noqa: ARG002 - so that one function serves both stores
     ) -> Appended:
         """Append events to a stream, all or none.
+
+        Args:
+            stream: Name of the stream, such as `order-4711`.
+            events: Registered event objects, in order.
+            expected_version: `ANY`, `NO_STREAM`, or the version last read.
+            metadata: Kept with each event.
+            connection: Anything; here the events stand at once, and no rollback undoes them.
 
         Raises:
             ConcurrencyError: The stream is at another version.

@@ -18,6 +18,7 @@ from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.identity import make_ids
+from sidecar.postgres.joining import require_transaction
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.wake import Wake
@@ -88,7 +89,8 @@ class EventStore:
             expected_version: `ANY`, `NO_STREAM`, or the version last read.
             metadata: Kept with each event, for example `traceparent`.
             connection: Joins the transaction open on it, so that the events stand or fall with
-                what else is written there (outbox).
+                what else is written there (outbox). Of SQLAlchemy it is the `driver_connection`,
+                once a first statement has begun its transaction.
 
         Raises:
             ConcurrencyError: The stream is at another version; no position was drawn.
@@ -102,10 +104,13 @@ class EventStore:
                 came, and the message says that the events may be there. With `connection` a lost
                 session is asyncpg's own error, and the commit decides.
             TimeoutError: The pool's `command_timeout_seconds` ran out; the events may be there.
+            UsageError: `connection` is in no transaction, or none of asyncpg; nothing was appended.
             ValueError: There are no events, or the stream has no name.
         """
         if not stream or not events:
             raise ValueError("append needs the name of a stream and at least one event")
+        if connection is not None:
+            require_transaction(connection)
         query = sql("append_one" if len(events) == 1 else "append_many")
         arguments = self._arguments(stream, events, expected_version, metadata)
         if connection is not None:

@@ -137,6 +137,12 @@ async def test_no_metadata_stays_absent(store: Store, metadata: dict[str, object
     assert record.headers() == {}
 
 
+async def test_stand_in_takes_whatever_connection_a_function_under_test_has() -> None:
+    store = InMemoryEventStore(types)
+    await store.append("a", placed(1), expected_version=NO_STREAM, connection=object())
+    assert [store.decode(record) for record in await store.read_stream("a")] == placed(1)
+
+
 async def test_stream_is_read_above_a_version_up_to_a_limit(store: Store) -> None:
     for amount in range(5):
         await store.append("a", placed(amount))
