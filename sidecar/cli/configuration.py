@@ -1,7 +1,7 @@
 """Commands about the configuration."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
-from rich.console import Console
-from rich.text import Text
 
 import sidecar
 from sidecar.cli.outcome import finish
-from sidecar.cli.printing import print_json
 from sidecar.config import environ as environment
 from sidecar.config import own_rule, sidecar_file
 from sidecar.config.annotation import github_lines, sarif
@@ -29,7 +25,9 @@ from sidecar.config.source.file import Dialect
 from sidecar.config.variable import ENV_FILE, PROCESS
 from sidecar.config.verdict import Verdict, validate
 from sidecar.errors import UsageError
+from sidecar.telemetry.terminal import Screen, say, say_json
 from sidecar.telemetry.uncaught import redact_uncaught
+from sidecar.telemetry.visible import visible
 from sidecar.wiring.boot import EX_CONFIG, redact_environment
 from sidecar.wiring.live import examine
 from sidecar.wiring.own_rules import ask_here
@@ -150,13 +148,13 @@ def own_rules() -> None:
     with redirect_stdout(sys.stderr):
         own, _ = sidecar_file.read(Path.cwd())
         seen = ask_here(own, environment.read())
-    click.echo(msgspec.json.encode(seen))
+    say_json(seen)
 
 
 @click.command()
 def secret() -> None:
     """Print a good secret."""
-    click.echo(generate().reveal())
+    say(generate().reveal())
 
 
 def _fixed(question: Question, verdict: Verdict) -> Verdict:
@@ -169,9 +167,9 @@ def _fixed(question: Question, verdict: Verdict) -> Verdict:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be written: {type(error).__name__}.") from error
     for name in written:
-        click.echo(f"Wrote {name} into {path}", err=True)
+        say(f"Wrote {name} into {path}", err=True)
     for name, reason in left_alone(verdict.findings):
-        click.echo(f"Left {name} alone: {reason}.", err=True)
+        say(f"Left {name} alone: {reason}.", err=True)
     return replace(question, files=question.files).verdict() if written else verdict
 
 
@@ -179,33 +177,32 @@ def _print(verdict: Verdict, output: str) -> None:
     report = verdict.report(verdict.now)
     match output:
         case "json":
-            print_json(report.as_dict())
+            say_json(report.as_dict())
         case "sarif":
-            print_json(sarif(verdict.findings, sidecar.__version__))
+            say_json(sarif(verdict.findings, sidecar.__version__))
         case "github":
             for text in github_lines(verdict.findings):
-                click.echo(text)
+                say(visible(text))
         case _:
             _print_text(verdict.findings)
-            click.echo(summary(report))
+            say(summary(report))
 
 
 def _print_text(findings: Sequence[Finding]) -> None:
     """Print groups with a heading each; colours only where a terminal shows them."""
-    console = Console(highlight=False, soft_wrap=True)
+    screen = Screen()
     for heading, members in groups(findings):
-        console.print(Text(heading, style="bold"))
+        screen.say((heading, "bold"))
         for finding in members:
-            for text in _lines(finding):
-                console.print(text)
+            _say_finding(screen, finding)
 
 
-def _lines(finding: Finding) -> Iterator[Text]:
+def _say_finding(screen: Screen, finding: Finding) -> None:
     style = _STYLES[finding.severity] if finding.is_active else "dim"
     place = "" if finding.place in {None, PROCESS} else f" [{finding.place}]"
     silenced = "" if finding.is_active else f" (silenced: {finding.silenced_by})"
-    yield Text.assemble(
+    screen.say(
         (f"  {finding.severity.upper():7}", style),
         f" {finding.id} {finding.field}: {finding.message}{place}{silenced}",
     )
-    yield Text(f"          {finding.hint}", style="dim")
+    screen.say((f"          {finding.hint}", "dim"))

@@ -4,9 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-import click
-
 from sidecar.health.duration import lasted_seconds, since
+from sidecar.telemetry.terminal import say
 
 # A worker that ends hands its projections on within this; only then does nobody run them.
 HANDOVER_SECONDS: Final = 5.0
@@ -29,7 +28,7 @@ class Handover:
         self._alone_mono = since(self._alone_mono, now_mono, holds=bool(ownerless))
         if lasted_seconds(self._alone_mono, now_mono) <= HANDOVER_SECONDS:
             return False
-        click.echo(
+        say(
             f"No worker runs {', '.join(ownerless)}. {hint} once `sidecar run` or `sidecar serve` "
             "does.",
             err=True,

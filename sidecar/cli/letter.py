@@ -5,10 +5,12 @@ import sys
 import click
 
 from sidecar.cli.outcome import EX_FAILED, finish
-from sidecar.cli.printing import FORMAT, print_json, print_rows
+from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError
 from sidecar.postgres.letter import LetterDetail, LetterFilter
+from sidecar.telemetry.terminal import say, say_json
+from sidecar.telemetry.visible import visible
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot, prepare
 
@@ -64,9 +66,9 @@ def show(letter_id: int, output: str) -> None:
     """Show the event, the error with its traceback, attempts and trace."""
     letter = finish(admin.show_letter(_boot(), letter_id))
     if output == "json":
-        print_json(letter)
+        say_json(letter)
     else:
-        click.echo(_describe(letter))
+        say(_describe(letter))
 
 
 @dead_letters.command()
@@ -92,9 +94,9 @@ def retry(
     boot = _boot()
     letters = finish(admin.request_retry(boot, letter_id, projection, stream))
     if not letters:
-        click.echo("No open dead letter matches.")
+        say("No open dead letter matches.")
     elif no_wait:
-        click.echo(f"Asked for a retry of {len(letters)}.")
+        say(f"Asked for a retry of {len(letters)}.")
     elif not finish(follow_retry(boot, letters)):
         sys.exit(EX_FAILED)
 
@@ -105,7 +107,7 @@ def retry(
 def discard(letter_id: int, reason: str) -> None:
     """Give an event up; events queued behind it are taken up again."""
     finish(admin.discard_letter(_boot(), letter_id, reason))
-    click.echo(f"Dead letter {letter_id} is discarded.")
+    say(f"Dead letter {letter_id} is discarded.")
 
 
 def _describe(letter: LetterDetail) -> str:
@@ -123,7 +125,8 @@ def _describe(letter: LetterDetail) -> str:
         "data": letter.data or "-",
     }
     width = max(map(len, facts))
-    lines = [f"{name:{width}}  {value}" for name, value in facts.items()]
+    # Each on its line: a line end in an event must not look like one of these.
+    lines = [f"{name:{width}}  {visible(str(value))}" for name, value in facts.items()]
     return "\n".join([*lines, "", letter.traceback.rstrip()])
 
 

@@ -8,6 +8,8 @@ import click
 import uvloop
 
 from sidecar.errors import SidecarError, UsageError
+from sidecar.telemetry.terminal import say
+from sidecar.telemetry.visible import visible_lines
 
 EX_FAILED: Final = 1
 EX_USAGE: Final = 2
@@ -22,8 +24,12 @@ class SidecarGroup(click.Group):
         """Run the command and turn errors into exit codes."""
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            # It may repeat what was typed, which a script may have taken from anywhere.
+            vars(error)["message"] = visible_lines(error.message)
+            raise
         except SidecarError as error:
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
             ctx.exit(EX_USAGE if isinstance(error, UsageError) else EX_FAILED)
 
 

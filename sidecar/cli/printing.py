@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from sidecar.telemetry.terminal import Screen, say, say_json
 
 FORMAT = click.option(
     "--format",
@@ -30,22 +28,12 @@ def print_rows(rows: Sequence[Any], columns: Mapping[str, str], *, output: str, 
         empty: The sentence for no rows at all.
     """
     if output == "json":
-        print_json([dataclasses.asdict(row) for row in rows])
+        say_json([dataclasses.asdict(row) for row in rows])
     elif not rows:
-        click.echo(empty)
+        say(empty)
     else:
-        table = Table(*columns.values(), box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text(_cell(getattr(row, name))) for name in columns))
-        console = Console()
-        # Cut off by nothing when the output goes to a file or a pipe.
-        width = None if console.is_terminal else 10_000
-        Console(width=width).print(table)
-
-
-def print_json(value: object) -> None:
-    """Print plain data and dataclasses as indented JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+        cells = [[_cell(getattr(row, name)) for name in columns] for row in rows]
+        Screen().table(list(columns.values()), cells)
 
 
 def _cell(value: object) -> str:

@@ -7,6 +7,7 @@ import click
 
 from sidecar.cli.outcome import finish
 from sidecar.demo.stage import perform
+from sidecar.telemetry.terminal import say
 from sidecar.wiring.admin import migrate_database
 from sidecar.wiring.boot import prepare
 from sidecar.wiring.serving import serve as serve_until_signal
@@ -61,4 +62,4 @@ def demo(port: int | None, rate: float, poison_every: float) -> None:
 def migrate() -> None:
     """Apply what is pending of the schema `sidecar`."""
     applied = finish(migrate_database(prepare("migrate", quiet=True)))
-    click.echo("\n".join(f"Applied {name}" for name in applied) or "Nothing to apply")
+    say("\n".join(f"Applied {name}" for name in applied) or "Nothing to apply")

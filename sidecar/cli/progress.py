@@ -5,14 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import Final, Self
 
-import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from sidecar.cli.handover import Handover
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.letter import count_open, list_logged, list_paused, list_unowned
 from sidecar.projections.standing import Rebuild
+from sidecar.telemetry.terminal import Screen, say
+from sidecar.telemetry.visible import visible
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot
 
@@ -33,21 +31,12 @@ class Meter:
         self._total = total
         self._began_mono = time.monotonic()
         self._told_mono = time.monotonic()
-        console = Console()
-        self._bar = (
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]:,.0f}/s"),
-                TimeRemainingColumn(),
-                console=console,
-            )
-            if console.is_terminal
-            else None
-        )
+        screen = Screen()
+        self._bar = screen.progress() if screen.is_terminal else None
         self._task = (
-            self._bar.add_task(title, total=total, rate=0.0) if self._bar is not None else None
+            self._bar.add_task(visible(title), total=total, rate=0.0)
+            if self._bar is not None
+            else None
         )
 
     def __enter__(self) -> Self:
@@ -70,9 +59,7 @@ class Meter:
         elif time.monotonic() - self._told_mono > LINE_SECONDS:
             self._told_mono = time.monotonic()
             left = max(self._total - done, 0) / rate if rate else 0.0
-            click.echo(
-                f"{self._title}: {done} of {self._total}, {rate:,.0f}/s, about {left:.0f} s left"
-            )
+            say(f"{self._title}: {done} of {self._total}, {rate:,.0f}/s, about {left:.0f} s left")
 
 
 async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
@@ -83,7 +70,7 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
     async with admin.open_session(boot) as connection:
         logged = await list_logged(connection, letters)
         if pushed := len(letters) - len(logged):
-            click.echo(
+            say(
                 f"{pushed} of events published in process: their application takes them up "
                 "while its agent runs; `sidecar dead-letters list` shows what is left."
             )
@@ -94,7 +81,7 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
             failed = await _watch_retry(connection, letters, meter)
     if failed is None:
         return False
-    click.echo(f"{len(letters) - failed} taken up again, {failed} failed again.")
+    say(f"{len(letters) - failed} taken up again, {failed} failed again.")
     return failed == 0
 
 
@@ -110,7 +97,7 @@ async def _watch_retry(
             return failed
         if paused := await list_paused(connection, letters):
             hints = (f"{name} is paused; `sidecar projections resume {name}`" for name in paused)
-            click.echo(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
+            say(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
         unowned = await list_unowned(connection, letters)
         if handover.is_abandoned(unowned, "The retry is noted and happens"):
@@ -135,9 +122,9 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
                 meter.show(int((standing.progress or 0.0) * safe_head), safe_head)
                 await asyncio.sleep(LOOK_SECONDS)
     if standing is not None and standing.rebuild is Rebuild.HALTED:
-        click.echo(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
+        say(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
         return False
-    click.echo(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
+    say(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
     if discarded := await admin.count_discarded(boot, name):
-        click.echo(f"{discarded} discarded event(s) were passed over, as they are to be.")
+        say(f"{discarded} discarded event(s) were passed over, as they are to be.")
     return True

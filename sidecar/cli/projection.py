@@ -9,6 +9,7 @@ from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_rebuild
 from sidecar.errors import UsageError
 from sidecar.projections.work import State
+from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin
 from sidecar.wiring.boot import Boot, prepare
 
@@ -46,7 +47,7 @@ def list_(output: str) -> None:
 def pause(name: str) -> None:
     """Stop NAME after its present batch; other projections go on."""
     finish(admin.set_projection_state(_boot(), name, State.PAUSED))
-    click.echo(f"{name} is paused; `sidecar projections resume {name}` lets it go on.")
+    say(f"{name} is paused; `sidecar projections resume {name}` lets it go on.")
 
 
 @projections.command()
@@ -54,7 +55,7 @@ def pause(name: str) -> None:
 def resume(name: str) -> None:
     """Let NAME go on from its checkpoint."""
     finish(admin.set_projection_state(_boot(), name, State.RUNNING))
-    click.echo(f"{name} goes on.")
+    say(f"{name} goes on.")
 
 
 @projections.command()
@@ -74,17 +75,17 @@ def rebuild(
     boot = _boot()
     if replay_effects:
         finish(admin.replay_handler(boot, name))
-        click.echo(f"{name} hears of every event again.")
+        say(f"{name} hears of every event again.")
     elif cancel:
         finish(admin.cancel_rebuild(boot, name))
-        click.echo(f"The rebuild of {name} is cancelled.")
+        say(f"The rebuild of {name} is cancelled.")
     elif drop_old:
         finish(admin.drop_old_copy(boot, name))
-        click.echo(f"The old copy of {name} is dropped.")
+        say(f"The old copy of {name} is dropped.")
     else:
         finish(admin.start_rebuild(boot, name))
         if no_wait:
-            click.echo(f"The rebuild of {name} is under way; see `sidecar projections list`.")
+            say(f"The rebuild of {name} is under way; see `sidecar projections list`.")
         elif not finish(follow_rebuild(boot, name)):
             sys.exit(EX_FAILED)
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from sidecar.telemetry.hush import PoolHush
 from sidecar.telemetry.redaction import Redact, Redactor, Revealable
+from sidecar.telemetry.visible import visible, visible_json, visible_lines
 
 LogFormat = Literal["json", "text"]
 
@@ -94,7 +95,7 @@ class JsonFormatter(logging.Formatter):
         for name, value in _find_extras(record).items():
             line[f"extra_{name}" if name in line else name] = value
         known = {name: value for name, value in line.items() if value is not None and value != ""}
-        return _encode(redact_value(known, self._redact)).decode()
+        return visible_json(_encode(redact_value(known, self._redact)).decode())
 
 
 class TextFormatter(logging.Formatter):
@@ -108,9 +109,10 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = dt.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         ids = [getattr(record, name, "") for name in ("trace_id", "span_id")]
-        head = f"{clock} {record.levelname:<8} {record.name}: {_write_message(record)}"
+        said = visible(f"{record.name}: {_write_message(record)}")
+        head = f"{clock} {record.levelname:<8} {said}"
         tail = f" [trace_id={ids[0]} span_id={ids[1]}]" if all(ids) else ""
-        exception = _write_exception(record)
+        exception = visible_lines(_write_exception(record))
         return self._redact(f"{head}{tail}\n{exception}".rstrip("\n"))
 
 
@@ -122,7 +124,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         """Tell that a line was lost; the library would print its arguments, secrets included."""
         kind = type(sys.exception()).__name__
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"A log line of {record.name} could not be written: {kind}\n")
+            sys.stderr.write(f"A log line of {visible(record.name)} could not be written: {kind}\n")
 
 
 def configure(
@@ -132,7 +134,7 @@ def configure(
     service: str,
     process: str,
     stream: TextIO,
-    secrets: Iterable[Revealable] = (),
+    secrets: Iterable[Revealable] | Redactor = (),
 ) -> LogHandler:
     """Send the root logger's records to `stream`; handlers of others stay.
 
@@ -142,9 +144,9 @@ def configure(
         service: Name of the service, in each JSON line.
         process: Name of the process, in each JSON line.
         stream: Stays open; its owner closes it.
-        secrets: Values that are masked wherever they would appear.
+        secrets: Values that are masked wherever they would appear, or what masks them.
     """
-    redact = Redactor(secrets)
+    redact = secrets if isinstance(secrets, Redactor) else Redactor(secrets)
     handler = LogHandler(stream)
     handler.addFilter(TraceContextFilter())
     handler.addFilter(PoolHush())

@@ -43,20 +43,25 @@ class Redactor:
             them; of a URL its password as well.
     """
 
-    __slots__ = ("_secrets",)
+    __slots__ = ("_secrets", "_spellings")
 
     def __init__(self, secrets: Iterable[Revealable] = ()) -> None:
-        spellings = {
+        self._spellings: Final[set[str]] = set()
+        self._secrets: re.Pattern[str] | None = None
+        self.learn(*secrets)
+
+    def learn(self, *secrets: Revealable) -> None:
+        """Mask these from now on, too."""
+        self._spellings.update(
             spelling
             for secret in secrets
             for value in _parts(secret.reveal())
             if len(value) >= MIN_SECRET_CHARACTERS
             for spelling in _spellings(value)
-        }
-        longest_first = sorted(spellings, key=len, reverse=True)
-        self._secrets: Final = (
-            re.compile("|".join(map(re.escape, longest_first))) if spellings else None
         )
+        if self._spellings:
+            longest_first = sorted(self._spellings, key=len, reverse=True)
+            self._secrets = re.compile("|".join(map(re.escape, longest_first)))
 
     def __call__(self, text: str) -> str:
         """Return `text` with every secret masked, and fit to be encoded."""

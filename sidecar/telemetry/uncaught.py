@@ -6,6 +6,7 @@ import traceback
 from types import TracebackType
 
 from sidecar.telemetry.redaction import Redact
+from sidecar.telemetry.visible import visible_lines
 
 
 def redact_uncaught(redact: Redact) -> None:
@@ -28,5 +29,5 @@ def redact_uncaught(redact: Redact) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stderr.write(text)
+    sys.stderr.write(visible_lines(text))
     sys.stderr.flush()

@@ -85,6 +85,23 @@ async def test_show_tells_the_whole_story(stage: Stage, shell: Shell) -> None:
     assert missing.err.startswith("Error: There is no dead letter 4711")
 
 
+async def test_what_an_event_holds_is_shown_and_never_sent_to_the_terminal(
+    stage: Stage, shell: Shell, journal: Journal
+) -> None:
+    evil = "s-\x1b]0;PWNED\x07\x1b[2K\rforged\nline\x9b31m\u202e"
+    journal.broken |= {evil}
+    await stage.place(evil, 1)
+    await stage.catch_up()
+    shown = r"s-\x1b]0;PWNED\x07\x1b[2K\rforged\nline\x9b31m\u202e"
+    for command in (("list",), ("show", "3"), ("list", "--stream", evil, "--format=json")):
+        out = (await shell.run(*command)).out
+        assert not {"\x1b", "\x07", "\r", "\x9b", "\u202e"} & set(out)
+        if "--format=json" in command:
+            assert [row["stream"] for row in json.loads(out)] == [evil]
+        else:
+            assert shown in out
+
+
 async def test_retry_waits_for_the_worker_and_tells_what_came_of_it(
     stage: Stage, shell: Shell, journal: Journal
 ) -> None:
