@@ -21,6 +21,12 @@ class TargetError(UsageError):
     code = "target_not_found"
 
 
+class TokenFileError(SidecarError):
+    """The token of the guarded pages cannot be read or kept; the message says where and why."""
+
+    code = "token_file"
+
+
 class ConcurrencyError(SidecarError):
     """A stream is not at the version that its writer expected; nothing was appended.
 

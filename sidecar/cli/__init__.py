@@ -8,6 +8,7 @@ from sidecar.cli.letter import dead_letters
 from sidecar.cli.outcome import SidecarGroup
 from sidecar.cli.process import demo, migrate, run, serve
 from sidecar.cli.projection import projections
+from sidecar.cli.token import token
 from sidecar.telemetry.uncaught import redact_uncaught
 from sidecar.wiring.boot import redact_environment
 
@@ -21,5 +22,8 @@ def main() -> None:
     redact_uncaught(redact_environment())
 
 
-for command in (serve, run, check, demo, migrate, projections, dead_letters, secret, own_rules):
+for command in (
+    *(serve, run, check, demo, migrate, projections, dead_letters),
+    *(secret, token, own_rules),
+):
     main.add_command(command)

@@ -145,7 +145,7 @@ class Settings:
         metadata=declared(
             "SIDECAR_TOKEN",
             form.secret("the output of: sidecar secret"),
-            "bearer token for the report, the status page and check detail; unset: loopback only",
+            "opens report, status page and check detail; required in production, made elsewhere",
         ),
     )
     workers: int = field(
@@ -283,7 +283,7 @@ class Settings:
         metadata=declared(
             "SIDECAR_DATA_DIR",
             form.path(".sidecar"),
-            "where the embedded server keeps its data",
+            "where the embedded server keeps its data, and the token that is made",
         ),
     )
 

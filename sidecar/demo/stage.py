@@ -7,11 +7,11 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from rich.console import Console
-
 from sidecar.config import environ as environment
 from sidecar.demo.narrator import Narrator, summarize
 from sidecar.demo.office import Office
+from sidecar.telemetry.terminal import Screen
+from sidecar.wiring.access import Access, address_of
 from sidecar.wiring.boot import Boot, prepare
 from sidecar.wiring.probe import ProbeProcess
 from sidecar.wiring.serving import serve
@@ -70,35 +70,42 @@ class Show:
         self._rate = rate
         self._poison_every_seconds = poison_every_seconds
         self._agent_port = agent_port
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._screen = Screen()
         self._narrator = Narrator()
 
     async def run(self, dsn: str, probe: ProbeProcess) -> None:
         """Keep the shop open and tell what happens, until cancelled."""
-        self._say_where()
+        self._say_where(probe.access)
         shop = await self._open_shop(dsn)
         try:
             await self._narrate(dsn, probe)
         finally:
             await _close_shop(shop)
 
-    def _say_where(self) -> None:
-        settings = self._boot.settings
-        url = f"http://{settings.host}:{settings.port}"
-        for path, text in (
-            ("/", "the status page"),
-            ("/ready", "what a load balancer asks"),
-            ("/metrics", "what Prometheus reads: look for sidecar_projection_failures_total"),
-            ("/config-report", "what is right and wrong with the environment"),
+    def _say_where(self, access: Access) -> None:
+        url = address_of(self._boot.settings.host, self._boot.settings.port)
+        # A link lets in whoever has it: for the person at this terminal, not for a file.
+        link = access.link(url) if self._screen.is_terminal else None
+        if link is None:
+            self._screen.say("  `sidecar token --link` prints a link to the status page.")
+        for address, text in (
+            (link or f"{url}/", "the status page"),
+            (f"{url}/ready", "what a load balancer asks"),
+            (
+                f"{url}/metrics",
+                "what Prometheus reads: look for sidecar_projection_failures_total",
+            ),
+            (f"{url}/config-report", "what is right and wrong with the environment"),
         ):
-            self._console.print(f"  [bold]{url}{path}[/]  {text}")
-        self._console.print(f"  The shop takes {self._rate:g} orders a second. Ctrl-C ends it all.")
+            self._screen.say("  ", (address, "bold"), f"  {text}")
+        self._screen.say(f"  The shop takes {self._rate:g} orders a second. Ctrl-C ends it all.")
         if self._poison_every_seconds:
-            self._console.print(
+            self._screen.say(
                 f"  About every {self._poison_every_seconds:g} s one goes to a country without a "
-                "shipping rate:\n  projection shipping_labels fails on it, the other two go on."
+                "shipping rate:"
             )
-        self._console.print("  SIDECAR_LOG_LEVEL=INFO shows every log line.")
+            self._screen.say("  projection shipping_labels fails on it, the other two go on.")
+        self._screen.say("  SIDECAR_LOG_LEVEL=INFO shows every log line.")
 
     async def _open_shop(self, dsn: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -132,7 +139,7 @@ class Show:
             office.close()
 
     def _say(self, sentence: str) -> None:
-        self._console.print(f"{time.strftime('%H:%M:%S')} {sentence}", markup=False)
+        self._screen.say(f"{time.strftime('%H:%M:%S')} {sentence}")
 
 
 async def _close_shop(shop: asyncio.subprocess.Process) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.config.cors import CorsPolicy
 from sidecar.health.board import Board
 from sidecar.health.check import Probe
 from sidecar.web.auth import Guard, Token
@@ -12,6 +11,7 @@ from sidecar.web.openapi import openapi_page
 from sidecar.web.probe import ProbePage
 from sidecar.web.report import ReportPage, TakeReport
 from sidecar.web.router import Router
+from sidecar.web.session import LOGIN_PATH
 from sidecar.web.status import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file
 
 _PROBES: Final = {
@@ -32,8 +32,7 @@ class Sources:
         take_snapshot: What the status page shows; read from memory.
         service: The service's name.
         version: The version of the sidecar.
-        token: Bearer token; `None` leaves the guarded routes to direct callers on loopback.
-        cors: Which browser pages may read the answers; `None` grants nothing.
+        token: Opens the guarded routes; `None` leaves them closed to everybody.
     """
 
     board: Board
@@ -43,14 +42,13 @@ class Sources:
     service: str
     version: str
     token: Token | None = None
-    cors: CorsPolicy | None = None
 
 
 def build(sources: Sources) -> Router:
     """Build what answers every request; no middleware stands before a probe."""
     guard = Guard(sources.token)
     status = StatusPage(sources.take_snapshot)
-    router = Router(sources.cors)
+    router = Router()
     for paths, probe in _PROBES.items():
         page = ProbePage(
             sources.board,
@@ -62,7 +60,8 @@ def build(sources: Sources) -> Router:
         )
         router.add(page.respond, *paths)
     router.add(MetricsPage(sources.collect_metrics).respond, "/metrics")
-    router.add(guard.protect(ReportPage(sources.take_report).respond), "/config-report")
+    router.add(ReportPage(sources.take_report, guard).respond, "/config-report")
+    router.add(guard.respond_login, LOGIN_PATH)
     router.add(guard.protect(status.respond_json), "/api/status")
     router.add(guard.protect(openapi_page(sources.version)), "/openapi.json")
     router.add(guard.protect(status.respond_html), "/")

@@ -5,10 +5,12 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from sidecar.config.report import Status
 from sidecar.web.auth import Handler
 from sidecar.web.document import HEALTH_JSON
 from sidecar.web.header import JSON, respond
 from sidecar.web.problem import PROBLEM_JSON
+from sidecar.web.session import LOGIN_PATH
 
 _STRINGS: Final = {"type": "array", "items": {"type": "string"}}
 _PROBLEM: Final = {
@@ -19,6 +21,11 @@ _PROBLEM: Final = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
     },
+}
+_REPORT: Final = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"enum": [status.value for status in Status]}},
 }
 _HEALTH: Final = {
     "type": "object",
@@ -114,7 +121,11 @@ def _other_paths() -> dict[str, Any]:
             "Metrics in Prometheus or OpenMetrics format",
             {"200": {"description": "Every series; the format follows Accept"}},
         ),
-        "/config-report": _guarded("Findings about the configuration", JSON, unready),
+        "/config-report": _operations(
+            "Findings about the configuration; without the token the status word alone",
+            {"200": _content("The report, or its status word", {JSON: _REPORT})} | unready,
+        ),
+        LOGIN_PATH: _login(),
         "/api/status": _guarded("Snapshot of checks, projections and workers", JSON),
         "/openapi.json": _guarded("This document", JSON),
         "/": _guarded("The status page", "text/html"),
@@ -143,11 +154,27 @@ def _guarded(summary: str, content_type: str, more: dict[str, Any] | None = None
     responses = {
         "200": _content(summary, {content_type: schema}),
         "401": _content("The token is missing or wrong", {PROBLEM_JSON: _PROBLEM}),
-        "403": _content("No token is configured, and not loopback", {PROBLEM_JSON: _PROBLEM}),
+        "403": _content("There is no token, so nobody is let in", {PROBLEM_JSON: _PROBLEM}),
     }
     return _operations(
         summary, responses | (more or {}), security=[{"token": []}, {"password": []}]
     )
+
+
+def _login() -> dict[str, Any]:
+    ticket = {
+        "name": "ticket",
+        "in": "query",
+        "required": True,
+        "description": "From `sidecar token --link`; good for ten minutes.",
+        "schema": {"type": "string"},
+    }
+    responses = {
+        "303": {"description": "A cookie that opens the rest, and on to the status page"},
+        "403": _content("There is no token, so nobody is let in", {PROBLEM_JSON: _PROBLEM}),
+        "410": _content("The ticket has ended, or never was one", {PROBLEM_JSON: _PROBLEM}),
+    }
+    return _operations("Let a browser in by a link", responses, parameters=[ticket])
 
 
 def _operations(summary: str, responses: dict[str, Any], **more: object) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from sidecar.web.auth import Guard
 from sidecar.web.header import JSON, RETRY_AFTER_SECONDS, respond
 from sidecar.web.problem import problem
 
@@ -14,12 +15,13 @@ TakeReport = Callable[[], Mapping[str, Any] | None]
 
 
 class ReportPage:
-    """Shows the report that boot made."""
+    """Shows the report that boot made: whole to whoever the guard admits, in a word to all."""
 
-    def __init__(self, take_report: TakeReport) -> None:
+    def __init__(self, take_report: TakeReport, guard: Guard) -> None:
         self._take_report = take_report
+        self._guard = guard
 
-    async def respond(self, _request: web.BaseRequest) -> web.Response:
+    async def respond(self, request: web.BaseRequest) -> web.Response:
         """Answer 503 until there is a report."""
         report = self._take_report()
         if report is None:
@@ -28,4 +30,5 @@ class ReportPage:
                 "The configuration is still being examined; ask again shortly.",
                 Retry_After=str(RETRY_AFTER_SECONDS),
             )
-        return respond(msgspec.json.encode(report), JSON)
+        shown = report if self._guard.admits(request) else {"status": report["status"]}
+        return respond(msgspec.json.encode(shown), JSON)

@@ -186,7 +186,7 @@ async def show_letter(boot: Boot, letter_id: int) -> letter.LetterDetail:
     """
     async with _open_store(boot) as connection:
         shown = await letter.show_letter(connection, letter_id)
-    redact = boot.make_redactor()
+    redact = boot.redactor
     return replace(
         shown, error_message=redact(shown.error_message), traceback=redact(shown.traceback)
     )

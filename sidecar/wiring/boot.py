@@ -44,12 +44,14 @@ class Boot:
     Attributes:
         process: `probe`, `worker-1`, `app`.
         changes: Variables that this process was given beside its environment.
+        redactor: Masks every secret of this process, in its log too.
     """
 
     process: str
     environ: Environ
     verdict: Verdict
     changes: Mapping[str, str]
+    redactor: Redactor
 
     @property
     def settings(self) -> Settings:
@@ -81,12 +83,8 @@ class Boot:
             version=sidecar.__version__,
             environ=plain(self.environ),
             own_process=True,
-            redact=self.make_redactor(),
+            redact=self.redactor,
         )
-
-    def make_redactor(self) -> Redactor:
-        """Return what masks every secret of this process."""
-        return Redactor(secrets_of(self.settings, self.environ, self.verdict.own))
 
 
 def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bool = False) -> Boot:
@@ -102,17 +100,17 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
     environ = environment.compose(environment.inherit(**changes), Path.cwd())
     verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
     settings = verdict.settings
-    secrets = tuple(secrets_of(settings, environ, verdict.own))
-    redact_uncaught(Redactor(secrets))
+    redactor = Redactor(secrets_of(settings, environ, verdict.own))
+    redact_uncaught(redactor)
     configure(
         format="text" if quiet else _log_format(settings),
         level=logging.WARNING if quiet else settings.log_level.value,
         service=settings.service_name,
         process=process,
         stream=sys.stderr if quiet else sys.stdout,
-        secrets=secrets,
+        secrets=redactor,
     )
-    return Boot(process, environ, verdict, changes)
+    return Boot(process, environ, verdict, changes, redactor)
 
 
 def make_redactor(settings: Settings, environ: Environ) -> Redactor:

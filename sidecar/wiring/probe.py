@@ -27,6 +27,7 @@ from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import Sight, observe_loop_lag, observe_sight
 from sidecar.web.app import Sources
 from sidecar.wiring import snapshot
+from sidecar.wiring.access import open_access
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.checks import database, own, process
 from sidecar.wiring.live import Examination
@@ -46,6 +47,7 @@ class ProbeProcess:
     """What the probe process knows, and what it shows of it. Everything here reads memory.
 
     Attributes:
+        access: How people are let in.
         board: Answers of the probes.
         examination: Of the configuration.
         monitor: Asks the checks.
@@ -68,6 +70,7 @@ class ProbeProcess:
             ]
         )
         self.board: Final = Board(self.monitor, drain_readiness=boot.settings.drain_readiness)
+        self.access: Final = open_access(boot.settings, boot.redactor)
         self._boot = boot
         self._history: Final = History()
         self._roster: Final = Roster(self.monitor)
@@ -89,8 +92,7 @@ class ProbeProcess:
             take_snapshot=self.take_snapshot,
             service=self._boot.settings.service_name,
             version=sidecar.__version__,
-            token=self._boot.settings.token,
-            cors=self._boot.settings.cors,
+            token=self.access.token,
         )
 
     def attach_loops(self, background: Background) -> None:

@@ -16,6 +16,7 @@ from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.server import serve as listen
+from sidecar.wiring.access import address_of
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
 from sidecar.wiring.own_rules import ask_apart
 from sidecar.wiring.probe import ProbeProcess, open_database
@@ -78,7 +79,10 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     listener = await listen(build(probe.sources()), boot.settings.host, boot.settings.port)
     stack.push_async_callback(listener.close)
     logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
+    probe.access.tell(address_of(listener.host, listener.port), boot.settings.log_format)
     background = await _open_background(stack, probe)
+    if probe.access.kept is not None:
+        background.start("token", probe.access.kept.follow)
     background.start("pulse", probe.pulse.run)
     background.start("monitor", probe.monitor.run)
     background.start("refresh", probe.refresh)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
 from prometheus_client.parser import text_string_to_metric_families
 
+from sidecar.config.token_file import TokenFile
 from tests.incidents.family import MARK, Family
 from tests.incidents.patience import eventually
 
@@ -52,16 +53,29 @@ class Program:
     """A running program; `address` is known once it listens."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], log: Path, family: Family, http: ClientSession
+        self,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        family: Family,
+        http: ClientSession,
+        environ: Mapping[str, str],
     ) -> None:
         self.process: Final = process
+        self._environ = environ
         self.family: Final = family
         self.address = ""
         self._log = log
         self._http = http
 
+    def bearer(self) -> dict[str, str]:
+        """Return the header that opens the guarded pages: with the configured or the made token."""
+        folder = self._log.parent / self._environ.get("SIDECAR_DATA_DIR", ".sidecar")
+        token = self._environ.get("SIDECAR_TOKEN") or TokenFile(folder).obtain()[0].reveal()
+        return {hdrs.AUTHORIZATION: f"Bearer {token}"}
+
     async def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask; every wait counts, the one for a connection too."""
+        """Ask with the token; every wait counts, the one for a connection too."""
+        headers = self.bearer() | headers
         began_mono = time.monotonic()
         try:
             async with self._http.request(
@@ -184,10 +198,11 @@ async def launch(folder: Path, *arguments: str, **environ: str) -> AsyncIterator
     mark = uuid.uuid4().hex
     family = Family(mark, folder)
     log = folder / f"{mark}.log"
-    process = _start(command(*arguments), environment(folder, **environ) | {MARK: mark}, log)
+    environ = environment(folder, **environ) | {MARK: mark}
+    process = _start(command(*arguments), environ, log)
     try:
         async with ClientSession(timeout=ClientTimeout(total=5.0)) as http:
-            yield Program(process, log, family, http)
+            yield Program(process, log, family, http, environ)
     finally:
         process.kill()
         process.wait()

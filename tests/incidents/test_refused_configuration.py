@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config.secret import generate
 from tests.incidents.patience import eventually
 from tests.incidents.program import TARGET, environment, finish, listening
 from tests.incidents.told import findings, reported
@@ -61,7 +62,8 @@ def test_the_example_has_three_errors_and_two_warnings(tmp_path: Path) -> None:
 
 
 async def test_a_refused_process_can_be_held_for_its_report(tmp_path: Path) -> None:
-    hold = environment(tmp_path, **EXAMPLE, SIDECAR_ON_INVALID="hold")
+    told = {"SIDECAR_ON_INVALID": "hold", "SIDECAR_TOKEN": generate().reveal()}
+    hold = environment(tmp_path, **EXAMPLE, **told)
     async with listening(tmp_path, TARGET, **hold) as program:
 
         async def is_up() -> bool:

@@ -4,10 +4,12 @@ import asyncio
 import json
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientSession
+from aiohttp import ClientResponse, ClientSession
 
 from tests.incidents.ledger import Ledger
 from tests.incidents.patience import eventually
@@ -52,7 +54,7 @@ async def test_a_browser_that_is_left_open_does_not_hold_up_the_end(
     tmp_path: Path, database: str
 ) -> None:
     async with ready_service(tmp_path, database) as program:
-        async with ClientSession() as http, http.get(f"{program.address}/events") as answer:
+        async with watching_events(program) as answer:
             assert await answer.content.readline()
             program.send(signal.SIGTERM)
             assert await program.wait(END_SECONDS) == 0
@@ -64,9 +66,18 @@ async def projections(program: Program) -> list[dict[str, Any]]:
     return shown
 
 
+@asynccontextmanager
+async def watching_events(program: Program) -> AsyncIterator[ClientResponse]:
+    async with (
+        ClientSession(headers=program.bearer()) as http,
+        http.get(f"{program.address}/events") as answer,
+    ):
+        yield answer
+
+
 async def first_told(program: Program, words: str) -> str:
     """Follow the events until the verdict has the words, and return it."""
-    async with ClientSession() as http, http.get(f"{program.address}/events") as answer:
+    async with watching_events(program) as answer:
         async for line in answer.content:
             parts = json.loads(line[6:]) if line.startswith(b"data: ") else {}
             if words in parts.get("verdict", ""):

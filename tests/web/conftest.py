@@ -4,9 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, CookieJar
 
-from sidecar.config.cors import CorsPolicy
 from sidecar.config.secret import Secret
 from sidecar.health.board import Board
 from sidecar.health.check import Check, Probe
@@ -105,7 +104,6 @@ def sources(ready: Board, snapshot: dict[str, Any]) -> Sources:
         service="shop",
         version="1.2.3",
         token=Secret("correct-horse"),
-        cors=CorsPolicy.parse("https://app.example.com"),
     )
 
 
@@ -127,4 +125,11 @@ async def start(sources: Sources) -> AsyncIterator[Start]:
 @pytest.fixture
 async def http() -> AsyncIterator[ClientSession]:
     async with ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[ClientSession]:
+    """Keep cookies, also those of an address."""
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
         yield session

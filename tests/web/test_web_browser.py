@@ -4,10 +4,13 @@ import asyncio
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sidecar.web.session import login_link
 
 ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "build" / "browser"
@@ -69,14 +72,14 @@ async def people(start: Any, snapshot: dict[str, Any], tmp_path: Path) -> dict[s
         turns += 1
         return busy(snapshot) | {"verdict": f"Ready. Looked at {turns} times. {EVIL}"}
 
-    listener = await start(take_snapshot=take, token=None)
+    listener = await start(take_snapshot=take)
     script = Path(__file__).with_name("browser.mjs")
-    url = listener.url + "/"
+    url = login_link(listener.url, "correct-horse", time.time())
     chromium = find("chromium")
     found: dict[str, Any] = json.loads(
         await run(find("node"), script, MODULES, chromium, url, tmp_path)
     )
-    return found | {"host": url.removeprefix("http://").rstrip("/")}
+    return found | {"host": listener.url.removeprefix("http://")}
 
 
 @pytest.mark.timeout(120)

@@ -8,6 +8,7 @@ from sidecar.web.cors import cors_middleware
 
 GOOD = {"Origin": "https://app.example.com"}
 EVIL = {"Origin": "https://evil.example.net"}
+BEARER = {"Authorization": "Bearer correct-horse"}
 ASK = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-tenant"}
 
 
@@ -66,16 +67,14 @@ async def test_the_origins_are_those_of_the_environment_when_none_are_given(
         assert answer.headers["Access-Control-Allow-Origin"] == GOOD["Origin"]
 
 
-async def test_the_sidecar_grants_its_answers_to_the_configured_origins(
-    start: Any, http: ClientSession
+@pytest.mark.parametrize("path", ["/ready", "/metrics", "/config-report", "/api/status", "/", "/x"])
+async def test_the_sidecar_grants_its_own_answers_to_no_origin(
+    path: str, start: Any, http: ClientSession
 ) -> None:
     listener = await start()
-
-    async with http.get(listener.url + "/ready", headers=GOOD) as answer:
-        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
-    async with http.get(listener.url + "/ready", headers=EVIL) as answer:
-        assert "Access-Control-Allow-Origin" not in answer.headers
-    async with http.get(listener.url + "/ready") as answer:
-        assert "Access-Control-Allow-Origin" not in answer.headers
-    async with http.options(listener.url + "/ready", headers=GOOD | ASK) as answer:
-        assert answer.status == 204
+    for origin in (GOOD, EVIL, {"Origin": "null"}):
+        async with http.get(listener.url + path, headers=origin | BEARER) as answer:
+            assert not [name for name in answer.headers if name.startswith("Access-Control")]
+        async with http.options(listener.url + path, headers=origin | ASK) as answer:
+            assert answer.status in {404, 405}
+            assert not [name for name in answer.headers if name.startswith("Access-Control")]

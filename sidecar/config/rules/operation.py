@@ -12,9 +12,9 @@ GRACE_SECONDS = 30.0
 
 OPS01 = Rule(
     "OPS01",
-    "listening on the network without a token",
+    "no token of its own in production; refused where it listens on the network",
     relaxed=Severity.INFO,
-    strict=Severity.WARNING,
+    strict=Severity.REFUSE,
     refs=("CWE-306",),
 )
 OPS02 = Rule(
@@ -29,6 +29,7 @@ OPS03 = Rule(
     relaxed=Severity.ERROR,
     strict=Severity.REFUSE,
 )
+_CURE = "Set SIDECAR_TOKEN to the output of: sidecar secret."
 # Workers are heard and the database is looked at once a second.
 SHORTEST_LIMIT_SECONDS = 2.0
 
@@ -49,20 +50,31 @@ def short_limit(facts: Facts) -> Iterator[Sighting]:
             )
 
 
-def open_without_token(facts: Facts) -> Iterator[Sighting]:
-    """See an open port whose report nobody but this machine can read."""
-    host = facts.settings.host
-    is_loopback = host == "localhost" or (
-        is_address(host) and ipaddress.ip_address(host).is_loopback
-    )
-    is_open = facts.settings.token is None and not facts.environ.is_promised("SIDECAR_TOKEN")
-    if not is_loopback and is_open:
+def without_token(facts: Facts) -> Iterator[Sighting]:
+    """See a sidecar whose report and status page nobody can read, or whose metrics everybody can.
+
+    Outside of production it makes a token itself; the numbers in /metrics are open all the same.
+    An environment without a word about the sidecar is that of another program.
+    """
+    if facts.settings.token is not None or facts.environ.is_promised("SIDECAR_TOKEN"):
+        return
+    is_open = not _is_loopback(facts.settings.host)
+    is_meant = any(each.name.startswith("SIDECAR_") for each in facts.environ)
+    if facts.settings.environment.is_strict and is_meant:
+        yield facts.sighting(
+            OPS01,
+            "SIDECAR_TOKEN",
+            "SIDECAR_TOKEN is not set: the report, the status page and check detail answer nobody.",
+            _CURE,
+            at_most=Severity.REFUSE if is_open else Severity.WARNING,
+        )
+    elif is_open:
         yield facts.sighting(
             OPS01,
             "SIDECAR_TOKEN",
             "SIDECAR_HOST is open to the network and SIDECAR_TOKEN is not set: /metrics is "
-            "public, the report and the status page answer on loopback only.",
-            "Set SIDECAR_TOKEN to the output of: sidecar secret.",
+            "public, and the token of the rest is one that was made here.",
+            _CURE,
         )
 
 
@@ -80,4 +92,8 @@ def long_drain(facts: Facts) -> Iterator[Sighting]:
 
 
 RULES = (OPS01, OPS02, OPS03)
-LOOKS: tuple[Look, ...] = (open_without_token, long_drain, short_limit)
+LOOKS: tuple[Look, ...] = (without_token, long_drain, short_limit)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)

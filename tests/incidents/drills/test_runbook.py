@@ -80,7 +80,8 @@ def type_in(command: str, stand: Stand, number: str) -> str:
 
 def execute(command: str, stand: Stand, *, goes_on: bool) -> tuple[int, str]:
     find_tool("curl")
-    environ = environment(stand.folder, **stand.environ(SIDECAR_PORT="0", SIDECAR_TOKEN="t" * 40))
+    token = stand.program.bearer()["Authorization"].removeprefix("Bearer ")
+    environ = environment(stand.folder, **stand.environ(SIDECAR_PORT="0", SIDECAR_TOKEN=token))
     path = f"{stand.folder / 'bin'}:{os.environ['PATH']}"
     # A command that goes on is ended as a person ends it, and must end well.
     limit = ["timeout", "--signal=INT", "5"] if goes_on else []

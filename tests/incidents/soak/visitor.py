@@ -29,7 +29,7 @@ async def visit(program: Program) -> None:
 
 async def view(program: Program) -> None:
     """Leave the page open for a while, close it, open it again, until cancelled."""
-    async with ClientSession() as http:
+    async with ClientSession(headers=program.bearer()) as http:
         while True:
             async with http.get(f"{program.address}/events") as answer:
                 assert answer.status == 200

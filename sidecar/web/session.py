@@ -1,0 +1,99 @@
+"""Letting a browser in with a link, so that no person copies a token and no address holds one.
+
+The link carries a ticket that was made from the token and ends soon: what keeps addresses, such as
+a proxy's log, a browser's history or a terminal's, keeps nothing of use. The cookie that it is
+exchanged for is made from the token too, so that another server on the same host name, to which
+browsers send the cookies of all its ports, never sees the token itself. Both end with the token.
+"""
+
+import hmac
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from sidecar.web.header import PLAIN, respond
+from sidecar.web.problem import problem
+
+LOGIN_PATH: Final = "/login"
+TICKET_SECONDS: Final = 600
+"""Long enough to walk to another machine with the link."""
+
+_LONGEST_TICKET: Final = 128
+_OWN_PAGES: Final = frozenset({"same-origin", "none"})
+
+
+def login_link(address: str, token: str, now: float) -> str:
+    """Return the link that lets a browser in for ten minutes from `now` on, in Unix time."""
+    return f"{address}{LOGIN_PATH}?{urlencode({'ticket': make_ticket(token, now)})}"
+
+
+def make_ticket(token: str, now: float) -> str:
+    """Return what proves, until it ends, that somebody knew the token."""
+    ends = str(int(now) + TICKET_SECONDS)
+    return f"{ends}.{_sign(token, f'ticket {ends}')}"
+
+
+def is_valid_ticket(token: str, ticket: str, now: float) -> bool:
+    """Tell whether a ticket was made from this token and has not ended."""
+    ends, _, signature = ticket[:_LONGEST_TICKET].partition(".")
+    is_signed = _equal(signature, _sign(token, f"ticket {ends}"))
+    return is_signed and now < int(ends)
+
+
+def is_known_browser(request: web.BaseRequest, token: str) -> bool:
+    """Tell whether a browser that came by a link asks for a page, or one of our pages does.
+
+    Another page of the same site, such as one on another port of this machine, may link here, but
+    what it loads by itself is not answered.
+    """
+    name, value = _cookie(token)
+    offered = request.cookies.get(name)
+    if offered is None or not _equal(offered, value):
+        return False
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    return site in _OWN_PAGES or request.headers.get("Sec-Fetch-Mode") == "navigate"
+
+
+def let_in(token: str) -> web.Response:
+    """Answer a good ticket: a cookie for this browser session, and on to the status page.
+
+    Neither address names a path of ours, so that a prefix that a proxy adds is kept.
+    """
+    name, value = _cookie(token)
+    return respond(
+        b"",
+        PLAIN,
+        status=HTTPStatus.SEE_OTHER.value,
+        Location="./",
+        Set_Cookie=f"{name}={value}; HttpOnly; SameSite=Strict",
+        Referrer_Policy="no-referrer",
+    )
+
+
+def turn_away() -> web.Response:
+    """Answer a ticket that ended, or never was one."""
+    return problem(
+        HTTPStatus.GONE,
+        "This link has ended or is not complete. `sidecar token --link` prints a fresh one.",
+    )
+
+
+@lru_cache(maxsize=4)
+def _cookie(token: str) -> tuple[str, str]:
+    """Return name and value. The name differs by token: cookies of a host are not kept by port."""
+    return f"sidecar_{_sign(token, 'name')[:8]}", _sign(token, "browser")
+
+
+def _sign(token: str, text: str) -> str:
+    return hmac.digest(_bytes(token), b"sidecar " + _bytes(text), "sha256").hex()
+
+
+def _equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(_bytes(left), _bytes(right))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,158 @@
+"""What opens the guarded pages: the token that was configured, or one that is made and kept."""
+
+import asyncio
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.config.option import LogFormat
+from sidecar.config.secret import Secret
+from sidecar.config.settings import Settings
+from sidecar.config.token_file import TokenFile
+from sidecar.errors import TokenFileError, UsageError
+from sidecar.telemetry.redaction import Redactor
+from sidecar.web.session import login_link
+
+FOLLOW_SECONDS: Final = 1.0
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what such a host stands for
+
+logger = logging.getLogger(__name__)
+
+
+class KeptToken:
+    """The token of a file, as it is there now.
+
+    Attributes:
+        is_new: Whether it was made at this start.
+
+    Args:
+        file: Where it is kept.
+        redactor: Is told each token that comes.
+
+    Raises:
+        TokenFileError: It cannot be read or kept.
+    """
+
+    def __init__(self, file: TokenFile, redactor: Redactor) -> None:
+        self.file: Final = file
+        self._redactor = redactor
+        self._secret, self.is_new = file.obtain()
+        redactor.learn(self._secret)
+
+    def reveal(self) -> str:
+        """Return the token itself."""
+        return self._secret.reveal()
+
+    async def follow(self) -> None:
+        """Take up what `sidecar token --rotate` writes, within a second, until cancelled.
+
+        A file that is gone, or that others may have written, changes nothing.
+        """
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                found = await asyncio.to_thread(self.file.read)
+            except TokenFileError:
+                continue
+            if found is not None and found != self._secret:
+                self._redactor.learn(found)
+                self._secret = found
+                logger.info("The token was rotated", extra={"event": "sidecar.token.rotated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How this process lets people in.
+
+    Attributes:
+        token: Opens the guarded pages; None keeps them closed.
+        kept: The same, where it is one that was made here.
+    """
+
+    token: Secret | KeptToken | None
+    kept: KeptToken | None = None
+
+    def link(self, address: str) -> str | None:
+        """Return a link for a browser; None where nobody is let in."""
+        if self.token is None:
+            return None
+        return login_link(address, self.token.reveal(), time.time())
+
+    def tell(self, address: str, log_format: LogFormat) -> None:
+        """Say how to open the status page: with a link where a person reads it, and only once."""
+        if self.kept is None:
+            return
+        logger.info(
+            "The status page asks for the token in %s; `sidecar token --link` prints a link",
+            self.kept.file.path,
+            extra={"event": "sidecar.token.kept"},
+        )
+        # Not through the log: whoever ships that away has no business with a way in.
+        is_read = sys.stderr.isatty() and log_format is not LogFormat.JSON
+        if self.kept.is_new and is_read:
+            sys.stderr.write(f"The status page, for ten minutes: {self.link(address)}\n")
+            sys.stderr.flush()
+
+
+def open_access(settings: Settings, redactor: Redactor) -> Access:
+    """Take the configured token, or the kept one; production has none but its own.
+
+    Where none can be kept, the guarded pages stay closed and the rest is answered as ever.
+    """
+    if settings.token is not None:
+        return Access(settings.token)
+    try:
+        kept = KeptToken(_kept_file(settings), redactor)
+    except (TokenFileError, UsageError) as error:
+        logger.warning(
+            "%s Until then the guarded pages answer nobody.",
+            error,
+            extra={"event": "sidecar.token.missing"},
+        )
+        return Access(None)
+    return Access(kept, kept)
+
+
+def show_token(settings: Settings, *, rotate: bool) -> str:
+    """Return the kept token for a person, another one after a rotation.
+
+    Raises:
+        UsageError: The token is configured, or has to be.
+        TokenFileError: It cannot be read or kept.
+    """
+    if settings.token is not None:
+        raise UsageError(
+            "The token is the value of SIDECAR_TOKEN, which is not printed. Change it there, and "
+            "start again; `sidecar token --link` prints a link for a browser."
+        )
+    file = _kept_file(settings)
+    secret = file.rotate() if rotate else file.obtain()[0]
+    return secret.reveal()
+
+
+def show_link(settings: Settings) -> str:
+    """Return a link that opens the status page in a browser for ten minutes.
+
+    Raises:
+        UsageError: A token has to be configured first.
+        TokenFileError: It cannot be read or kept.
+    """
+    token = settings.token or _kept_file(settings).obtain()[0]
+    return login_link(address_of(settings.host, settings.port), token.reveal(), time.time())
+
+
+def address_of(host: str, port: int) -> str:
+    """Return where a browser on this machine finds a server that listens there."""
+    reached = _EVERYWHERE.get(host, host)
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
+
+
+def _kept_file(settings: Settings) -> TokenFile:
+    if settings.environment.is_strict:
+        raise UsageError(
+            f"No token is made in {settings.environment}. Set SIDECAR_TOKEN to the output of "
+            "`sidecar secret`."
+        )
+    return TokenFile(settings.data_directory)
