@@ -99,7 +99,7 @@ def accept(name: str, position: int, reason: str) -> None:
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
     finish(admin.accept_position(_boot(), name, position, reason.strip()))
-    click.echo(f"{name} goes on after position {position}.")
+    say(f"{name} goes on after position {position}.")
 
 
 @projections.command()
@@ -107,7 +107,7 @@ def accept(name: str, position: int, reason: str) -> None:
 def remove(name: str) -> None:
     """Forget NAME, which no worker runs any more; its tables stay as they are."""
     finish(admin.remove_projection(_boot(), name))
-    click.echo(f"{name} is forgotten; its tables are not touched.")
+    say(f"{name} is forgotten; its tables are not touched.")
 
 
 def _boot() -> Boot:
