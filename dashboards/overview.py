@@ -68,7 +68,7 @@ NOW = Row(
             id=108,
             kind=Kind.NUMBER,
             title="PostgreSQL reached",
-            about="Whether any sidecar of the service has an answer from PostgreSQL.",
+            about="Whether PostgreSQL answers any sidecar of the service and takes writes.",
             unit="none",
             queries=(
                 Query(
@@ -77,7 +77,10 @@ NOW = Row(
                     )
                 ),
             ),
-            alerts=("SidecarStoreUnreachable", "SidecarStoreSlow"),
+            alerts=(
+                *("SidecarStoreUnreachable", "SidecarStoreReadOnly"),
+                *("SidecarLoginRefused", "SidecarStoreSlow"),
+            ),
             states=_YES,
             width=4,
         ),

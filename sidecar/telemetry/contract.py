@@ -10,6 +10,7 @@ SYSTEM: Final = "sidecar"
 """The value of `messaging.system`; the conventions have no member for an event store."""
 
 APPLICATION_NAME: Final = "application_name"
+CAUSE: Final = "cause"
 CHECK: Final = "check"
 EVENT_TYPE: Final = "event_type"
 ACTION: Final = "action"
@@ -114,6 +115,13 @@ PARKED_STREAMS: Final = Instrument(
     "{stream}",
     "Streams whose later events queue behind a dead letter.",
     (PROJECTION,),
+)
+CAUSES: Final = Instrument(
+    "sidecar.cause",
+    Kind.GAUGE,
+    "{cause}",
+    "1 for why PostgreSQL cannot be used; no series while it can.",
+    (CAUSE,),
 )
 CHECK_STATUS: Final = Instrument(
     "sidecar.check.status",
@@ -364,7 +372,7 @@ SPANS: Final = (PUBLISH_SPAN, PROCESS_SPAN)
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     *(LAG_EVENTS, LAG, PROJECTION_STATUS, PROJECTION_REBUILD, DEAD_LETTERS, PARKED_STREAMS),
-    *(CHECK_STATUS, CHECK_TRANSITIONS, CONFIG_FINDINGS, READY, DRAINING),
+    *(CAUSES, CHECK_STATUS, CHECK_TRANSITIONS, CONFIG_FINDINGS, READY, DRAINING),
     *(SAFE_HEAD, HEAD, HOLD_DURATION, SKIPPED_POSITIONS, STORE_UNSAFE),
     *(WORKER_RESTARTS, AGENT_SCRAPE_FAILURES, BUILD_INFO, LOOP_LAG, TELEMETRY_DROPPED),
     *(HEARTBEAT, PROGRESS, PROJECTION_FAILURES, PROJECTION_EVENTS, PROCESS_DURATION),

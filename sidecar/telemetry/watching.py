@@ -44,6 +44,7 @@ class Sight:
         projections: Leave out those that are gone: their series end.
         store: What a failed sample did not yield is None: its series end too.
         checks: Outcome by check.
+        causes: Why PostgreSQL cannot be used, of a closed set.
         transitions: Changes by (check, outcome), since the start.
         findings: Number by (rule id, severity).
         restarts: Number by (worker, reason), since the start; give zeros from the start.
@@ -56,6 +57,7 @@ class Sight:
     projections: Sequence[ProjectionSight] = ()
     store: StoreSight = field(default_factory=StoreSight)
     checks: Mapping[str, str] = field(default_factory=dict)
+    causes: frozenset[str] = frozenset()
     transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
     restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -94,6 +96,7 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield contract.HOLD_DURATION, lambda: _known(look().store.hold_seconds)
     yield contract.SKIPPED_POSITIONS, lambda: _known(look().store.skipped_positions)
     yield contract.STORE_UNSAFE, lambda: _known(look().store.is_unsafe)
+    yield contract.CAUSES, lambda: ((1, {contract.CAUSE: cause}) for cause in look().causes)
     yield contract.CHECK_STATUS, lambda: _check_statuses(look())
     yield contract.CHECK_TRANSITIONS, lambda: _pairs(look().transitions, contract.CHECK_TRANSITIONS)
     yield contract.CONFIG_FINDINGS, lambda: _pairs(look().findings, contract.CONFIG_FINDINGS)

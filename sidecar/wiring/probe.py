@@ -188,6 +188,7 @@ class ProbeProcess:
             projections=snapshot.see_projections(scene.sample),
             store=snapshot.see_store(scene.sample),
             checks={status.name: status.outcome.value for status in statuses},
+            causes=frozenset(status.cause for status in statuses if status.cause),
             transitions={
                 (name, outcome.value): count
                 for (name, outcome), count in self.monitor.transitions.items()

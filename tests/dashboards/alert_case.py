@@ -58,6 +58,10 @@ def check(name: str, word: str) -> str:
     return f'sidecar_check_status{{{ONE}, process="probe", check="{name}", status="{word}"}}'
 
 
+def cause(word: str) -> str:
+    return f'sidecar_cause{{{ONE}, process="probe", cause="{word}"}}'
+
+
 def gauge(name: str, bad: str, good: str, labels: dict[str, str], wait: int) -> AlertCase:
     """Give the case of a gauge that has a bad value for `wait` minutes."""
     return AlertCase(
@@ -135,6 +139,8 @@ CASES = {
         13,
     ),
     "SidecarStoreUnreachable": gauge(check("postgres", "pass"), "0", "1", LABELS_SERVICE, 1),
+    "SidecarStoreReadOnly": gauge(cause("read-only"), "1", "0", LABELS_SERVICE, 1),
+    "SidecarLoginRefused": gauge(check("postgres-login", "fail"), "1", "0", LABELS_SERVICE, 2),
     "SidecarStoreSlow": gauge(check("postgres", "warn"), "1", "0", LABELS_SERVICE, 5),
     "SidecarStoreHeld": gauge(
         f'sidecar_store_hold_duration_seconds{{{ONE}, process="probe"}}',

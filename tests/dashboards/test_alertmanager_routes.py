@@ -32,6 +32,8 @@ BURN = BURN_OF_ALL | {"kind": "projection", "projection": "orders"}
 BURN_OF_HANDLER = BURN | {"kind": "handler", "projection": "receipts"}
 BURN_SLOW = BURN | {"alertname": "SidecarPublishBudgetBurnSlow"}
 UNREACHABLE = {"alertname": "SidecarStoreUnreachable", **SERVICE}
+READ_ONLY = UNREACHABLE | {"alertname": "SidecarStoreReadOnly"}
+LOGIN_REFUSED = UNREACHABLE | {"alertname": "SidecarLoginRefused"}
 SLOW = UNREACHABLE | {"alertname": "SidecarStoreSlow"}
 DISK_FULL = NOT_READY | {"alertname": "SidecarDiskFull"}
 LATE = LAG | {"alertname": "SidecarFreshnessBudgetBurn"}
@@ -80,6 +82,8 @@ def test_every_alert_has_a_severity_with_a_route_of_its_own(name: str) -> None:
         pytest.param(BURN_SLOW, BURN, id="a budget that burns fast"),
         pytest.param(NOT_READY, UNREACHABLE, id="readiness without a database"),
         pytest.param(STALLED, UNREACHABLE, id="a projection without a database"),
+        pytest.param(NOT_READY, READ_ONLY, id="readiness without writes"),
+        pytest.param(LOGIN_REFUSED, UNREACHABLE, id="a login where nobody is let in"),
         pytest.param(POOL_WAITS, UNREACHABLE, id="a pool without a database"),
         pytest.param(UNREACHABLE, DISK_FULL, id="a database without disk"),
         pytest.param(LAG, SLOW, id="lag behind a slow database"),
@@ -105,6 +109,7 @@ def test_the_cause_silences(target: dict[str, str], cause: dict[str, str]) -> No
         pytest.param(DOWN, SERVICE_DOWN, id="down itself"),
         pytest.param(NOT_READY | OTHER, UNREACHABLE, id="another service's database"),
         pytest.param(POOL_WAITS | {"process": "worker-1"}, POOL_TIMEOUTS, id="another pool"),
+        pytest.param(UNREACHABLE, LOGIN_REFUSED, id="an outage by a mail"),
         pytest.param(CONFIG_INVALID, UNREACHABLE, id="what needs no database"),
         pytest.param(FAILING, LETTERS, id="a failure by its dead letter"),
         pytest.param(STALLED | {"projection": "stock"}, HALTED, id="another projection's halt"),

@@ -22,6 +22,7 @@ EXPECTED = {
     "SidecarDown",
     "SidecarFreshnessBudgetBurn",
     "SidecarFreshnessBudgetBurnSlow",
+    "SidecarLoginRefused",
     "SidecarNotReady",
     "SidecarPoolLeaking",
     "SidecarPoolSaturated",
@@ -38,6 +39,7 @@ EXPECTED = {
     "SidecarRebuildHalted",
     "SidecarStoreHeld",
     "SidecarStoreIdle",
+    "SidecarStoreReadOnly",
     "SidecarStoreSlow",
     "SidecarStoreUnreachable",
     "SidecarStoreUnsafe",
@@ -88,7 +90,7 @@ def test_an_alert_tells_severity_summary_description_runbook_and_dashboard(name:
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     always = {"summary", "description", "runbook_url", "dashboard_url"}
-    assert set(rule["annotations"]) - {"error_type"} == always
+    assert set(rule["annotations"]) - {"error_type", "cause"} == always
     assert rule["annotations"]["runbook_url"] == f"dashboards/runbooks/{name}.md"
 
 

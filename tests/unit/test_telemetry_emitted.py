@@ -69,6 +69,7 @@ SIGHT = Sight(
         is_unsafe=False,
     ),
     checks={"database": "pass"},
+    causes=frozenset({"password-refused"}),
     transitions={("database", "fail"): 1},
     findings={("SEC01", "warning"): 1},
     restarts={("worker-1", "exited"): 0},
