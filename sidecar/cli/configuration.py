@@ -11,19 +11,22 @@ from typing import Final
 import click
 
 import sidecar
-from sidecar.cli.outcome import finish
+from sidecar.cli.outcome import EX_FAILED, EX_USAGE, finish
 from sidecar.config import environ as environment
 from sidecar.config import own_rule, sidecar_file
 from sidecar.config.annotation import github_lines, sarif
-from sidecar.config.environ import Environ
+from sidecar.config.bounded import STANDARD_INPUT
+from sidecar.config.environ import Environ, Gathered
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, Severity
-from sidecar.config.render import groups, summary
+from sidecar.config.judgement import Judgement
+from sidecar.config.render import groups, summary_of_all, workloads
 from sidecar.config.repair import left_alone, repair, repairable
+from sidecar.config.rules.live import DB16
 from sidecar.config.secret import generate
 from sidecar.config.source.file import Dialect
 from sidecar.config.variable import ENV_FILE, PROCESS
-from sidecar.config.verdict import Verdict, validate
+from sidecar.config.verdict import validate_all
 from sidecar.errors import UsageError
 from sidecar.telemetry.terminal import Screen, say, say_json
 from sidecar.telemetry.uncaught import redact_uncaught
@@ -51,31 +54,32 @@ class Question:
     environment: str | None
     examples: tuple[Path, ...]
 
-    def environ(self) -> Environ:
-        """Take the environment from the files, or from this process when there are none."""
+    def gather(self) -> Gathered:
+        """Take the environments from the files, or from this process when there are none."""
         if not self.files:
-            return self._renamed(environment.read())
-        return environment.gather(
+            return Gathered((self._renamed(environment.read()),))
+        return environment.gather_all(
             self.files, dialect=self.dialect, part=self.part, environment=self.environment
         )
 
-    def verdict(self) -> Verdict:
-        """Judge it by every rule that needs no server."""
+    def judge(self) -> Judgement:
+        """Judge them by every rule that needs no server."""
         repository = Path.cwd()
         own, _ = sidecar_file.read(repository)
-        environ = self.environ()
-        redact_uncaught(redact_environment(environ))
+        gathered = self.gather()
+        redact_uncaught(redact_environment(*gathered.environs))
         # What rules in code print must not mix with the answer.
         with redirect_stdout(sys.stderr):
             rules, faults = own_rule.load(own.rules)
-            verdict = validate(
-                environ,
+            verdicts = validate_all(
+                gathered.environs,
                 now=datetime.now(UTC),
                 repository=repository,
                 examples=self.examples,
                 rules=rules,
             )
-        return verdict.extended(faults) if faults else verdict
+        extended = (each.extended(faults) if faults else each for each in verdicts)
+        return Judgement(tuple(extended), gathered.unread)
 
     def _renamed(self, environ: Environ) -> Environ:
         return environ if self.environment is None else environ.with_environment(self.environment)
@@ -96,7 +100,7 @@ class Question:
     type=_FILE,
     multiple=True,
     help="Judge this file instead of the environment: for docker --env-file, a compose file, "
-    "Kubernetes manifests or JSON from Doppler. Repeat it: later ones win.",
+    "Kubernetes manifests or JSON from Doppler; - for standard input. Repeat it: later ones win.",
 )
 @click.option(
     "--as",
@@ -132,14 +136,17 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
 ) -> None:
     """Judge the environment; exit with 78 when a start would be refused."""
     question = Question(files, Dialect(dialect), part, environment, examples)
-    verdict = question.verdict()
+    judgement = question.judge()
     if fix:
-        verdict = _fixed(question, verdict)
+        judgement = _fixed(question, judgement)
+    unasked = ""
     if live:
-        verdict = finish(examine(verdict))
-    _print(verdict, output)
+        judgement, unasked = _asked(judgement)
+    _print(judgement, output)
+    for reason in (*judgement.unread, *filter(None, (unasked,))):
+        say(f"Error: {reason}", err=True)
     least = Severity.WARNING if strict else Severity.REFUSE
-    sys.exit(EX_CONFIG if verdict.has(least) else 0)
+    sys.exit(_exit_code(judgement, least, is_asked=not unasked))
 
 
 @click.command(hidden=True)
@@ -157,49 +164,74 @@ def secret() -> None:
     say(generate().reveal())
 
 
-def _fixed(question: Question, verdict: Verdict) -> Verdict:
+def _exit_code(judgement: Judgement, least: Severity, *, is_asked: bool) -> int:
+    if judgement.unread:
+        return EX_USAGE
+    if judgement.has(least):
+        return EX_CONFIG
+    return 0 if is_asked else EX_FAILED
+
+
+def _asked(judgement: Judgement) -> tuple[Judgement, str]:
+    """Ask the server of every workload; give the reason, too, when one could not be asked."""
+    if not any(each.settings.database_url for each in judgement.verdicts):
+        return judgement, "--live has no server to ask: DATABASE_URL is not set."
+    verdicts = tuple(finish(examine(each)) for each in judgement.verdicts)
+    judgement = replace(judgement, verdicts=verdicts)
+    unasked = (
+        "The server of DATABASE_URL could not be asked." if judgement.has_active(DB16.id) else ""
+    )
+    return judgement, unasked
+
+
+def _fixed(question: Question, judgement: Judgement) -> Judgement:
     """Write missing secrets, tell which and what is left to a person, and judge again."""
     path = question.files[-1] if question.files else Path(ENV_FILE)
-    if path.suffix.lower() in {".json", ".yaml", ".yml"}:
+    if path.suffix.lower() in {".json", ".yaml", ".yml"} or path == STANDARD_INPUT:
         raise UsageError(f"--fix writes into env files only, and {path} is none.")
+    lengths = judgement.verdicts[0].own.bytes
     try:
-        written = repair(path, repairable(verdict.findings), verdict.own.bytes)
+        written = repair(path, repairable(judgement.findings), lengths)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be written: {type(error).__name__}.") from error
     for name in written:
         say(f"Wrote {name} into {path}", err=True)
-    for name, reason in left_alone(verdict.findings):
+    for name, reason in left_alone(judgement.findings):
         say(f"Left {name} alone: {reason}.", err=True)
-    return replace(question, files=question.files).verdict() if written else verdict
+    return question.judge() if written else judgement
 
 
-def _print(verdict: Verdict, output: str) -> None:
-    report = verdict.report(verdict.now)
+def _print(judgement: Judgement, output: str) -> None:
     match output:
         case "json":
-            say_json(report.as_dict())
+            say_json(judgement.as_dict())
         case "sarif":
-            say_json(sarif(verdict.findings, sidecar.__version__))
+            say_json(sarif(judgement.findings, sidecar.__version__, judgement.origins))
         case "github":
-            for text in github_lines(verdict.findings):
+            for text in github_lines(judgement.findings, judgement.origins):
                 say(visible(text))
         case _:
-            _print_text(verdict.findings)
-            say(summary(report))
+            _print_text(judgement.findings)
+            say(summary_of_all(judgement))
 
 
 def _print_text(findings: Sequence[Finding]) -> None:
     """Print groups with a heading each; colours only where a terminal shows them."""
     screen = Screen()
-    for heading, members in groups(findings):
-        screen.say((heading, "bold"))
-        for finding in members:
-            _say_finding(screen, finding)
+    for workload, told in workloads(findings):
+        if workload is not None:
+            screen.say((workload, "bold underline"))
+        for heading, members in groups(told):
+            screen.say((heading, "bold"))
+            for finding in members:
+                _say_finding(screen, finding)
 
 
 def _say_finding(screen: Screen, finding: Finding) -> None:
     style = _STYLES[finding.severity] if finding.is_active else "dim"
-    place = "" if finding.place in {None, PROCESS} else f" [{finding.place}]"
+    places = (finding.place if finding.place != PROCESS else None, finding.workload)
+    place = ", ".join(filter(None, places))
+    place = f" [{place}]" if place else ""
     silenced = "" if finding.is_active else f" (silenced: {finding.silenced_by})"
     screen.say(
         (f"  {finding.severity.upper():7}", style),

@@ -1,5 +1,6 @@
 """The `.env` file of a developer's working directory."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from sidecar.config.finding import Severity, Sighting
@@ -9,8 +10,13 @@ from sidecar.config.source.reading import Reading
 from sidecar.config.variable import ENV_FILE
 
 
-def read(path: Path) -> Reading:
-    """Give the file's values, and what is wrong in it by line; a missing file has neither."""
+def read(path: Path, shell: Mapping[str, str]) -> Reading:
+    """Give the file's values, and what is wrong in it by line; a missing file has neither.
+
+    Args:
+        path: The file.
+        shell: What `${NAME}` is taken from, after earlier lines of the file.
+    """
     try:
         if not path.exists():
             return Reading()
@@ -20,4 +26,4 @@ def read(path: Path) -> Reading:
         message = f"{ENV_FILE} is {reason_of(error)}."
         fault = Sighting(ENV06, ENV_FILE, message, hint, ENV_FILE, at_most=Severity.WARNING)
         return Reading(sightings=[fault])
-    return dotenv.read(text, ENV_FILE)
+    return dotenv.read(text, ENV_FILE, shell)

@@ -1,18 +1,19 @@
 """A snapshot of everything that configures the process; the only reader of `os.environ`."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from sidecar.config import env_file
+from sidecar.config import env_file, workload
 from sidecar.config.environment import Environment, environment_of
 from sidecar.config.finding import Finding, Sighting, weigh_all
 from sidecar.config.mount import mount, read_text
-from sidecar.config.naming import is_mounted_name, is_plain_name
-from sidecar.config.source import file
+from sidecar.config.naming import is_plain_name
+from sidecar.config.source import deployment as source
 from sidecar.config.source.file import Dialect
+from sidecar.config.source.reading import Reading
 from sidecar.config.text import tidy
 from sidecar.config.variable import ENV_FILE, OPTION, PROCESS, Variable
 
@@ -24,11 +25,18 @@ class Environ:
     Attributes:
         findings: What went wrong while reading, weighed for the environment found.
         promised: Variables that come from elsewhere and cannot be judged; `*` for any.
+        workload: The container or service that is given them; `None` for this process.
+        origin: The file and line that start it, for what is missing in it; `None` for a process.
+        assumed: What it is judged for where ENVIRONMENT is not set; `None` for a process, which
+            then counts as development.
     """
 
     _variables: Mapping[str, Variable] = field(repr=False)
     findings: tuple[Finding, ...] = ()
     promised: frozenset[str] = frozenset()
+    workload: str | None = None
+    origin: tuple[str, int | None] | None = None
+    assumed: Environment | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, str], source: str = PROCESS) -> Self:
@@ -43,6 +51,12 @@ class Environ:
         """Give the value without blanks, quotes and marks around it; empty when unset."""
         variable = self.get(name)
         return "" if variable is None else tidy(variable.value)
+
+    @property
+    def environment(self) -> Environment:
+        """The kind of environment that it is judged for."""
+        name = self.text("ENVIRONMENT")
+        return self.assumed if self.assumed is not None and not name else environment_of(name)
 
     def with_environment(self, environment: str) -> Self:
         """Return the same with another ENVIRONMENT, as if the command line had set it."""
@@ -87,13 +101,27 @@ def compose(process: Mapping[str, str], directory: Path) -> Environ:
     sightings: list[Sighting] = []
     variables: dict[str, Variable] = {}
     if _environment(given) is Environment.DEVELOPMENT:
-        reading = env_file.read(directory / ENV_FILE)
+        reading = env_file.read(directory / ENV_FILE, process)
         variables, sightings = reading.variables, reading.sightings
     own = {name: Variable(name, value) for name, value in given.items()}
     for layer in (variables, own):
         sightings += mount(layer)
     variables |= own
     return _weighed(variables, sightings)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What files of a deployment would start.
+
+    Attributes:
+        environs: One for each workload, at least one; what is wrong with the files themselves is
+            told of the first.
+        unread: Why a part could not be read: no verdict can rest on the rest.
+    """
+
+    environs: tuple[Environ, ...]
+    unread: tuple[str, ...] = ()
 
 
 def gather(
@@ -104,28 +132,64 @@ def gather(
     environment: str | None = None,
     shell: Mapping[str, str] | None = None,
 ) -> Environ:
-    """Put together what files of a deployment would set; of two files the later one wins.
+    """Put together what files set for the one workload that they start, or that `part` names.
+
+    Takes what `gather_all` takes.
+
+    Raises:
+        ValueError: They start several.
+    """
+    gathered = gather_all(paths, dialect=dialect, part=part, environment=environment, shell=shell)
+    [environ] = gathered.environs
+    return environ
+
+
+def gather_all(
+    paths: Sequence[Path],
+    *,
+    dialect: Dialect = Dialect.AUTO,
+    part: str | None = None,
+    environment: str | None = None,
+    shell: Mapping[str, str] | None = None,
+) -> Gathered:
+    """Put together what files of a deployment would set, workload by workload.
 
     Args:
-        paths: Files for docker, compose, Kubernetes or from Doppler.
+        paths: Files for docker, compose, Kubernetes or from Doppler; of two the later one wins.
         dialect: Who would read them.
         part: The service of a compose file, or the container of a manifest.
         environment: Stands for ENVIRONMENT, whatever the files say.
         shell: What references are filled in from; the process environment when `None`.
     """
     given = os.environ if shell is None else shell
-    variables: dict[str, Variable] = {}
-    sightings: list[Sighting] = []
-    promised: set[str] = set()
-    for path in paths:
-        reading = file.read(path, dialect=dialect, shell=given, part=part)
-        variables |= reading.variables
-        sightings += reading.sightings
-        promised |= reading.promised
-    promised |= {name for each in variables if is_mounted_name(name := each.removesuffix("_FILE"))}
-    if environment is not None:
-        variables["ENVIRONMENT"] = Variable("ENVIRONMENT", environment, OPTION)
-    return _weighed(variables, sightings, frozenset(promised))
+    deployment = source.read(paths, dialect=dialect, shell=given, part=part)
+    readings = deployment.workloads
+    assumed = workload.settle(readings, environment)
+    first, *others = [_of_workload(each, assumed) for each in readings]
+    faults = (*deployment.unread, *deployment.sightings)
+    told = weigh_all(faults, _strictest((first, *others)))
+    return Gathered(
+        (replace(first, findings=(*told, *first.findings)), *others),
+        tuple(f"{each.message} {each.hint}" for each in deployment.unread),
+    )
+
+
+def _of_workload(reading: Reading, assumed: Environment) -> Environ:
+    environ = Environ(
+        reading.variables,
+        promised=frozenset(reading.promised),
+        workload=reading.workload,
+        origin=None if reading.source is None else (reading.source, reading.line),
+        assumed=assumed,
+    )
+    weighed = weigh_all(tuple(reading.sightings), environ.environment)
+    return replace(
+        environ, findings=tuple(replace(each, workload=reading.workload) for each in weighed)
+    )
+
+
+def _strictest(environs: Iterable[Environ]) -> Environment:
+    return max((each.environment for each in environs), key=list(Environment).index)
 
 
 def reread(environ: Environ) -> Environ:
@@ -146,13 +210,9 @@ def _reread(variable: Variable) -> Variable:
         return variable
 
 
-def _weighed(
-    variables: Mapping[str, Variable],
-    sightings: Sequence[Sighting],
-    promised: frozenset[str] = frozenset(),
-) -> Environ:
-    environment = _environment({name: each.value for name, each in variables.items()})
-    return Environ(variables, weigh_all(tuple(sightings), environment), promised)
+def _weighed(variables: Mapping[str, Variable], sightings: Sequence[Sighting]) -> Environ:
+    environ = Environ(variables)
+    return replace(environ, findings=weigh_all(tuple(sightings), environ.environment))
 
 
 def _environment(values: Mapping[str, str]) -> Environment:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.config.published import is_unmistakable
-from sidecar.config.source import file
+from sidecar.config.source import deployment
 from sidecar.config.source.file import Dialect
 
 _ENV_FILES = (
@@ -70,5 +70,8 @@ def _values(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     is_manifest = path.suffix.lower() in {".yaml", ".yml", ".json"}
-    reading = file.read(path, dialect=Dialect.AUTO if is_manifest else Dialect.DOTENV)
-    return [(each.name, each.value) for each in reading.variables.values() if each.value]
+    dialect = Dialect.AUTO if is_manifest else Dialect.DOTENV
+    # Env files and `.env` beside it are kept out of repositories.
+    found = deployment.read([path], dialect=dialect, alone=True)
+    given = (variable for each in found.workloads for variable in each.variables.values())
+    return [(each.name, each.value) for each in given if each.value]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from sidecar.config.environment import Environment
 
@@ -84,6 +84,7 @@ class FindingFields(TypedDict):
     source: str | None
     refs: list[str]
     silenced_by: str | None
+    workload: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Finding:
         refs: Where the advice comes from.
         silenced_by: The reason given for silencing it; a silenced finding stops nothing.
         line: Where in the source's file, counted from 1; `None` when that is not known.
+        workload: The container or service that it is about, where files tell several apart.
     """
 
     id: str
@@ -111,6 +113,7 @@ class Finding:
     refs: tuple[str, ...] = ()
     silenced_by: str | None = None
     line: int | None = None
+    workload: str | None = None
 
     @property
     def place(self) -> str | None:
@@ -128,7 +131,7 @@ class Finding:
 
     def as_dict(self) -> FindingFields:
         """Give the finding as `/config-report` shows it."""
-        return {
+        fields: FindingFields = {
             "id": self.id,
             "severity": self.severity.value,
             "field": self.field,
@@ -138,6 +141,9 @@ class Finding:
             "refs": list(self.refs),
             "silenced_by": self.silenced_by,
         }
+        if self.workload is not None:
+            fields["workload"] = self.workload
+        return fields
 
 
 def weigh(sighting: Sighting, environment: Environment) -> Finding | None:

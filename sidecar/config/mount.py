@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.config.bounded import FileTooLargeError, read_bounded
+from sidecar.config.bounded import FileTooLargeError, SilentPipeError, read_bounded
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_mounted_name
 from sidecar.config.variable import Variable
@@ -58,6 +58,7 @@ def reason_of(error: Exception) -> str:
         IsADirectoryError: "something that is not a regular file",
         FileTooLargeError: "a file larger than 1 MiB",
         UnicodeDecodeError: "a file that is not UTF-8 text",
+        SilentPipeError: "a pipe that does not come to an end",
     }
     return reasons.get(type(error), "a file that cannot be read")
 

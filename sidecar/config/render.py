@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from sidecar.config.finding import Finding
-from sidecar.config.report import Report, Status
+from sidecar.config.judgement import Judgement
+from sidecar.config.report import Report, Status, status_of
 
 _SUMMARIES = {
     Status.OK: "The configuration is fit to run.",
@@ -31,6 +32,12 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"        {finding.hint}"
 
 
+def workloads(findings: Sequence[Finding]) -> Iterator[tuple[str | None, tuple[Finding, ...]]]:
+    """Give the findings of each workload, in the order given."""
+    for workload in dict.fromkeys(each.workload for each in findings):
+        yield workload, tuple(each for each in findings if each.workload == workload)
+
+
 def groups(findings: Sequence[Finding]) -> Iterator[tuple[str, tuple[Finding, ...]]]:
     """Give the findings under headings by subject, each in the order given; silenced ones last."""
     headings = dict.fromkeys((*_HEADINGS.values(), _OWN, _SILENCED))
@@ -48,9 +55,24 @@ def line(finding: Finding) -> str:
 
 def summary(report: Report) -> str:
     """Sum a report up in one line, with the number of findings that count."""
-    active = sum(finding.is_active for finding in report.findings)
-    noun = "finding" if active == 1 else "findings"
-    return f"{_SUMMARIES[report.status]} {active} {noun}, {report.environment}."
+    return _summed(report.status, report.findings, report.environment)
+
+
+def summary_of_all(judgement: Judgement) -> str:
+    """Sum up what was found of all workloads, as for one."""
+    status = status_of(judgement.findings)
+    count = len(judgement.verdicts)
+    more = f"{_count(count, 'workload')}, " if count > 1 else ""
+    return _summed(status, judgement.findings, f"{more}{judgement.environments()}")
+
+
+def _summed(status: Status, findings: Sequence[Finding], of: str) -> str:
+    active = sum(finding.is_active for finding in findings)
+    return f"{_SUMMARIES[status]} {_count(active, 'finding')}, {of}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _heading(finding: Finding) -> str:

@@ -10,7 +10,7 @@ from sidecar.config import form
 from sidecar.config.cors import CorsPolicy
 from sidecar.config.declaration import DB07, Declaration, declared
 from sidecar.config.environ import Environ
-from sidecar.config.environment import Environment, environment_of
+from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, Sighting, weigh_all
 from sidecar.config.opaque import has_opaque
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
@@ -315,7 +315,7 @@ def cors_policy(environ: Environ) -> CorsPolicy:
 
 def load_sightings(environ: Environ) -> tuple[Settings, tuple[Sighting, ...]]:
     """Read the settings, and what is out of form, not yet weighed by the environment."""
-    environment = environment_of(environ.text("ENVIRONMENT"))
+    environment = environ.environment
     sightings: list[Sighting] = []
     values: dict[str, Any] = {"environment": environment}
     for declaration in declarations():

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from sidecar.config.bounded import FileTooLargeError, read_bounded
 from sidecar.config.finding import Rule, Severity, Sighting
 from sidecar.config.naming import is_plain_name
 from sidecar.config.own import NEVER_SILENCED, SidecarFile
@@ -84,8 +85,7 @@ def read(
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_LIMIT_BYTES).decode("utf-8-sig")
+    return read_bounded(path, _LIMIT_BYTES).decode("utf-8-sig")
 
 
 def _table(source: _Source) -> dict[str, Any] | None:
@@ -192,6 +192,8 @@ def _unread(name: str, error: Exception) -> Sighting:
         line = int(place[1]) if place and place[1] else None
     elif isinstance(error, UnicodeDecodeError):
         what = "it is not UTF-8 text"
+    elif isinstance(error, FileTooLargeError):
+        what = "it is larger than 1 MiB"
     return Sighting(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, _AT_MOST, line)
 
 

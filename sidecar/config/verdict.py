@@ -17,6 +17,7 @@ from sidecar.config.own_rule import OwnRule
 from sidecar.config.report import Report, shown_settings, status_of
 from sidecar.config.rules import LOOKS
 from sidecar.config.settings import Settings, load_sightings
+from sidecar.config.sidecar_file import ENV07
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +92,36 @@ def validate(
         examples: More files whose values are published.
         rules: Rules of the project's own, in code.
     """
-    settings, misfits = load_sightings(environ)
-    own, mistakes = sidecar_file.read(repository, today=now.date())
-    facts = Facts(
-        environ=environ,
-        settings=settings,
-        own=own,
-        now=now,
-        examples=example.read(repository, examples),
+    [verdict] = validate_all(
+        [environ], now=now, repository=repository, examples=examples, rules=rules
     )
-    seen = (*misfits, *mistakes, *look(facts), *own_rule.judge(rules, environ))
-    return _weighed(environ, settings, own, seen, now)
+    return verdict
+
+
+def validate_all(
+    environs: Iterable[Environ],
+    *,
+    now: datetime,
+    repository: Path | None = None,
+    examples: Iterable[Path] = (),
+    rules: Sequence[OwnRule] = (),
+) -> tuple[Verdict, ...]:
+    """Judge each environment by itself, as `validate` does; the repository is read once."""
+    own, mistakes = sidecar_file.read(repository, today=now.date())
+    published = example.read(repository, examples)
+    verdicts = []
+    for environ in environs:
+        settings, misfits = load_sightings(environ)
+        facts = Facts(environ=environ, settings=settings, own=own, now=now, examples=published)
+        seen = (*misfits, *mistakes, *look(facts), *own_rule.judge(rules, environ))
+        verdicts.append(_weighed(environ, settings, own, seen, now))
+    return tuple(verdicts)
 
 
 def look(facts: Facts) -> tuple[Sighting, ...]:
-    """Ask every rule, in the order of the catalogue."""
-    return tuple(sighting for each in LOOKS for sighting in each(facts))
+    """Ask every rule, in the order of the catalogue; what is promised is not found missing."""
+    seen = (sighting for each in LOOKS for sighting in each(facts))
+    return tuple(each for each in seen if not facts.environ.is_promised(each.field))
 
 
 def arrange(
@@ -128,7 +143,9 @@ def _weighed(
     sightings: tuple[Sighting, ...],
     now: datetime,
 ) -> Verdict:
-    found = (*environ.findings, *weigh_all(sightings, settings.environment))
+    weighed = weigh_all(sightings, settings.environment)
+    of_workload = (_named(each, environ.workload) for each in weighed)
+    found = (*environ.findings, *of_workload)
     items = go_through(sightings, environment=settings.environment, own=own, on=now.date())
     return Verdict(
         settings=settings,
@@ -139,6 +156,11 @@ def _weighed(
         sightings=sightings,
         now=now,
     )
+
+
+def _named(finding: Finding, workload: str | None) -> Finding:
+    """Name the workload, but for a mistake in the rules themselves."""
+    return finding if finding.id == ENV07.id else replace(finding, workload=workload)
 
 
 def _adapt(finding: Finding, own: SidecarFile, environment: Environment, on: date) -> Finding:

@@ -1,6 +1,7 @@
 """`sidecar check`, as a pipeline runs it."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli import main
+from sidecar.config import bounded
 from sidecar.config.rules import RULES
 
 KEY = "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVxT7qRwZ3"
@@ -22,6 +24,7 @@ DB_POOL_MAX_SIZE=50
 """
 REFUSED = 78
 USAGE = 2
+FAILED = 1
 
 
 @pytest.fixture
@@ -203,14 +206,113 @@ def test_a_server_that_cannot_be_reached_is_a_finding(folder: Path) -> None:
 @pytest.mark.parametrize(
     "argument", [("--env-file", "missing.env"), ("--env-file", "."), ("--env-file", "")]
 )
-def test_an_unusable_file_is_told_in_every_format(
+def test_an_unusable_file_is_wrong_usage_and_told_in_every_format(
     folder: Path, output: str, argument: tuple[str, str]
 ) -> None:
-    result = check(*argument, "--environment", "production", "--format", output)
+    result = check(*argument, "--format", output)
+
+    assert result.exit_code == USAGE
+    assert "ENV06" in result.stdout
+    assert result.stderr.startswith("Error: ")
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_part_that_no_file_has_is_wrong_usage(folder: Path) -> None:
+    name = write(folder, "services: {web: {environment: {A: b}}}", "compose.yaml")
+    result = check("--env-file", name, "--part", "wbe")
+
+    assert result.exit_code == USAGE
+    assert "has no such service; it has web." in result.stderr
+
+
+def test_a_good_file_beside_an_unreadable_one_is_no_pass(folder: Path) -> None:
+    result = check("--env-file", write(folder, GOOD), "--env-file", "missing.env")
+
+    assert result.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ENVIRONMENT=production\nSECRET_KEY=changeme\n", '{"SECRET_KEY": "changeme"}'],
+    ids=["env file", "JSON"],
+)
+def test_standard_input_is_read(folder: Path, text: str) -> None:
+    result = CliRunner().invoke(main, ["check", "--env-file", "-"], input=text)
 
     assert result.exit_code == REFUSED
-    assert "ENV06" in result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "SEC02 SECRET_KEY" in result.stdout
+    assert "[standard input:" in result.stdout
+
+
+def test_a_pipe_is_read_as_a_file_is(folder: Path) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(GOOD.replace(KEY, "changeme").encode())
+    result = check("--env-file", f"/dev/fd/{reader}")
+    os.close(reader)
+
+    assert result.exit_code == REFUSED
+    assert "SEC02 SECRET_KEY" in result.stdout
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "SILENCE_SECONDS", 0.05)
+    os.mkfifo(folder / "pipe")
+    result = check("--env-file", "pipe")
+
+    assert result.exit_code == USAGE
+    assert "pipe is a pipe that does not come to an end." in result.stderr
+
+
+def test_a_project_file_that_is_a_pipe_is_told_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "sidecar.toml")
+    result = check("--env-file", write(folder, GOOD))
+
+    assert "ENV07 sidecar.toml: sidecar.toml was left aside: it cannot be read." in result.stdout
+
+
+def test_findings_name_their_workload_in_every_format(folder: Path) -> None:
+    write(
+        folder,
+        "kind: Deployment\nmetadata: {name: api}\nspec:\n  template:\n    spec:\n"
+        "      containers:\n"
+        f"        - {{name: web, env: [{{name: SECRET_KEY, value: {KEY}}}]}}\n"
+        "        - {name: worker, env: [{name: SECRET_KEY, value: changeme}]}\n",
+        "api.yaml",
+    )
+
+    def told(output: str) -> str:
+        return check("--env-file", "api.yaml", "--format", output).stdout
+
+    worker = "deployment/api > container worker"
+    document = json.loads(told("json"))
+    sarif = json.loads(told("sarif"))["runs"][0]["results"]
+    lacking = next(each for each in sarif if each["ruleId"] == "DB01")["locations"][0]
+
+    assert "REFUSE  SEC02 SECRET_KEY: SECRET_KEY contains a placeholder" in told("text")
+    assert f"[api.yaml:8, {worker}]" in told("text")
+    assert told("text").splitlines()[-1].endswith("findings, 2 workloads, production.")
+    assert document["status"] == "refused"
+    assert [each["workload"] for each in document["findings"] if each["id"] == "SEC02"] == [worker]
+    assert [each["workload"] for each in document["workloads"]] == [
+        "deployment/api > container web",
+        worker,
+    ]
+    assert f"::error file=api.yaml,line=8,title=SEC02 SECRET_KEY ({worker})::{worker}: " in told(
+        "github"
+    )
+    assert lacking["physicalLocation"]["region"] == {"startLine": 7}
+    assert lacking["logicalLocations"] == [{"fullyQualifiedName": "deployment/api > container web"}]
+
+
+@pytest.mark.parametrize("url", ["postgresql://shop:Zr4tQ9wLk2Vn7Xc1@127.0.0.1:1/orders", ""])
+def test_a_server_that_could_not_be_asked_is_no_pass(folder: Path, url: str) -> None:
+    name = write(folder, f"ENVIRONMENT=development\nDATABASE_URL={url}\n")
+
+    assert check("--env-file", name).exit_code == 0
+    assert check("--env-file", name, "--live").exit_code == FAILED
 
 
 def test_every_rule_has_a_heading() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sidecar.config.environ import Environ, gather
+from sidecar.config.environ import Environ, compose, gather, gather_all
 from sidecar.config.source.file import Dialect
 from sidecar.config.source.interpolation import interpolate
 from sidecar.config.verdict import validate
@@ -127,10 +127,10 @@ services:
 """
 
 
-def test_compose_merges_files_references_and_services(tmp_path: Path) -> None:
+def test_compose_merges_files_and_references(tmp_path: Path) -> None:
     (tmp_path / "web.env").write_text("A='1'\nDEBUG=0\n")
     (tmp_path / ".env").write_text(f"KEY={KEY}\n")
-    environ = read(tmp_path / "compose.yaml", COMPOSE)
+    environ = read(tmp_path / "compose.yaml", COMPOSE, part="web")
 
     assert values(environ) == {
         "A": "1",
@@ -138,7 +138,6 @@ def test_compose_merges_files_references_and_services(tmp_path: Path) -> None:
         "PRICE": "5$",
         "DEBUG": "true",
         "FROM_SHELL": "s7",
-        "POSTGRES_PASSWORD": "secret",
     }
     debug = environ.get("DEBUG")
     assert debug is not None
@@ -303,9 +302,11 @@ def test_any_file_can_be_read(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str, dialect: str
 ) -> None:
     path = tmp_path_factory.mktemp("any") / name
-    environ = read(path, content, dialect=dialect)
+    path.write_bytes(content)
+    found = gather_all([path], dialect=Dialect(dialect), shell={}).environs
 
-    assert json.loads(validate(environ, now=NOW).report(NOW).as_json())["status"]
+    for environ in found:
+        assert json.loads(validate(environ, now=NOW).report(NOW).as_json())["status"]
 
 
 def pod(*entries: str) -> str:
@@ -360,3 +361,40 @@ def test_the_known_part_of_a_value_is_judged_though_another_is_promised(
     findings = validate(read(tmp_path / "shop.yaml", text), now=NOW).findings
 
     assert rule in {each.id for each in findings if each.field == name}
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvAIBADANBg\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("name", [".env", ".env.production", ".env.local"])
+def test_a_dotenv_file_is_read_as_the_process_reads_it_at_its_start(
+    tmp_path: Path, name: str
+) -> None:
+    text = (
+        "export ENVIRONMENT=production\n"
+        f"SECRET_KEY='{KEY}'  # generated\r\n"
+        f'SIGNING_KEY="{PEM}"\n'
+        'BASE="https://shop.io"\nCALLBACK="${BASE}/back?from=${FROM_SHELL}&x=${NOBODY:-y}"\n'
+    )
+    environ = read(tmp_path / name, text)
+    (tmp_path / ".env").write_bytes(text.encode())
+    process = compose({"FROM_SHELL": "s7"}, tmp_path)
+
+    assert values(environ) == {
+        "ENVIRONMENT": "production",
+        "SECRET_KEY": KEY,
+        "SIGNING_KEY": PEM,
+        "BASE": "https://shop.io",
+        "CALLBACK": "https://shop.io/back?from=s7&x=y",
+    }
+    assert values(process) == {"FROM_SHELL": "s7", **values(environ)}
+    assert not environ.findings
+
+
+def test_a_dotenv_file_is_judged_by_the_rules_of_docker_when_docker_reads_it(
+    tmp_path: Path,
+) -> None:
+    environ = read(tmp_path / ".env", "export A=1\nB='2'\n", dialect="docker")
+
+    assert values(environ) == {"B": "'2'"}
+    assert [each.line for each in environ.findings] == [1]

@@ -39,7 +39,15 @@ def unknown_environment(facts: Facts) -> Iterator[Sighting]:
     """See an ENVIRONMENT that is not set, or set to no name we know."""
     name = facts.environ.text("ENVIRONMENT")
     allowed = "development, test, staging or production"
-    if not name:
+    if not name and facts.environ.assumed is not None:
+        yield facts.sighting(
+            ENV01,
+            "ENVIRONMENT",
+            f"ENVIRONMENT is not set here; it is judged as for {facts.environ.environment}.",
+            "Set it, or pass --environment: a process without it counts as development.",
+            at_most=Severity.WARNING,
+        )
+    elif not name:
         yield facts.sighting(
             ENV01,
             "ENVIRONMENT",

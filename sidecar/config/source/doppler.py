@@ -1,48 +1,50 @@
-"""JSON of names and values: `doppler secrets download`, and `doppler secrets --json`."""
+"""JSON of names and values: `doppler secrets download`, `doppler secrets --json`, and its API."""
 
 import json
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 
-from sidecar.config.naming import is_plain_name
-from sidecar.config.source.reading import Reading, unusable
+from sidecar.config.source.kind import Pairs, fields_of, is_object
+from sidecar.config.source.reading import Reading
 from sidecar.config.variable import Variable
 
+_NAME = re.compile(r'"(\w+)"\s*:')
 
-def read(text: str, source: str) -> Reading:
-    """Read every name; a value that is no text is read as its JSON."""
+
+def read(pairs: Pairs, text: str, source: str) -> Reading:
+    """Read every name; a value that is no text is read as its JSON.
+
+    A restricted secret shows no value: it is promised.
+    """
     reading = Reading()
-    try:
-        pairs = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=list)
-    except json.JSONDecodeError as error:
-        message = f"{source} is not JSON, from line {error.lineno} on."
-        reading.sightings.append(unusable(source, message, error.lineno))
-        return reading
-    except RecursionError:
-        pairs = None
-    if not isinstance(pairs, list) or not all(isinstance(each, tuple) for each in pairs):
-        reading.sightings.append(
-            unusable(source, f"{source} is not an object of names and values.")
-        )
-        return reading
+    lines = _lines(text)
     for name, value in pairs:
-        if is_plain_name(name):
-            reading.put(Variable(name, _text(value), source, _line(text, name, reading)))
+        known = _text(value)
+        if known is None:
+            reading.promise(name)
+        else:
+            line = next(lines.get(name, iter(())), None)
+            reading.put(Variable(name, known, source, line))
     return reading
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and all(isinstance(each, tuple) for each in value):
-        fields = dict(value)
+    if is_object(value):
+        fields = fields_of(value)
         computed = fields.get("computed", fields.get("raw"))
-        return computed if isinstance(computed, str) else json.dumps(fields)
+        return computed if isinstance(computed, str) else None
     return "" if value is None else json.dumps(value)
 
 
-def _line(text: str, name: str, reading: Reading) -> int | None:
-    found = list(re.finditer(rf'"{re.escape(name)}"\s*:', text))
-    if not found:
-        return None
-    place = found[-1] if name in reading.variables else found[0]
-    return text.count("\n", 0, place.start()) + 1
+def _lines(text: str) -> dict[str, Iterator[int]]:
+    """Give where each name stands, in the order of the text."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    line, seen = 1, 0
+    for name in _NAME.finditer(text):
+        line += text.count("\n", seen, name.start())
+        seen = name.start()
+        found[name[1]].append(line)
+    return {name: iter(places) for name, places in found.items()}

@@ -1,32 +1,47 @@
-"""Files as python-dotenv and compose's `env_file` read them: quotes, comments and references."""
+"""Files as python-dotenv reads them: quotes, comments and references."""
 
 import io
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
-from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
+from dotenv.variables import parse_variables
 
 from sidecar.config.finding import Severity, Sighting
 from sidecar.config.mount import ENV06
 from sidecar.config.naming import is_plain_name
+from sidecar.config.source.filling import join_bounded
 from sidecar.config.source.reading import Reading
 from sidecar.config.variable import Variable
 
 
-def read(text: str, source: str) -> Reading:
-    """Read every line that is sound, and tell by line which is not; the last value wins."""
+def read(text: str, source: str, shell: Mapping[str, str] | None = None) -> Reading:
+    """Read every line that is sound, and tell by line which is not; the last value wins.
+
+    Args:
+        text: The file.
+        source: What to call it.
+        shell: What `${NAME}` is taken from, after earlier lines of the file.
+    """
     reading = Reading()
     bindings = list(parse_stream(io.StringIO(text.removeprefix("\ufeff"))))
-    sound = "".join(each.original.string for each in bindings if not each.error)
-    values = dotenv_values(stream=io.StringIO(sound))
-    lines = {each.key: each.original.line for each in bindings if each.key and not each.error}
-    for name, value in values.items():
+    known: dict[str, str | None] = {}
+    given: dict[str, str | None] = dict(shell or {})
+    around = ChainMap(known, given)
+    for binding in bindings:
+        name = binding.key
+        if name is None or binding.error:
+            continue
+        known[name] = value = _resolved(binding.value, around)
+        reading.variables.pop(name, None)
         if value and is_plain_name(name):
-            reading.variables[name] = Variable(name, value, source, lines[name])
-    reading.sightings = _sightings(bindings, source)
+            reading.variables[name] = Variable(name, value, source, binding.original.line)
+    reading.sightings = faults_of(bindings, source)
     return reading
 
 
-def _sightings(bindings: list[Binding], source: str) -> list[Sighting]:
+def faults_of(bindings: Sequence[Binding], source: str) -> list[Sighting]:
+    """Tell the lines that are no assignment, and names that stand twice."""
     sightings = []
     lines: dict[str, int] = {}
     for binding in bindings:
@@ -40,6 +55,12 @@ def _sightings(bindings: list[Binding], source: str) -> list[Sighting]:
         elif binding.key is not None:
             lines[binding.key] = line
     return sightings
+
+
+def _resolved(value: str | None, around: Mapping[str, str | None]) -> str | None:
+    if value is None:
+        return None
+    return join_bounded(atom.resolve(around) for atom in parse_variables(value))
 
 
 def _fault(source: str, field: str, message: str, line: int) -> Sighting:

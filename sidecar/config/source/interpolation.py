@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sidecar.config.opaque import opaque
+from sidecar.config.source.filling import fill_in
 
 _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|"
@@ -10,26 +14,40 @@ _REFERENCE = re.compile(
 _DEEPEST = 5
 
 
-def interpolate(text: str, shell: Mapping[str, str], depth: int = 0) -> str:
-    """Fill references in; one without a value becomes empty, as compose does after a warning."""
-    if depth > _DEEPEST or "$" not in text:
-        return text
+@dataclass(slots=True)
+class Filling:
+    """Fills references in from a shell, and keeps in mind whether one came to nothing.
 
-    def fill(found: re.Match[str]) -> str:
+    Attributes:
+        lost: A reference was to a name that is not set, so that nothing stands in its place.
+    """
+
+    shell: Mapping[str, str] = field(repr=False)
+    lost: bool = False
+
+    def fill(self, text: str, depth: int = 0) -> str:
+        """Fill references in; what compose demands of the shell is known there only."""
+        if depth > _DEEPEST:
+            return text
+        return fill_in(_REFERENCE, text, lambda found: self._value(found, depth))
+
+    def _value(self, found: re.Match[str], depth: int) -> str:
         if found["escaped"]:
             return "$"
-        value = shell.get(found["plain"] or found["name"])
+        name = found["plain"] or found["name"]
+        value = self.shell.get(name)
         kind, other = found["kind"] or "", found["other"] or ""
         is_given = value is not None and (value != "" or not kind.startswith(":"))
         if kind.endswith("+"):
-            return interpolate(other, shell, depth + 1) if is_given else ""
+            return self.fill(other, depth + 1) if is_given else ""
         if kind.endswith("-") and not is_given:
-            return interpolate(other, shell, depth + 1)
+            return self.fill(other, depth + 1)
+        if kind.endswith("?") and not is_given:
+            return opaque(name)
+        self.lost = self.lost or value is None
         return value or ""
 
-    return _REFERENCE.sub(fill, text)
 
-
-def defaults(text: str) -> str:
-    """Give the text as it is when nothing is set: the values that the file itself publishes."""
-    return interpolate(text, {})
+def interpolate(text: str, shell: Mapping[str, str]) -> str:
+    """Fill references in; one without a value becomes empty, as compose does after a warning."""
+    return Filling(shell).fill(text)

@@ -1,176 +1,225 @@
-"""Kubernetes manifests: `env` and `envFrom` of containers, with Secrets and ConfigMaps."""
+"""Kubernetes manifests: the environment of each container, as the kubelet would make it."""
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from yaml.nodes import Node
 
-from sidecar.config.naming import is_plain_name
-from sidecar.config.opaque import is_opaque, opaque
-from sidecar.config.source.manifest import Documents, child, entries, items, line_of, text_of
-from sidecar.config.source.reading import Reading, unusable
+from sidecar.config.finding import Severity, Sighting
+from sidecar.config.mount import ENV06
+from sidecar.config.naming import is_plain_name, is_secret_name
+from sidecar.config.opaque import opaque
+from sidecar.config.source.file import Loaded
+from sidecar.config.source.filling import fill_in
+from sidecar.config.source.kubernetes_store import Store, Stores
+from sidecar.config.source.manifest import child, items, line_of, text_of
+from sidecar.config.source.reading import Deployment, Reading, shown, unusable
+from sidecar.config.text import ENV03
 from sidecar.config.variable import Variable
 
 _POD_PATHS = (
     ("spec",),
     ("spec", "template", "spec"),
+    ("template", "spec"),
     ("spec", "jobTemplate", "spec", "template", "spec"),
 )
+_CONTAINERS = {"containers": "container", "initContainers": "init container"}
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)")
 _KEY_REFERENCES = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}
 _WHOLE_REFERENCES = {"secretRef": "Secret", "configMapRef": "ConfigMap"}
 
-Store = dict[tuple[str, str], dict[str, tuple[str, int]]]
-"""Values and lines by key, of each Secret and ConfigMap by kind and name."""
 
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """A container in a manifest, with what it is called."""
 
-@dataclass(slots=True)
-class _Reader:
+    node: Node
     source: str
-    reading: Reading
-    stores: Store = field(default_factory=dict)
+    namespace: str
+    kind: str
+    name: str
+    workload: str
 
 
-def is_kubernetes(nodes: Documents) -> bool:
-    """Tell a manifest from other YAML."""
-    return any(text_of(child(node, "kind")) for node in nodes)
+def read(files: Sequence[Loaded], part: str | None = None) -> Deployment:
+    """Read what each container would be given; without containers, what each store holds.
 
+    What comes from a Secret or ConfigMap that is in none of the files is promised, not judged.
 
-def read(nodes: Documents, source: str, container: str | None = None) -> Reading:
-    """Read what the containers would be given; without a container, what the stores hold.
-
-    What comes from a Secret or ConfigMap that is not in the file is promised, not judged.
+    Args:
+        files: Read together, as they are applied together.
+        part: The name of one container, or of its workload as findings show it.
     """
-    reader = _Reader(source, Reading())
-    objects = list(_objects(nodes))
-    for each in objects:
-        _store(reader, each)
-    containers = [each for node in objects for each in _containers(node)]
-    wanted = [each for each in containers if container in {None, text_of(child(each, "name"))}]
-    for each in wanted:
-        _read_container(reader, each)
+    deployment = Deployment()
+    objects = [(file.source, each) for file in files for each in _objects(file)]
+    stores = Stores()
+    for source, node in objects:
+        deployment.sightings += stores.take(node, source)
+    containers = [each for source, node in objects for each in _containers(node, source)]
+    wanted = [each for each in containers if part in {None, each.name, each.workload}]
+    for container in wanted:
+        if not deployment.has_room(container.source):
+            return deployment
+        deployment.workloads.append(_ContainerReader(container, stores).read())
     if not containers:
-        for values in reader.stores.values():
-            _put_all(reader, values, "")
-    elif not wanted:
-        names = ", ".join(text_of(child(each, "name")) for each in containers)
-        message = f"{source} has no such container; it has {names}."
-        reader.reading.sightings.append(unusable(source, message))
-    return reader.reading
+        deployment.workloads += stores.readings()
+    _tell_absence(deployment, files, containers, part)
+    return deployment
 
 
-def _objects(nodes: Documents) -> Iterator[Node]:
-    for node in nodes:
+def _tell_absence(
+    deployment: Deployment, files: Sequence[Loaded], containers: list[_Container], part: str | None
+) -> None:
+    if deployment.workloads or not files:
+        return
+    source = files[0].source
+    names = ", ".join(dict.fromkeys(each.name for each in containers))
+    message = f"{source} holds no container, and no Secret or ConfigMap of variables."
+    hint = "Give the files that start containers."
+    if containers and part is not None:
+        message, hint = f"{source} has no such container; it has {names}.", "Correct --part."
+    deployment.unread.append(unusable(source, message, hint=hint))
+
+
+def _objects(file: Loaded) -> Iterator[Node]:
+    for node in file.nodes:
         if text_of(child(node, "kind")).endswith("List"):
             yield from items(child(node, "items"))
         else:
             yield node
 
 
-def _store(reader: _Reader, node: Node) -> None:
-    kind = text_of(child(node, "kind"))
-    if kind not in {"Secret", "ConfigMap"}:
-        return
-    name = text_of(child(node, "metadata", "name"))
-    values: dict[str, tuple[str, int]] = {}
-    for key, value in entries(child(node, "data")):
-        text = text_of(value)
-        decoded = _decode(text) if kind == "Secret" else text
-        if decoded is None:
-            message = f"{key} of Secret {name} is not base64, in line {line_of(value)}."
-            hint = "Encode it (printf %s VALUE | base64), or move it to stringData."
-            reader.reading.sightings.append(
-                unusable(reader.source, message, line_of(value), hint=hint)
-            )
-        else:
-            values[key] = decoded, line_of(value)
-    for key, value in entries(child(node, "stringData")):
-        values[key] = text_of(value), line_of(value)
-    reader.stores[kind, name] = values
-
-
-def _decode(text: str) -> str | None:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True).decode(
-            "utf-8", "surrogateescape"
-        )
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _containers(node: Node) -> Iterator[Node]:
+def _containers(node: Node, source: str) -> Iterator[_Container]:
+    namespace = text_of(child(node, "metadata", "namespace"))
+    kind = shown(text_of(child(node, "kind"))).lower()
+    own = shown(text_of(child(node, "metadata", "name")))
+    parts = [f"namespace {shown(namespace)}"] if namespace else []
+    parts.append(f"{kind}/{own}" if own else kind)
     for path in _POD_PATHS:
         pod = child(node, *path)
-        yield from items(child(pod, "containers"))
-        yield from items(child(pod, "initContainers"))
+        for key, called in _CONTAINERS.items():
+            for each in items(child(pod, key)):
+                name = shown(text_of(child(each, "name")))
+                workload = " > ".join((*parts, f"{called} {name}".strip()))
+                yield _Container(each, source, namespace, key, name, workload)
 
 
-def _read_container(reader: _Reader, node: Node) -> None:
-    for each in items(child(node, "envFrom")):
-        prefix = text_of(child(each, "prefix"))
+class _ContainerReader:
+    """Reads `envFrom` and `env` of one container, in the kubelet's order."""
+
+    def __init__(self, container: _Container, stores: Stores) -> None:
+        self._container = container
+        self._stores = stores
+        is_native_sidecar = text_of(child(container.node, "restartPolicy")) == "Always"
+        ends_early = container.kind == "initContainers" and not is_native_sidecar
+        self._reading = Reading(
+            container.workload,
+            ends_early=ends_early,
+            source=container.source,
+            line=line_of(container.node),
+        )
+
+    def read(self) -> Reading:
+        """Give the container's environment."""
+        for each in items(child(self._container.node, "envFrom")):
+            self._take_store(each)
+        own = Reading()
+        for each in items(child(self._container.node, "env")):
+            self._take_entry(each, own)
+        self._reading.sightings += own.sightings
+        return self._reading
+
+    def _take_store(self, node: Node) -> None:
+        prefix = text_of(child(node, "prefix"))
         for reference, kind in _WHOLE_REFERENCES.items():
-            name = text_of(child(each, reference, "name"))
-            if name and (kind, name) in reader.stores:
-                _put_all(reader, reader.stores[kind, name], prefix)
-            elif name:
+            found = child(node, reference)
+            store = self._find(kind, found)
+            if store is not None:
+                for variable in store.variables(prefix):
+                    self._reading.set(variable)
+            elif found is not None:
                 # Any variable may be in there: nothing can be called missing.
-                reader.reading.promised.add("*")
-    for each in items(child(node, "env")):
-        _read_entry(reader, each)
+                self._reading.promised.add("*")
 
-
-def _read_entry(reader: _Reader, node: Node) -> None:
-    name = text_of(child(node, "name"))
-    if not is_plain_name(name):
-        return
-    given = child(node, "value")
-    reference = child(node, "valueFrom")
-    if given is not None:
-        value = _expand(text_of(given), reader.reading)
-        if is_opaque(value):
-            reader.reading.promised.add(name)
+    def _take_entry(self, node: Node, own: Reading) -> None:
+        name = text_of(child(node, "name"))
+        if not is_plain_name(name):
+            return
+        given, reference = child(node, "value"), child(node, "valueFrom")
+        place = given or reference or node
+        found: Variable | None = None
+        if reference is None:
+            text = self._expanded(name, text_of(given), line_of(place))
+            found = Variable(name, text, self._container.source, line_of(place))
         else:
-            _put(reader, name, value, line_of(given))
-    elif reference is not None:
-        found = _referred(reader, reference)
-        if found is None:
-            reader.reading.promised.add(name)
-        else:
-            _put(reader, name, *found)
-
-
-def _referred(reader: _Reader, node: Node) -> tuple[str, int] | None:
-    for reference, kind in _KEY_REFERENCES.items():
-        values = reader.stores.get((kind, text_of(child(node, reference, "name"))), {})
-        found = values.get(text_of(child(node, reference, "key")))
+            found = self._referred(name, reference)
+        # One name twice in the list is a slip; over one of a whole Secret it is meant.
+        own.put(Variable(name, "", self._container.source, line_of(node)))
         if found is not None:
-            return found
-    return None
+            self._reading.set(found)
 
+    def _referred(self, name: str, node: Node) -> Variable | None:
+        for reference, kind in _KEY_REFERENCES.items():
+            found = child(node, reference)
+            store = self._find(kind, found)
+            key = text_of(child(found, "key"))
+            is_optional = text_of(child(found, "optional")) == "true"
+            if store is not None and key in store.values:
+                return replace(store.values[key], name=name)
+            if store is not None and store.lacks(key):
+                if is_optional:
+                    return None
+                self._tell_no_key(name, f"key {shown(key)} of {kind} {store.name}", node)
+        self._reading.promise(name)
+        return None
 
-def _put_all(reader: _Reader, values: Mapping[str, tuple[str, int]], prefix: str) -> None:
-    for key, (value, line) in values.items():
-        if is_plain_name(prefix + key):
-            _put(reader, prefix + key, value, line)
+    def _find(self, kind: str, node: Node | None) -> Store | None:
+        name = text_of(child(node, "name"))
+        return self._stores.find(kind, self._container.namespace, name) if name else None
 
+    def _tell_no_key(self, name: str, what: str, node: Node) -> None:
+        self._reading.sightings.append(
+            Sighting(
+                ENV06,
+                name,
+                f"{name} is the {what}, and there is no such key.",
+                "Add the key, or correct its name; the container does not start without it "
+                "(CreateContainerConfigError).",
+                self._container.source,
+                line=line_of(node),
+            )
+        )
 
-def _put(reader: _Reader, name: str, value: str, line: int) -> None:
-    reader.reading.variables[name] = Variable(name, value, reader.source, line)
+    def _expanded(self, name: str, text: str, line: int) -> str:
+        """Fill `$(NAME)` in; one that is not defined before stays as it is, as in the cluster."""
 
+        def value_of(found: re.Match[str]) -> str:
+            referred = found.group(1)
+            if referred is None:
+                return "$"
+            variable = self._reading.variables.get(referred)
+            if variable is not None:
+                return variable.value
+            if not self._reading.promised.isdisjoint({referred, "*"}):
+                return opaque(referred)
+            return self._left(name, referred, found.group(), line)
 
-def _expand(text: str, reading: Reading) -> str:
-    """Fill `$(NAME)` in; one that is not defined before stays as it is, as in the cluster."""
+        return fill_in(_REFERENCE, text, value_of)
 
-    def fill(found: re.Match[str]) -> str:
-        name = found.group(1)
-        if name is None:
-            return "$"
-        variable = reading.variables.get(name)
-        if variable is not None:
-            return variable.value
-        return opaque(name) if name in reading.promised else found.group()
-
-    return _REFERENCE.sub(fill, text)
+    def _left(self, name: str, referred: str, text: str, line: int) -> str:
+        is_secret = name == "DATABASE_URL" or is_secret_name(name) or is_secret_name(referred)
+        self._reading.sightings.append(
+            Sighting(
+                ENV03,
+                name,
+                f"{name} holds $({shown(referred)}), which is not defined before it and stays as "
+                "it is.",
+                f"Define {shown(referred)} above it, in the same container.",
+                self._container.source,
+                at_most=Severity.REFUSE if is_secret else Severity.WARNING,
+                line=line,
+            )
+        )
+        # What is told with its reason is not called an example too.
+        return opaque(referred) if is_secret else text

@@ -7,7 +7,6 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Documents = list[Node]
 
-_DEEPEST_MERGE = 8
 _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -37,17 +36,49 @@ def documents(text: str) -> Documents:
     raise ManifestError(place)
 
 
-def entries(node: Node | None, depth: int = 0) -> Iterator[tuple[str, Node]]:
-    """Give keys and values of a mapping, merged ones first; of anything else, nothing."""
-    if not isinstance(node, MappingNode) or depth > _DEEPEST_MERGE:
-        return
+def entries(node: Node | None) -> Iterator[tuple[str, Node]]:
+    """Give keys and values of a mapping, its own before merged ones; of anything else, nothing."""
+    yield from _flat(node).items()
+
+
+def _flat(node: Node | None) -> dict[str, Node]:
+    """Merge each mapping once: merged again it adds nothing, and a few aliases make millions."""
+    if not isinstance(node, MappingNode):
+        return {}
+    # Kept on the node, which many aliases may stand for.
+    kept: dict[str, Node] | None = vars(node).get("flat")
+    if kept is None:
+        kept = vars(node)["flat"] = _merged(node)
+    return kept
+
+
+def _merged(node: MappingNode) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    seen: set[int] = set()
+    waiting: list[Node] = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, MappingNode) and id(each) not in seen:
+            seen.add(id(each))
+            # Of two keys in one mapping the later one wins, of two mappings the earlier one.
+            for key, value in _own(each).items():
+                found.setdefault(key, value)
+            waiting += reversed(list(_merges(each)))
+    return found
+
+
+def _own(node: MappingNode) -> dict[str, Node]:
+    return {
+        key.value: value
+        for key, value in node.value
+        if isinstance(key, ScalarNode) and key.tag != _MERGE
+    }
+
+
+def _merges(node: MappingNode) -> Iterator[Node]:
     for key, value in node.value:
         if key.tag == _MERGE:
-            for part in items(value) or (value,):
-                yield from entries(part, depth + 1)
-    for key, value in node.value:
-        if isinstance(key, ScalarNode) and key.tag != _MERGE:
-            yield key.value, value
+            yield from items(value) or (value,)
 
 
 def items(node: Node | None) -> tuple[Node, ...]:
@@ -58,7 +89,7 @@ def items(node: Node | None) -> tuple[Node, ...]:
 def child(node: Node | None, *path: str) -> Node | None:
     """Follow keys down; `None` where one is missing."""
     for name in path:
-        node = dict(entries(node)).get(name)
+        node = _flat(node).get(name)
     return node
 
 

@@ -1,24 +1,38 @@
-"""What one file says about the environment."""
+"""What files say about the environments of a deployment."""
 
 from dataclasses import dataclass, field
 
 from sidecar.config.finding import Severity, Sighting
 from sidecar.config.mount import ENV06
+from sidecar.config.opaque import is_opaque
 from sidecar.config.text import ENV03
 from sidecar.config.variable import Variable
+
+MOST_VARIABLES = 200_000
+_LONGEST_NAME = 128
 
 
 @dataclass(slots=True)
 class Reading:
-    """Variables by name, what is wrong with the file, and what it only promises.
+    """The environment of one workload, or what one env file holds.
 
     Attributes:
+        workload: The container or service; `None` for an env file, which is an environment itself.
+        sightings: What is wrong with it.
         promised: Variables that the deployment takes from elsewhere; nothing can be said of them.
+            `*` for any: then none can be called missing.
+        ends_early: It runs before the service and needs a part of its environment only.
+        source: The file that starts it, or the first one that it is made of.
+        line: Where in that file, counted from 1.
     """
 
+    workload: str | None = None
     variables: dict[str, Variable] = field(default_factory=dict)
     sightings: list[Sighting] = field(default_factory=list)
     promised: set[str] = field(default_factory=set)
+    ends_early: bool = False
+    source: str | None = None
+    line: int | None = None
 
     def put(self, variable: Variable) -> None:
         """Take a variable; the later of two wins, and that there are two is told."""
@@ -35,7 +49,48 @@ class Reading:
                     line=variable.line,
                 )
             )
+        self.set(variable)
+
+    def set(self, variable: Variable) -> None:
+        """Take a variable over an earlier one, where that is meant to be."""
+        if is_opaque(variable.value):
+            self.promise(variable.name)
+            return
+        self.promised.discard(variable.name)
         self.variables[variable.name] = variable
+
+    def promise(self, name: str) -> None:
+        """Take a variable whose value comes from elsewhere, over an earlier one."""
+        self.variables.pop(name, None)
+        self.promised.add(name)
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Everything that files start, workload by workload.
+
+    Attributes:
+        sightings: What is wrong with the files themselves.
+        unread: What could not be read; no verdict can rest on the rest.
+    """
+
+    workloads: list[Reading] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    unread: list[Sighting] = field(default_factory=list)
+
+    def take(self, more: "Deployment") -> None:
+        """Add what other files start."""
+        self.workloads += more.workloads
+        self.sightings += more.sightings
+        self.unread += more.unread
+
+    def has_room(self, source: str) -> bool:
+        """Tell whether more can be read; aliases let a small file stand for an endless one."""
+        if sum(len(each.variables) for each in self.workloads) <= MOST_VARIABLES:
+            return True
+        message = f"{source} sets more than {MOST_VARIABLES} variables, and was not read whole."
+        self.unread.append(unusable(source, message, hint="Check it in parts, with --part."))
+        return False
 
 
 def unusable(source: str, message: str, line: int | None = None, *, hint: str = "") -> Sighting:
@@ -53,3 +108,10 @@ def unusable(source: str, message: str, line: int | None = None, *, hint: str = 
 def marked(source: str, message: str, hint: str, line: int) -> Sighting:
     """Say what an editor left in a file."""
     return Sighting(ENV03, source, message, hint, source, at_most=Severity.WARNING, line=line)
+
+
+def shown(name: str) -> str:
+    """Give a name out of a file fit to be printed: short, and without control characters."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)[
+        :_LONGEST_NAME
+    ]
