@@ -80,6 +80,21 @@ SELECT format('GRANT %I TO %s', pg_get_userbyid(n.nspowner), role)
 FROM asked JOIN pg_namespace n ON n.oid = asked.schema
 WHERE $1::boolean AND NOT pg_has_role(n.nspowner, 'USAGE');
 
+-- name: find_letter_rights
+-- Of an application that keeps dead letters; no row while there is no table for them.
+SELECT concat_ws(
+    '; ',
+    CASE WHEN NOT has_schema_privilege(n.oid, 'USAGE')
+         THEN format('GRANT USAGE ON SCHEMA sidecar TO %I', current_user) END,
+    CASE WHEN NOT (
+             has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+             AND has_table_privilege(c.oid, 'UPDATE')
+         )
+         THEN format('GRANT SELECT, INSERT, UPDATE ON sidecar.dead_letters TO %I', current_user) END
+) AS missing
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'sidecar' AND c.relname = 'dead_letters';
+
 -- name: record_migration
 INSERT INTO sidecar.migrations (number, name) VALUES ($1, $2);
 

@@ -6,16 +6,24 @@ from typing import Final
 
 import asyncpg
 
-from sidecar.errors import EventDecodingError, EventTypeError, StoreUnavailableError
+from sidecar.errors import (
+    EventDecodingError,
+    EventTypeError,
+    MigrationError,
+    StoreUnavailableError,
+)
 from sidecar.events.publisher import EventPublisher, Failure
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
+from sidecar.postgres.rights import missing_rights, translate_refusal
 from sidecar.projections.letter import Redact, describe_error
 
 StreamOf = Callable[[object], str]
+
+_NO_TABLE: Final = "the database has no table for dead letters yet, run `sidecar migrate`."
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +53,23 @@ class LetterSink:
         self._redact: Final = redact
         self._find_stream: Final = find_stream
 
+    async def require_place(self) -> None:
+        """Ask whether letters can be kept.
+
+        Raises:
+            MigrationError: There is no table for them.
+            MissingRightsError: The role may not keep them.
+            StoreUnavailableError: PostgreSQL cannot be reached.
+        """
+        async with self._pool.acquire() as connection:
+            with translate_loss(connection, "The session of the dead letters ended."):
+                async with translate_refusal(connection):
+                    row = await connection.fetchrow(sql("find_letter_rights"))
+        if row is None:
+            raise MigrationError(f"Failures of `publish` cannot be kept: {_NO_TABLE}")
+        if row["missing"]:
+            raise missing_rights([row["missing"]])
+
     async def keep(self, event: object, failures: Sequence[Failure], trace_id: str | None) -> None:
         """Keep one letter per failure.
 
@@ -59,8 +84,8 @@ class LetterSink:
         try:
             await self._pool.executemany(sql("keep_pushed"), rows)
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-            reason = getattr(error, "sqlstate", None) or type(error).__name__
-            raise StoreUnavailableError(f"Failures could not be kept: {reason}.") from error
+            reason = _NO_TABLE if isinstance(error, asyncpg.UndefinedTableError) else _name(error)
+            raise StoreUnavailableError(f"Failures could not be kept: {reason}") from error
 
     async def retry_due(self, publisher: EventPublisher) -> int:
         """Try due letters again, in order, until none is due; return how many were resolved.
@@ -68,7 +93,8 @@ class LetterSink:
         A stream is left at its first failure.
 
         Raises:
-            StoreUnavailableError: The database was lost; what was resolved stays resolved.
+            StoreRefusedError: PostgreSQL refused, as for a right; what was resolved stays resolved.
+            StoreUnavailableError: The database was lost; likewise.
         """
         names = [subscriber.name for subscriber in publisher.projections]
         resolved = 0
@@ -80,7 +106,7 @@ class LetterSink:
         """Try the next letter; None when none is due."""
         async with self._pool.acquire() as connection:
             with translate_loss(connection, "The session of the retries ended."):
-                async with read_committed(connection):
+                async with translate_refusal(connection), read_committed(connection):
                     letter = await connection.fetchrow(sql("lock_due_pushed"), names)
                     if letter is None:
                         return None
@@ -143,6 +169,10 @@ class LetterSink:
             extra={"event": "sidecar.letters.unreadable", "event_type": kept[0]},
         )
         return kept
+
+
+def _name(error: Exception) -> str:
+    return f"{getattr(error, 'sqlstate', None) or type(error).__name__}."
 
 
 def _record_of(letter: asyncpg.Record) -> RecordedEvent:

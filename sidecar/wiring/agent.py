@@ -7,14 +7,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Final
 
 import sidecar
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.settings import Settings, load
-from sidecar.errors import StoreUnavailableError
+from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.monitor import Monitor
 from sidecar.health.registry import Checks
@@ -33,9 +32,8 @@ from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.boot import make_redactor, plain
 from sidecar.wiring.instrument import Publisher, follow_any_pool, follow_any_publisher
+from sidecar.wiring.retries import Retries
 from sidecar.wiring.told import show_pool, show_statuses
-
-RETRY_SECONDS: Final = 1.0
 
 
 def make_agent(
@@ -121,7 +119,11 @@ def _start_loops(
     if counted is not None:
         background.start("leaks", partial(watch_leaks, counted))
     if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, LetterSink):
-        background.start("retries", partial(_retry, publisher, publisher.sink))
+        retries = Retries(publisher, publisher.sink)
+        background.start("retries", retries.run)
+        # A service may have a check of that name; it has the last word on it.
+        with suppress(UsageError):
+            monitor.add(retries.check())
 
 
 def _follow(
@@ -139,14 +141,6 @@ def _follow(
     counted = follow_any_pool(stack, telemetry, pool, settings.service_name)
     counted.lending.keeps_stacks = settings.environment is Environment.DEVELOPMENT
     return counted
-
-
-async def _retry(publisher: EventPublisher, sink: LetterSink) -> None:
-    """Take up what people ask to be retried; the projections' code runs here, in its service."""
-    while True:
-        with suppress(StoreUnavailableError):
-            await sink.retry_due(publisher)
-        await asyncio.sleep(RETRY_SECONDS)
 
 
 def _tell(

@@ -11,6 +11,7 @@ from sidecar.telemetry.pool import PoolNumbers
 
 # Each is a label value of a metric.
 MAX_CHECKS: Final = 100
+MAX_DETAIL: Final = 1000
 
 
 class PoolTold(msgspec.Struct, frozen=True):
@@ -36,11 +37,16 @@ class CheckTold(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
     observed_value: float | int | str | None = None
     observed_unit: str | None = None
+    detail: str = ""
 
     @property
     def result(self) -> CheckResult:
         """The check's answer."""
-        return CheckResult(self.outcome, self.reason, self.observed_value, self.observed_unit)
+        told = self.detail[:MAX_DETAIL]
+        detail = told if told.isprintable() else ""
+        return CheckResult(
+            self.outcome, self.reason, self.observed_value, self.observed_unit, detail
+        )
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -73,6 +79,7 @@ def show_statuses(statuses: Sequence[CheckStatus]) -> list[dict[str, Any]]:
             "groups": sorted(status.check.groups),
             "observed_value": status.observed_value,
             "observed_unit": status.observed_unit,
+            "detail": status.detail,
         }
         for status in statuses
     ]
