@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import uvloop
 
 from sidecar.errors import SidecarError, UsageError
+from sidecar.process.lifecycle import pass_over_signals
 from sidecar.telemetry.terminal import say
 from sidecar.telemetry.visible import visible_lines
 
@@ -31,6 +32,13 @@ class SidecarGroup(click.Group):
         except SidecarError as error:
             say(f"Error: {error}", err=True)
             ctx.exit(EX_USAGE if isinstance(error, UsageError) else EX_FAILED)
+
+
+def end_with(task: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run a process to its end and exit with its code, whatever signal comes meanwhile."""
+    code = finish(task)
+    pass_over_signals()
+    sys.exit(code)
 
 
 def finish(task: Coroutine[Any, Any, T]) -> T:

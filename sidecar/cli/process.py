@@ -1,12 +1,12 @@
 """Commands that start processes, and the schema they need."""
 
 import socket
-import sys
 
 import click
 
-from sidecar.cli.outcome import finish
+from sidecar.cli.outcome import end_with, finish
 from sidecar.demo.stage import perform
+from sidecar.process.reaper import leave_a_reaper
 from sidecar.telemetry.terminal import say
 from sidecar.wiring.admin import migrate_database
 from sidecar.wiring.boot import prepare
@@ -22,10 +22,11 @@ from sidecar.wiring.working import work
 def serve(target: str | None, workers: int | None, host: str | None, port: int | None) -> None:
     """Answer probes and run workers for TARGET, `module:publisher`."""
     # Given to the preparation too, so that they are judged as the variables of that name would be.
+    leave_a_reaper()
     options = {"SIDECAR_WORKERS": workers, "SIDECAR_HOST": host}
     given = {name: str(value) for name, value in options.items() if value is not None}
     boot = prepare("probe", given).with_address(host, port)
-    sys.exit(finish(serve_until_signal(boot, target=target, workers=boot.settings.workers)))
+    end_with(serve_until_signal(boot, target=target, workers=boot.settings.workers))
 
 
 @click.command()
@@ -33,8 +34,9 @@ def serve(target: str | None, workers: int | None, host: str | None, port: int |
 @click.option("--supervised-as", hidden=True, help="Name given by `sidecar serve`.")
 def run(target: str, supervised_as: str | None) -> None:
     """Run the projections and handlers of TARGET, `module:publisher`."""
+    leave_a_reaper()
     boot = prepare(supervised_as or f"worker-{socket.gethostname()}")
-    sys.exit(finish(work(boot, target, supervised=supervised_as is not None)))
+    end_with(work(boot, target, supervised=supervised_as is not None))
 
 
 @click.command()
@@ -55,7 +57,8 @@ def run(target: str, supervised_as: str | None) -> None:
 )
 def demo(port: int | None, rate: float, poison_every: float) -> None:
     """Show the whole product at work on the embedded PostgreSQL."""
-    sys.exit(finish(perform(port=port, rate=rate, poison_every_seconds=poison_every)))
+    leave_a_reaper()
+    end_with(perform(port=port, rate=rate, poison_every_seconds=poison_every))
 
 
 @click.command()

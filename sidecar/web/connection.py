@@ -2,15 +2,21 @@
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from typing_extensions import override
 
+from sidecar.web.problem import problem
+
 LINGER_SECONDS: Final = 2.0
 MAX_CONNECTIONS: Final = 512
 """Far more than a probe process has clients, and below the usual limit of 1,024 open files."""
+
+_MALFORMED: Final = "This is no HTTP request that can be read."
+_FAILED: Final = "The answer could not be made. The log says why."
 
 
 class Connection(web.RequestHandler):
@@ -42,8 +48,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        response = super().handle_error(request, status, exc, message)
-        if isinstance(exc, HttpProcessingError):
+        # It logs the error; its answer repeats the request, and tells the versions of libraries.
+        super().handle_error(request, status, exc, message)
+        is_malformed = isinstance(exc, HttpProcessingError)
+        response = problem(HTTPStatus(status), _MALFORMED if is_malformed else _FAILED)
+        response.force_close()
+        if is_malformed:
             self._linger()
         return response
 
@@ -63,12 +73,17 @@ class Server(web.Server):
 
     Those go first on which nothing was ever asked, the oldest of them before the others: a client
     that means it asks at once.
+
+    Attributes:
+        most_connections: How many there may be.
     """
+
+    most_connections = MAX_CONNECTIONS
 
     @override
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if len(self._connections) > MAX_CONNECTIONS:
+        if len(self._connections) > self.most_connections:
             self._close_one(but=handler)
 
     def _close_one(self, *, but: web.RequestHandler) -> None:

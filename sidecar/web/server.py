@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.errors import UsageError
 from sidecar.web.auth import Handler
-from sidecar.web.connection import Server, hush_malformed
+from sidecar.web.connection import MAX_CONNECTIONS, Server, hush_malformed
 
 KEEPALIVE_SECONDS: Final = 75.0
 """Longer than a minute's scrape interval, so that scrapers keep their connection."""
@@ -40,7 +40,12 @@ class Listener:
 
 
 async def serve(
-    answer: Handler, host: str, port: int, *, keepalive_seconds: float = KEEPALIVE_SECONDS
+    answer: Handler,
+    host: str,
+    port: int,
+    *,
+    keepalive_seconds: float = KEEPALIVE_SECONDS,
+    most_connections: int = MAX_CONNECTIONS,
 ) -> Listener:
     """Listen on a host and port; port 0 lets the system choose.
 
@@ -52,6 +57,7 @@ async def serve(
         port: Port to listen on.
         keepalive_seconds: Time for a whole request head, counted from the connection or the last
             answer; afterwards the connection is closed, however slowly its client trickles.
+        most_connections: Where more are open, one on which nothing is asked is closed.
 
     Raises:
         UsageError: The address cannot be listened on.
@@ -65,6 +71,7 @@ async def serve(
         max_line_size=HEADER_LIMIT_BYTES,
         max_field_size=HEADER_LIMIT_BYTES,
     )
+    server.most_connections = most_connections
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:

@@ -10,11 +10,13 @@ from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase, Stage
 from sidecar.process.background import Background
+from sidecar.process.descriptors import raise_limit, share
 from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.listener import AgentListener, PortProbe
 from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
+from sidecar.web.connection import MAX_CONNECTIONS
 from sidecar.web.server import serve as listen
 from sidecar.wiring.access import address_of
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
@@ -76,7 +78,12 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     telemetry = boot.start_telemetry()
     stack.push_async_callback(asyncio.to_thread, telemetry.close)
     probe = ProbeProcess(boot, telemetry)
-    listener = await listen(build(probe.sources()), boot.settings.host, boot.settings.port)
+    listener = await listen(
+        build(probe.sources()),
+        boot.settings.host,
+        boot.settings.port,
+        most_connections=_most_connections(),
+    )
     stack.push_async_callback(listener.close)
     logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
     probe.access.tell(address_of(listener.host, listener.port), boot.settings.log_format)
@@ -88,6 +95,21 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     background.start("refresh", probe.refresh)
     background.start("examination", probe.examination.run)
     return probe
+
+
+def _most_connections() -> int:
+    """Return how many clients the limit of open files leaves room for, and tell a low one."""
+    limit = raise_limit()
+    most = share(limit, MAX_CONNECTIONS)
+    if most < MAX_CONNECTIONS:
+        logger.warning(
+            "At most %d clients are connected at once: the limit of open files is %d. Raise it "
+            "with `ulimit -n`",
+            most,
+            limit,
+            extra={"event": "sidecar.serve.few_descriptors", "limit": limit},
+        )
+    return most
 
 
 async def _judge(boot: Boot) -> Boot:

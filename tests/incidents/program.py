@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,13 +193,18 @@ def _start(words: list[str], environ: Mapping[str, str], log: Path) -> subproces
 
 
 @asynccontextmanager
-async def launch(folder: Path, *arguments: str, **environ: str) -> AsyncIterator[Program]:
-    """Start a program in a folder; whatever it leaves running is ended, and told."""
+async def launch(
+    folder: Path, *arguments: str, under: Sequence[str] = (), **environ: str
+) -> AsyncIterator[Program]:
+    """Start a program in a folder, under another one's words where some are given.
+
+    Whatever it leaves running is ended, and told.
+    """
     mark = uuid.uuid4().hex
     family = Family(mark, folder)
     log = folder / f"{mark}.log"
     environ = environment(folder, **environ) | {MARK: mark}
-    process = _start(command(*arguments), environ, log)
+    process = _start([*under, *command(*arguments)], environ, log)
     try:
         async with ClientSession(timeout=ClientTimeout(total=5.0)) as http:
             yield Program(process, log, family, http, environ)
@@ -210,19 +215,25 @@ async def launch(folder: Path, *arguments: str, **environ: str) -> AsyncIterator
 
 
 @asynccontextmanager
-async def listening(folder: Path, *arguments: str, **environ: str) -> AsyncIterator[Program]:
+async def listening(
+    folder: Path, *arguments: str, under: Sequence[str] = (), **environ: str
+) -> AsyncIterator[Program]:
     """Start `sidecar serve` on a free port, wait until it listens, and end it afterwards."""
-    async with launch(folder, "serve", *arguments, "--port", "0", **environ) as program:
+    words = ("serve", *arguments, "--port", "0")
+    async with launch(folder, *words, under=under, **environ) as program:
         told = await program.line("sidecar.serve.listening")
         program.address = str(told["message"]).rpartition(" ")[2]
         yield program
 
 
 @asynccontextmanager
-async def serve(folder: Path, dsn: str, *arguments: str, **environ: str) -> AsyncIterator[Program]:
+async def serve(
+    folder: Path, dsn: str, *arguments: str, under: Sequence[str] = (), **environ: str
+) -> AsyncIterator[Program]:
     """Start `sidecar serve` for a database, as a developer does."""
     development = {"ENVIRONMENT": "development", "DATABASE_URL": dsn}
-    async with listening(folder, *arguments, **{**development, **environ}) as program:
+    given = {**development, **environ}
+    async with listening(folder, *arguments, under=under, **given) as program:
         yield program
 
 

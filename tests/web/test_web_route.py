@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -117,9 +118,14 @@ async def test_a_malformed_request_is_refused_and_the_server_goes_on(
 ) -> None:
     listener = await start()
 
-    status, _ = await exchange(listener.port, request_)
+    status, told = await exchange(listener.port, request_)
 
     assert status in {400, 431}
+    lines, _, body = told.lower().partition(b"\r\n\r\n")
+    assert b"\r\nserver: event-sidecar\r\n" in lines
+    assert b"\r\ncache-control: no-store\r\n" in lines
+    assert json.loads(body)["status"] == status
+    assert b"aiohttp" not in told.lower()
     async with http.get(listener.url + "/health") as answer:
         assert answer.status == 200
 
@@ -148,6 +154,7 @@ async def test_a_failing_source_is_500_without_its_text_and_told_in_the_log(
 
     async with http.get(listener.url + "/api/status", headers=BEARER) as answer:
         assert answer.status == 500
+        assert answer.headers["Server"] == "event-sidecar"
         assert "inner text" not in await answer.text()
     assert "RuntimeError: inner text" in caplog.text
 
