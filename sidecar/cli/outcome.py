@@ -1,5 +1,6 @@
 """Exit codes: 0 good, 1 the operation failed, 2 usage, 78 configuration refused."""
 
+import logging
 import sys
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn, TypeVar
@@ -9,6 +10,7 @@ import uvloop
 
 from sidecar.errors import SidecarError, UsageError
 from sidecar.process.lifecycle import pass_over_signals
+from sidecar.telemetry.logs import tell_apart
 from sidecar.telemetry.terminal import say
 from sidecar.telemetry.visible import visible_lines
 
@@ -30,8 +32,14 @@ class SidecarGroup(click.Group):
             vars(error)["message"] = visible_lines(error.message)
             raise
         except SidecarError as error:
-            say(f"Error: {error}", err=True)
+            _tell(error)
             ctx.exit(EX_USAGE if isinstance(error, UsageError) else EX_FAILED)
+
+
+def _tell(error: SidecarError) -> None:
+    """Say it to the person at the command line, or to whoever reads the log of a process."""
+    if not tell_apart(logging.CRITICAL, str(error), event=f"sidecar.process.{error.code}"):
+        say(f"Error: {error}", err=True)
 
 
 def end_with(task: Coroutine[Any, Any, int]) -> NoReturn:

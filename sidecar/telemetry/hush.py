@@ -22,6 +22,7 @@ class PoolHush(logging.Filter):
         if record.name == _POOL and record.levelno < logging.ERROR and error is not None:
             record.msg = f"{record.getMessage()}: {type(error).__name__}"
             record.args = record.exc_info = record.exc_text = None
+            record.event = "sidecar.pool.unconnected"
         return True
 
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from sidecar.telemetry.hush import PoolHush
 from sidecar.telemetry.redaction import Redact, Redactor, Revealable
+from sidecar.telemetry.tracebacks import Tracebacks
 from sidecar.telemetry.visible import visible, visible_json, visible_lines
 
 LogFormat = Literal["json", "text"]
@@ -72,15 +73,18 @@ class JsonFormatter(logging.Formatter):
     Keys: `time` (RFC 3339, UTC), `level`, `logger`, `event` (stable dotted name, where the line
     has one), `message`, `trace_id`, `span_id`, `service`, `process`, `exception`, and whatever
     was given as `extra`. Every text is redacted before it is encoded, so nothing can bypass it.
+    Equal tracebacks are written every ten seconds; `tracebacks_left_out` counts the others since.
     """
 
     def __init__(self, service: str, process: str, redact: Redact) -> None:
         super().__init__()
         self._own: Final = {"service": service, "process": process}
         self._redact: Final = redact
+        self._tracebacks: Final = Tracebacks()
 
     @override
     def format(self, record: logging.LogRecord) -> str:
+        exception, left_out = self._tracebacks.write(record)
         line: dict[str, object] = {
             "time": _write_time(record.created),
             "level": record.levelname,
@@ -90,7 +94,8 @@ class JsonFormatter(logging.Formatter):
             "trace_id": getattr(record, "trace_id", None),
             "span_id": getattr(record, "span_id", None),
             **self._own,
-            "exception": _write_exception(record),
+            "exception": _with_stack(exception, record),
+            "tracebacks_left_out": left_out or None,
         }
         for name, value in _find_extras(record).items():
             line[f"extra_{name}" if name in line else name] = value
@@ -104,6 +109,7 @@ class TextFormatter(logging.Formatter):
     def __init__(self, redact: Redact) -> None:
         super().__init__()
         self._redact: Final = redact
+        self._tracebacks: Final = Tracebacks()
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -112,8 +118,11 @@ class TextFormatter(logging.Formatter):
         said = visible(f"{record.name}: {_write_message(record)}")
         head = f"{clock} {record.levelname:<8} {said}"
         tail = f" [trace_id={ids[0]} span_id={ids[1]}]" if all(ids) else ""
-        exception = visible_lines(_write_exception(record))
-        return self._redact(f"{head}{tail}\n{exception}".rstrip("\n"))
+        exception, left_out = self._tracebacks.write(record)
+        below = visible_lines(_with_stack(exception, record))
+        if left_out:
+            below = f"{below}\n(equal tracebacks left out: {left_out})"
+        return self._redact(f"{head}{tail}\n{below}".rstrip("\n"))
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -122,9 +131,10 @@ class LogHandler(logging.StreamHandler[TextIO]):
     @override
     def handleError(self, record: logging.LogRecord) -> None:
         """Tell that a line was lost; the library would print its arguments, secrets included."""
-        kind = type(sys.exception()).__name__
+        lost = f"A log line of {record.name} could not be written: {type(sys.exception()).__name__}"
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"A log line of {visible(record.name)} could not be written: {kind}\n")
+            if not tell_apart(logging.ERROR, lost, event="sidecar.log.unwritten"):
+                sys.stderr.write(f"{visible(lost)}\n")
 
 
 def configure(
@@ -160,6 +170,32 @@ def configure(
     root.setLevel(level)
     logging.captureWarnings(capture=True)
     return handler
+
+
+def tell_apart(level: int, message: str, *, event: str, error: BaseException | None = None) -> bool:
+    """Write a line to standard error as a log in JSON has it; False where the log is text.
+
+    For what ends the process, and what the log itself cannot take: whoever collects standard error
+    beside the log must be able to read each line of both.
+    """
+    formatter = _json_formatter()
+    if formatter is None:
+        return False
+    info = None if error is None else (type(error), error, error.__traceback__)
+    record = logging.LogRecord("sidecar", level, __file__, 0, message, None, info)
+    record.event = event
+    sys.stderr.write(f"{formatter.format(record)}\n")
+    sys.stderr.flush()
+    return True
+
+
+def _json_formatter() -> JsonFormatter | None:
+    formatters = (
+        handler.formatter
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, LogHandler)
+    )
+    return next((each for each in formatters if isinstance(each, JsonFormatter)), None)
 
 
 def redact_value(value: object, redact: Redact, depth: int = 0) -> object:
@@ -198,6 +234,8 @@ def _write_exception(record: logging.LogRecord) -> str:
     text = record.exc_text or ""
     if record.exc_info and record.exc_info[1] is not None:
         text = "".join(traceback.format_exception(record.exc_info[1]))
-    if record.stack_info:
-        text = f"{text}\n{record.stack_info}"
-    return text.strip("\n")
+    return _with_stack(text, record)
+
+
+def _with_stack(exception: str, record: logging.LogRecord) -> str:
+    return f"{exception}\n{record.stack_info or ''}".strip("\n")

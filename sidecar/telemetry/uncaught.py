@@ -1,10 +1,15 @@
-"""Errors that nobody catches: told as ever on standard error, but without secrets."""
+"""Errors that nobody catches: told as ever on standard error, but without secrets.
 
+Where the log is JSON each is a line of JSON, with the traceback inside.
+"""
+
+import logging
 import sys
 import threading
 import traceback
 from types import TracebackType
 
+from sidecar.telemetry.logs import tell_apart
 from sidecar.telemetry.redaction import Redact
 from sidecar.telemetry.visible import visible_lines
 
@@ -15,19 +20,30 @@ def redact_uncaught(redact: Redact) -> None:
     def tell(
         _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
     ) -> None:
-        _write(redact("".join(traceback.format_exception(error))))
+        _write(redact, "", error, "sidecar.process.uncaught")
 
     def tell_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is None or isinstance(args.exc_value, SystemExit):
             return
         name = args.thread.name if args.thread is not None else "unknown"
-        text = "".join(traceback.format_exception(args.exc_value))
-        _write(redact(f"Exception in thread {name}:\n{text}"))
+        _write(redact, f"Exception in thread {name}", args.exc_value, "sidecar.thread.uncaught")
+
+    def tell_ignored(args: "sys.UnraisableHookArgs") -> None:
+        if args.exc_value is not None:
+            where = args.err_msg or "Exception ignored in"
+            kind = type(args.object).__name__
+            _write(redact, f"{where}: {kind}", args.exc_value, "sidecar.process.ignored")
 
     sys.excepthook = tell
     threading.excepthook = tell_thread
+    sys.unraisablehook = tell_ignored
 
 
-def _write(text: str) -> None:
-    sys.stderr.write(visible_lines(text))
+def _write(redact: Redact, head: str, error: BaseException, event: str) -> None:
+    last = "".join(traceback.format_exception_only(error)).strip()
+    said = f"{head}: {last}" if head else last
+    if tell_apart(logging.CRITICAL, said, event=event, error=error):
+        return
+    text = "".join(traceback.format_exception(error))
+    sys.stderr.write(visible_lines(redact(f"{head}:\n{text}" if head else text)))
     sys.stderr.flush()

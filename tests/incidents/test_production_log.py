@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.incidents.ledger import open_ledger
-from tests.incidents.program import ready_service
+from tests.incidents.program import ready_service, serve
+from tests.incidents.told import expect_json
 from tests.postgres.cluster import TEMPLATE, Cluster
 
 SECRET = "zw9Kq4Tn7Vb2Xc5Mh8Rj3Ld6Pf1Gs0YaUe7Wo4QiBn6Mv8Cx1ZlKj"
 FIT = {
     "ENVIRONMENT": "production",
+    "SIDECAR_TOKEN": "Qm7Xv2Lr9TzWb4NcYd1KfGs6JpEu0AHh3oPiRtUwVx5ZyBnMkLqS",
     "SECRET_KEY": SECRET,
     "GEMINI_API_KEY": SECRET[::-1],
     "CORS_ORIGINS": "https://shop.acme.io",
@@ -20,6 +22,32 @@ FIT = {
     # What the harness sets for all other tests is what is under test here.
     "SIDECAR_LOG_FORMAT": "auto",
 }
+COMPLAINING = """
+import asyncio, gc, threading, warnings
+
+warnings.warn("two\\nlines")
+
+class Ill:
+    def __del__(self):
+        raise ValueError("ignored")
+
+Ill()
+
+def fail():
+    raise LookupError("in a thread")
+
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+
+loop = asyncio.new_event_loop()
+forgotten = loop.create_future()
+forgotten.set_exception(ValueError("never retrieved"))
+del forgotten
+gc.collect()
+loop.close()
+raise ImportError("no \\x1b such thing")
+"""
 UNDECLARED = {
     "STRIPE_API_KEY": "canary-stripe-4Jq8",
     "REDIS_PASSWORD": "canary-redis-9Tz",
@@ -72,3 +100,22 @@ async def test_a_secret_that_only_the_service_knows_is_masked_in_the_log(
     assert failed["exception"].endswith("CannotBookError: cannot book for bad *** *** *** ***")
     assert changed["check"] == "postgres"
     assert [canary for canary in SEEN if canary in program.output()] == []
+
+
+async def test_what_python_itself_complains_of_is_json_too(tmp_path: Path, database: str) -> None:
+    (tmp_path / "complaining.py").write_text(COMPLAINING)
+    path = {"PYTHONPATH": str(tmp_path)}
+    async with serve(tmp_path, database, "complaining:publisher", **path) as program:
+        uncaught = await program.line("sidecar.process.uncaught")
+        await program.line("sidecar.worker.exited")
+        lines = expect_json(program.output().rpartition("\n")[0])
+    assert uncaught["message"] == "ImportError: no \x1b such thing"
+    assert uncaught["exception"].startswith("Traceback")
+    assert uncaught["process"] == "worker-1"
+    seen = {(line["logger"], line.get("event")) for line in lines}
+    assert seen >= {
+        ("py.warnings", None),
+        ("asyncio", None),
+        ("sidecar", "sidecar.thread.uncaught"),
+        ("sidecar", "sidecar.process.ignored"),
+    }

@@ -7,7 +7,7 @@ import pytest
 
 from tests.incidents.patience import eventually
 from tests.incidents.program import environment, finish, serve
-from tests.incidents.told import assert_sentence
+from tests.incidents.told import assert_sentence, expect_json
 
 FAILED = 1
 CANARY = "c4naryHalf"
@@ -99,3 +99,4 @@ def test_an_error_that_nobody_catches_shows_its_traceback_without_secrets(
     assert "broken.py" in ended.err
     assert "***" in ended.err
     assert CANARY not in ended.out + ended.err
+    assert expect_json(ended.out + ended.err)[-1]["level"] == "CRITICAL"

@@ -12,9 +12,19 @@ def assert_sentence(ended: Ended, code: int, *parts: str) -> None:
     assert ended.code == code, ended
     assert "Traceback" not in ended.out + ended.err
     last = ended.err.strip().splitlines()[-1]
+    if last.startswith("{"):
+        # A process that logs JSON tells it as a line of its log.
+        last = f"Error: {expect_json(ended.out + ended.err)[-1]['message']}"
     assert re.match(r"Error: .+\.$", last), last
     for part in parts:
         assert part in last
+
+
+def expect_json(text: str) -> list[dict[str, Any]]:
+    """Every line of a log is an object that says when, how bad and what."""
+    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    return lines
 
 
 def findings(ended: Ended) -> set[tuple[str, str, str]]:

@@ -219,7 +219,8 @@ def test_a_line_that_cannot_be_written_tells_no_content(
 
     handler = configure_json(stream, PASSWORD)
     handler.handle(logging.makeLogRecord({"name": "shop", "msg": "%s", "args": (Broken(),)}))
-    assert capsys.readouterr().err == "A log line of shop could not be written: OSError\n"
+    line = json.loads(capsys.readouterr().err)
+    assert line["message"] == "A log line of shop could not be written: OSError"
 
 
 def test_text_for_a_terminal_shows_message_and_traceback(stream: io.StringIO) -> None:
