@@ -1,8 +1,8 @@
 """Commands about the configuration."""
 
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from sidecar.config import environ as environment
 from sidecar.config import own_rule, sidecar_file
 from sidecar.config.annotation import github_lines, sarif
 from sidecar.config.bounded import STANDARD_INPUT
+from sidecar.config.custody import exposures
 from sidecar.config.environ import Environ, Gathered
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, Severity
@@ -29,7 +30,7 @@ from sidecar.config.variable import ENV_FILE, PROCESS
 from sidecar.config.verdict import validate_all
 from sidecar.errors import UsageError
 from sidecar.telemetry.terminal import Screen, say, say_json
-from sidecar.telemetry.uncaught import redact_uncaught
+from sidecar.telemetry.uncaught import redact_uncaught, tell_exit
 from sidecar.telemetry.visible import visible
 from sidecar.wiring.boot import EX_CONFIG, redact_environment
 from sidecar.wiring.live import examine
@@ -69,7 +70,7 @@ class Question:
         gathered = self.gather()
         redact_uncaught(redact_environment(*gathered.environs))
         # What rules in code print must not mix with the answer.
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _rules_that_end():
             rules, faults = own_rule.load(own.rules)
             verdicts = validate_all(
                 gathered.environs,
@@ -164,6 +165,16 @@ def secret() -> None:
     say(generate().reveal())
 
 
+@contextmanager
+def _rules_that_end() -> Iterator[None]:
+    """Refuse rules that end the process: with 0 they would have passed what nobody judged."""
+    try:
+        yield
+    except SystemExit as ending:
+        tell_exit(ending)
+        raise UsageError("A rule in code ended the check; let it yield or return.") from None
+
+
 def _exit_code(judgement: Judgement, least: Severity, *, is_asked: bool) -> int:
     if judgement.unread:
         return EX_USAGE
@@ -196,6 +207,8 @@ def _fixed(question: Question, judgement: Judgement) -> Judgement:
         raise UsageError(f"{path} cannot be written: {type(error).__name__}.") from error
     for name in written:
         say(f"Wrote {name} into {path}", err=True)
+    for warning in exposures(path) if written else ():
+        say(f"Warning: {warning}", err=True)
     for name, reason in left_alone(judgement.findings):
         say(f"Left {name} alone: {reason}.", err=True)
     return question.judge() if written else judgement

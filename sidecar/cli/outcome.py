@@ -12,6 +12,7 @@ from sidecar.errors import SidecarError, UsageError
 from sidecar.process.lifecycle import pass_over_signals
 from sidecar.telemetry.logs import tell_apart
 from sidecar.telemetry.terminal import say
+from sidecar.telemetry.uncaught import tell_exit
 from sidecar.telemetry.visible import visible_lines
 
 EX_FAILED: Final = 1
@@ -24,7 +25,7 @@ class SidecarGroup(click.Group):
     """Prints errors of ours as a sentence for a person instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command and turn errors into exit codes."""
+        """Run the command and turn errors into exit codes; no secret is in what is told of one."""
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
@@ -34,6 +35,9 @@ class SidecarGroup(click.Group):
         except SidecarError as error:
             _tell(error)
             ctx.exit(EX_USAGE if isinstance(error, UsageError) else EX_FAILED)
+        except SystemExit as ending:
+            # Code of the project may end it with a text, which the interpreter prints as it is.
+            ctx.exit(tell_exit(ending))
 
 
 def _tell(error: SidecarError) -> None:

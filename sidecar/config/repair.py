@@ -1,7 +1,9 @@
 """Good secrets written where they are missing in an env file, and never over a value."""
 
+import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -97,17 +99,31 @@ def _why_left_alone(finding: Finding) -> str | None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put the new file in the old one's place in one step, with the old one's mode."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    """Put the new file in the old one's place in one step, with its owner, group and mode."""
     target = path.resolve()
+    content = text.encode("utf-8")
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         beside.touch(mode=0o600, exist_ok=False)
-        beside.write_bytes(text.encode("utf-8"))
-        beside.chmod(mode)
+        beside.write_bytes(content)
+        if target.exists() and not _take_after(beside, target.stat()):
+            # Nobody but root gives a file away: what is another's is written where it lies.
+            target.write_bytes(content)
+            return
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _take_after(path: Path, earlier: os.stat_result) -> bool:
+    """Give a file the owner, group and mode of another; tell whether that was allowed."""
+    try:
+        if (earlier.st_uid, earlier.st_gid) != (path.stat().st_uid, path.stat().st_gid):
+            os.chown(path, earlier.st_uid, earlier.st_gid)
+    except PermissionError:
+        return False
+    path.chmod(stat.S_IMODE(earlier.st_mode))
+    return True
 
 
 def _name_in(line: str) -> str | None:

@@ -10,12 +10,16 @@ import traceback
 from types import TracebackType
 
 from sidecar.telemetry.logs import tell_apart
-from sidecar.telemetry.redaction import Redact
+from sidecar.telemetry.redaction import Redact, Redactor
 from sidecar.telemetry.visible import visible_lines
+
+_redact: Redact = Redactor()
 
 
 def redact_uncaught(redact: Redact) -> None:
     """Print what ends the process, or one of its threads, through `redact` from now on."""
+    global _redact  # noqa: PLW0603 - as the hooks are, it belongs to the process
+    _redact = redact
 
     def tell(
         _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
@@ -39,11 +43,25 @@ def redact_uncaught(redact: Redact) -> None:
     sys.unraisablehook = tell_ignored
 
 
+def tell_exit(ending: SystemExit) -> int:
+    """Tell what somebody ended the process with, as the interpreter would; give its exit code."""
+    if ending.code is None or isinstance(ending.code, int):
+        return ending.code or 0
+    said = str(ending.code)
+    if not tell_apart(logging.CRITICAL, said, event="sidecar.process.uncaught"):
+        _print(_redact(said) + "\n")
+    return 1
+
+
 def _write(redact: Redact, head: str, error: BaseException, event: str) -> None:
     last = "".join(traceback.format_exception_only(error)).strip()
     said = f"{head}: {last}" if head else last
     if tell_apart(logging.CRITICAL, said, event=event, error=error):
         return
     text = "".join(traceback.format_exception(error))
-    sys.stderr.write(visible_lines(redact(f"{head}:\n{text}" if head else text)))
+    _print(redact(f"{head}:\n{text}" if head else text))
+
+
+def _print(text: str) -> None:
+    sys.stderr.write(visible_lines(text))
     sys.stderr.flush()

@@ -16,6 +16,7 @@ from tests.incidents.patience import eventually
 from tests.incidents.program import TARGET, environment, finish, ready_service
 
 WORKERS = ("ending", "healthy")
+CANARY = "sk_live_51Q9vT2qLmR7xWc4ZbN8kHd"
 UNSTARTED = "sidecar.worker.unstarted"
 BUG = """
 from sidecar.process.supervisor import Supervisor
@@ -112,3 +113,18 @@ def test_a_bug_of_the_supervisor_is_an_error_exit(tmp_path: Path, database: str)
     assert ended.code == 1
     assert "LookupError: a bug of the supervisor, ***" in ended.err
     assert "c4nary" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("command", [("run", "ending:publisher"), ("check",)])
+def test_what_the_project_ends_a_process_with_shows_no_secret(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "ending.py").write_text(
+        "import os, sys\nsys.exit(Exception('no till for', os.environ['STRIPE_SECRET_KEY']))\n"
+    )
+    (tmp_path / "sidecar.toml").write_text('rules = ["ending"]' if command == ("check",) else "")
+    ended = finish(tmp_path, *command, STRIPE_SECRET_KEY=CANARY, SIDECAR_AGENT_PORT="0")
+
+    assert ended.code != 0
+    assert "no till for" in ended.err
+    assert CANARY not in ended.out + ended.err

@@ -4,14 +4,16 @@ import json
 import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli import main
-from sidecar.config import bounded
+from sidecar.config import bounded, repair
 from sidecar.config.rules import RULES
+from tests.incidents.tool import find_tool
 
 KEY = "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVxT7qRwZ3"
 GOOD = f"""ENVIRONMENT=production
@@ -160,6 +162,59 @@ def test_fix_makes_a_file_that_only_its_owner_can_read(folder: Path) -> None:
     assert re.fullmatch(r"SECRET_KEY=[\w-]{64}\n", (folder / ".env").read_text())
 
 
+def git(folder: Path, *command: str) -> None:
+    subprocess.run([find_tool("git"), "-C", folder, *command], check=True, capture_output=True)
+
+
+def test_fix_warns_where_others_read_what_it_wrote(folder: Path) -> None:
+    name = write(folder, "ENVIRONMENT=production\n")
+    (folder / name).chmod(0o644)
+    git(folder, "init", "--quiet")
+    git(folder, "add", name)
+    told = check("--env-file", name, "--fix").stderr
+
+    assert "Warning: Every user can read prod.env, its mode is 0644. Run: chmod 600" in told
+    assert "Warning: git tracks prod.env: the next commit publishes its secrets." in told
+    assert stat.S_IMODE((folder / name).stat().st_mode) == 0o644
+    assert "Warning" not in check("--env-file", name, "--fix").stderr
+
+
+def test_fix_says_nothing_of_a_file_that_nobody_else_reads(folder: Path) -> None:
+    git(folder, "init", "--quiet")
+    write(folder, "*.env\n", ".gitignore")
+    told = check("--env-file", "new.env", "--fix").stderr
+    beside = check("--env-file", "seen", "--fix").stderr
+
+    assert "Wrote SECRET_KEY into new.env" in told
+    assert "Warning" not in told
+    assert "Warning: git does not ignore seen" in beside
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_fix_leaves_the_file_with_its_owner(folder: Path) -> None:
+    name = write(folder, "ENVIRONMENT=production\n")
+    os.chown(folder / name, 65534, 65533)
+    (folder / name).chmod(0o600)
+    check("--env-file", name, "--fix")
+    found = (folder / name).stat()
+
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65533, 0o600)
+    assert "SECRET_KEY=" in (folder / name).read_text()
+
+
+def test_fix_writes_where_it_lies_what_it_cannot_give_back_to_its_owner(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write(folder, "ENVIRONMENT=production\n")
+    before = (folder / name).stat()
+    monkeypatch.setattr(repair, "_take_after", lambda *_: False)
+    check("--env-file", name, "--fix")
+
+    assert (folder / name).stat().st_ino == before.st_ino
+    assert "SECRET_KEY=" in (folder / name).read_text()
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
 def test_fix_leaves_manifests_alone(folder: Path) -> None:
     text = "services: {web: {environment: {A: b}}}"
     result = check("--env-file", write(folder, text, "compose.yaml"), "--fix")
@@ -192,6 +247,23 @@ def test_a_rule_in_code_is_asked_and_its_faults_are_told(
     assert "The rule SHOP02 raised ValueError." in result.output
     assert "The rule no_such_module:x cannot be imported: ModuleNotFoundError." in result.output
     assert "canary7" not in result.output
+
+
+@pytest.mark.parametrize(("code", "shown"), [("", ""), ("'no ' + KEY", "no ***\n")])
+def test_a_rule_in_code_that_ends_the_process_passes_nothing_and_shows_no_secret(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, shown: str
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    module = f"ending_rules_{len(code)}"
+    text = f"import sys\nKEY = {KEY!r}\nsys.exit({code})\n"
+    write(folder, text, f"{module}.py")
+    write(folder, f'rules = ["{module}"]\n', "sidecar.toml")
+    result = check("--env-file", write(folder, GOOD))
+
+    assert result.exit_code == USAGE
+    assert (
+        result.stderr == f"{shown}Error: A rule in code ended the check; let it yield or return.\n"
+    )
 
 
 def test_a_server_that_cannot_be_reached_is_a_finding(folder: Path) -> None:
