@@ -30,7 +30,7 @@ HEALTH = Row(
             ),
             alerts=(
                 *("SidecarNotReady", "SidecarApplicationDown"),
-                *("SidecarCheckFlapping", "SidecarDiskFull"),
+                *("SidecarCheckFlapping", "SidecarCheckFailing", "SidecarDiskFull"),
             ),
             states=_CHECK_STATES,
         ),
@@ -64,8 +64,11 @@ HEALTH = Row(
                     "{{instance}} {{process}}",
                 ),
             ),
-            alerts=("SidecarNotReady",),
-            limits=((0.1, Color.WARNING), (thresholds.LOOP_LAG_SECONDS, Color.BAD)),
+            alerts=("SidecarLoopLagHigh", "SidecarNotReady"),
+            limits=(
+                (thresholds.LOOP_LAG_HIGH_SECONDS, Color.WARNING),
+                (thresholds.LOOP_LAG_SECONDS, Color.BAD),
+            ),
         ),
         Panel(
             id=106,

@@ -105,7 +105,10 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alerts=("SidecarProjectionHalted", "SidecarProjectionStalled"),
+            alerts=(
+                *("SidecarProjectionHalted", "SidecarProjectionStalled"),
+                "SidecarProjectionPaused",
+            ),
             states=_STATES,
         ),
         Panel(

@@ -53,7 +53,7 @@ PUBLISHER = Row(
                     "{{handler}} {{error_type}}",
                 ),
             ),
-            alerts=("SidecarPublishBudgetBurn",),
+            alerts=("SidecarHandlerFailing", "SidecarPublishBudgetBurn"),
             limits=((1, Color.WARNING),),
         ),
         Panel(
@@ -80,7 +80,7 @@ PUBLISHER = Row(
                 Query(highest(series("sidecar_store_head_position")), "head"),
                 Query(highest(series("sidecar_store_safe_head_position")), "safe head"),
             ),
-            alerts=("SidecarStoreIdle", "SidecarStoreHeld"),
+            alerts=("SidecarStoreIdle", "SidecarStoreHeld", "SidecarStoreUnseen"),
         ),
         Panel(
             id=306,

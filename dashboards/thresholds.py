@@ -26,8 +26,10 @@ POOL_USED_SOON_RATIO: Final = 0.8
 POOL_WAIT_SECONDS: Final = 0.25
 POOL_WAIT_SOON_SECONDS: Final = 0.1
 WORKER_RESTARTS: Final = 3
+WORKER_RESTARTS_SLOW: Final = 5
 CHECK_FAILURES: Final = 4
 LOOP_LAG_SECONDS: Final = 5.0
+LOOP_LAG_HIGH_SECONDS: Final = 0.25
 
 PUBLISH_BUDGET_RATIO: Final = 0.001
 """Deliveries to handlers and projections that may fail: an objective of 99.9 %."""
@@ -49,6 +51,7 @@ TRAFFIC_EVENTS: Final = 100
 
 ALERTS: Final[dict[str, tuple[float, ...]]] = {
     "SidecarProjectionFailing": (0,),
+    "SidecarHandlerFailing": (0,),
     "SidecarDeadLetters": (0,),
     "SidecarDeadLettersGrowing": (LETTERS_GROWTH,),
     "SidecarProjectionLagHigh": (LAG_SECONDS,),
@@ -59,7 +62,8 @@ ALERTS: Final[dict[str, tuple[float, ...]]] = {
     "SidecarPoolWaitHigh": (POOL_WAIT_SECONDS,),
     "SidecarPoolTimeouts": (0,),
     "SidecarPoolLeaking": (0,),
-    "SidecarWorkerRestarting": (WORKER_RESTARTS,),
+    "SidecarWorkerRestarting": (WORKER_RESTARTS, WORKER_RESTARTS_SLOW, 0),
+    "SidecarLoopLagHigh": (LOOP_LAG_HIGH_SECONDS,),
     "SidecarCheckFlapping": (CHECK_FAILURES,),
     "SidecarTelemetryDropped": (0,),
     "SidecarConfigInvalid": (0,),

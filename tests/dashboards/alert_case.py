@@ -97,6 +97,11 @@ FLAPS = (
 )
 DROPPED = f'sidecar_telemetry_dropped_total{{{ONE}, process="app", signal="traces"}}'
 FINDING = f'sidecar_config_findings{{{ONE}, process="probe", id="ENV04", severity="error"}}'
+HANDLER = f'{ONE}, process="app", handler="send_receipt"'
+HANDLED = f"sidecar_handler_events_total{{{HANDLER}}}"
+HANDLER_FAILED = f'sidecar_handler_failures_total{{{HANDLER}, error_type="OSError"}}'
+LOOP_LAG = f'sidecar_loop_lag_seconds{{{ONE}, process="app"}}'
+STORE_CHECK = check("event-store", "pass")
 RESTARTS = (
     f'sidecar_worker_restarts_total{{{ONE}, process="probe", worker="worker-1", reason="exited"}}'
 )
@@ -137,6 +142,33 @@ CASES = {
         LABELS_PROJECTION,
         10,
         13,
+    ),
+    "SidecarProjectionPaused": AlertCase(
+        {status("paused"): "1x{n}"},
+        {status("paused"): "0x{n}"},
+        {status("paused"): "0x{n}", status("stalled"): "1x{n}"},
+        LABELS_PROJECTION,
+        239,
+        241,
+        minutes=260,
+        resolves_after=62,
+    ),
+    "SidecarHandlerFailing": AlertCase(
+        {HANDLER_FAILED: "0 0 1 1 1 2x{n}"},
+        {HANDLER_FAILED: "2x{n}"},
+        {HANDLED: "0+1x{n}"},
+        LABELS_SERVICE | {"handler": "send_receipt"},
+        2,
+        4,
+        minutes=7,
+    ),
+    "SidecarStoreUnseen": AlertCase(
+        {STORE_CHECK: "0x{n}"},
+        {STORE_CHECK: "1x{n}", HEAD: "0x{n}"},
+        {STORE_CHECK: "0x{n}", HEAD: "0x{n}"},
+        LABELS_SERVICE,
+        4,
+        6,
     ),
     "SidecarStoreUnreachable": gauge(check("postgres", "pass"), "0", "1", LABELS_SERVICE, 1),
     "SidecarStoreReadOnly": gauge(cause("read-only"), "1", "0", LABELS_SERVICE, 1),
@@ -224,6 +256,17 @@ CASES = {
         # Kept firing on purpose, so that a flapping check is not a flapping alert.
         resolves_after=35,
     ),
+    "SidecarCheckFailing": gauge(
+        check("migrations", "fail"), "1", "0", LABELS_INSTANCE | {"check": "migrations"}, 10
+    ),
+    "SidecarLoopLagHigh": AlertCase(
+        {LOOP_LAG: "0.9x{n}"},
+        {LOOP_LAG: "0.01x{n}"},
+        {LOOP_LAG: "0.01 0.01 0.9 0.01 0.01 0.01 0.9 0.2x{n}"},
+        LABELS_INSTANCE | {"process": "app"},
+        9,
+        11,
+    ),
     "SidecarConfigInvalid": gauge(FINDING, "1", "0", LABELS_INSTANCE, 5),
     "SidecarWorkerRestarting": AlertCase(
         {RESTARTS: "0+1x{n}"},
@@ -232,6 +275,7 @@ CASES = {
         LABELS_INSTANCE | {"worker": "worker-1"},
         1,
         5,
+        resolves_after=45,
     ),
     "SidecarTelemetryDropped": AlertCase(
         {DROPPED: "0+5x{n}"},

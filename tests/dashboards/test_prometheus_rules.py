@@ -14,6 +14,7 @@ from tests.dashboards.expression import label_lists, matchers, without_variables
 
 EXPECTED = {
     "SidecarApplicationDown",
+    "SidecarCheckFailing",
     "SidecarCheckFlapping",
     "SidecarConfigInvalid",
     "SidecarDeadLetters",
@@ -22,7 +23,9 @@ EXPECTED = {
     "SidecarDown",
     "SidecarFreshnessBudgetBurn",
     "SidecarFreshnessBudgetBurnSlow",
+    "SidecarHandlerFailing",
     "SidecarLoginRefused",
+    "SidecarLoopLagHigh",
     "SidecarNotReady",
     "SidecarPoolLeaking",
     "SidecarPoolSaturated",
@@ -33,6 +36,7 @@ EXPECTED = {
     "SidecarProjectionLagGrowing",
     "SidecarProjectionLagHigh",
     "SidecarProjectionLoopDead",
+    "SidecarProjectionPaused",
     "SidecarProjectionStalled",
     "SidecarPublishBudgetBurn",
     "SidecarPublishBudgetBurnSlow",
@@ -43,6 +47,7 @@ EXPECTED = {
     "SidecarStoreSlow",
     "SidecarStoreUnreachable",
     "SidecarStoreUnsafe",
+    "SidecarStoreUnseen",
     "SidecarTelemetryAbsent",
     "SidecarTelemetryDropped",
     "SidecarWatchdog",
