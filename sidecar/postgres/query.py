@@ -6,15 +6,18 @@ from importlib import resources
 from typing import Final
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+# Who traces statements names them by their first word.
+_REMARKS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 
 
 @cache
 def statements() -> dict[str, str]:
-    """Return SQL text by name."""
-    text = resources.files("sidecar.postgres").joinpath("queries.sql").read_text("utf-8")
-    _, *parts = _NAME.split(text)
+    """Return SQL text by name, without the remarks above it."""
+    file = resources.files("sidecar.postgres").joinpath("queries.sql").read_text("utf-8")
+    _, *parts = _NAME.split(file)
     return {
-        name: sql.strip().rstrip(";") for name, sql in zip(parts[::2], parts[1::2], strict=True)
+        name: _REMARKS.sub("", text).strip().rstrip(";")
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
     }
 
 
