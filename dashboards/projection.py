@@ -73,7 +73,8 @@ PROJECTIONS = Row(
             id=202,
             kind=Kind.LINES,
             title="Dead letters",
-            about="Events that could not be applied, and streams whose later events wait for them.",
+            about="Events that could not be applied, streams whose later events wait for them, and "
+            "events that a release which does not handle them passed over.",
             unit="short",
             queries=(
                 Query(
@@ -83,6 +84,10 @@ PROJECTIONS = Row(
                 Query(
                     highest(of_projection("sidecar_parked_streams"), "projection"),
                     "{{projection}} parked streams",
+                ),
+                Query(
+                    highest(of_projection("sidecar_projection_passed_over_events"), "projection"),
+                    "{{projection}} passed over",
                 ),
             ),
             alerts=("SidecarDeadLetters", "SidecarDeadLettersGrowing"),

@@ -92,14 +92,22 @@ def rebuild(
 
 @projections.command()
 @click.argument("name")
-@click.option("--at", "position", type=click.IntRange(min=0), required=True, help=_AT_HELP)
+@click.option("--at", "position", type=click.IntRange(min=0), help=_AT_HELP)
 @click.option("--reason", required=True, help="Why it is right as it is; kept for the audit.")
-def accept(name: str, position: int, reason: str) -> None:
-    """Take the read model of NAME, which waits for a decision, as it is, and let it go on."""
+def accept(name: str, position: int | None, reason: str) -> None:
+    """Take NAME as it is.
+
+    That is without the events that it passed over or, where it waits for a decision, as of a
+    position.
+    """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
-    finish(admin.accept_position(_boot(), name, position, reason.strip()))
-    say(f"{name} goes on after position {position}.")
+    if position is None:
+        events = finish(admin.accept_passed_over(_boot(), name, reason.strip()))
+        say(f"{name} goes on without {events} event(s) that it passed over.")
+    else:
+        finish(admin.accept_position(_boot(), name, position, reason.strip()))
+        say(f"{name} goes on after position {position}.")
 
 
 @projections.command()

@@ -82,8 +82,8 @@ class EventTypes:
     def retire(self, name: str) -> None:
         """Keep the name of a type that is gone from being given to another.
 
-        That is all: its events stay in the log and are skipped without a word, as those of every
-        type that is not registered.
+        Its events stay in the log and are passed over without a word. Those of a type that is only
+        no longer registered are passed over as well, and told where a projection handled it before.
 
         Raises:
             EventTypeError: The type is still registered.
@@ -96,6 +96,19 @@ class EventTypes:
     def is_empty(self) -> bool:
         """Whether no type is registered."""
         return not self._by_name
+
+    @property
+    def retired(self) -> frozenset[str]:
+        """Names whose types are gone for good."""
+        return frozenset(self._retired)
+
+    def stored_names(self, classes: tuple[type, ...] | None) -> Iterator[str]:
+        """Yield the names, old ones included, of types of some classes; None means of all."""
+        return (
+            name
+            for name, event_type in self._by_name.items()
+            if classes is None or issubclass(event_type.cls, classes)
+        )
 
     def find(self, name: str) -> EventType | None:
         """Return the type stored under `name`, or None when it is unknown or retired."""

@@ -62,11 +62,41 @@ async def accept_position(
         if not 0 <= position <= last:
             raise ProjectionError(f"Position {position} is not in the log; its last is {last}.")
         if not await connection.fetch(sql("accept_position"), projection, position):
-            raise ProjectionError(
-                f"There is nothing to accept of {projection!r}: see `sidecar projections list`."
-            )
+            raise _nothing_to_accept(projection)
+        await connection.execute(sql("end_handled_ranges"), projection)
+        await connection.execute(sql("forget_handled_ranges"), projection, "live")
         what = f"taken as it is at position {position}"
         await connection.execute(sql("keep_acceptance"), projection, what, reason)
+
+
+async def accept_passed_over(connection: RawConnection, projection: str, reason: str) -> int:
+    """Take it that a projection lacks the events that it passed over; return how many.
+
+    The reason is kept. What is passed over from now on of a type that is handled is told again.
+
+    Raises:
+        ProjectionError: There are none, or the projection waits for another decision.
+    """
+    async with read_committed(connection):
+        if blocked := await connection.fetchval(sql("read_block"), projection):
+            raise ProjectionError(f"Say at which position, with --at: {blocked}.")
+        # Held, so that none is passed over between what is accepted and what is told again.
+        await connection.fetch(sql("list_partitions"), projection)
+        rows = await connection.fetch(sql("accept_passed_over"), projection)
+        if not rows:
+            raise _nothing_to_accept(projection)
+        await connection.execute(sql("end_handled_ranges"), projection)
+        events = sum(row["events"] for row in rows)
+        types = ", ".join(sorted({row["type"] for row in rows}))
+        what = f"{events} passed-over events of {types}"
+        await connection.execute(sql("keep_acceptance"), projection, what, reason)
+        return int(events)
+
+
+def _nothing_to_accept(projection: str) -> ProjectionError:
+    return ProjectionError(
+        f"There is nothing to accept of {projection!r}: see `sidecar projections list`."
+    )
 
 
 async def remove(connection: RawConnection, projection: str) -> None:
@@ -89,6 +119,7 @@ async def remove(connection: RawConnection, projection: str) -> None:
                 f"A worker runs {projection}; take it out of the service and deploy that first."
             )
         await connection.execute(sql("delete_checkpoints"), projection)
+        await connection.execute(sql("forget_handled_ranges"), projection, None)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
         schema = new_schema(projection).replace('"', '""')

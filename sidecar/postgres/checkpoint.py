@@ -114,6 +114,7 @@ async def _register(
     if rows:
         await _require_alike(connection, subscription, rows)
         place = _Place(rows[0]["position"], *(rows[0][c] for c in ("state", "detail", "block")))
+        await connection.execute(sql("end_handled_ranges"), name)
     else:
         place = await _first_place(connection, subscription, was_known=was_known)
     await connection.execute(sql("delete_partitions"), name)
@@ -135,7 +136,8 @@ async def _first_place(
     name, position = subscription.name, await _first_position(connection, subscription)
     if filled := await find_filled(connection, subscription.tables):
         return _block(name, position, Block.FILLED, describe_filled(name, filled))
-    if was_known and await connection.fetchval(sql("has_events")):
+    has_run = was_known or await connection.fetchval(sql("has_handled_ranges"), name)
+    if has_run and await connection.fetchval(sql("has_events")):
         return _block(name, position, Block.GONE, describe_gone(name, subscription.kind))
     return _Place(position)
 

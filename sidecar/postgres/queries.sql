@@ -351,6 +351,7 @@ SELECT position, state,
            WHERE d.projection = c.projection AND d.resolution = 'discarded'
              AND d.position > c.position
        ) AS discarded,
+       handles,
        set_config('idle_in_transaction_session_timeout', '0', true),
        CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
             THEN set_config('transaction_timeout', '0', true) END,
@@ -363,6 +364,109 @@ FOR UPDATE OF c;
 -- Compare and set: $5 is the position that the owner believes in.
 UPDATE sidecar.checkpoints SET position = $6, moved_at = clock_timestamp()
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND position = $5;
+
+-- name: end_handled_range
+UPDATE sidecar.handled_ranges SET upto_position = $4
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND upto_position IS NULL;
+
+-- name: begin_handled_range
+WITH begun AS (
+    INSERT INTO sidecar.handled_ranges (projection, copy, partition, partitions, types, from_position)
+    VALUES ($1, $2, $3, $4, $6, $5)
+)
+UPDATE sidecar.checkpoints SET handles = $6
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
+
+-- name: end_handled_ranges
+-- Of the live copy; its next move begins others.
+WITH ended AS (
+    UPDATE sidecar.handled_ranges r SET upto_position = c.position
+    FROM sidecar.checkpoints c
+    WHERE r.projection = $1 AND r.copy = 'live' AND r.upto_position IS NULL
+      AND c.projection = $1 AND c.copy = 'live' AND c.partition = r.partition
+)
+UPDATE sidecar.checkpoints SET handles = NULL WHERE projection = $1 AND copy = 'live';
+
+-- name: forget_handled_ranges
+-- Of copy $2, or of both.
+DELETE FROM sidecar.handled_ranges
+WHERE projection = $1 AND ($2::text IS NULL OR copy = $2::text);
+
+-- name: take_over_handled_ranges
+UPDATE sidecar.handled_ranges SET copy = 'live' WHERE projection = $1 AND copy = 'rebuild';
+
+-- name: has_handled_ranges
+SELECT EXISTS (SELECT FROM sidecar.handled_ranges WHERE projection = $1);
+
+-- name: open_counts
+-- For the projections $1, of which $2 and $3 are pairs of name and type handled: each type that any
+-- release of one handles, in each part of the log whose release did not. Types $4 are retired; what
+-- people accepted is not wanted before a release handles it again.
+WITH handled AS (
+    SELECT * FROM unnest($2::text[], $3::text[]) AS h (projection, type)
+), wanted AS (
+    SELECT projection, type FROM handled
+    UNION
+    SELECT r.projection, t.type FROM sidecar.handled_ranges r, unnest(r.types) AS t (type)
+    WHERE r.projection = ANY($1) AND r.copy = 'live'
+      AND NOT EXISTS (
+          SELECT FROM sidecar.passed_over p JOIN sidecar.handled_ranges o ON o.id = p.range_id
+          WHERE o.projection = r.projection AND p.type = t.type AND p.is_accepted
+      )
+), dropped AS (
+    DELETE FROM sidecar.passed_over p USING sidecar.handled_ranges r
+    WHERE r.id = p.range_id AND r.projection = ANY($1) AND p.type = ANY($4::text[])
+)
+INSERT INTO sidecar.passed_over (range_id, type, counted_upto)
+SELECT r.id, w.type, r.from_position
+FROM sidecar.handled_ranges r JOIN wanted w USING (projection)
+WHERE r.copy = 'live' AND w.type <> '*' AND w.type <> ALL($4::text[])
+  AND NOT r.types && ARRAY['*', w.type]
+ON CONFLICT (range_id, type) DO NOTHING;
+
+-- name: count_passed_over
+-- Of the projections $1, from where it was counted up to. What another worker counts is left to it.
+WITH due AS (
+    SELECT p.range_id, p.type, p.counted_upto, coalesce(r.upto_position, c.position) AS upto,
+           r.partition, r.partitions
+    FROM sidecar.passed_over p
+    JOIN sidecar.handled_ranges r ON r.id = p.range_id
+    LEFT JOIN sidecar.checkpoints c
+        ON c.projection = r.projection AND c.copy = 'live' AND c.partition = r.partition
+    WHERE r.projection = ANY($1) AND r.copy = 'live'
+      AND p.counted_upto < coalesce(r.upto_position, c.position)
+    FOR UPDATE OF p SKIP LOCKED
+), counted AS (
+    SELECT d.range_id, d.type, d.upto, count(e.position) AS events,
+           min(e.position) AS first_position, max(e.position) AS last_position
+    FROM due d
+    LEFT JOIN sidecar.events e
+        ON e.position > d.counted_upto AND e.position <= d.upto AND e.type = d.type
+        AND (hashtext(e.stream) & 2147483647) % d.partitions = d.partition
+    GROUP BY d.range_id, d.type, d.upto
+)
+UPDATE sidecar.passed_over p
+SET counted_upto = c.upto, events = p.events + c.events,
+    first_position = coalesce(p.first_position, c.first_position),
+    last_position = coalesce(c.last_position, p.last_position)
+FROM counted c WHERE p.range_id = c.range_id AND p.type = c.type;
+
+-- name: list_kinds
+SELECT DISTINCT projection, kind FROM sidecar.checkpoints WHERE copy = 'live';
+
+-- name: sample_passed_over
+SELECT r.projection, p.type, sum(p.events)::bigint AS events,
+       min(p.first_position) AS first_position, max(p.last_position) AS last_position
+FROM sidecar.passed_over p JOIN sidecar.handled_ranges r ON r.id = p.range_id
+WHERE r.copy = 'live' AND p.events > 0 AND NOT p.is_accepted
+GROUP BY r.projection, p.type ORDER BY r.projection, p.type;
+
+-- name: accept_passed_over
+UPDATE sidecar.passed_over p SET is_accepted = true
+FROM sidecar.handled_ranges r
+WHERE r.id = p.range_id AND r.projection = $1 AND r.copy = 'live' AND p.events > 0
+  AND NOT p.is_accepted
+RETURNING p.type, p.events;
 
 -- name: set_state
 UPDATE sidecar.checkpoints SET state = $2, detail = $3
@@ -721,7 +825,8 @@ DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild';
 UPDATE sidecar.checkpoints live
 SET position = r.position, moved_at = clock_timestamp(),
     state = CASE WHEN live.block IS NULL THEN live.state ELSE 'running' END,
-    detail = CASE WHEN live.block IS NULL THEN live.detail END, block = NULL
+    detail = CASE WHEN live.block IS NULL THEN live.detail END, block = NULL,
+    handles = r.handles
 FROM sidecar.checkpoints r
 WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;

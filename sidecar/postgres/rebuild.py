@@ -54,7 +54,7 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
         await connection.execute(f"CREATE SCHEMA {_quote(schema)}")
         for table in tables:
             await _copy_shape(connection, table, schema)
-        await connection.execute(sql("delete_rebuild"), projection)
+        await _forget_rebuild(connection, projection)
         await connection.execute(sql("create_rebuild"), projection)
 
 
@@ -67,7 +67,7 @@ async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
     async with read_committed(connection):
         if not await connection.fetch(sql("read_rebuild_rows"), projection):
             raise ProjectionError(f"No rebuild of {projection} is under way.")
-        await connection.execute(sql("delete_rebuild"), projection)
+        await _forget_rebuild(connection, projection)
         await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(new_schema(projection))} CASCADE")
 
 
@@ -129,6 +129,8 @@ async def swap(connection: RawConnection, projection: str) -> bool:
             await connection.execute(
                 sql("resolve_rebuilt_letters"), projection, "applied by a rebuild"
             )
+            await connection.execute(sql("forget_handled_ranges"), projection, "live")
+            await connection.execute(sql("take_over_handled_ranges"), projection)
             await connection.execute(sql("delete_rebuild"), projection)
             # Last, for readers wait from here to the commit.
             await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
@@ -152,8 +154,15 @@ async def replay_handler(connection: RawConnection, handler: str) -> None:
             raise ProjectionError(
                 f"There is no handler {handler!r}; see `sidecar projections list`."
             )
+        await connection.execute(sql("end_handled_ranges"), handler)
+        await connection.execute(sql("forget_handled_ranges"), handler, "live")
         reason = "heard again in a replay"
         await connection.execute(sql("resolve_rebuilt_letters"), handler, reason)
+
+
+async def _forget_rebuild(connection: RawConnection, projection: str) -> None:
+    await connection.execute(sql("forget_handled_ranges"), projection, "rebuild")
+    await connection.execute(sql("delete_rebuild"), projection)
 
 
 async def _is_caught_up(connection: RawConnection, projection: str) -> bool:

@@ -12,8 +12,10 @@ from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.migration import find_unsafe_sequence
+from sidecar.postgres.passed import list_passed_over
 from sidecar.postgres.query import sql
 from sidecar.projections.head import Writer
+from sidecar.projections.passed import PassedOver
 from sidecar.projections.projection import Partition
 from sidecar.projections.standing import (
     FailureSample,
@@ -68,6 +70,7 @@ class LogLook:
     held_seconds: float
     writers: tuple[Writer, ...]
     partitions: Sequence[PartitionSample]
+    passed_over: Mapping[str, tuple[PassedOver, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,14 @@ async def look_at_log(connection: RawConnection, follower: HeadFollower) -> LogL
     """Ask how far the log goes, and how far every projection is."""
     head = await follower.advance(connection)
     taken_at = await connection.fetchval(sql("read_clock"))
-    partitions = await _sample_partitions(connection, head.position)
     return LogLook(
-        taken_at, head.position, head.highest, follower.held_seconds, follower.writers, partitions
+        taken_at,
+        head.position,
+        head.highest,
+        follower.held_seconds,
+        follower.writers,
+        await _sample_partitions(connection, head.position),
+        await list_passed_over(connection),
     )
 
 
@@ -142,7 +150,7 @@ def compose(
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the answers together. Pure."""
-    standings = stand(log.partitions, letters.counts, log.safe_head, log.taken_at)
+    standings = stand(log.partitions, letters.counts, log.safe_head, log.taken_at, log.passed_over)
     followed = {standing.name for standing in standings}
     return Sample(
         taken_at=log.taken_at,

@@ -1,6 +1,6 @@
 """The runner's desk in PostgreSQL: pages of the log and transactions of a read model."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -128,10 +128,14 @@ class PostgresDesk:
 
     Args:
         pool: Lends connections; whoever made it closes it.
+        handled: What each projection handles, kept with its checkpoint; of others nothing is kept.
     """
 
-    def __init__(self, pool: MeteredPool) -> None:
+    def __init__(
+        self, pool: MeteredPool, handled: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._pool = pool
+        self._handled: Final = {name: list(types) for name, types in (handled or {}).items()}
         # As each loop was told of them with its checkpoint.
         self._discarded: Final[dict[Partition, frozenset[int]]] = {}
 
@@ -189,6 +193,7 @@ class PostgresDesk:
                     found = await raw.fetchrow(sql("lock_checkpoint"), *key)
                     row = _require_there(found, partition, position)
                     self._require_told(row, partition)
+                    await self._keep_handled(raw, row, partition)
                     if partition.copy == "rebuild":
                         schema = new_schema(partition.projection)
                         await raw.execute(sql("prepend_search_path"), schema)
@@ -208,6 +213,17 @@ class PostgresDesk:
         """Make sure that what lies ahead was read in the knowledge of all that is discarded."""
         if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
+
+    async def _keep_handled(
+        self, raw: RawConnection, row: asyncpg.Record, partition: Partition
+    ) -> None:
+        """Keep from where on other types are handled than by who moved the checkpoint last."""
+        types = self._handled.get(partition.projection)
+        if types is None or row["handles"] == types:
+            return
+        key = _key(partition)
+        await raw.execute(sql("end_handled_range"), *key[:3], row["position"])
+        await raw.execute(sql("begin_handled_range"), *key, row["position"], types)
 
     async def halt(self, partition: Partition, reason: str) -> None:
         """Stop a rebuild until somebody takes it up again."""

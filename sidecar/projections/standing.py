@@ -2,11 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
+from sidecar.projections.passed import PassedOver, describe_passed_over
 from sidecar.projections.work import State
 
 # Marten's default for a high-water mark that does not move while there is work.
@@ -86,6 +87,7 @@ class Standing:
         progress: Share of a rebuild done, 0..1; None when there is none.
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.
         oldest_letter_at: Since when there is a dead letter.
+        passed_over: What its read model lacks, for a release that moved it did not handle it.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Standing:
     rebuild: Rebuild = Rebuild.NONE
     progress: float | None = None
     oldest_letter_at: dt.datetime | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ def stand(
     letters: Mapping[str, LetterCount],
     safe_head: int,
     now: dt.datetime,
+    passed_over: Mapping[str, tuple[PassedOver, ...]] | None = None,
 ) -> tuple[Standing, ...]:
     """Fold samples into one standing per projection, by name.
 
@@ -126,6 +130,7 @@ def stand(
         letters: By projection.
         safe_head: Highest safe position.
         now: Aware wall time of the samples.
+        passed_over: By projection; leave out those that passed nothing over.
     """
     folded = []
     for name, group in groupby(samples, key=lambda sample: sample.projection):
@@ -133,8 +138,15 @@ def stand(
         live = [row for row in rows if row.copy == "live"]
         rebuild = [row for row in rows if row.copy == "rebuild"]
         if live:
-            folded.append(_fold(name, live, rebuild, letters.get(name), safe_head, now))
+            standing = _fold(name, live, rebuild, letters.get(name), safe_head, now)
+            folded.append(_add_passed_over(standing, (passed_over or {}).get(name, ())))
     return tuple(folded)
+
+
+def _add_passed_over(standing: Standing, passed_over: tuple[PassedOver, ...]) -> Standing:
+    told = describe_passed_over(standing.name, standing.kind, passed_over)
+    detail = "; ".join(filter(None, (standing.detail, told))) or None
+    return replace(standing, detail=detail, passed_over=passed_over)
 
 
 def _fold(

@@ -109,6 +109,13 @@ DEAD_LETTERS: Final = Instrument(
     "Events that a projection could not apply and that wait for a decision.",
     (PROJECTION,),
 )
+PASSED_OVER: Final = Instrument(
+    "sidecar.projection.passed_over.events",
+    Kind.GAUGE,
+    "{event}",
+    "Events below a projection's checkpoint that a release which does not handle them passed over.",
+    (PROJECTION,),
+)
 PARKED_STREAMS: Final = Instrument(
     "sidecar.parked_streams",
     Kind.GAUGE,
@@ -371,7 +378,8 @@ PROCESS_SPAN: Final = SpanShape(
 SPANS: Final = (PUBLISH_SPAN, PROCESS_SPAN)
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
-    *(LAG_EVENTS, LAG, PROJECTION_STATUS, PROJECTION_REBUILD, DEAD_LETTERS, PARKED_STREAMS),
+    *(LAG_EVENTS, LAG, PROJECTION_STATUS, PROJECTION_REBUILD, DEAD_LETTERS),
+    *(PARKED_STREAMS, PASSED_OVER),
     *(CAUSES, CHECK_STATUS, CHECK_TRANSITIONS, CONFIG_FINDINGS, READY, DRAINING),
     *(SAFE_HEAD, HEAD, HOLD_DURATION, SKIPPED_POSITIONS, STORE_UNSAFE),
     *(WORKER_RESTARTS, AGENT_SCRAPE_FAILURES, BUILD_INFO, LOOP_LAG, TELEMETRY_DROPPED),

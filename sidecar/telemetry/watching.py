@@ -23,6 +23,7 @@ class ProjectionSight:
     dead_letters: int | None = None
     parked_streams: int | None = None
     rebuild: str | None = None
+    passed_over: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield contract.LAG, lambda: _by_projection(look(), lambda p: p.lag_seconds)
     yield contract.DEAD_LETTERS, lambda: _by_projection(look(), lambda p: p.dead_letters)
     yield contract.PARKED_STREAMS, lambda: _by_projection(look(), lambda p: p.parked_streams)
+    yield contract.PASSED_OVER, lambda: _by_projection(look(), lambda p: p.passed_over)
     yield contract.PROJECTION_STATUS, lambda: _states(look(), Status, lambda p: p.status)
     yield contract.PROJECTION_REBUILD, lambda: _states(look(), Rebuild, lambda p: p.rebuild)
     yield contract.HEAD, lambda: _known(look().store.head_position)

@@ -100,6 +100,16 @@ async def accept_position(boot: Boot, name: str, position: int, reason: str) -> 
         await block.accept_position(connection, name, position, reason)
 
 
+async def accept_passed_over(boot: Boot, name: str, reason: str) -> int:
+    """Take it that a projection lacks what it passed over; return how many events that are.
+
+    Raises:
+        ProjectionError: There are none, or the projection waits for another decision.
+    """
+    async with _open_store(boot) as connection:
+        return await block.accept_passed_over(connection, name, reason)
+
+
 async def remove_projection(boot: Boot, name: str) -> None:
     """Forget a projection that nobody runs any more.
 

@@ -11,6 +11,7 @@ from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import WorkerPlace
+from sidecar.projections.passed import describe_passed_over
 from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
 from sidecar.wiring.told import PoolTold
@@ -169,6 +170,7 @@ def see_projections(sample: Sample | None) -> list[ProjectionSight]:
             standing.dead_letters,
             standing.parked_streams,
             standing.rebuild.value,
+            sum(passed.events for passed in standing.passed_over),
         )
         for standing in sample.standings
     ]
@@ -249,7 +251,10 @@ def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
     elif standing.dead_letters:
         letters = _count(standing.dead_letters, "dead letter")
         parts.append(f"has {letters}{_say_cause(standing.oldest_letter_at, errors)}")
-    return f"Projection {standing.name} {' and '.join(parts)}." if parts else ""
+    said = [f"Projection {standing.name} {' and '.join(parts)}."] if parts else []
+    if told := describe_passed_over(standing.name, standing.kind, standing.passed_over):
+        said.append(f"Of {standing.name} {told}.")
+    return " ".join(said)
 
 
 def _say_published(name: str, count: LetterCount, errors: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from sidecar.postgres.head import open_head
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
+from sidecar.postgres.passed import PassedOverCount
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.setup import Setups
@@ -29,6 +30,7 @@ from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.pulse import Pulse
 from sidecar.projections.observer import Numbers, RunnerTally
+from sidecar.projections.passed import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.retry import RetryPolicy
@@ -78,6 +80,11 @@ class WorkerProcess:
             self._subscriptions.values(),
             partial(open_session, dsn, application_name=self._name("setup")),
         )
+        self._handled: Final = {
+            name: handled_types(subscription, publisher.types)
+            for name, subscription in self._subscriptions.items()
+        }
+        self._passed_over: Final = PassedOverCount(self._handled, publisher.types.retired)
         self._worker: Worker | None = None
         self._pool: MeteredPool | None = None
         self._findings: tuple[Finding, ...] = ()
@@ -90,7 +97,11 @@ class WorkerProcess:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
                 settle()
-                await self._set_up_and_work(PostgresDesk(pool), shutdown)
+                counting = asyncio.create_task(self._passed_over.run(pool))
+                try:
+                    await self._set_up_and_work(PostgresDesk(pool, self._handled), shutdown)
+                finally:
+                    counting.cancel()
 
     async def _set_up_and_work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
         """Work on what is ready; the rest joins as its setup ends."""

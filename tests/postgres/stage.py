@@ -18,6 +18,7 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.postgres.work import PostgresDesk
 from sidecar.projections.observer import RunnerTally
+from sidecar.projections.passed import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
@@ -39,9 +40,13 @@ class Stage:
         self.publisher: Final = publisher
         self.policy: Final = policy
         self.store: Final = EventStore(pool, publisher.types)
-        self.desk: Final = PostgresDesk(pool)
         self.head: Final = HeadSignal()
         self.subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
+        self.handled: Final = {
+            name: handled_types(subscription, publisher.types)
+            for name, subscription in self.subscriptions.items()
+        }
+        self.desk: Final = PostgresDesk(pool, self.handled)
         self.partitions: Final = tuple(p for s in self.subscriptions.values() for p in s.split())
         self.runners: Final[list[Runner]] = []
         self.tasks: Final[list[asyncio.Task[None]]] = []

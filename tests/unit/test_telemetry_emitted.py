@@ -60,7 +60,7 @@ OF_EXCEPTIONS = {
     for entry in group["attributes"]
 } | {"exception.type", "exception.message", "exception.stacktrace"}
 SIGHT = Sight(
-    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "halted")],
+    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "halted", 2)],
     store=StoreSight(
         head_position=9,
         safe_head_position=8,

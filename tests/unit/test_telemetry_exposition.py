@@ -30,7 +30,7 @@ from sidecar.telemetry.watching import (
 )
 
 SIGHT = Sight(
-    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "running")],
+    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "running", 0)],
     store=StoreSight(
         head_position=9,
         safe_head_position=8,

@@ -70,6 +70,8 @@ def _find_blemish(standing: Standing, lag_limit_seconds: float) -> str:
     """
     if standing.dead_letters:
         return "dead-letters"
+    if standing.passed_over:
+        return "passed-over"
     if standing.status is Status.PAUSED:
         return "paused"
     if standing.lag_seconds > lag_limit_seconds:
