@@ -21,3 +21,19 @@ async def eventually(question: Callable[[], Awaitable[T]], within_seconds: float
             name = getattr(question, "__qualname__", repr(question))
             raise AssertionError(f"{name} was still {answer!r} after {within_seconds:g} s")
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def while_it_moves(look: Callable[[], Awaitable[object]], stall_seconds: float) -> None:
+    """Ask until nothing is left, however long that takes while each answer differs from the last.
+
+    Raises:
+        AssertionError: The answer stayed the same for so long.
+    """
+    before: object = None
+    deadline_mono = 0.0
+    while left := await look():
+        if left != before:
+            before, deadline_mono = left, time.monotonic() + stall_seconds
+        elif time.monotonic() > deadline_mono:
+            raise AssertionError(f"nothing moved for {stall_seconds:g} s: {left!r}")
+        await asyncio.sleep(POLL_SECONDS)

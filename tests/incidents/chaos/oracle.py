@@ -98,6 +98,8 @@ def judge(log: list[int], found: list[int], excuse: Excuse | None) -> str:
     waits = {v for v in log if excuse.waits_from is not None and v >= excuse.waits_from}
     if waits & set(found):
         return f"overtook what failed: {_name_some(sorted(waits & set(found)))}"
+    if excuse.given_up & set(found):
+        return f"given up, and applied: {_name_some(sorted(excuse.given_up & set(found)))}"
     missing = set(log) - set(found) - waits - excuse.given_up
     return f"lost: {_name_some(sorted(missing))}" if missing else ""
 

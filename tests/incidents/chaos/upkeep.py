@@ -11,11 +11,16 @@ from sidecar.postgres.rebuild import cancel_rebuild, drop_old_copy, start_rebuil
 from tests.incidents.chaos.crew import Crew
 from tests.incidents.chaos.process_fault import kill_worker
 from tests.incidents.chaos.service import BOOKS, FRAGILE
+from tests.incidents.ledger import Rows
 
 NAMES: Final = (*(book.name for book in BOOKS), FRAGILE.name)
 MAX_REBUILD_SECONDS: Final = 2.0
 REASON: Final = "given up by the storm"
 
+_REBUILDS: Final = """
+SELECT projection, partition, position, state FROM sidecar.checkpoints
+WHERE copy = 'rebuild' ORDER BY projection, partition
+"""
 _OPEN: Final = """
 SELECT id, stream FROM sidecar.dead_letters WHERE resolution IS NULL ORDER BY random() LIMIT $1
 """
@@ -94,13 +99,10 @@ async def cure_all(crew: Crew) -> None:
     assert await crew.command("dead-letters", "retry", "--all", "--no-wait") == 0
 
 
-async def end_rebuilds(crew: Crew) -> bool:
-    """Cancel the rebuilds that stopped at poison, and tell whether none is left under way."""
-    rows = await crew.query(
-        "SELECT DISTINCT projection, state FROM sidecar.checkpoints WHERE copy = 'rebuild'"
-    )
+async def end_rebuilds(crew: Crew) -> Rows:
+    """Cancel the rebuilds that stopped at poison, and return how far the others are."""
+    rows = await crew.query(_REBUILDS)
     async with crew.session() as connection:
-        for name, state in rows:
-            if state == "failed":
-                await cancel_rebuild(connection, name)
-    return not rows
+        for name in {name for name, _, _, state in rows if state == "failed"}:
+            await cancel_rebuild(connection, name)
+    return rows
