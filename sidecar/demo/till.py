@@ -142,8 +142,8 @@ async def _main(rate: float, poison_every_seconds: float, agent_port: int) -> No
         max_size=POOL_SIZE,
         acquire_timeout_seconds=PATIENCE_SECONDS,
     )
-    async with pool, agent(publisher=publisher, pool=pool, port=agent_port):
-        store = EventStore(pool, types)
+    store = EventStore(pool, types)
+    async with pool, agent(publisher=publisher, pool=pool, store=store, port=agent_port):
         till = Till(store, publisher, rate=rate, poison_every_seconds=poison_every_seconds)
         await till.run(shutdown)
 

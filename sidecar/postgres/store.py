@@ -1,9 +1,9 @@
 """`EventStore`: append with an expected version, read by stream and by position."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -42,8 +42,6 @@ class Arguments(NamedTuple):
     headers: str | None
 
 
-AddHeaders = Callable[[Mapping[str, object]], Mapping[str, object]]
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,11 +53,31 @@ class Appended:
     position: int
 
 
+class AppendUnderWay(Protocol):
+    """One append, as its observer knows it."""
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """What is kept with each event."""
+
+    def note_position(self, position: int) -> None:
+        """Take note of where the last event went."""
+
+
+class AppendObserver(Protocol):
+    """What the telemetry implements; it must neither raise nor wait."""
+
+    def append(
+        self, stream: str, event_type: str, count: int, metadata: Mapping[str, object]
+    ) -> AbstractContextManager[AppendUnderWay]:
+        """Take note of an append for the length of the block, and of how it ends."""
+
+
 class EventStore:
     """The log in PostgreSQL. No lock serialises writers; positions grow, with gaps.
 
     Attributes:
-        add_headers: Adds to each append's metadata, such as the trace under way; set by the agent.
+        observer: Hears of each append, and adds the trace under way to its metadata.
 
     Args:
         pool: Lends connections; whoever made it closes it.
@@ -70,7 +88,7 @@ class EventStore:
         self._pool = pool
         self._types = types
         self._wake = Wake(pool)
-        self.add_headers: AddHeaders | None = None
+        self.observer: AppendObserver | None = None
 
     async def append(
         self,
@@ -111,6 +129,25 @@ class EventStore:
             raise ValueError("append needs the name of a stream and at least one event")
         if connection is not None:
             require_transaction(connection)
+        observer = self.observer
+        if observer is None:
+            return await self._append(stream, events, expected_version, metadata, connection)
+        event_type = self._types.name_of(events[0])
+        with observer.append(stream, event_type, len(events), metadata or {}) as under_way:
+            appended = await self._append(
+                stream, events, expected_version, under_way.metadata, connection
+            )
+            under_way.note_position(appended.position)
+        return appended
+
+    async def _append(
+        self,
+        stream: str,
+        events: Sequence[object],
+        expected_version: int | None,
+        metadata: Mapping[str, object] | None,
+        connection: "RawConnection | None",
+    ) -> Appended:
         query = sql("append_one" if len(events) == 1 else "append_many")
         arguments = self._arguments(stream, events, expected_version, metadata)
         if connection is not None:
@@ -163,8 +200,6 @@ class EventStore:
         expected_version: int | None,
         metadata: Mapping[str, object] | None,
     ) -> Arguments:
-        if self.add_headers is not None:
-            metadata = self.add_headers(metadata or {})
         headers = _encode(metadata).decode() if metadata else None
         ids = make_ids(len(events))
         if len(events) == 1:

@@ -8,6 +8,8 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SCOPE: Final = "sidecar"
 SYSTEM: Final = "sidecar"
 """The value of `messaging.system`; the conventions have no member for an event store."""
+SEND: Final = "send"
+"""The value of `messaging.operation.type` for an append."""
 
 APPLICATION_NAME: Final = "application_name"
 CAUSE: Final = "cause"
@@ -31,6 +33,8 @@ POOL_NAME: Final = "db.client.connection.pool.name"
 POOL_STATE: Final = "db.client.connection.state"
 CONSUMER_GROUP: Final = "messaging.consumer.group.name"
 OPERATION_NAME: Final = "messaging.operation.name"
+OPERATION_TYPE: Final = "messaging.operation.type"
+DESTINATION: Final = "messaging.destination.name"
 MESSAGING_SYSTEM: Final = "messaging.system"
 BATCH_COUNT: Final = "messaging.batch.message_count"
 LINKS_DROPPED: Final = "sidecar.links.dropped"
@@ -375,7 +379,15 @@ PROCESS_SPAN: Final = SpanShape(
         *(BATCH_COUNT, LINKS_DROPPED, ERROR_TYPE),
     ),
 )
-SPANS: Final = (PUBLISH_SPAN, PROCESS_SPAN)
+APPEND_SPAN: Final = SpanShape(
+    "append",
+    "producer",
+    (
+        *(MESSAGING_SYSTEM, OPERATION_NAME, OPERATION_TYPE, DESTINATION, EVENT_TYPE),
+        *(BATCH_COUNT, SPAN_POSITION, ERROR_TYPE),
+    ),
+)
+SPANS: Final = (APPEND_SPAN, PUBLISH_SPAN, PROCESS_SPAN)
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     *(LAG_EVENTS, LAG, PROJECTION_STATUS, PROJECTION_REBUILD, DEAD_LETTERS),

@@ -27,11 +27,15 @@ from sidecar.process.agent import Agent, listen
 from sidecar.process.background import Background
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
-from sidecar.telemetry.link import add_trace_context
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.boot import make_redactor, plain
-from sidecar.wiring.instrument import Publisher, follow_any_pool, follow_any_publisher
+from sidecar.wiring.instrument import (
+    Publisher,
+    follow_any_pool,
+    follow_any_publisher,
+    follow_store,
+)
 from sidecar.wiring.retries import Retries
 from sidecar.wiring.told import show_pool, show_statuses
 
@@ -69,7 +73,7 @@ async def agent(
         publisher: Told of by spans and counters; any object with `async publish(event)`.
         pool: Told of by gauges and durations; connections held for too long are logged, in
             development with the place where they were taken.
-        store: Its events carry the trace in which they were appended.
+        store: Each append is a span, and its events carry the trace to their handlers.
         checks: The service's own, asked here, and shown by the sidecar beside its own.
         host: Where to listen; `SIDECAR_AGENT_HOST` by default, 127.0.0.1 without it.
         port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
@@ -86,8 +90,7 @@ async def agent(
         observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
         counted = _follow(stack.enter_context(ExitStack()), telemetry, publisher, pool, settings)
         if store is not None:
-            store.add_headers = add_trace_context
-            stack.callback(setattr, store, "add_headers", None)
+            follow_store(stack.enter_context(ExitStack()), telemetry, store)
         monitor = Monitor(checks or ())
         tell = partial(_tell, monitor, counted, telemetry)
         listener = listen(

@@ -1,4 +1,4 @@
-"""Publishers and pools that a service already has, told of without a change to their code."""
+"""Publishers, pools and stores of a service, told of without a change to their code."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -9,6 +9,8 @@ from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.adopted import AdoptedPool, find_adopted, is_pool
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.store import EventStore
+from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.foreign import ForeignPublisher, find_foreign
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.publishing import Publishing, observe_publisher
@@ -28,9 +30,10 @@ class Publisher(Protocol):
 
 
 def instrument(target: T, *, name: str = "default") -> T:
-    """Let a publisher or a pool tell of itself through the application's own OpenTelemetry.
+    """Let a publisher, a pool or a store tell of itself through the application's OpenTelemetry.
 
-    It takes any object with `async publish(event)`, asyncpg's pool, and our own of both. Spans,
+    It takes any object with `async publish(event)`, asyncpg's pool, our own of both, and our store,
+    whose events then carry the trace in which they were appended. Spans,
     durations and counts go to the global providers, also when they are set later. Inside
     `sidecar.agent` this is not needed: what is given to it is instrumented for that long. What it
     tells of failures has the secrets of the environment masked, as they are at the call.
@@ -45,12 +48,14 @@ def instrument(target: T, *, name: str = "default") -> T:
         The target.
 
     Raises:
-        UsageError: It is neither a publisher nor a pool.
+        UsageError: It is none of these.
     """
     if _find_undo(target) is None:
         stack = ExitStack()
         telemetry = Telemetry.borrow(version=sidecar.__version__, redact=redact_environment())
-        if isinstance(target, MeteredPool) or is_pool(target):
+        if isinstance(target, EventStore):
+            follow_store(stack, telemetry, target)
+        elif isinstance(target, MeteredPool) or is_pool(target):
             follow_any_pool(stack, telemetry, target, name)
         else:
             follow_any_publisher(stack, telemetry, target)
@@ -97,6 +102,12 @@ def follow_any_pool(
         stack.callback(adopted.undo)
     stack.callback(follow_pool(telemetry, counted))
     return counted
+
+
+def follow_store(stack: ExitStack, telemetry: Telemetry, store: EventStore) -> None:
+    """Let a store tell of its appends until the stack is closed."""
+    stack.callback(setattr, store, "observer", store.observer)
+    store.observer = AppendTelemetry(telemetry)
 
 
 def _keeper(target: object) -> object:

@@ -40,15 +40,18 @@ async def test_writer_handler_and_callee_are_joined_in_a_real_receiver(
             (letter,) = await eventually(find_letter)
             (process,) = await eventually(find_process)
     (order,) = receiver.find("shop", "place order")
+    (append,) = receiver.find("shop", "append Ordered")
+    assert (append.trace_id, append.parent_span_id) == (order.trace_id, order.span_id)
+    assert append.kind == Span.SPAN_KIND_PRODUCER
     # The batch is a trace of its own, linked to the writer, who ended long ago...
     assert process.trace_id != order.trace_id
     assert [(link.trace_id, link.span_id) for link in process.links] == [
-        (order.trace_id, order.span_id)
+        (append.trace_id, append.span_id)
     ]
     assert process.kind == Span.SPAN_KIND_CONSUMER
     # ...and the call that its handler makes is part of it.
     assert (letter.trace_id, letter.parent_span_id) == (process.trace_id, process.span_id)
-    assert order.end_time_unix_nano <= process.start_time_unix_nano
+    assert append.start_time_unix_nano <= process.start_time_unix_nano
 
 
 @asynccontextmanager

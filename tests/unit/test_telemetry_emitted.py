@@ -24,6 +24,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.lending import Lending
 from sidecar.projections.observer import Action, RunnerTally
+from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.publishing import observe_publisher
@@ -139,7 +140,16 @@ def run_batch(telemetry: Telemetry) -> None:
     runner.batch_finished(runner.batch_started("totals", events[:1]), 1)
 
 
+def append(telemetry: Telemetry) -> None:
+    store = AppendTelemetry(telemetry)
+    with store.append("order-1", "OrderPlaced", 2, {}) as under_way:
+        under_way.note_position(7)
+    with pytest.raises(ValueError, match="order"), store.append("order-1", "OrderPlaced", 1, {}):
+        raise ValueError("order")
+
+
 def do_everything(telemetry: Telemetry) -> None:
+    append(telemetry)
     publisher = EventPublisher()
     observe_publisher(telemetry, publisher)
     asyncio.run(publish(publisher))
