@@ -80,6 +80,12 @@ class ProjectionError(SidecarError):
     code = "projection"
 
 
+class ForeignCheckpointError(ProjectionError):
+    """A projection of the same name belongs to another service in the same database."""
+
+    code = "checkpoint_foreign"
+
+
 class CheckpointMovedError(SidecarError):
     """Another owner moved the checkpoint first; this batch was rolled back and nothing is lost."""
 

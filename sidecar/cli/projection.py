@@ -97,14 +97,13 @@ def rebuild(
 def accept(name: str, position: int | None, reason: str) -> None:
     """Take NAME as it is.
 
-    That is without the events that it passed over or, where it waits for a decision, as of a
-    position.
+    That is without the events that it passed over, as taken over from another service or, where
+    it waits for a decision, as of a position.
     """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
     if position is None:
-        events = finish(admin.accept_passed_over(_boot(), name, reason.strip()))
-        say(f"{name} goes on without {events} event(s) that it passed over.")
+        say(f"{name}: {finish(admin.accept(_boot(), name, reason.strip()))}.")
     else:
         finish(admin.accept_position(_boot(), name, position, reason.strip()))
         say(f"{name} goes on after position {position}.")

@@ -1,7 +1,9 @@
 """What keeps a projection from running until a person decides, and deciding it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+
+import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
@@ -69,6 +71,36 @@ async def accept_position(
         await connection.execute(sql("keep_acceptance"), projection, what, reason)
 
 
+async def accept_service(
+    connection: RawConnection, projection: str, service: str | None, reason: str
+) -> bool:
+    """Hand a projection over to a service; tell whether it was another's. The reason is kept.
+
+    Raises:
+        ProjectionError: A worker of the other one runs it.
+    """
+    async with read_committed(connection):
+        await connection.execute(sql("lock_registrations"))
+        rows = await connection.fetch(sql("list_partitions"), projection)
+        owner = next((row["service"] for row in rows if row["service"]), None)
+        if owner is None or service in {None, owner}:
+            return False
+        if await _is_held(connection, projection, rows):
+            raise ProjectionError(f"A worker of {owner} runs {projection}; end that first.")
+        await connection.execute(sql("set_service"), projection, service)
+        what = f"handed over from {owner} to {service}"
+        await connection.execute(sql("keep_acceptance"), projection, what, reason)
+        return True
+
+
+async def _is_held(
+    connection: RawConnection, projection: str, rows: Iterable[asyncpg.Record]
+) -> bool:
+    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+    parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
+    return any(key_of(part) in held for part in parts)
+
+
 async def accept_passed_over(connection: RawConnection, projection: str, reason: str) -> int:
     """Take it that a projection lacks the events that it passed over; return how many.
 
@@ -112,9 +144,7 @@ async def remove(connection: RawConnection, projection: str) -> None:
             raise ProjectionError(
                 f"There is no projection {projection!r}; see `sidecar projections list`."
             )
-        held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
-        parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
-        if any(key_of(part) in held for part in parts):
+        if await _is_held(connection, projection, rows):
             raise ProjectionError(
                 f"A worker runs {projection}; take it out of the service and deploy that first."
             )

@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import asyncpg
 
-from sidecar.errors import ProjectionError
+from sidecar.errors import ForeignCheckpointError, ProjectionError
 from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.block import Block, describe_filled, describe_gone
@@ -35,7 +34,11 @@ class _Place(NamedTuple):
 
 
 async def register(
-    connection: RawConnection, subscription: Subscription, *, was_known: bool = False
+    connection: RawConnection,
+    subscription: Subscription,
+    *,
+    service: str | None = None,
+    was_known: bool = False,
 ) -> None:
     """Make sure that each partition has its row.
 
@@ -46,15 +49,17 @@ async def register(
     Args:
         connection: In no transaction.
         subscription: Whose rows.
+        service: The name of its service; None for one that has none of its own.
         was_known: It had its rows before, as far as this process knows.
 
     Raises:
+        ForeignCheckpointError: Another service has a projection of that name here.
         ProjectionError: The number of partitions changed while they stand at different positions,
             or while a rebuild is under way.
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
-        await _register(connection, subscription, was_known=was_known)
+        await _register(connection, subscription, service=service, was_known=was_known)
 
 
 async def prepare(
@@ -81,15 +86,25 @@ async def prepare(
         await connection.execute(sql("end_failure"), subscription.name)
 
 
-async def fail_setup(connection: RawConnection, subscription: Subscription, detail: str) -> None:
-    """Note that a subscriber cannot run, unless another worker runs it.
+async def fail_setup(
+    connection: RawConnection,
+    subscription: Subscription,
+    detail: str,
+    *,
+    service: str | None = None,
+) -> None:
+    """Note that a subscriber cannot run, unless another worker runs it, or another service has it.
 
     A new one gets its rows all the same: it is seen, and a handler will miss no event from here.
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
-        with suppress(ProjectionError):
-            await _register(connection, subscription)
+        try:
+            await _register(connection, subscription, service=service)
+        except ForeignCheckpointError:
+            return
+        except ProjectionError:
+            pass
         if not await _is_leased(connection, subscription.name):
             await connection.execute(sql("fail_setup"), subscription.name, detail)
 
@@ -102,10 +117,15 @@ async def _is_leased(connection: RawConnection, projection: str) -> bool:
 
 
 async def _register(
-    connection: RawConnection, subscription: Subscription, *, was_known: bool = False
+    connection: RawConnection,
+    subscription: Subscription,
+    *,
+    service: str | None,
+    was_known: bool = False,
 ) -> None:
     name = subscription.name
     rows = await connection.fetch(sql("list_partitions"), name)
+    owner = await _require_own(connection, name, rows, service)
     if rows and len(rows) == subscription.partitions:
         await connection.execute(sql("declare_tables"), name, list(subscription.tables))
         if rows[0]["block"] == Block.FILLED:
@@ -126,8 +146,30 @@ async def _register(
             part.count,
             subscription.kind.value,
             list(subscription.tables),
+            owner,
             *place,
         )
+
+
+async def _require_own(
+    connection: RawConnection, name: str, rows: Sequence[asyncpg.Record], service: str | None
+) -> str | None:
+    """Return whose rows they are from now on.
+
+    They become those of the first service that has a name of its own. One without is let in: it may
+    be the same, started by hand.
+    """
+    owner: str | None = next((row["service"] for row in rows if row["service"]), None)
+    if owner is None and service is not None:
+        await connection.execute(sql("set_service"), name, service)
+    elif owner is not None and service not in {None, owner}:
+        raise ForeignCheckpointError(
+            f"{name} belongs to the service {owner} in this database, and this is {service}: two "
+            "services must not share a checkpoint. Give the projection another name, or the "
+            f"service a database of its own. If {owner} is now called {service}, "
+            f"`sidecar projections accept {name} --reason TEXT` hands it over."
+        )
+    return owner or service
 
 
 async def _first_place(

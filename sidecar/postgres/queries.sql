@@ -264,7 +264,7 @@ INSERT INTO sidecar.skipped_positions (first_position, last_position) VALUES ($1
 ON CONFLICT (first_position) DO NOTHING;
 
 -- name: list_partitions
-SELECT partition, partitions, position, state, detail, block FROM sidecar.checkpoints
+SELECT partition, partitions, position, state, detail, block, service FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 
 -- name: delete_partitions
@@ -272,8 +272,8 @@ DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
 
 -- name: create_checkpoint
 INSERT INTO sidecar.checkpoints
-    (projection, partition, partitions, kind, tables, position, state, detail, block)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+    (projection, partition, partitions, kind, tables, service, position, state, detail, block)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: declare_tables
 UPDATE sidecar.checkpoints SET tables = $2
@@ -308,6 +308,9 @@ WHERE projection = $1 AND copy = 'live';
 -- name: unblock
 UPDATE sidecar.checkpoints SET state = 'running', detail = NULL, block = NULL
 WHERE projection = $1 AND copy = 'live';
+
+-- name: set_service
+UPDATE sidecar.checkpoints SET service = $2 WHERE projection = $1 AND copy = 'live';
 
 -- name: read_block
 SELECT detail FROM sidecar.checkpoints

@@ -6,9 +6,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
-from sidecar.errors import LogShortenedError, ProjectionError, StoreUnavailableError
+from sidecar.errors import (
+    ForeignCheckpointError,
+    LogShortenedError,
+    ProjectionError,
+    StoreUnavailableError,
+)
 from sidecar.postgres.checkpoint import fail_setup, prepare, register
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
@@ -18,6 +23,8 @@ from sidecar.projections.projection import Subscription
 TURN_SECONDS: Final = 5.0
 """A setup that takes longer goes on beside those after it."""
 RETRY_SECONDS: Final = 1.0
+
+Step: TypeAlias = Callable[[RawConnection, Subscription], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -30,21 +37,26 @@ class Setups:
 
     Attributes:
         ready: What can run by now.
+        refused: What belongs to another service, which its rows do not tell, by name.
 
     Args:
         subscriptions: What is to run.
         open_session: Opens a session that may live as long as a setup takes.
+        service: The name of the service; None for one that has none of its own.
     """
 
     def __init__(
         self,
         subscriptions: Iterable[Subscription],
         open_session: Callable[[], AbstractAsyncContextManager[RawConnection]],
+        service: str | None = None,
     ) -> None:
         self.ready: tuple[Subscription, ...] = ()
         self._subscriptions: Final = tuple(subscriptions)
         self._names: Final = frozenset(s.name for s in self._subscriptions)
         self._open_session: Final = open_session
+        self._service: Final = service
+        self.refused: Final[dict[str, str]] = {}
         self._left: list[Subscription] = []
         self._begun_mono: Final[dict[str, float]] = {}
         self._reason = ""
@@ -61,12 +73,13 @@ class Setups:
             StoreUnavailableError: Something that passes by itself came between; repeat all of it.
         """
         self.ready, self._left = (), []
-        registered = [s for s in self._subscriptions if await _attempt(connection, s, register)]
+        step = partial(register, service=self._service)
+        registered = [s for s in self._subscriptions if await self._attempt(connection, s, step)]
         # Two that fill one table are told apart from one alone once both are registered.
         for subscription in registered:
             if subscription.setup is not None:
                 self._left.append(subscription)
-            elif await _attempt(connection, subscription, self._prepare):
+            elif await self._attempt(connection, subscription, self._prepare):
                 self.ready += (subscription,)
 
     async def register_again(self, connection: RawConnection, names: Collection[str]) -> None:
@@ -75,13 +88,33 @@ class Setups:
         Raises:
             StoreUnavailableError: Something that passes by itself came between; repeat all of it.
         """
-        again = partial(register, was_known=True)
+        again = partial(register, service=self._service, was_known=True)
         for subscription in self._subscriptions:
-            if subscription.name in names and await _attempt(connection, subscription, again):
-                await _attempt(connection, subscription, self._prepare)
+            if subscription.name in names and await self._attempt(connection, subscription, again):
+                await self._attempt(connection, subscription, self._prepare)
 
     async def _prepare(self, connection: RawConnection, subscription: Subscription) -> None:
         await prepare(connection, subscription, siblings=self._names)
+
+    async def _attempt(
+        self, connection: RawConnection, subscription: Subscription, step: Step
+    ) -> bool:
+        """Take a step and tell whether it went; what will not pass by itself is noted and told."""
+        try:
+            await step(connection, subscription)
+        # The edge to user code: a `setup` can raise anything.
+        except Exception as error:
+            if connection.is_closed() or _passes(error):
+                reason = f"the setup of {subscription.name} met {type(error).__name__}"
+                raise StoreUnavailableError(reason) from error
+            detail = _describe(error)
+            if isinstance(error, ForeignCheckpointError):
+                self.refused[subscription.name] = detail
+            _tell_failure(subscription, error)
+            await fail_setup(connection, subscription, detail, service=self._service)
+            return False
+        self.refused.pop(subscription.name, None)
+        return True
 
     async def run(self) -> None:
         """Run all setups; cancelling rolls those under way back."""
@@ -110,7 +143,7 @@ class Setups:
         while subscription.name in self._begun_mono:
             try:
                 async with self._open_session() as connection:
-                    if await _attempt(connection, subscription, self._prepare):
+                    if await self._attempt(connection, subscription, self._prepare):
                         self.ready += (subscription,)
                     seconds = time.monotonic() - self._begun_mono.pop(subscription.name)
             except StoreUnavailableError as error:
@@ -127,25 +160,6 @@ class Setups:
                 "Waiting for the database: %s", reason, extra={"event": "sidecar.worker.waits"}
             )
         await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _attempt(
-    connection: RawConnection,
-    subscription: Subscription,
-    step: Callable[[RawConnection, Subscription], Awaitable[None]],
-) -> bool:
-    """Take a step and tell whether it went; what will not pass by itself is noted and told."""
-    try:
-        await step(connection, subscription)
-    # The edge to user code: a `setup` can raise anything.
-    except Exception as error:
-        if connection.is_closed() or _passes(error):
-            reason = f"the setup of {subscription.name} met {type(error).__name__}"
-            raise StoreUnavailableError(reason) from error
-        _tell_failure(subscription, error)
-        await fail_setup(connection, subscription, _describe(error))
-        return False
-    return True
 
 
 def _passes(error: Exception) -> bool:

@@ -100,14 +100,20 @@ async def accept_position(boot: Boot, name: str, position: int, reason: str) -> 
         await block.accept_position(connection, name, position, reason)
 
 
-async def accept_passed_over(boot: Boot, name: str, reason: str) -> int:
-    """Take it that a projection lacks what it passed over; return how many events that are.
+async def accept(boot: Boot, name: str, reason: str) -> str:
+    """Take a projection over from another service, or take it that it lacks what it passed over.
+
+    Returns:
+        What was accepted.
 
     Raises:
-        ProjectionError: There are none, or the projection waits for another decision.
+        ProjectionError: There is neither, or the projection waits for another decision.
     """
     async with _open_store(boot) as connection:
-        return await block.accept_passed_over(connection, name, reason)
+        if await block.accept_service(connection, name, boot.service, reason):
+            return f"it belongs to {boot.service} now; start its workers again"
+        events = await block.accept_passed_over(connection, name, reason)
+        return f"it goes on without {events} event(s) that it passed over"
 
 
 async def remove_projection(boot: Boot, name: str) -> None:

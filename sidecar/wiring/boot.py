@@ -19,6 +19,7 @@ from sidecar.config.render import line
 from sidecar.config.secret import Secret
 from sidecar.config.settings import Settings, load
 from sidecar.config.verdict import Verdict, validate
+from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.logs import configure
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
@@ -57,6 +58,13 @@ class Boot:
     def settings(self) -> Settings:
         """What the process was told."""
         return self.verdict.settings
+
+    @property
+    def service(self) -> str | None:
+        """The name by which the service is known in telemetry; None if it has none of its own."""
+        default = Settings().service_name
+        name = Identity.find(default, "", "", plain(self.environ)).service_name
+        return None if name == default else name
 
     def with_address(self, host: str | None, port: int | None) -> "Boot":
         """Return the same with another address to listen on, where one is given."""

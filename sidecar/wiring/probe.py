@@ -157,6 +157,7 @@ class ProbeProcess:
         now_mono = time.monotonic()
         silences = snapshot.silences_of(scene.workers, now_mono)
         setups = snapshot.setups_of(scene.workers)
+        refusals = snapshot.refusals_of(scene.workers)
         statuses = self.monitor.snapshot(now_mono)
         return {
             "service": self._boot.settings.service_name,
@@ -167,7 +168,11 @@ class ProbeProcess:
             "checks": [snapshot.show_check(status) for status in statuses],
             "projections": [
                 snapshot.show_standing(
-                    standing, failures, silences.get(standing.name), setups.get(standing.name)
+                    standing,
+                    failures,
+                    silences.get(standing.name),
+                    setups.get(standing.name),
+                    refusals.get(standing.name),
                 )
                 | snapshot.show_history(standing.name, self._history)
                 for standing in scene.standings

@@ -16,7 +16,7 @@ from sidecar.wiring.checks.database import is_fresh
 from sidecar.wiring.checks.process import pool_check, told_check
 from sidecar.wiring.checks.projection import projection_check
 from sidecar.wiring.naming import name_checks
-from sidecar.wiring.snapshot import silences_of
+from sidecar.wiring.snapshot import refusals_of, silences_of
 from sidecar.wiring.told import PoolTold, checks_told, losses_told, pools_told
 
 APPLICATION = "app"
@@ -85,6 +85,10 @@ class Scene:
         """Return how many seconds ago a projection's loop turned; None if not in our workers."""
         return silences_of(self.workers, time.monotonic()).get(name)
 
+    def is_refused(self, name: str) -> bool:
+        """Tell whether a projection is another service's, and so not run by our workers."""
+        return name in refusals_of(self.workers)
+
     def find_pool(self, process: str, name: str) -> PoolTold | None:
         """Return a pool; None when nothing is heard of it now."""
         if self.expositions().get(process) is None:
@@ -110,6 +114,7 @@ class Scene:
                 name,
                 self.find_standing,
                 self.find_silence,
+                self.is_refused,
                 lag_limit_seconds,
             )
             for projection, name in names.items()

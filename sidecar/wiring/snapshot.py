@@ -38,6 +38,7 @@ def show_standing(
     failures: Sequence[FailureSample],
     silent_seconds: float | None,
     setup_seconds: float | None = None,
+    refusal: str | None = None,
 ) -> dict[str, Any]:
     """Return one projection as plain data."""
     last = next((f for f in failures if f.projection == standing.name), None)
@@ -53,7 +54,7 @@ def show_standing(
         "owner": ", ".join(standing.owners) or None,
         "rebuild": standing.rebuild.value,
         "progress": standing.progress,
-        "detail": _tell_setup(standing.detail, setup_seconds),
+        "detail": refusal or _tell_setup(standing.detail, setup_seconds),
         "heartbeat_age_seconds": silent_seconds,
         "last_failure": None if last is None else show_failure(last),
     }
@@ -148,6 +149,16 @@ def setups_of(workers: Sequence[WorkerPlace]) -> dict[str, float]:
             if isinstance(seconds, int | float):
                 setups[str(name)] = max(setups.get(str(name), 0.0), float(seconds))
     return setups
+
+
+def refusals_of(workers: Sequence[WorkerPlace]) -> dict[str, str]:
+    """Return why workers do not run what is another service's, by projection."""
+    refusals: dict[str, str] = {}
+    for worker in workers:
+        told = worker.heartbeat.get("refused")
+        for name, sentence in told.items() if isinstance(told, Mapping) else ():
+            refusals[str(name)] = str(sentence)
+    return refusals
 
 
 def _tell_setup(detail: str | None, seconds: float | None) -> str | None:

@@ -79,6 +79,7 @@ class WorkerProcess:
         self._setups: Final = Setups(
             self._subscriptions.values(),
             partial(open_session, dsn, application_name=self._name("setup")),
+            boot.service,
         )
         self._handled: Final = {
             name: handled_types(subscription, publisher.types)
@@ -232,6 +233,7 @@ class WorkerProcess:
             "pools": [show_pool(self._pool)] if self._pool is not None else [],
             "telemetry_dropped": self._telemetry.losses.total(),
             "setups": self._setups.ages_seconds(),
+            "refused": dict(self._setups.refused),
             "findings": [finding.as_dict() for finding in self._findings],
             "projections": {
                 str(partition): {

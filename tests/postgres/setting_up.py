@@ -26,9 +26,11 @@ class Broken(Journal):
             raise error
 
 
-def make_setups(stage: Stage) -> Setups:
+def make_setups(stage: Stage, service: str | None = None) -> Setups:
     return Setups(
-        stage.subscriptions.values(), partial(open_session, stage.dsn, application_name="setup")
+        stage.subscriptions.values(),
+        partial(open_session, stage.dsn, application_name="setup"),
+        service,
     )
 
 
@@ -36,9 +38,9 @@ def names_of(setups: Setups) -> set[str]:
     return {subscription.name for subscription in setups.ready}
 
 
-async def set_up(stage: Stage) -> set[str]:
+async def set_up(stage: Stage, service: str | None = None) -> set[str]:
     """Do what a worker does at its start, and return what is ready then."""
-    setups = make_setups(stage)
+    setups = make_setups(stage, service)
     async with session(stage.dsn) as connection:
         await setups.register(connection)
     await setups.run()

@@ -15,6 +15,7 @@ def projection_check(
     check_name: str,
     find: Callable[[str], Standing | None],
     find_silence: Callable[[str], float | None],
+    is_refused: Callable[[str], bool],
     lag_limit_seconds: float,
 ) -> Check:
     """Is this read model kept up?
@@ -25,6 +26,7 @@ def projection_check(
         find: Returns how the projection stands; None when that is not known now.
         find_silence: Returns how many seconds ago its loop last turned; None where no worker of
             ours runs it.
+        is_refused: Tells whether a worker of ours may not run it, for it is another service's.
         lag_limit_seconds: Lag above which to warn.
     """
 
@@ -32,6 +34,8 @@ def projection_check(
         standing = find(name)
         if standing is None:
             return failed(f"{check_name}.unseen")
+        if is_refused(name):
+            return failed(f"{check_name}.refused")
         silent_seconds = find_silence(name) or 0.0
         return judge_standing(check_name, standing, silent_seconds, lag_limit_seconds)
 

@@ -69,11 +69,16 @@ class Crew:
         self._runs = 0
         far = f"postgresql://postgres@127.0.0.1:{network.port}/postgres"
         self.seats: Final = (
-            Seat(folder / "sidecar-1", self.environ(self.dsn), places=1),
+            self._seat("sidecar-1", self.dsn, places=1),
             # Leases move within a sidecar as well.
-            Seat(folder / "sidecar-2", self.environ(self.dsn), places=2),
-            Seat(folder / "sidecar-3", self.environ(far), places=1),
+            self._seat("sidecar-2", self.dsn, places=2),
+            self._seat("sidecar-3", far, places=1),
         )
+
+    def _seat(self, name: str, dsn: str, places: int) -> Seat:
+        """Make a replica; a role of its own tells its sessions from those of the others."""
+        own = dsn.replace("//postgres@", f"//{name}@")
+        return Seat(self.folder / name, self.environ(own), places)
 
     def environ(self, dsn: str) -> dict[str, str]:
         return {
@@ -178,6 +183,7 @@ async def running_crew(folder: Path, cluster: Cluster, seed: int) -> AsyncIterat
         await crew.collector.start()
         try:
             for seat in crew.seats:
+                await crew.query(f'CREATE ROLE "{seat.name}" SUPERUSER LOGIN')
                 await seat.start()
             crew.start_application()
             await crew.become_ready(READY_SECONDS)

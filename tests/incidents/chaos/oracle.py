@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any, Final
 
 from tests.incidents.chaos.crew import Crew
+from tests.incidents.chaos.seat import SERVICE
 from tests.incidents.chaos.upkeep import REASON
 
 # So many of what is wrong with one stream are named.
@@ -44,11 +45,11 @@ _LETTERS: Final = """
 SELECT id, projection, stream, position, category, resolution, reason FROM sidecar.dead_letters
 """
 _SESSIONS: Final = """
-SELECT application_name, count(*) FROM pg_stat_activity
+SELECT usename || ' ' || application_name, count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' GROUP BY 1
 """
 _LEASES: Final = """
-SELECT a.application_name, count(*) FILTER (WHERE l.classid = 7236174)
+SELECT a.usename || ' ' || a.application_name, count(*) FILTER (WHERE l.classid = 7236174)
 FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory'
 WHERE a.datname = current_database() AND a.application_name LIKE '% lease' GROUP BY 1
 """
@@ -156,11 +157,12 @@ def expect_clean_logs(crew: Crew) -> None:
 
 async def are_sessions_in_bounds(crew: Crew) -> bool:
     """Tell whether each session at the server is one that somebody who runs should have."""
-    most = {"application": 6, "chaos": 1}
+    most = {"postgres application": 6, "postgres chaos": 1}
     for seat in crew.seats:
-        most |= {f"{seat.name} probe watch": 1, f"{seat.name} probe check": 1}
+        program = f"{seat.name} {SERVICE}"
+        most |= {f"{program} probe watch": 1, f"{program} probe check": 1}
         for worker in range(1, seat.places + 1):
-            name = f"{seat.name} worker-{worker}"
+            name = f"{program} worker-{worker}"
             most |= {f"{name} pool": 8, f"{name} head": 1, f"{name} lease": 1}
     return all(count <= most.get(name, 0) for name, count in await crew.query(_SESSIONS))
 

@@ -15,7 +15,8 @@ MAX_PAUSE_SECONDS: Final = HANG_SECONDS + 2.0
 MAX_AWAY_SECONDS: Final = 1.5
 
 _END_LEASE: Final = """
-SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE $1
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE usename = $1 AND application_name LIKE '% worker-% lease'
 """
 
 
@@ -60,7 +61,7 @@ async def pause_owner_past_its_lease(crew: Crew, chance: random.Random) -> str:
     seat, seconds = chance.choice(crew.seats), chance.uniform(1.0, HANG_SECONDS - 1.0)
     async with seat.lock:
         with _stopped(seat, chance) as told:
-            await crew.query(_END_LEASE, f"{seat.name} worker-% lease")
+            await crew.query(_END_LEASE, seat.name)
             await asyncio.sleep(seconds)
     return f"{told} for {seconds:.1f} s"
 

@@ -11,6 +11,7 @@ import psutil
 from tests.incidents.program import Program, serve
 
 TARGET: Final = "tests.incidents.chaos.service:fragile"
+SERVICE: Final = "books"
 ORPHAN_SECONDS: Final = 8.0
 
 
@@ -22,7 +23,7 @@ class Seat:
         program: None between two.
 
     Args:
-        folder: Where it runs and logs; also names it.
+        folder: Where it runs and logs; also names it, and its role at the server.
         environ: Of each of its programs.
         places: How many workers it starts.
     """
@@ -33,7 +34,7 @@ class Seat:
         self.lock: Final = asyncio.Lock()
         self.program: Program | None = None
         self._folder: Final = folder
-        self._environ: Final = {**environ, "OTEL_SERVICE_NAME": self.name}
+        self._environ: Final = {**environ, "OTEL_SERVICE_NAME": SERVICE}
         self._stack = AsyncExitStack()
         folder.mkdir()
 
