@@ -20,10 +20,26 @@ NEARLY_FULL_RATIO: Final = 0.8
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)")
 _TONES: Final = {
     **dict.fromkeys(("pass", "running", "caught_up"), "good"),
-    **dict.fromkeys(("warn", "warning", "unowned", "restarting", "silent", "halted"), "soon"),
-    **dict.fromkeys(("fail", "failed", "stalled", "error", "refuse", "down"), "bad"),
+    **dict.fromkeys(("warn", "warning", "silent", "halted"), "soon"),
+    **dict.fromkeys(("fail", "failed", "stalled", "unowned", "error", "refuse"), "bad"),
+    **dict.fromkeys(("waiting", "stopped"), "bad"),
     **dict.fromkeys(("paused", "unknown", "info", "starting"), "calm"),
 }
+
+
+# How much a row needs a person; what has no tone is in between.
+_RANKS: Final = {"bad": 0, "soon": 1, "calm": 2, "good": 4}
+_PLAIN_RANK: Final = 3
+
+
+def rank(path: str) -> Callable[[Row], int]:
+    """Order rows by the tone of the word at the path, the worst first."""
+    return lambda row: _RANKS.get(_tone(_find(row, path)), _PLAIN_RANK)
+
+
+def rank_projection(row: Row) -> int:
+    """Order projections, those with dead letters before those that only work."""
+    return min(rank("status")(row), 1 if number(row.get("dead_letters")) else _PLAIN_RANK)
 
 
 def text(value: object) -> str:
@@ -51,10 +67,33 @@ def word(path: str) -> Cell:
 
     def show(row: Row) -> str:
         value = _find(row, path)
-        tone = _TONES.get(value, "") if isinstance(value, str) else ""
-        return f'<span class="{tone}">{text(value)}</span>' if tone else text(value)
+        return _toned(_tone(value), text(value))
 
     return show
+
+
+def standing(row: Row) -> str:
+    """Show how a projection stands, and why; open dead letters leave nothing green."""
+    status = row.get("status")
+    tone, shown = _tone(status), text(status)
+    if number(row.get("dead_letters")) and tone in {"good", ""}:
+        tone, shown = "soon", f"{shown}, but with dead letters"
+    detail = row.get("detail")
+    note = f'<div class="note">{text(detail)}</div>' if detail else ""
+    return _toned(tone, shown) + note
+
+
+def lag(row: Row) -> str:
+    """Show how far behind a projection is, in seconds and in events."""
+    return f"{text(row.get('lag_seconds'))} s, {text(row.get('lag_events'))} events"
+
+
+def letters(row: Row) -> str:
+    """Show open dead letters, how many streams they park, and the last error."""
+    parked = row.get("parked_streams")
+    shown = text(row.get("dead_letters")) + (f", {text(parked)} parked" if number(parked) else "")
+    last = _find(row, "last_failure.error_type")
+    return f'{shown}<div class="note">{text(last)}</div>' if last else shown
 
 
 def command(path: str) -> Cell:
@@ -129,6 +168,14 @@ def _lines(lags: Sequence[float | None], highest: float) -> str:
     ]
     pieces = (piece for seen, piece in groupby(points, key=lambda one: one is not None) if seen)
     return "".join(f'<polyline points="{" ".join(map(str, piece))}"/>' for piece in pieces)
+
+
+def _tone(value: object) -> str:
+    return _TONES.get(value, "") if isinstance(value, str) else ""
+
+
+def _toned(tone: str, shown: str) -> str:
+    return f'<span class="{tone}">{shown}</span>' if tone else shown
 
 
 def _find(row: Row, path: str) -> object:

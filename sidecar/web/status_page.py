@@ -1,7 +1,7 @@
 """The status page: plain HTML from a snapshot, for the machine that has no Grafana."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,15 +10,28 @@ from sidecar.web.status_cell import (
     Row,
     command,
     gauge,
+    lag,
+    letters,
     moment,
     plain,
+    rank,
+    rank_projection,
     rebuild,
     sparkline,
+    standing,
     text,
     word,
 )
 
 _NUMBER: Final = re.compile(r"\b\d+ s ")
+
+_TONES: Final = {"pass": "ready", "warn": "warned", "fail": "failing"}
+_BADGES: Final = {
+    "pass": "",
+    "warn": '<strong class="soon">Warning</strong> ',
+    "fail": '<strong class="bad">Failing</strong> ',
+}
+_MARKS: Final = {"pass": "", "warn": ", with warnings", "fail": ", failing"}
 
 REFRESH_SECONDS: Final = 5
 """For browsers without JavaScript."""
@@ -26,11 +39,16 @@ REFRESH_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table of the snapshot's rows under one key; its key is its element's id, too."""
+    """A table of the snapshot's rows under one key; its key is its element's id, too.
+
+    Attributes:
+        rank: Orders the rows; the least comes first.
+    """
 
     key: str
     title: str
     columns: Mapping[str, Cell]
+    rank: Callable[[Row], int] = lambda _row: 0
 
 
 SECTIONS: Final = (
@@ -39,18 +57,15 @@ SECTIONS: Final = (
         "Projections",
         {
             "Projection": plain("name"),
-            "Status": word("status"),
-            "Lag (s)": plain("lag_seconds"),
+            "Status": standing,
+            "Lag": lag,
             "Last 15 minutes": sparkline,
-            "Lag (events)": plain("lag_events"),
             "Events a second": plain("events_per_second"),
-            "Dead letters": plain("dead_letters"),
-            "Parked streams": plain("parked_streams"),
+            "Dead letters": letters,
             "Rebuild": rebuild,
-            "Last error": plain("last_failure.error_type"),
             "Owner": plain("owner"),
-            "Detail": plain("detail"),
         },
+        rank_projection,
     ),
     Section(
         "failures",
@@ -66,6 +81,28 @@ SECTIONS: Final = (
         },
     ),
     Section(
+        "holders",
+        "Transactions that hold up the projections",
+        {
+            "Process id": plain("pid"),
+            "Application": plain("application_name"),
+            "State": plain("state"),
+            "Age (s)": plain("age_seconds"),
+        },
+    ),
+    Section(
+        "workers",
+        "Workers",
+        {
+            "Worker": plain("name"),
+            "State": word("state"),
+            "Process id": plain("pid"),
+            "Restarts": plain("restarts"),
+            "Loop lag (s)": plain("loop_lag_seconds"),
+        },
+        rank("state"),
+    ),
+    Section(
         "checks",
         "Checks",
         {
@@ -75,6 +112,7 @@ SECTIONS: Final = (
             "Critical": plain("critical"),
             "Age (s)": plain("age_seconds"),
         },
+        rank("outcome"),
     ),
     Section(
         "pools",
@@ -100,27 +138,6 @@ SECTIONS: Final = (
             "What to do": plain("hint"),
         },
     ),
-    Section(
-        "holders",
-        "Transactions that hold up the projections",
-        {
-            "Process id": plain("pid"),
-            "Application": plain("application_name"),
-            "State": plain("state"),
-            "Age (s)": plain("age_seconds"),
-        },
-    ),
-    Section(
-        "workers",
-        "Workers",
-        {
-            "Worker": plain("name"),
-            "State": word("state"),
-            "Process id": plain("pid"),
-            "Restarts": plain("restarts"),
-            "Loop lag (s)": plain("loop_lag_seconds"),
-        },
-    ),
 )
 
 
@@ -136,9 +153,10 @@ def render(snapshot: Row) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,"><link rel="stylesheet" href="status.css">'
         '<script src="status.js" defer></script>'
-        f"<title>{text(snapshot.get('service'))}: {_word(snapshot)}</title></head><body>"
+        f"<title>{_title(snapshot)}</title></head><body>"
         f'<header id="head">{shown["head"]}</header><main>'
-        f'<div id="verdict">{shown["verdict"]}</div>{body}</main>'
+        f'<div id="verdict">{shown["verdict"]}</div>'
+        f'<section id="trouble">{shown["trouble"]}</section>{body}</main>'
         '<footer><p class="quiet" id="live">As of when this page was loaded.</p>'
         f'<p class="heard" id="announcement" role="status">{shown["announcement"]}</p></footer>'
         "</body></html>"
@@ -151,27 +169,54 @@ def parts(snapshot: Row) -> dict[str, str]:
         "head": _head(snapshot),
         "verdict": _verdict(snapshot),
         "announcement": _announce(snapshot),
+        "trouble": _list_trouble(_rows(snapshot, "trouble")),
         **{section.key: _table(section, _rows(snapshot, section.key)) for section in SECTIONS},
     }
 
 
 def _head(snapshot: Row) -> str:
     return (
-        f"<h1>{text(snapshot.get('service'))}</h1><p class='quiet'>sidecar "
+        f'<h1 data-title="{_title(snapshot)}">{text(snapshot.get("service"))}</h1>'
+        f"<p class='quiet'>sidecar "
         f"{text(snapshot.get('version'))}, {text(snapshot.get('phase'))}</p>"
     )
 
 
 def _verdict(snapshot: Row) -> str:
-    css = "verdict ready" if snapshot.get("ready") else "verdict"
+    outcome = _outcome(snapshot)
     sentence = text(snapshot.get("verdict") or _word(snapshot).capitalize())
-    return f'<p class="{css}">{sentence}</p>'
+    return f'<p class="verdict {_TONES[outcome]}">{_BADGES[outcome]}{sentence}</p>'
+
+
+def _outcome(snapshot: Row) -> str:
+    """Return the worst that there is; a snapshot that does not say has but one question."""
+    outcome = snapshot.get("outcome")
+    if isinstance(outcome, str) and outcome in _TONES:
+        return outcome
+    return "pass" if snapshot.get("ready") else "fail"
+
+
+def _list_trouble(rows: Sequence[Row]) -> str:
+    """List the checks that do not pass, each with what is wrong; it wraps on every screen."""
+    if not rows:
+        return ""
+    items = "".join(
+        f"<li><strong>{plain('name')(row)}</strong> {word('outcome')(row)}: "
+        f"{text(row.get('detail') or row.get('reason'))}</li>"
+        for row in rows
+    )
+    return f"<h2>What needs a look</h2><ul>{items}</ul>"
 
 
 def _announce(snapshot: Row) -> str:
     """Return the verdict for screen readers, which would read each new number aloud."""
     verdict = snapshot.get("verdict")
     return text(_NUMBER.sub("", verdict) if isinstance(verdict, str) else _word(snapshot))
+
+
+def _title(snapshot: Row) -> str:
+    """Return the title, whose word is seen while another tab is open."""
+    return f"{text(snapshot.get('service'))}: {_word(snapshot)}{_MARKS[_outcome(snapshot)]}"
 
 
 def _word(snapshot: Row) -> str:
@@ -181,20 +226,25 @@ def _word(snapshot: Row) -> str:
 def _table(section: Section, rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{title}</th>' for title in section.columns)
-    body = "".join(_row(section, row) for row in rows)
+    head = "".join(f'<th scope="col" role="columnheader">{title}</th>' for title in section.columns)
+    body = "".join(_row(section, row) for row in sorted(rows, key=section.rank))
     # What scrolls sideways on a phone must be reachable by keyboard, and have a name.
     return (
         f"<h2>{section.title}</h2>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{section.title}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )
 
 
 def _row(section: Section, row: Row) -> str:
-    name, *others = (cell(row) for cell in section.columns.values())
-    cells = "".join(f"<td>{cell}</td>" for cell in others)
-    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
+    (_, name), *others = ((title, cell(row)) for title, cell in section.columns.items())
+    # On a phone each row is a card, whose lines bear the column's title. The roles say that it is
+    # a table all the same.
+    cells = "".join(
+        f'<td role="cell" data-label="{title}"><div>{cell}</div></td>' for title, cell in others
+    )
+    return f'<tr role="row"><th scope="row" role="rowheader">{name}</th>{cells}</tr>'
 
 
 def _rows(snapshot: Row, key: str) -> list[Row]:

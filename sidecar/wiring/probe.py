@@ -30,6 +30,7 @@ from sidecar.wiring import snapshot
 from sidecar.wiring.access import open_access
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.checks import database, own, process
+from sidecar.wiring.headline import list_troubled, weigh
 from sidecar.wiring.live import Examination
 from sidecar.wiring.roster import Roster
 from sidecar.wiring.scene import APPLICATION, Scene
@@ -164,7 +165,15 @@ class ProbeProcess:
             "version": sidecar.__version__,
             "phase": self.board.phase.value,
             "ready": readiness.ok,
-            "verdict": snapshot.say(readiness.ok, readiness.reasons, scene.sample),
+            "outcome": weigh(readiness.ok, statuses),
+            "verdict": snapshot.say(
+                readiness.ok,
+                readiness.reasons,
+                scene.sample,
+                workers=scene.workers,
+                statuses=statuses,
+            ),
+            "trouble": [snapshot.show_check(status) for status in list_troubled(statuses)],
             "checks": [snapshot.show_check(status) for status in statuses],
             "projections": [
                 snapshot.show_standing(

@@ -14,9 +14,14 @@ from sidecar.process.supervisor import WorkerPlace
 from sidecar.projections.passed import describe_passed_over
 from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
+from sidecar.wiring.headline import order_reasons, say_troubles, say_workers
 from sidecar.wiring.told import PoolTold
 
 REBUILD_MARK: Final = "(rebuild)"
+MOST_TOLD: Final = 5
+"""Projections in the headline; the page has a row for each."""
+
+_WORST_FIRST: Final = (Status.FAILED, Status.STALLED, Status.UNOWNED)
 
 
 def show_check(status: CheckStatus) -> dict[str, Any]:
@@ -228,22 +233,50 @@ def say(
     ready: bool,  # noqa: FBT001
     reasons: Sequence[str],
     sample: Sample | None,
+    *,
+    workers: Sequence[WorkerPlace] = (),
+    statuses: Sequence[CheckStatus] = (),
 ) -> str:
-    """Put the state into a sentence or two."""
-    head = "Ready." if ready else f"Not ready: {', '.join(reasons) or 'starting'}."
-    if sample is None:
-        return head
-    errors: dict[str, list[str]] = {}
-    for failure in sample.failures:
-        errors.setdefault(failure.projection, []).append(failure.error_type)
-    said = [_say_standing(one, errors.get(one.name, ())) for one in sample.standings]
-    said += [
+    """Put the state into a few sentences: who does not work first, then why."""
+    codes = ", ".join(order_reasons(reasons, statuses)) or "starting"
+    head = "Ready." if ready else f"Not ready: {codes}."
+    said = [say_workers(workers), head, *say_troubles(statuses)]
+    if sample is not None:
+        said += [*_say_projections(sample), *_say_all_published(sample)]
+        # Last and without a full stop, for it ends with a statement to copy.
+        said += [f"Events may be missed: {sample.unsafe}"] if sample.unsafe else []
+    return " ".join(filter(None, said))
+
+
+def _say_projections(sample: Sample) -> list[str]:
+    """Say which projections need a look, the worst first; with very many, how many more."""
+    errors = _errors_of(sample)
+    worst_first = sorted(sample.standings, key=_rank)
+    said = [_say_standing(one, errors.get(one.name, ())) for one in worst_first]
+    told = [sentence for sentence in said if sentence]
+    more = len(told) - MOST_TOLD
+    return [*told[:MOST_TOLD], f"{more} more projections need a look."] if more > 0 else told
+
+
+def _say_all_published(sample: Sample) -> list[str]:
+    errors = _errors_of(sample)
+    return [
         _say_published(name, count, errors.get(name, ()))
         for name, count in sample.published.items()
     ]
-    # Last and without a full stop, for it ends with a statement to copy.
-    said += [f"Events may be missed: {sample.unsafe}"] if sample.unsafe else []
-    return " ".join([head, *filter(None, said)])
+
+
+def _errors_of(sample: Sample) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    for failure in sample.failures:
+        errors.setdefault(failure.projection, []).append(failure.error_type)
+    return errors
+
+
+def _rank(standing: Standing) -> tuple[int, bool, float]:
+    """Order projections by how much they need a person."""
+    place = _WORST_FIRST.index(standing.status) if standing.status in _WORST_FIRST else 99
+    return place, not standing.dead_letters, -standing.lag_seconds
 
 
 def _say_standing(standing: Standing, errors: Sequence[str]) -> str:

@@ -50,6 +50,11 @@ for (const [name, options] of Object.entries(people)) {
   told.scrollsSideways = name === "scriptless" ? false : await page.evaluate(
     () => document.documentElement.scrollWidth > document.documentElement.clientWidth,
   );
+  told.cutOff = name === "scriptless" ? [] : await page.evaluate(
+    () => [...document.querySelectorAll(".scroll")]
+      .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel),
+  );
+  told.title = await page.title();
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
   if (name !== "scriptless") {
     // Evaluated by the debugger, which no policy of the page forbids.

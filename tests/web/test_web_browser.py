@@ -46,15 +46,42 @@ def busy(snapshot: dict[str, Any]) -> dict[str, Any]:
     lags = [None] * 20 + [step % 40 / 4 for step in range(160)]
     more = {"lag_history": lags, "events_per_second": 31.4}
     failure = {"at": "2026-01-02T03:04:05+00:00", "projection": EVIL, "stream": "order-1"}
+    last = {"error_type": "InsufficientPrivilegeError", "stream": "order-1", "at": "now"}
+    long = {
+        "name": "customer_lifetime_value_by_country",
+        "status": "failed",
+        "owner": "event-sidecar worker-1 lease, event-sidecar worker-2 lease",
+        "detail": "a handler needs a right on its table: " + "GRANT INSERT ON order_totals TO " * 3,
+        "lag_seconds": 12345.678,
+        "lag_events": 1234567,
+        "last_failure": last,
+        "rebuild": "halted",
+        "progress": 0.42,
+    }
+    checks = [
+        {"name": name, "outcome": outcome, "reason": f"{name}.told", "critical": True}
+        | {"age_seconds": 0.1, "detail": detail}
+        for name, outcome, detail in (
+            ("postgres", "pass", None),
+            ("projection-customer-lifetime-value-by-country", "warn", "Late. " * 20),
+            ("workers", "fail", EVIL),
+        )
+    ]
+    held = {"pid": 99, "application_name": "nightly-report", "state": "idle in transaction"}
     return snapshot | {
+        "outcome": "fail",
         "projections": [
-            projection | more,
+            projection | more | {"status": "caught_up"},
             projection | more | {"name": EVIL, "status": "stalled", "detail": EVIL},
+            projection | more | long,
         ],
-        "checks": [
-            {"name": name, "outcome": outcome, "reason": "", "critical": True, "age_seconds": 0.1}
-            for name, outcome in (("postgres", "pass"), ("disk", "warn"), ("workers", "fail"))
+        "checks": checks,
+        "trouble": [check for check in reversed(checks) if check["outcome"] != "pass"],
+        "workers": [
+            {"name": "worker-1", "state": "waiting", "pid": None, "restarts": 12},
+            {"name": "worker-2", "state": "running", "pid": 4712, "restarts": 0},
         ],
+        "store": {"held_by": [held | {"age_seconds": 12.0}]},
         "pools": [{"name": "shop", "process": "app", "used": 18, "idle": 0, "max": 20}],
         "failures": [
             failure | {"error_type": "KeyError", "command": "sidecar dead-letters retry 7"}
@@ -92,7 +119,9 @@ async def test_everybody_can_use_the_page(people: dict[str, Any]) -> None:
         assert found["alerts"] == 0
         assert EVIL in found["verdict"]
         assert not found["scrollsSideways"], name
+        assert found["cutOff"] == [], name
     for name in ("light", "dark", "phone"):
         assert people[name]["violations"] == [], name
         assert people[name]["passes"] > 20
         assert people[name]["focused"] == "Projections"
+        assert people[name]["title"] == "shop: ready, failing"

@@ -97,6 +97,74 @@ def test_the_sparkline_has_a_line_for_each_stretch_that_was_seen(snapshot: dict[
     assert all(0 <= float(x) <= 180 and 0 <= float(y) <= 24 for x, y in points)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "ready", "tone", "title"),
+    [
+        ("pass", True, "verdict ready", "shop: ready"),
+        ("warn", True, "verdict warned", "shop: ready, with warnings"),
+        ("fail", True, "verdict failing", "shop: ready, failing"),
+        ("fail", False, "verdict failing", "shop: not ready, failing"),
+    ],
+)
+def test_the_tone_is_that_of_the_worst_check(
+    snapshot: dict[str, Any],
+    outcome: str,
+    ready: bool,  # noqa: FBT001
+    tone: str,
+    title: str,
+) -> None:
+    page = render(snapshot | {"outcome": outcome, "ready": ready})
+
+    assert f'<p class="{tone}">' in page
+    assert f"<title>{title}</title>" in page
+    assert f'data-title="{title}"' in page
+
+
+def test_what_does_not_pass_stands_on_top(snapshot: dict[str, Any]) -> None:
+    failing = {"name": "workers", "outcome": "fail", "reason": "workers.down", "detail": None}
+    page = render(snapshot | {"trouble": [failing]})
+
+    assert page.index("workers.down") < page.index('id="projections"')
+    assert "What needs a look" not in render(snapshot)
+
+
+def test_rows_that_need_a_person_come_first(snapshot: dict[str, Any]) -> None:
+    [projection] = snapshot["projections"]
+    standings = [
+        ("well", "caught_up", 0),
+        ("behind", "running", 0),
+        ("paused", "paused", 0),
+        ("lacking", "caught_up", 2),
+        ("lost", "unowned", 0),
+    ]
+    page = render(
+        snapshot
+        | {
+            "projections": [
+                projection | {"name": name, "status": status, "dead_letters": letters}
+                for name, status, letters in standings
+            ]
+        }
+    )
+
+    named = re.findall(r'role="rowheader">(\w+)</th>', page)[: len(standings)]
+    assert named == ["lost", "lacking", "paused", "well", "behind"]
+
+
+@pytest.mark.parametrize("status", ["caught_up", "running"])
+def test_a_projection_with_open_dead_letters_is_not_green(
+    snapshot: dict[str, Any], status: str
+) -> None:
+    [projection] = snapshot["projections"]
+    lacking = parts(snapshot | {"projections": [projection | {"status": status}]})["projections"]
+    whole = projection | {"status": status, "dead_letters": 0}
+
+    assert f'<span class="soon">{status}, but with dead letters</span>' in lacking
+    assert f'<span class="good">{status}</span>' not in lacking
+    shown = parts(snapshot | {"projections": [whole]})["projections"]
+    assert f'<span class="good">{status}</span>' in shown
+
+
 def test_sections_without_rows_are_left_empty(snapshot: dict[str, Any]) -> None:
     page = render(snapshot | {"workers": [], "failures": []})
 

@@ -17,6 +17,7 @@ function show(parts) {
       part.innerHTML = html;
     }
   }
+  document.title = document.querySelector("[data-title]")?.dataset.title ?? document.title;
 }
 
 const events = new EventSource("events");

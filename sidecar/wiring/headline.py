@@ -1,0 +1,57 @@
+"""What is said first: how bad it is, who does not work, and why. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from sidecar.health.outcome import Outcome
+from sidecar.health.status import CheckStatus
+from sidecar.health.verdict import fold
+from sidecar.process.supervisor import WorkerPlace, WorkerState
+
+MOST_REASONS: Final = 2
+"""Sentences of checks in the headline; all of them stand below it."""
+
+_WORST_FIRST: Final = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.WARN, Outcome.PASS)
+
+
+def weigh(ready: bool, statuses: Iterable[CheckStatus]) -> str:  # noqa: FBT001
+    """Return `pass`, `warn` or `fail`: the worst check counts, also one that stops no traffic."""
+    outcome = fold(status.outcome for status in statuses)
+    if not ready or outcome is Outcome.FAIL:
+        return Outcome.FAIL.value
+    return Outcome.PASS.value if outcome is Outcome.PASS else Outcome.WARN.value
+
+
+def list_troubled(statuses: Iterable[CheckStatus]) -> list[CheckStatus]:
+    """Return the checks that do not pass, the worst first, and of those what stops traffic."""
+    wrong = (status for status in statuses if status.outcome is not Outcome.PASS)
+    return sorted(wrong, key=lambda one: (_WORST_FIRST.index(one.outcome), not one.check.critical))
+
+
+def order_reasons(reasons: Sequence[str], statuses: Iterable[CheckStatus]) -> list[str]:
+    """Return the codes with those first that keep traffic away."""
+    lesser = {one.reason for one in statuses if not one.check.critical or one.outcome.is_sound}
+    return sorted(reasons, key=lambda reason: reason in lesser)
+
+
+def say_workers(workers: Sequence[WorkerPlace]) -> str:
+    """Say which workers do not run; empty while all do, or have just been started."""
+    idle = [worker for worker in workers if worker.state is not WorkerState.RUNNING]
+    if not idle or all(worker.is_new for worker in workers):
+        return ""
+    names = ", ".join(_describe(worker) for worker in idle)
+    if len(idle) == len(workers):
+        return f"No worker runs: {names}."
+    return f"{len(idle)} of {len(workers)} workers do not run: {names}."
+
+
+def say_troubles(statuses: Iterable[CheckStatus]) -> Iterator[str]:
+    """Yield the sentences of what does not pass, each once, the worst first."""
+    told = dict.fromkeys(status.detail for status in list_troubled(statuses) if status.detail)
+    for detail in list(told)[:MOST_REASONS]:
+        yield detail if detail.endswith((".", "'", '"')) else f"{detail}."
+
+
+def _describe(worker: WorkerPlace) -> str:
+    restarts = sum(worker.restarts.values())
+    return f"{worker.name} is {worker.state.value} after {restarts} restarts"

@@ -1,0 +1,113 @@
+"""What is said first when something is wrong."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sidecar.health.check import Check
+from sidecar.health.outcome import CheckResult, Outcome, passed
+from sidecar.health.status import CheckStatus
+from sidecar.postgres.sample import Sample
+from sidecar.process.supervisor import RestartReason, WorkerPlace, WorkerState
+from sidecar.projections.standing import Standing, Status
+from sidecar.wiring.headline import list_troubled, weigh
+from sidecar.wiring.snapshot import MOST_TOLD, say
+
+NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
+WELL = Standing("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, ("worker-1",), NOW)
+
+
+async def run() -> CheckResult:
+    return passed()
+
+
+def status(name: str, outcome: str, *, critical: bool = True, detail: str = "") -> CheckStatus:
+    check = Check(name=name, run=run, critical=critical)
+    return CheckStatus(check, Outcome(outcome), f"{name}.told", detail=detail)
+
+
+@pytest.fixture
+def workers() -> Iterator[list[WorkerPlace]]:
+    places = [WorkerPlace(f"worker-{number}", (), {}) for number in (1, 2)]
+    yield places
+    for place in places:
+        place.close()
+
+
+def put(place: WorkerPlace, state: WorkerState, restarts: int = 0) -> None:
+    place.state, place.answered_mono = state, 1.0
+    place.restarts[RestartReason.EXITED] = restarts
+
+
+@pytest.mark.parametrize(
+    ("ready", "outcomes", "worst"),
+    [
+        (True, ("pass", "pass"), "pass"),
+        (True, ("pass", "warn"), "warn"),
+        (True, ("unknown", "warn"), "warn"),
+        (True, ("fail", "warn"), "fail"),
+        (False, ("pass",), "fail"),
+    ],
+)
+def test_the_worst_check_counts_also_where_it_stops_no_traffic(
+    ready: bool,  # noqa: FBT001
+    outcomes: tuple[str, ...],
+    worst: str,
+) -> None:
+    statuses = [status(f"c{n}", one, critical=False) for n, one in enumerate(outcomes)]
+    assert weigh(ready, statuses) == worst
+
+
+def test_all_workers_dead_is_said_first(workers: list[WorkerPlace]) -> None:
+    for place in workers:
+        put(place, WorkerState.WAITING, 5)
+    told = say(True, (), SAMPLE, workers=workers)
+    assert told.startswith("No worker runs: worker-1 is waiting after 5 restarts, worker-2 is ")
+    assert told.endswith(" Ready.")
+
+
+def test_some_workers_dead_is_said_first(workers: list[WorkerPlace]) -> None:
+    put(workers[0], WorkerState.RUNNING)
+    put(workers[1], WorkerState.SILENT)
+    assert say(True, (), SAMPLE, workers=workers).startswith("1 of 2 workers do not run: worker-2 ")
+
+
+def test_workers_that_run_or_have_just_been_started_are_not_mentioned(
+    workers: list[WorkerPlace],
+) -> None:
+    assert say(True, (), SAMPLE, workers=workers) == "Ready."
+    for place in workers:
+        put(place, WorkerState.RUNNING)
+    assert say(True, (), SAMPLE, workers=workers) == "Ready."
+
+
+def test_what_keeps_traffic_away_comes_before_what_only_warns() -> None:
+    statuses = [
+        status("event-store", "fail", critical=False, detail="A lock."),
+        status("postgres", "fail", detail="The password is refused."),
+        status("zone", "warn"),
+    ]
+    reasons = [one.reason for one in statuses]
+    told = say(False, reasons, None, statuses=statuses)
+    assert told == (
+        "Not ready: postgres.told, event-store.told, zone.told. The password is refused. A lock."
+    )
+    assert [one.name for one in list_troubled(statuses)] == ["postgres", "event-store", "zone"]
+
+
+def test_one_cause_is_told_once() -> None:
+    statuses = [status(name, "fail", detail="Refused.") for name in ("postgres", "postgres-login")]
+    assert say(False, (), None, statuses=statuses) == "Not ready: starting. Refused."
+
+
+def test_projections_are_told_worst_first_and_not_all_three_hundred() -> None:
+    late = [replace(WELL, name=f"late-{n}", lag_seconds=float(n)) for n in range(1, 300)]
+    failed = replace(WELL, name="totals", status=Status.FAILED)
+    told = say(True, (), replace(SAMPLE, standings=(*late, failed)))
+    first, second = "Projection totals is failed.", "Projection late-299 is 299 s behind."
+    assert told.startswith(f"Ready. {first} {second} ")
+    assert told.count("Projection ") == MOST_TOLD
+    assert told.endswith("295 more projections need a look.")
