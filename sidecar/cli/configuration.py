@@ -55,19 +55,26 @@ class Question:
     environment: str | None
     examples: tuple[Path, ...]
 
-    def gather(self) -> Gathered:
+    def gather(self, *, to_fix: bool) -> Gathered:
         """Take the environments from the files, or from this process when there are none."""
         if not self.files:
             return Gathered((self._renamed(environment.read()),))
+        files = [each for each in self.files if not to_fix or each.exists()]
+        if not files:
+            return Gathered((self._renamed(Environ.of({})),))
         return environment.gather_all(
-            self.files, dialect=self.dialect, part=self.part, environment=self.environment
+            files, dialect=self.dialect, part=self.part, environment=self.environment
         )
 
-    def judge(self) -> Judgement:
-        """Judge them by every rule that needs no server."""
+    def judge(self, *, to_fix: bool = False) -> Judgement:
+        """Judge them by every rule that needs no server.
+
+        Args:
+            to_fix: What is missing is going to be written: a file that is not there is empty.
+        """
         repository = Path.cwd()
         own, _ = sidecar_file.read(repository)
-        gathered = self.gather()
+        gathered = self.gather(to_fix=to_fix)
         redact_uncaught(redact_environment(*gathered.environs))
         # What rules in code print must not mix with the answer.
         with redirect_stdout(sys.stderr), _rules_that_end():
@@ -137,7 +144,7 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
 ) -> None:
     """Judge the environment; exit with 78 when a start would be refused."""
     question = Question(files, Dialect(dialect), part, environment, examples)
-    judgement = question.judge()
+    judgement = question.judge(to_fix=fix)
     if fix:
         judgement = _fixed(question, judgement)
     unasked = ""
@@ -211,7 +218,7 @@ def _fixed(question: Question, judgement: Judgement) -> Judgement:
         say(f"Warning: {warning}", err=True)
     for name, reason in left_alone(judgement.findings):
         say(f"Left {name} alone: {reason}.", err=True)
-    return question.judge() if written else judgement
+    return question.judge()
 
 
 def _print(judgement: Judgement, output: str) -> None:

@@ -285,6 +285,8 @@ def test_an_unusable_file_is_wrong_usage_and_told_in_every_format(
 
     assert result.exit_code == USAGE
     assert "ENV06" in result.stdout
+    # Nothing can be called missing of what was not read.
+    assert "SEC01" not in result.stdout
     assert result.stderr.startswith("Error: ")
     assert isinstance(result.exception, SystemExit)
 
@@ -295,6 +297,16 @@ def test_a_part_that_no_file_has_is_wrong_usage(folder: Path) -> None:
 
     assert result.exit_code == USAGE
     assert "has no such service; it has web." in result.stderr
+
+
+def test_of_many_faults_the_first_ones_are_told_and_the_others_counted(folder: Path) -> None:
+    name = write(folder, GOOD + "not a line\n" * 5000)
+    result = check("--env-file", name, "--format", "json")
+    told = [each["message"] for each in json.loads(result.stdout)["findings"]]
+
+    assert result.exit_code == REFUSED
+    assert "4980 more faults of prod.env are not told, from line 28 on." in told
+    assert len(told) == 21
 
 
 def test_a_good_file_beside_an_unreadable_one_is_no_pass(folder: Path) -> None:

@@ -281,6 +281,7 @@ def test_what_compose_demands_of_the_shell_is_promised(tmp_path: Path) -> None:
             "include: [oci://x/y]\nservices: {a: {environment: [A=b]}}",
             "builds on oci://x/y, which is not on",
         ),
+        ("c.yaml", "services: {a: {env_file: /dev/zero}}", "is not a regular file"),
         ("c.yaml", "services: {a: {env_file: no.env}}", "no.env is a file that does not exist"),
         ("kustomization.yaml", "secretGenerator: [{name: a}]", "only kustomize can read"),
         ("a.yaml", "kind: Kustomization\nresources: [a]", "only kustomize can read"),
@@ -417,3 +418,51 @@ def test_references_that_double_what_they_stand_in_are_bounded(tmp_path: Path, n
     [environ] = workloads(tmp_path / name, text).values()
 
     assert max(len(each.value) for each in environ) < 2_000_000
+
+
+VOLUMES = """
+      volumes:
+        - {name: whole, secret: {secretName: shop}}
+        - name: chosen
+          projected: {sources: [{secret: {name: shop, items: [{key: secret-key, path: deep/k}]}}]}
+        - {name: other, secret: {secretName: elsewhere}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "mount", "value"),
+    [
+        ("/s/secret-key", "{name: whole, mountPath: /s/}", "changeme"),
+        ("/s/deep/k", "{name: chosen, mountPath: /s}", "changeme"),
+        ("/one", "{name: whole, mountPath: /one, subPath: secret-key}", "changeme"),
+        ("/s/secret-key", "{name: other, mountPath: /s}", None),
+    ],
+    ids=["whole", "projected", "one file", "elsewhere"],
+)
+def test_a_secret_that_is_mounted_as_a_file_is_judged(
+    tmp_path: Path, path: str, mount: str, value: str | None
+) -> None:
+    entry = f"{{name: SECRET_KEY_FILE, value: {path}}}"
+    own = f"{{name: web, volumeMounts: [{mount}], env: [{entry}]}}"
+    store = 'kind: Secret\nmetadata: {name: shop}\nstringData: {secret-key: "changeme\\n"}\n'
+    [environ] = workloads(tmp_path / "shop.yaml", store + kind("api", own) + VOLUMES).values()
+    key = environ.get("SECRET_KEY")
+
+    assert (None if key is None else key.value) == value
+    assert environ.is_promised("SECRET_KEY") is (value is None)
+
+
+def test_secrets_of_compose_are_judged_where_they_are_here(tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_text("changeme\n")
+    text = (
+        "secrets:\n  key: {file: key.txt}\n  token: {environment: FROM_SHELL}\n"
+        "  gone: {file: gone.txt}\n"
+        "services:\n  api:\n    secrets: [key, {source: token, target: /t}, gone]\n"
+        "    environment: {SECRET_KEY_FILE: /run/secrets/key, SIDECAR_TOKEN_FILE: /t,\n"
+        "                  DATABASE_URL_FILE: /run/secrets/gone}\n"
+    )
+    [environ] = workloads(tmp_path / "compose.yaml", text).values()
+
+    assert environ.text("SECRET_KEY") == "changeme"
+    assert environ.text("SIDECAR_TOKEN") == "s7"
+    assert environ.is_promised("DATABASE_URL")

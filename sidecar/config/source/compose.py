@@ -10,11 +10,12 @@ from sidecar.config.mount import ENV06
 from sidecar.config.naming import is_plain_name
 from sidecar.config.source import compose_env, docker
 from sidecar.config.source.compose_project import ComposeFile, Definition, Project
+from sidecar.config.source.compose_secret import files_of
 from sidecar.config.source.file import Dialect, Loaded, load
 from sidecar.config.source.interpolation import Filling
 from sidecar.config.source.loss import loss
 from sidecar.config.source.manifest import child, entries, is_null, items, line_of, text_of
-from sidecar.config.source.reading import Deployment, Reading, shown, unusable
+from sidecar.config.source.reading import Deployment, Reading, few, shown, unusable
 from sidecar.config.variable import Variable
 
 _PROFILES = "COMPOSE_PROFILES"
@@ -90,13 +91,15 @@ class _Service:
                 self._take_env_file(reading, entry, definition.file)
         for definition in self.definitions:
             _take_environment(reading, definition)
+        if not self.alone:
+            reading.mount(files_of(self.definitions))
         return reading
 
     def _take_env_file(self, reading: Reading, entry: "_EnvFile", file: ComposeFile) -> None:
         path = file.directory / Filling(file.shell).fill(entry.path)
         if not entry.is_required and not path.exists():
             return
-        loaded = load(path, Dialect.DOCKER)
+        loaded = load(path, Dialect.DOCKER, by_file=True)
         if isinstance(loaded, Sighting):
             self.unread.append(loaded)
             return
@@ -105,7 +108,7 @@ class _Service:
         for variable in given.variables.values():
             reading.set(variable)
         reading.promised |= given.promised
-        reading.sightings += given.sightings
+        reading.sightings += few(given.sightings)
         if loaded.undecodable is not None:
             reading.sightings.append(loaded.undecodable)
 

@@ -116,7 +116,7 @@ class Project:
         return self._opened[place]
 
     def _load(self, path: Path, by: ComposeFile, line: int) -> ComposeFile | None:
-        found = load(path, Dialect.COMPOSE)
+        found = load(path, Dialect.COMPOSE, by_file=True)
         if isinstance(found, Sighting):
             self._tell(by, line, f"builds on a file that cannot be read: {found.message}")
         elif found.dialect is not Dialect.COMPOSE:
@@ -144,7 +144,7 @@ def _included(node: Node | None) -> Iterator[tuple[str, Node]]:
 
 
 def _dotenv_values(path: Path) -> dict[str, str]:
-    loaded = load(path, Dialect.DOTENV) if path.is_file() else None
+    loaded = load(path, Dialect.DOTENV, by_file=True) if path.is_file() else None
     if not isinstance(loaded, Loaded):
         return {}
     found = dotenv.read(loaded.text, loaded.source).variables

@@ -7,7 +7,7 @@ from pathlib import Path
 from sidecar.config.finding import Sighting
 from sidecar.config.source import compose, docker, doppler, dotenv, kubernetes
 from sidecar.config.source.file import Dialect, Loaded, load
-from sidecar.config.source.reading import Deployment, Reading, unusable
+from sidecar.config.source.reading import Deployment, Reading, few, unusable
 
 
 def read(
@@ -38,13 +38,15 @@ def read(
     deployment.take(compose.read(_of(files, Dialect.COMPOSE), given, part, alone=alone))
     deployment.take(kubernetes.read(_of(files, Dialect.KUBERNETES), part))
     plain = {n: _read_plain(each, given) for n, each in enumerate(files) if not each.is_manifest}
+    # What could not be read may hold any variable: none can be called missing.
+    unknown = Reading(promised={"*"} if deployment.unread else set())
     for number, reading in plain.items():
-        deployment.sightings += reading.sightings
+        deployment.sightings += few(reading.sightings)
         if not reading.variables and not reading.promised:
             source = files[number].source
             deployment.unread.append(unusable(source, f"{source} sets no variable."))
     first = next((n for n, each in enumerate(files) if each.is_manifest), len(files))
-    under = [reading for number, reading in plain.items() if number < first]
+    under = [unknown, *(reading for number, reading in plain.items() if number < first)]
     over = [reading for number, reading in plain.items() if number > first]
     deployment.workloads = [
         _layered(each, under, over) for each in deployment.workloads or [_own_reading(loaded)]

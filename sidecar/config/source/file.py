@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from sidecar.config.bounded import STANDARD_INPUT, FileTooLargeError, read_named
+from sidecar.config.bounded import STANDARD_INPUT, FileTooLargeError, read_bounded, read_named
 from sidecar.config.finding import Sighting
 from sidecar.config.mount import reason_of
 from sidecar.config.source import kind, manifest
@@ -64,12 +64,21 @@ class Loaded:
         return unusable(self.source, message, line, hint="Save the file as UTF-8.")
 
 
-def load(path: Path, dialect: Dialect = Dialect.AUTO) -> Loaded | Sighting:
-    """Read a file and find out what kind it is; what cannot be read becomes a sighting."""
+def load(
+    path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False
+) -> Loaded | Sighting:
+    """Read a file and find out what kind it is; what cannot be read becomes a sighting.
+
+    Args:
+        path: The file, or `-`.
+        dialect: Who would read it.
+        by_file: Another file names it, not a person: pipes and devices are refused.
+    """
     source = "standard input" if path == STANDARD_INPUT else str(path)
     try:
         # With undecodable bytes as lone surrogates, so that their line can be told.
-        text = read_named(path, _LIMIT_BYTES).decode("utf-8", "surrogateescape")
+        read = read_bounded if by_file else read_named
+        text = read(path, _LIMIT_BYTES).decode("utf-8", "surrogateescape")
     except FileTooLargeError:
         return unusable(source, f"{source} is a file larger than 8 MiB.")
     except (OSError, ValueError) as error:

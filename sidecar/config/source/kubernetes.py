@@ -13,6 +13,7 @@ from sidecar.config.opaque import opaque
 from sidecar.config.source.file import Loaded
 from sidecar.config.source.filling import fill_in
 from sidecar.config.source.kubernetes_store import Store, Stores
+from sidecar.config.source.kubernetes_volume import files_of
 from sidecar.config.source.manifest import child, items, line_of, text_of
 from sidecar.config.source.reading import Deployment, Reading, shown, unusable
 from sidecar.config.text import ENV03
@@ -35,6 +36,7 @@ class _Container:
     """A container in a manifest, with what it is called."""
 
     node: Node
+    pod: Node | None
     source: str
     namespace: str
     kind: str
@@ -102,7 +104,7 @@ def _containers(node: Node, source: str) -> Iterator[_Container]:
             for each in items(child(pod, key)):
                 name = shown(text_of(child(each, "name")))
                 workload = " > ".join((*parts, f"{called} {name}".strip()))
-                yield _Container(each, source, namespace, key, name, workload)
+                yield _Container(each, pod, source, namespace, key, name, workload)
 
 
 class _ContainerReader:
@@ -128,6 +130,10 @@ class _ContainerReader:
         for each in items(child(self._container.node, "env")):
             self._take_entry(each, own)
         self._reading.sightings += own.sightings
+        own_files = files_of(
+            self._container.pod, self._container.node, self._container.namespace, self._stores
+        )
+        self._reading.mount(own_files)
         return self._reading
 
     def _take_store(self, node: Node) -> None:

@@ -1,14 +1,17 @@
 """What files say about the environments of a deployment."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sidecar.config.finding import Severity, Sighting
 from sidecar.config.mount import ENV06
+from sidecar.config.naming import is_mounted_name
 from sidecar.config.opaque import is_opaque
 from sidecar.config.text import ENV03
 from sidecar.config.variable import Variable
 
 MOST_VARIABLES = 200_000
+MOST_FAULTS = 20
 _LONGEST_NAME = 128
 
 
@@ -59,6 +62,19 @@ class Reading:
         self.promised.discard(variable.name)
         self.variables[variable.name] = variable
 
+    def mount(self, files: Mapping[str, Variable]) -> None:
+        """Take `NAME` from the file that `NAME_FILE` points to, where its content is known.
+
+        Args:
+            files: What is in them, by their paths.
+        """
+        for pointer in list(self.variables.values()):
+            name = pointer.name.removesuffix("_FILE")
+            held = files.get(pointer.value.strip())
+            if held is not None and name not in self.variables and is_mounted_name(name):
+                text = held.value.removesuffix("\n").removesuffix("\r")
+                self.set(replace(held, name=name, value=text))
+
     def promise(self, name: str) -> None:
         """Take a variable whose value comes from elsewhere, over an earlier one."""
         self.variables.pop(name, None)
@@ -103,6 +119,17 @@ def unusable(source: str, message: str, line: int | None = None, *, hint: str = 
         source,
         line=line,
     )
+
+
+def few(faults: Sequence[Sighting]) -> list[Sighting]:
+    """Give the first faults of a file and the number of the others; a binary has thousands."""
+    if len(faults) <= MOST_FAULTS:
+        return list(faults)
+    left = len(faults) - MOST_FAULTS
+    first = faults[MOST_FAULTS]
+    message = f"{left} more faults of {first.source} are not told, from line {first.line} on."
+    hint = "Put the first ones right; is it the file that was meant?"
+    return [*faults[:MOST_FAULTS], replace(first, message=message, hint=hint)]
 
 
 def marked(source: str, message: str, hint: str, line: int) -> Sighting:
