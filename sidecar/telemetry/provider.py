@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.telemetry.loss import BoundedSpanProcessor, CountingMetricExporter, Losses
 from sidecar.telemetry.otlp import make_metric_exporter, make_span_exporter
-from sidecar.telemetry.route import Route, Signal, find_route
+from sidecar.telemetry.route import Route, Signal, find_route, is_disabled
 from sidecar.telemetry.sampler import choose_sampler
 from sidecar.telemetry.variable import read_count
 
@@ -28,6 +28,14 @@ INTERVAL_MILLISECONDS: Final = 60_000
 Shutdown = Callable[[], object]
 
 logger = logging.getLogger(__name__)
+
+
+class _Meters(MeterProvider):
+    """Measures for `/metrics` though `OTEL_SDK_DISABLED` is set, which is about what is sent."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of the SDK
+        super().__init__(**options)
+        self._disabled = False
 
 
 def choose_tracers(
@@ -43,6 +51,8 @@ def choose_tracers(
     A provider that the application has set receives our spans too: sending them by a second one
     would split its traces.
     """
+    if is_disabled(environ):
+        return trace.NoOpTracerProvider(), None
     existing = trace.get_tracer_provider()
     is_free = isinstance(existing, trace.ProxyTracerProvider)
     if not is_free and not processors:
@@ -63,7 +73,7 @@ def make_meters(
         registry=registry,
         cardinality_limits={ObservableCounter: MAX_SERIES_PER_COUNTER},
     )
-    return MeterProvider(
+    return _Meters(
         metric_readers=[exposition, *readers],
         resource=resource,
         # The Prometheus exporter shows no exemplars; keeping them would cost 3 µs a record.

@@ -89,7 +89,7 @@ def find_route(environ: Mapping[str, str], signal: Signal) -> Route | None:
 
 
 def is_disabled(environ: Mapping[str, str]) -> bool:
-    """Tell whether `OTEL_SDK_DISABLED` switches everything off."""
+    """Tell whether `OTEL_SDK_DISABLED` switches off spans, and all that is sent."""
     return is_true(environ, "OTEL_SDK_DISABLED")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from opentelemetry import metrics, trace
-from opentelemetry.metrics import Histogram, Meter, NoOpMeterProvider
+from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor
 from prometheus_client import CollectorRegistry
@@ -20,7 +20,6 @@ from sidecar.telemetry.loss import Losses
 from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
 from sidecar.telemetry.reading import Read, Readings
 from sidecar.telemetry.redaction import Redact, Redactor
-from sidecar.telemetry.route import is_disabled
 
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 """Workers end before the process that supervises them: twice this, and the rest of a shutdown, fit
@@ -66,6 +65,9 @@ class Telemetry:
     ) -> "Telemetry":
         """Set up the process's telemetry; starts threads only where something is sent.
 
+        `OTEL_SDK_DISABLED` switches off what is sent, and all spans. The registry is filled all the
+        same: whether a service is well must be known whoever looks at its traces.
+
         Args:
             service_name: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override it.
             process_name: `probe`, `worker-1`, `app`.
@@ -82,8 +84,6 @@ class Telemetry:
         identity = Identity.find(service_name, process_name, version, environ)
         registry = CollectorRegistry()
         redact = redact or Redactor()
-        if is_disabled(environ):
-            return cls._start_disabled(identity, registry, redact)
         losses = Losses()
         resource = identity.resource(environ)
         tracers, close_tracers = choose_tracers(
@@ -122,14 +122,6 @@ class Telemetry:
             Readings(meter),
             (),
         )
-
-    @classmethod
-    def _start_disabled(
-        cls, identity: Identity, registry: CollectorRegistry, redact: Redact
-    ) -> "Telemetry":
-        meter = NoOpMeterProvider().get_meter(contract.SCOPE)
-        tracer = trace.NoOpTracerProvider().get_tracer(contract.SCOPE)
-        return cls(identity, tracer, meter, registry, redact, Losses(), Readings(None), ())
 
     def observe(self, instrument: Instrument, read: Read) -> Callable[[], None]:
         """Let `read` feed an observable instrument; call the returned function to stop.

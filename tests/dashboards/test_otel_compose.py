@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.telemetry.identity import Identity
 from tests.dashboards import source
 from tests.dashboards.command import run
 
@@ -36,6 +37,15 @@ def test_traces_that_failed_are_all_kept() -> None:
     policies = {one["type"]: one for one in COLLECTOR["processors"]["tail_sampling"]["policies"]}
     assert policies["status_code"]["status_code"]["status_codes"] == ["ERROR"]
     assert policies["probabilistic"]["probabilistic"]["sampling_percentage"] < 100
+
+
+def test_metrics_by_otlp_carry_the_labels_that_rules_go_by() -> None:
+    (statements,) = COLLECTOR["processors"]["transform/origin"]["metric_statements"]
+    set_labels = " ".join(statements["statements"])
+    resource = Identity("shop", "probe", "1").resource({}).attributes
+    for label, attribute in (("service", "service.name"), ("process", "sidecar.process")):
+        assert f'attributes["{label}"], resource.attributes["{attribute}"]' in set_labels
+        assert attribute in resource
 
 
 def test_the_collector_sends_to_services_that_are_there() -> None:

@@ -151,6 +151,18 @@ FIRING = [
     ("OPS02", "SIDECAR_DRAIN_DELAY_SECONDS", {"SIDECAR_DRAIN_DELAY_SECONDS": "26"}),
     ("OPS03", "SIDECAR_WORKER_HANG_SECONDS", {"SIDECAR_WORKER_HANG_SECONDS": "1.5"}),
     ("OPS03", "SIDECAR_LAG_LIMIT_SECONDS", {"SIDECAR_LAG_LIMIT_SECONDS": "0"}),
+    ("OPS04", "OTEL_CONFIG_FILE", {"OTEL_CONFIG_FILE": "/etc/otel.yaml"}),
+    ("OPS04", "OTEL_TRACES_EXPORTER", {"OTEL_TRACES_EXPORTER": "otlp, console"}),
+    ("OPS04", "OTEL_METRICS_EXPORTER", {"OTEL_METRICS_EXPORTER": "console"}),
+    ("OPS04", "OTEL_LOGS_EXPORTER", {"OTEL_LOGS_EXPORTER": "otlp"}),
+    (
+        "OPS04",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://collector:4318/v1/logs"},
+    ),
+    ("OPS04", "OTEL_EXPORTER_OTLP_PROTOCOL", {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}),
+    ("OPS04", "OTEL_TRACES_SAMPLER", {"OTEL_TRACES_SAMPLER": "jaeger_remote"}),
+    ("OPS04", "OTEL_EXPORTER_PROMETHEUS_PORT", {"OTEL_EXPORTER_PROMETHEUS_PORT": "9464"}),
 ]
 FROM_FILES = {"ENV09", "ENV06", "ENV07", "ENV08", "SEC03", "SEC10"}
 FROM_SERVER = {"DB08", "DB10", "DB14", "DB16"}
@@ -214,6 +226,18 @@ QUIET = [
     ("OPS01", {"SIDECAR_HOST": "0.0.0.0"}),
     ("OPS02", {"SIDECAR_DRAIN_DELAY_SECONDS": "25"}),
     ("OPS03", {"SIDECAR_WORKER_HANG_SECONDS": "2"}),
+    (
+        "OPS04",
+        {
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "OTLP,prometheus",
+            "OTEL_LOGS_EXPORTER": "none",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.internal",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_SDK_DISABLED": "true",
+        },
+    ),
 ]
 
 

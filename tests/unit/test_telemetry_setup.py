@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import pytest
 from opentelemetry.trace import get_tracer_provider
 
+from sidecar.config.rules.telemetry import EXPORTERS, PROTOCOLS, SAMPLERS
+from sidecar.telemetry import contract
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.redaction import Redactor
@@ -268,11 +270,20 @@ def test_a_full_queue_refuses_and_counts() -> None:
     assert float(line.rsplit(" ", 1)[1]) > 1000
 
 
-def test_disabled_means_nothing_is_measured() -> None:
-    telemetry = start({"OTEL_SDK_DISABLED": "true"})
+def test_a_disabled_sdk_makes_no_spans_and_leaves_the_numbers_of_health_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The SDK looks at the process's own environment.
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    environ = {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    telemetry = Telemetry.start("shop", "app", version="1", environ=environ)
     span = telemetry.tracer.start_span("publish")
     assert not span.get_span_context().is_valid
-    assert render_registry(telemetry.registry).strip() == ""
+    telemetry.observe(contract.READY, lambda: [(1.0, {})])
+    telemetry.histogram(contract.PUBLISH_DURATION).record(0.1)
+    text = render_registry(telemetry.registry)
+    assert "sidecar_ready 1.0" in text
+    assert "sidecar_publish_duration_seconds_count 1.0" in text
     assert telemetry.close()
 
 
@@ -430,3 +441,14 @@ if child == 0:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=30)
+
+
+def test_the_rule_about_otel_variables_offers_what_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert set(Protocol) == PROTOCOLS
+    for name in SAMPLERS:
+        choose_sampler({"OTEL_TRACES_SAMPLER": name})
+    assert not caplog.records
+    for signal in Signal:
+        assert "otlp" in EXPORTERS[f"OTEL_{signal.upper()}_EXPORTER"]

@@ -17,6 +17,7 @@ from sidecar.config.rules import (
     quality,
     requirement,
     secrets,
+    telemetry,
     web,
 )
 from sidecar.config.sidecar_file import ENV07
@@ -32,6 +33,7 @@ LOOKS: tuple[Look, ...] = (
     *pool.LOOKS,
     *web.LOOKS,
     *operation.LOOKS,
+    *telemetry.LOOKS,
     *exposure.LOOKS,
     *requirement.LOOKS,
 )
@@ -54,6 +56,7 @@ RULES: tuple[Rule, ...] = tuple(
             *pool.RULES,
             *web.RULES,
             *operation.RULES,
+            *telemetry.RULES,
             *exposure.RULES,
             *requirement.RULES,
             *live.RULES,
