@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from sidecar.errors import ConcurrencyError, EventDecodingError
+from sidecar.events.given import require_given, write_metadata
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.health.check import Check
@@ -51,15 +50,15 @@ class InMemoryEventStore:
         Raises:
             ConcurrencyError: The stream is at another version.
             EventTypeError: An event's class is not registered.
-            ValueError: There are no events, or the stream has no name.
+            UsageError: The metadata has no JSON form.
+            ValueError: There are no events, or the stream has no name that can be kept.
         """
-        if not stream or not events:
-            raise ValueError("append needs the name of a stream and at least one event")
+        require_given(stream, events, metadata)
         encoded = [self._types.encode(event) for event in events]
         version = sum(record.stream == stream for record in self._log)
         if expected_version is not ANY and expected_version != version:
             raise ConcurrencyError(stream, expected_version, version)
-        headers = msgspec.json.encode(metadata).decode() if metadata else None
+        headers = write_metadata(metadata)
         for offset, (name, schema_version, data) in enumerate(encoded, 1):
             self._log.append(
                 RecordedEvent(

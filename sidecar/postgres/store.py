@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import asyncpg
-import msgspec
 
 from sidecar.errors import (
     ConcurrencyError,
@@ -14,6 +13,7 @@ from sidecar.errors import (
     SerializationConflictError,
     StoreUnavailableError,
 )
+from sidecar.events.given import require_given, write_metadata
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
@@ -40,9 +40,6 @@ class Arguments(NamedTuple):
     schema_versions: object
     data: object
     headers: str | None
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +119,11 @@ class EventStore:
                 came, and the message says that the events may be there. With `connection` a lost
                 session is asyncpg's own error, and the commit decides.
             TimeoutError: The pool's `command_timeout_seconds` ran out; the events may be there.
-            UsageError: `connection` is in no transaction, or none of asyncpg; nothing was appended.
-            ValueError: There are no events, or the stream has no name.
+            UsageError: `connection` is in no transaction, or none of asyncpg; or the metadata has
+                no JSON form. Nothing was appended.
+            ValueError: There are no events, or the stream has no name that can be kept.
         """
-        if not stream or not events:
-            raise ValueError("append needs the name of a stream and at least one event")
+        require_given(stream, events, metadata)
         if connection is not None:
             require_transaction(connection)
         observer = self.observer
@@ -200,7 +197,7 @@ class EventStore:
         expected_version: int | None,
         metadata: Mapping[str, object] | None,
     ) -> Arguments:
-        headers = _encode(metadata).decode() if metadata else None
+        headers = write_metadata(metadata)
         ids = make_ids(len(events))
         if len(events) == 1:
             return Arguments(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -10,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
-from sidecar.errors import ConcurrencyError, EventTypeError
+from sidecar.errors import ConcurrencyError, EventTypeError, UsageError
 from sidecar.events.record import RecordedEvent
 from sidecar.telemetry.running import RunnerTelemetry
 from sidecar.telemetry.setup import Telemetry
@@ -122,6 +123,15 @@ async def test_append_that_fails_says_so_on_its_span(
         assert span.status.status_code is StatusCode.ERROR
         assert (span.attributes or {})["error.type"] == error_type
         assert [event.name for event in span.events] == ["exception"]
+
+
+@pytest.mark.parametrize("metadata", ["text", [1]])
+async def test_metadata_that_is_no_mapping_is_refused_before_anybody_observes(
+    stage: Stage, spans: InMemorySpanExporter, metadata: Any
+) -> None:
+    with pytest.raises(UsageError, match="mapping"):
+        await stage.store.append("order-1", [Paid("1")], metadata=metadata)
+    assert spans.get_finished_spans() == ()
 
 
 async def test_append_that_is_cancelled_ends_its_span(

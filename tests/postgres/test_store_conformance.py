@@ -1,12 +1,13 @@
 """One suite over the store in PostgreSQL and the one in memory: tests of a service may trust it."""
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
 import pytest
 
-from sidecar.errors import ConcurrencyError, EventDecodingError, EventTypeError
+from sidecar.errors import ConcurrencyError, EventDecodingError, EventTypeError, UsageError
 from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.pool import MeteredPool
@@ -108,6 +109,37 @@ async def test_nothing_and_nowhere_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="name of a stream and at least one event"):
         await store.append(stream, placed(*amounts))
+
+
+@pytest.mark.parametrize("stream", ["nul \0", "half \ud800", 5])
+async def test_stream_that_postgres_cannot_keep_is_refused(store: Store, stream: Any) -> None:
+    with pytest.raises(ValueError, match="no name that PostgreSQL can keep"):
+        await store.append(stream, placed(1))
+    assert await store.read() == []
+
+
+@pytest.mark.parametrize("events", [Placed("o", 1), iter(placed(1)), "events"])
+async def test_what_is_no_list_of_events_is_refused(store: Store, events: Any) -> None:
+    with pytest.raises(ValueError, match=f"a list of events, and {type(events).__name__} is none"):
+        await store.append("a", events)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ("text", "mapping of names to values, not str"),
+        ([1], "not list"),
+        ({"a": object()}, "without JSON form: Encoding objects of type object"),
+        ({"a": "half \ud800"}, "without JSON form"),
+        ({"a": [1.0, math.inf]}, "NaN or infinite"),
+    ],
+)
+async def test_metadata_that_nobody_could_read_is_refused(
+    store: Store, metadata: Any, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        await store.append("a", placed(1), metadata=metadata)
+    assert await store.read() == []
 
 
 @pytest.mark.parametrize("event", [Unregistered("o"), Odd(object()), "text"])

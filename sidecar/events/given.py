@@ -1,0 +1,60 @@
+"""What an append is given beside its events: checked before anything is sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from sidecar.errors import UsageError
+from sidecar.events.finite import is_finite
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def require_given(stream: object, events: object, metadata: object) -> None:
+    """Make sure that there is somewhere to append to, and something to append.
+
+    Raises:
+        UsageError: Metadata is no mapping.
+        ValueError: There is not.
+    """
+    if not stream or (isinstance(events, Sequence) and not events):
+        raise ValueError("append needs the name of a stream and at least one event")
+    if not isinstance(events, Sequence) or isinstance(events, str | bytes):
+        raise ValueError(  # noqa: TRY004 - one kind of error for all that append is given
+            f"append takes a list of events, and {type(events).__name__} is none"
+        )
+    if not isinstance(stream, str) or not _is_storable(stream):
+        raise ValueError(
+            f"the stream {stream!r} has no name that PostgreSQL can keep: it is text without NUL "
+            "and without halves of characters"
+        )
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise UsageError(
+            f"metadata is a mapping of names to values, not {type(metadata).__name__}."
+        )
+
+
+def write_metadata(metadata: Mapping[str, object] | None) -> str | None:
+    """Return metadata as JSON text, None where there is none.
+
+    Raises:
+        UsageError: It has no JSON form.
+    """
+    if not metadata:
+        return None
+    plain = dict(metadata)
+    try:
+        data = _encode(plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"metadata has a value without JSON form: {error}.") from error
+    if b"null" in data and not is_finite(msgspec.to_builtins(plain)):
+        raise UsageError("metadata has a number without JSON form: it is NaN or infinite.")
+    return data.decode()
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
