@@ -18,6 +18,7 @@ from sidecar.errors import TokenFileError
 
 FILE_NAME: Final = "token"
 
+_CURE: Final = "Set SIDECAR_TOKEN, or SIDECAR_DATA_DIR to a directory of this user."
 _SHAPE: Final = re.compile(rb"[\x21-\x7e]{32,512}")
 _LONGEST_BYTES: Final = 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -69,7 +70,7 @@ class TokenFile:
             kept = self.read()
             if kept is None:
                 beside.replace(self.path)
-                kept = fresh
+                kept = self._read_back()
         return kept, kept == fresh
 
     def rotate(self) -> Secret:
@@ -78,9 +79,19 @@ class TokenFile:
         Raises:
             TokenFileError: None can be kept there.
         """
-        with self._writing() as (beside, fresh):
+        with self._writing() as (beside, _):
             beside.replace(self.path)
-        return fresh
+        return self._read_back()
+
+    def _read_back(self) -> Secret:
+        """Return what was written, as every other process will find it."""
+        kept = self.read()
+        if kept is None:
+            raise TokenFileError(
+                f"The token cannot be kept in {self.path}: others may read what is written there. "
+                f"{_CURE}"
+            )
+        return kept
 
     def _is_ours(self, found: os.stat_result) -> bool:
         """Tell whether it is private to this user, or, for root, to the directory's owner."""
@@ -114,8 +125,7 @@ class TokenFile:
 
     def _refusal(self, verb: str, error: OSError) -> TokenFileError:
         return TokenFileError(
-            f"The token cannot be {verb} in {self.path}: {error.strerror}. Set SIDECAR_TOKEN, or "
-            "SIDECAR_DATA_DIR to a directory of this user."
+            f"The token cannot be {verb} in {self.path}: {error.strerror}. {_CURE}"
         )
 
 

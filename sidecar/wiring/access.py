@@ -132,15 +132,20 @@ def show_token(settings: Settings, *, rotate: bool) -> str:
     return secret.reveal()
 
 
-def show_link(settings: Settings) -> str:
+def show_link(settings: Settings, port: int | None = None) -> str:
     """Return a link that opens the status page in a browser for ten minutes.
+
+    Args:
+        settings: Where the probe process listens, and what opens it.
+        port: The one that it was given on its command line.
 
     Raises:
         UsageError: A token has to be configured first.
         TokenFileError: It cannot be read or kept.
     """
     token = settings.token or _kept_file(settings).obtain()[0]
-    return login_link(address_of(settings.host, settings.port), token.reveal(), time.time())
+    address = address_of(settings.host, settings.port if port is None else port)
+    return login_link(address, token.reveal(), time.time())
 
 
 def address_of(host: str, port: int) -> str:

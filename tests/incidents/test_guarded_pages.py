@@ -142,3 +142,5 @@ def test_a_token_that_was_configured_is_never_printed(tmp_path: Path) -> None:
     linked = finish(tmp_path, "token", "--link", SIDECAR_HOST="0.0.0.0", **configured)
     assert linked.out.startswith("http://127.0.0.1:8686/login?ticket=")
     assert "c4nary" not in linked.out + linked.err
+    other = finish(tmp_path, "token", "--link", "--port", "9000", **configured)
+    assert other.out.startswith("http://127.0.0.1:9000/login?ticket=")

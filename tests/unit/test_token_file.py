@@ -109,6 +109,15 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path: Path) -
     assert file.read() == token
 
 
+def test_a_place_that_keeps_nothing_private_is_told_and_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.config.token_file._OTHERS", 0o600)  # as if all could read it
+    for take in (TokenFile(tmp_path).obtain, TokenFile(tmp_path).rotate):
+        with pytest.raises(TokenFileError, match=r"others may read .* Set SIDECAR_TOKEN"):
+            take()
+
+
 def test_a_place_that_cannot_hold_a_token_is_told_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, where a directory should be")
 

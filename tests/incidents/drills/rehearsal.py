@@ -181,7 +181,8 @@ async def expect_secrets_kept(stand: Stand) -> None:
     paths = ("/metrics", "/api/status", "/config-report", "/", "/ready")
     told = [(await stand.program.get(path)).text for path in paths]
     told += [stand.output(), str(stand.receiver.messages)]
-    for secret in stand.secrets:
+    token = stand.program.bearer()["Authorization"].removeprefix("Bearer ")
+    for secret in (*stand.secrets, token):
         assert not [text for text in told if secret in text], "a secret was told"
 
 
