@@ -121,6 +121,17 @@ def test_a_pool_without_a_server_names_its_error_in_one_line(stream: io.StringIO
     assert rest[1].startswith("Traceback")
 
 
+def test_a_pool_without_a_server_has_an_event_to_look_for(stream: io.StringIO) -> None:
+    configure_json(stream)
+    try:
+        fail("refused")
+    except ValueError:
+        logging.getLogger("asyncpg.pool").warning("Failed to restore; retrying", exc_info=True)
+    (line,) = read_lines(stream)
+    assert line["event"] == "sidecar.pool.unconnected"
+    assert "exception" not in line
+
+
 def test_a_failure_brings_its_traceback(stream: io.StringIO) -> None:
     configure_json(stream)
     try:
