@@ -124,19 +124,40 @@ def bind_host() -> Form[str]:
 def http_url(example: str) -> Form[str]:
     """Take an http or https address without a user in it."""
 
-    def read(text: str) -> str:
-        parts = urlsplit(text)
-        is_plain = parts.username is None and text.isascii() and " " not in text
-        is_web = parts.scheme in {"http", "https"} and is_host(parts.hostname or "")
-        if not is_web or not is_plain or parts.port == 0:
-            raise ValueError
-        return text
-
     def show(value: str) -> Shown:
         parts = urlsplit(value)
         return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
 
-    return Form("an http:// or https:// address without user and password", example, read, show)
+    return Form(
+        "an http:// or https:// address without user and password", example, _read_url, show
+    )
+
+
+def http_urls(example: str) -> Form[tuple[str, ...]]:
+    """Take http or https addresses without a user in them, separated by commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        urls = (_read_url(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(dict.fromkeys(urls))
+
+    def show(value: tuple[str, ...]) -> Shown:
+        return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, value)]
+
+    return Form(
+        "http:// or https:// addresses without user and password, separated by commas",
+        example,
+        read,
+        show,
+    )
+
+
+def _read_url(text: str) -> str:
+    parts = urlsplit(text)
+    is_plain = parts.username is None and text.isascii() and " " not in text
+    is_web = parts.scheme in {"http", "https"} and is_host(parts.hostname or "")
+    if not is_web or not is_plain or parts.port == 0:
+        raise ValueError
+    return text
 
 
 def name(example: str) -> Form[str]:

@@ -41,7 +41,7 @@ def _defaults(declaration: Declaration) -> str:
 
 
 def _text(default: object) -> str:
-    if default is None:
+    if default is None or default == ():
         return "-"
     if isinstance(default, bool):
         return str(default).lower()

@@ -197,28 +197,36 @@ class Settings:
             "address of the application that a check asks",
         ),
     )
-    app_agent_url: str | None = field(
-        default=None,
+    app_agent_urls: tuple[str, ...] = field(
+        default=(),
         metadata=declared(
             "SIDECAR_APP_AGENT_URL",
-            form.http_url("http://127.0.0.1:9464"),
-            "address of the agent inside the application; its metrics are merged",
+            form.http_urls("http://shop-1:8687,http://shop-2:8687"),
+            "addresses of the application's agents on other hosts, separated by commas",
         ),
     )
-    agent_host: str = field(
-        default="127.0.0.1",
+    agent_directory: Path | None = field(
+        default=None,
+        metadata=declared(
+            "SIDECAR_AGENT_DIR",
+            form.path("/run/shop/agents"),
+            "where sidecar and application meet; `agents` in SIDECAR_DATA_DIR by default",
+        ),
+    )
+    agent_host: str | None = field(
+        default=None,
         metadata=declared(
             "SIDECAR_AGENT_HOST",
             form.bind_host(),
-            "address that an agent listens on",
+            "address that agents listen on for sidecars elsewhere; 127.0.0.1 if only a port is set",
         ),
     )
-    agent_port: int = field(
-        default=9464,
+    agent_port: int | None = field(
+        default=None,
         metadata=declared(
             "SIDECAR_AGENT_PORT",
-            form.port(9464),
-            "port that an agent listens on",
+            form.port(8687),
+            "port that agents listen on for sidecars elsewhere; 8687 if only an address is set",
         ),
     )
     worker_hang_seconds: float = field(
@@ -286,6 +294,11 @@ class Settings:
             "where the embedded server keeps its data, and the token that is made",
         ),
     )
+
+    @property
+    def agents(self) -> Path:
+        """Where the agents of an application have their sockets."""
+        return self.agent_directory or self.data_directory / "agents"
 
     @override
     def __repr__(self) -> str:

@@ -58,7 +58,7 @@ class Narrator:
 
 def summarize(snapshot: Snapshot, orders: int) -> str:
     """Return one line on how things stand."""
-    lag = max((p["lag_seconds"] for p in snapshot["projections"]), default=0.0)
+    lag = max((p["lag_seconds"] or 0.0 for p in snapshot["projections"]), default=0.0)
     letters = sum(p["dead_letters"] for p in snapshot["projections"])
     word = "ready" if snapshot["ready"] else "not ready"
     return (

@@ -1,7 +1,10 @@
 """Counts as plain integers: 0.05 µs each, read by the telemetry when it collects."""
 
+import time
 from collections import defaultdict
 from typing import Final
+
+from typing_extensions import override
 
 OTHER: Final = "_OTHER"
 MAX_EVENT_TYPES: Final = 1000
@@ -24,6 +27,28 @@ class BoundedCounts(dict[str, int]):
         self[label] = self.get(label, 0) + 1
 
 
+class FailureCounts(BoundedCounts):
+    """Failures by error type, and which came last.
+
+    Attributes:
+        last_type: Of the last failure; empty before the first.
+        last_mono: Monotonic time of it; None before the first.
+    """
+
+    __slots__ = ("last_mono", "last_type")
+
+    def __init__(self) -> None:
+        super().__init__(MAX_ERROR_TYPES)
+        self.last_type = ""
+        self.last_mono: float | None = None
+
+    @override
+    def add(self, label: str) -> None:
+        """Count one, which is the last."""
+        super().add(label)
+        self.last_type, self.last_mono = label, time.monotonic()
+
+
 class SubscriberTally:
     """What one subscriber did: events handled, failures by error type."""
 
@@ -31,7 +56,7 @@ class SubscriberTally:
 
     def __init__(self) -> None:
         self.handled = 0
-        self.failures: Final = BoundedCounts(MAX_ERROR_TYPES)
+        self.failures: Final = FailureCounts()
 
 
 class PublishTally:

@@ -29,7 +29,12 @@ class ProbeVerdict:
 
 def fold(outcomes: Iterable[Outcome]) -> Outcome:
     """Return the worst: fail, then unknown, warn, pass; nothing at all passes."""
-    return max(outcomes, key=_SEVERITY.index, default=Outcome.PASS)
+    return max(outcomes, key=severity, default=Outcome.PASS)
+
+
+def severity(outcome: Outcome) -> int:
+    """Return how bad an outcome is: the higher, the worse."""
+    return _SEVERITY.index(outcome)
 
 
 def weigh(status: CheckStatus) -> Outcome:

@@ -1,14 +1,19 @@
-"""Listening to the application, which is not ours to start: its agent and its own port."""
+"""Listening to the application, which is not ours to start: its agents and its own port."""
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 from urllib.parse import urlsplit
 
-from sidecar.process.agent import AgentReader, AgentSilentError, UnreachableError
+from sidecar.errors import UsageError
+from sidecar.process.agent_socket import Life, look_at, shorten
+from sidecar.process.heartbeat import MAX_HEARTBEAT_BYTES, Heartbeat, take_heartbeat
+from sidecar.process.reader import AgentReader, AgentSilentError, OverlongError, UnreachableError
 
 INTERVAL_SECONDS: Final = 1.0
+_ANY_HOST: Final = "http://agent"
+"""What a Unix socket is asked for: HTTP wants a host, and nobody looks at it."""
 
 
 class Hearing:
@@ -46,51 +51,79 @@ class AgentListener:
     """What an agent last told, for readers that must not wait.
 
     Attributes:
+        url: Where it is asked, without a slash at the end.
         hearing: When it was last heard.
-        heartbeat: Its last heartbeat; empty before the first, or where it has none.
+        heartbeat: Its last heartbeat; an empty one before the first, or where it has none.
         metrics: Its last exposition; None while it is silent.
+        life: Of the file, where it is a Unix socket.
+        is_echo: It is the same process as another one's, whose metrics are read: its own are not.
 
     Args:
         url: Where the agent listens. With a path, such as `/actuator/prometheus`, it is the address
             of a service's metrics in Prometheus format, which has no heartbeat beside them.
+        path: The Unix socket where the URL is asked; None for TCP.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, path: Path | None = None) -> None:
+        self.url: Final = url.rstrip("/")
         self.hearing: Final = Hearing()
-        self.heartbeat: Mapping[str, object] = {}
+        self.heartbeat = Heartbeat()
         self.metrics: str | None = None
+        self.life = Life.ALIVE
+        self.is_echo = False
+        self._path: Final = path
         is_root = urlsplit(url).path in {"", "/"}
-        self._metrics_url = f"{url.rstrip('/')}/metrics" if is_root else url
-        self._heartbeat_url = f"{url.rstrip('/')}/heartbeat" if is_root else None
+        self._metrics_url = f"{self.url}/metrics" if is_root else url
+        self._heartbeat_url = f"{self.url}/heartbeat" if is_root else None
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Listen at a Unix socket."""
+        return cls(_ANY_HOST, path)
 
     async def run(self) -> None:
         """Read every second until cancelled."""
-        async with AgentReader() as reader:
+        try:
+            socket_path = None if self._path is None else shorten(self._path)
+        except UsageError:
+            return
+        async with AgentReader(socket_path) as reader:
             while True:
-                await self._read(reader)
+                await self.read(reader)
                 await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def _read(self, reader: AgentReader) -> None:
+    async def read(self, reader: AgentReader) -> None:
+        """Ask once, and take what comes."""
         try:
-            metrics = await reader.read_metrics(self._metrics_url)
-            self.heartbeat = await self._read_heartbeat(reader)
+            heartbeat = await self._read_heartbeat(reader)
+            metrics = None if self.is_echo else await reader.read_metrics(self._metrics_url)
         except AgentSilentError as error:
             self.metrics = None
             self.hearing.miss(error)
+            if self._path is not None and self.hearing.is_unreachable:
+                self._look_at(self._path)
         else:
-            self.metrics = metrics
+            self.heartbeat, self.metrics = heartbeat, metrics
             self.hearing.hear()
 
-    async def _read_heartbeat(self, reader: AgentReader) -> Mapping[str, object]:
-        """Return the heartbeat; empty where there never was one, as in other languages."""
+    async def _read_heartbeat(self, reader: AgentReader) -> Heartbeat:
+        """Return the heartbeat; an empty one where there never was one, as in other languages."""
         if self._heartbeat_url is None:
-            return {}
+            return Heartbeat()
         try:
-            return await reader.read_heartbeat(self._heartbeat_url)
+            told = await reader.read_heartbeat(self._heartbeat_url, MAX_HEARTBEAT_BYTES)
+        except OverlongError:
+            return self.heartbeat.silenced()
         except AgentSilentError:
-            if self.heartbeat:
+            if self.heartbeat != Heartbeat():
                 raise
-            return {}
+            return Heartbeat()
+        return take_heartbeat(told)
+
+    def _look_at(self, path: Path) -> None:
+        """Tell a process that is dead from one whose queue of callers is full."""
+        self.life = look_at(path)
+        self.hearing.is_unreachable = self.life is not Life.ALIVE
 
 
 class PortProbe:

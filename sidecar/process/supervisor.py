@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Final
 
 from sidecar.events.wait import wait_at_most
-from sidecar.process.agent import AgentReader, AgentSilentError, listen
+from sidecar.process.agent import listen
+from sidecar.process.heartbeat import Heartbeat, take_heartbeat
 from sidecar.process.log import log_end, log_unstarted
+from sidecar.process.reader import AgentReader, AgentSilentError
 from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
 
 LISTEN_SECONDS: Final = 1.0
@@ -44,6 +46,7 @@ class WorkerPlace:
         pid: Of the present process; None between two.
         restarts: By reason.
         heartbeat: What it last told of itself; empty before its first answer.
+        told: The parts of it that every agent tells.
         metrics: Its last exposition; None while it is silent.
         misses: Questions that the present process left without an answer since its last one.
         status: Exit status of the process before; None at first.
@@ -55,6 +58,7 @@ class WorkerPlace:
         self.pid: int | None = None
         self.restarts: Final[dict[RestartReason, int]] = dict.fromkeys(RestartReason, 0)
         self.heartbeat: Mapping[str, object] = {}
+        self.told = Heartbeat()
         self.metrics: str | None = None
         self.answered_mono: float | None = None
         self.misses = 0
@@ -101,6 +105,7 @@ class WorkerPlace:
         self.state = WorkerState.RUNNING
         self.answered_mono, self.misses = time.monotonic(), 0
         self.heartbeat, self.metrics = heartbeat, metrics
+        self.told = take_heartbeat(heartbeat)
 
     def miss(self) -> None:
         """Take note of silence."""

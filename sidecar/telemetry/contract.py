@@ -20,6 +20,7 @@ ERROR_TYPE: Final = "error.type"
 FINDING_ID: Final = "id"
 HANDLER: Final = "handler"
 OUTCOME: Final = "outcome"
+PART: Final = "part"
 PROJECTION: Final = "projection"
 REASON: Final = "reason"
 SEVERITY: Final = "severity"
@@ -204,6 +205,13 @@ AGENT_SCRAPE_FAILURES: Final = Instrument(
     "{failure}",
     "Times that an agent could not be read.",
     (TARGET,),
+)
+AGENT_FAILURES: Final = Instrument(
+    "sidecar.agent.failures",
+    Kind.COUNTER,
+    "{failure}",
+    "Times that an agent could not do a part of its work; its process went on without.",
+    (PART,),
 )
 BUILD_INFO: Final = Instrument(
     "sidecar.build.info", Kind.GAUGE, "{build}", "1, with the version that runs.", (VERSION,)
@@ -394,7 +402,8 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     *(PARKED_STREAMS, PASSED_OVER),
     *(CAUSES, CHECK_STATUS, CHECK_TRANSITIONS, CONFIG_FINDINGS, READY, DRAINING),
     *(SAFE_HEAD, HEAD, HOLD_DURATION, SKIPPED_POSITIONS, STORE_UNSAFE),
-    *(WORKER_RESTARTS, AGENT_SCRAPE_FAILURES, BUILD_INFO, LOOP_LAG, TELEMETRY_DROPPED),
+    *(WORKER_RESTARTS, AGENT_SCRAPE_FAILURES, AGENT_FAILURES),
+    *(BUILD_INFO, LOOP_LAG, TELEMETRY_DROPPED),
     *(HEARTBEAT, PROGRESS, PROJECTION_FAILURES, PROJECTION_EVENTS, PROCESS_DURATION),
     *(EVENTS_PUBLISHED, HANDLER_EVENTS, HANDLER_FAILURES, PUBLISH_DURATION),
     *(POOL_COUNT, POOL_MAX, POOL_PENDING, POOL_TIMEOUTS),

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +71,16 @@ class Exposition:
         self._max_processes: Final = max_processes
         self._scrapes: Final[dict[str, _Scrape]] = {}
         self._lock: Final = threading.Lock()
+
+    def update(self, texts: Mapping[str, str | None]) -> None:
+        """Take what every process says now; who is not among them, or silent, is dropped."""
+        for process in self._scrapes.keys() - texts.keys():
+            self.forget(process)
+        for process, text in texts.items():
+            if text is None:
+                self.forget(process)
+            else:
+                self.accept(process, text)
 
     def accept(self, process: str, text: str) -> None:
         """Take what a process says now; it replaces what it said before."""

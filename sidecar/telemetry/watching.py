@@ -85,6 +85,16 @@ def observe_loop_lag(telemetry: Telemetry, read_seconds: Callable[[], float | No
     telemetry.observe(contract.LOOP_LAG, lambda: _known(read_seconds()))
 
 
+def observe_agent_failures(
+    telemetry: Telemetry, read: Callable[[], Iterable[tuple[str, int]]]
+) -> None:
+    """Show how often each part of an agent failed, while its process went on."""
+    telemetry.observe(
+        contract.AGENT_FAILURES,
+        lambda: [(count, {contract.PART: part}) for part, count in read()],
+    )
+
+
 def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield contract.LAG_EVENTS, lambda: _by_projection(look(), lambda p: p.lag_events)
     yield contract.LAG, lambda: _by_projection(look(), lambda p: p.lag_seconds)

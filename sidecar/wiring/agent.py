@@ -4,8 +4,9 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 import sidecar
@@ -23,35 +24,46 @@ from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.sink import LetterSink
 from sidecar.postgres.store import EventStore
-from sidecar.process.agent import Agent, listen
+from sidecar.process.agent import Agent, Tell
 from sidecar.process.background import Background
+from sidecar.process.heartbeat import MAX_CHECKS, MAX_SUBSCRIBERS, Heartbeat, at_most
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
+from sidecar.telemetry.publishing import Publishing
 from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import observe_loop_lag
+from sidecar.telemetry.watching import observe_agent_failures, observe_loop_lag
 from sidecar.wiring.boot import make_redactor, plain
+from sidecar.wiring.harmless import Part, Troubles
 from sidecar.wiring.instrument import (
     Publisher,
     follow_any_pool,
     follow_any_publisher,
     follow_store,
 )
+from sidecar.wiring.place import Place, sweep_later
 from sidecar.wiring.retries import Retries
-from sidecar.wiring.told import show_pool, show_statuses
+from sidecar.wiring.told import tell_pool, tell_statuses, tell_subscribers
 
 
-def make_agent(
-    telemetry: Telemetry,
-    tell: Callable[[], Mapping[str, object]],
-    pulse: Pulse,
-    listener: socket.socket,
-) -> Agent:
+def make_agent(telemetry: Telemetry, tell: Tell, pulse: Pulse, *listeners: socket.socket) -> Agent:
     """Build an agent that shows a process's telemetry in Prometheus format."""
 
     def exposition(_accept: str | None) -> tuple[bytes, str]:
         return render_registry(telemetry.registry).encode(), PLAIN
 
-    return Agent(exposition=exposition, heartbeat=tell, pulse=pulse, listener=listener)
+    return Agent(*listeners, exposition=exposition, heartbeat=tell, pulse=pulse)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What the application hands to its agent."""
+
+    publisher: EventPublisher | Publisher | None
+    pool: "MeteredPool | RawPool | None"
+    store: EventStore | None
+    checks: Checks | None
+    host: str | None
+    port: int | None
 
 
 @asynccontextmanager
@@ -64,10 +76,14 @@ async def agent(
     host: str | None = None,
     port: int | None = None,
 ) -> AsyncIterator[None]:
-    """Serve the application's own numbers on loopback, from its own event loop.
+    """Tell the sidecar of this process, from its own event loop.
 
-    Give the address to the sidecar as `SIDECAR_APP_AGENT_URL`. The numbers of publisher and pool
-    are shown for the length of the block; both stay the caller's to close.
+    A sidecar with the same data directory finds the agent by its socket there, in each process that
+    runs one. The numbers of publisher and pool are shown for the length of the block; both stay the
+    caller's to close.
+
+    Nothing that goes wrong here reaches the application: what the agent cannot do, it does without,
+    logs once, and counts. Only a cancellation passes, and what the block itself raises.
 
     Args:
         publisher: Told of by spans and counters; any object with `async publish(event)`.
@@ -75,31 +91,41 @@ async def agent(
             development with the place where they were taken.
         store: Each append is a span, and its events carry the trace to their handlers.
         checks: The service's own, asked here, and shown by the sidecar beside its own.
-        host: Where to listen; `SIDECAR_AGENT_HOST` by default, 127.0.0.1 without it.
-        port: Where to listen; `SIDECAR_AGENT_PORT` by default, 9464 without it.
-
-    Raises:
-        UsageError: The address is taken, or one of the objects is not what it should be.
+        host: Where to listen for a sidecar on another host; `SIDECAR_AGENT_HOST` by default.
+        port: The same; `SIDECAR_AGENT_PORT` by default. With neither, no port is opened.
     """
+    given = _Given(publisher=publisher, pool=pool, store=store, checks=checks, host=host, port=port)
+    troubles, stack = Troubles(), AsyncExitStack()
+    try:
+        with troubles.contained(Part.START):
+            await _open(stack, troubles, given)
+        yield
+    finally:
+        with troubles.contained(Part.END):
+            await stack.aclose()
+
+
+async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> None:
+    """Start everything that can be started; the stack ends it."""
     environ = environment.read()
     settings, _ = load(environ)
     telemetry = _start_telemetry(environ, settings)
-    pulse = Pulse()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(asyncio.to_thread, telemetry.close)
-        observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
-        counted = _follow(stack.enter_context(ExitStack()), telemetry, publisher, pool, settings)
-        if store is not None:
-            follow_store(stack.enter_context(ExitStack()), telemetry, store)
-        monitor = Monitor(checks or ())
-        tell = partial(_tell, monitor, counted, telemetry)
-        listener = listen(
-            host or settings.agent_host, settings.agent_port if port is None else port
-        )
-        await stack.enter_async_context(make_agent(telemetry, tell, pulse, listener))
-        background = await stack.enter_async_context(Background())
-        _start_loops(background, monitor, counted, publisher)
-        yield
+    stack.push_async_callback(asyncio.to_thread, telemetry.close)
+    pulse, place = Pulse(), Place()
+    observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
+    observe_agent_failures(telemetry, troubles.read)
+    inside = _follow(stack.enter_context(ExitStack()), telemetry, troubles, given, settings)
+    background = await stack.enter_async_context(Background())
+    _start_loops(background, inside, given.publisher)
+    stack.callback(place.close)
+    place.open(settings, given.host, given.port, troubles)
+    background.start("sweep", partial(sweep_later, settings.agents))
+    stack.callback(place.leave)
+    tell = partial(_tell, place.name, inside, telemetry, troubles)
+    with troubles.contained(Part.ANSWER):
+        await stack.enter_async_context(make_agent(telemetry, tell, pulse, *place.listeners))
+    # The last thing to be done is the first at the end: whoever sees the file gone asks no more.
+    stack.callback(place.leave)
 
 
 def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
@@ -113,46 +139,64 @@ def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
 
 
 def _start_loops(
-    background: Background,
-    monitor: Monitor,
-    counted: MeteredPool | AdoptedPool | None,
-    publisher: EventPublisher | Publisher | None,
+    background: Background, inside: "_Inside", publisher: EventPublisher | Publisher | None
 ) -> None:
-    background.start("checks", monitor.run)
-    if counted is not None:
-        background.start("leaks", partial(watch_leaks, counted))
+    background.start("checks", inside.monitor.run)
+    if inside.pool is not None:
+        background.start("leaks", partial(watch_leaks, inside.pool))
     if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, LetterSink):
         retries = Retries(publisher, publisher.sink)
         background.start("retries", retries.run)
         # A service may have a check of that name; it has the last word on it.
         with suppress(UsageError):
-            monitor.add(retries.check())
+            inside.monitor.add(retries.check())
+
+
+@dataclass(slots=True)
+class _Inside:
+    """What of the application is told of; what could not be followed is not there."""
+
+    monitor: Monitor
+    publisher: Publishing | None = None
+    pool: MeteredPool | AdoptedPool | None = None
 
 
 def _follow(
-    stack: ExitStack,
-    telemetry: Telemetry,
-    publisher: EventPublisher | Publisher | None,
-    pool: "MeteredPool | RawPool | None",
-    settings: Settings,
-) -> MeteredPool | AdoptedPool | None:
-    """Let publisher and pool tell of themselves, and return the pool as it is counted."""
-    if publisher is not None:
-        follow_any_publisher(stack, telemetry, publisher)
-    if pool is None:
-        return None
-    counted = follow_any_pool(stack, telemetry, pool, settings.service_name)
-    counted.lending.keeps_stacks = settings.environment is Environment.DEVELOPMENT
-    return counted
+    stack: ExitStack, telemetry: Telemetry, troubles: Troubles, given: _Given, settings: Settings
+) -> _Inside:
+    """Let everything tell of itself that can, until the stack is closed."""
+    inside = _Inside(Monitor(()))
+    if given.publisher is not None:
+        with troubles.contained(Part.PUBLISHER):
+            inside.publisher = follow_any_publisher(stack, telemetry, given.publisher)
+    if given.pool is not None:
+        with troubles.contained(Part.POOL):
+            inside.pool = follow_any_pool(stack, telemetry, given.pool, settings.service_name)
+            is_developed = settings.environment is Environment.DEVELOPMENT
+            inside.pool.lending.keeps_stacks = is_developed
+    if given.store is not None:
+        with troubles.contained(Part.STORE):
+            follow_store(stack, telemetry, given.store)
+    if given.checks is not None:
+        with troubles.contained(Part.CHECKS):
+            inside.monitor = Monitor(given.checks)
+    return inside
 
 
-def _tell(
-    monitor: Monitor, pool: MeteredPool | AdoptedPool | None, telemetry: Telemetry
-) -> Mapping[str, object]:
-    return {
-        "process": "app",
-        "pid": os.getpid(),
-        "pools": [show_pool(pool)] if pool is not None else [],
-        "telemetry_dropped": telemetry.losses.total(),
-        "checks": show_statuses(monitor.snapshot(time.monotonic())),
-    }
+def _tell(name: str, inside: _Inside, telemetry: Telemetry, troubles: Troubles) -> Heartbeat:
+    now_mono = time.monotonic()
+    checks, more_checks = at_most(MAX_CHECKS, tell_statuses(inside.monitor.snapshot(now_mono)))
+    publisher = inside.publisher
+    told = () if publisher is None else tell_subscribers(publisher.tally, now_mono)
+    subscribers, more_subscribers = at_most(MAX_SUBSCRIBERS, told)
+    return Heartbeat(
+        agent=name,
+        process="app",
+        pid=os.getpid(),
+        telemetry_dropped=telemetry.losses.total(),
+        pools=() if inside.pool is None else (tell_pool(inside.pool),),
+        checks=checks,
+        subscribers=subscribers,
+        troubles=dict(troubles.counts),
+        left_out=more_checks + more_subscribers,
+    )

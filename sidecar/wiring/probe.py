@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sidecar
 from sidecar.config.settings import Settings
+from sidecar.events.publisher import SubscriberKind
 from sidecar.health.board import Board
 from sidecar.health.history import History
 from sidecar.health.monitor import Monitor
@@ -18,22 +19,23 @@ from sidecar.health.phase import Phase
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.watch import Watch
+from sidecar.process.application import Application
 from sidecar.process.background import Background
-from sidecar.process.listener import AgentListener, PortProbe
+from sidecar.process.listener import PortProbe
 from sidecar.process.pulse import Pulse
 from sidecar.process.supervisor import Supervisor
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import Sight, observe_loop_lag, observe_sight
 from sidecar.web.app import Sources
-from sidecar.wiring import snapshot
+from sidecar.wiring import in_process, snapshot
 from sidecar.wiring.access import open_access
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.checks import database, own, process
 from sidecar.wiring.headline import list_troubled, weigh
 from sidecar.wiring.live import Examination
 from sidecar.wiring.roster import Roster
-from sidecar.wiring.scene import APPLICATION, Scene
+from sidecar.wiring.scene import Scene
 
 REFRESH_SECONDS: Final = 0.5
 SWITCH_SECONDS: Final = 0.0001
@@ -79,6 +81,7 @@ class ProbeProcess:
             "probe", telemetry.registry, service=telemetry.identity.service_name
         )
         self._sight = Sight()
+        self._judges_application = False
         self._backgrounds: Final[list[Background]] = []
         observe_loop_lag(telemetry, lambda: self.pulse.lag_seconds)
         observe_sight(telemetry, lambda: self._sight)
@@ -121,25 +124,31 @@ class ProbeProcess:
         self._scene.supervisor = supervisor
         self.monitor.add(process.workers_check(supervisor))
 
-    def attach_application(self, agent: AgentListener | None, port: PortProbe | None) -> None:
+    def attach_application(self, application: Application, port: PortProbe | None) -> None:
         """Judge and show the application; the caller runs what listens to it."""
-        self._scene.agent, self._scene.port = agent, port
-        if agent is not None or port is not None:
-            self.monitor.add(process.application_check(agent, port))
+        self._scene.application, self._scene.port = application, port
+        self._meet_application()
+
+    def _meet_application(self) -> None:
+        """Judge the application from when one is known; it is never forgotten then."""
+        application, port = self._scene.application, self._scene.port
+        is_known = port is not None or (application is not None and application.is_known)
+        if is_known and not self._judges_application:
+            self._judges_application = True
+            self.monitor.add(process.application_check(application, port))
 
     async def refresh(self) -> None:
         """Take in what other processes said, until cancelled."""
         while True:
+            now_mono = time.monotonic()
+            self._meet_application()
+            self._scene.look_inside(now_mono)
             checks = self._scene.passing_checks(self._boot.settings.lag_limit_seconds)
             if checks is not None:
                 self._roster.update(checks)
-            for name, text in self._scene.expositions().items():
-                if text is None:
-                    self._exposition.forget(name)
-                else:
-                    self._exposition.accept(name, text)
+            self._exposition.update(self._scene.expositions())
             self._sight = self._look()
-            self._history.record(snapshot.see_points(self._scene.sample), time.monotonic())
+            self._history.record(snapshot.see_points(self._scene.sample), now_mono)
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def collect_metrics(self, accept: str) -> tuple[bytes, str]:
@@ -172,6 +181,7 @@ class ProbeProcess:
                 scene.sample,
                 workers=scene.workers,
                 statuses=statuses,
+                inside=in_process.say(scene.in_process.values(), now_mono),
             ),
             "trouble": [snapshot.show_check(status) for status in list_troubled(statuses)],
             "checks": [snapshot.show_check(status) for status in statuses],
@@ -185,14 +195,28 @@ class ProbeProcess:
                 )
                 | snapshot.show_history(standing.name, self._history)
                 for standing in scene.standings
-            ],
+            ]
+            + self._show_inside(SubscriberKind.PROJECTION, now_mono),
+            "handlers": self._show_inside(SubscriberKind.HANDLER, now_mono),
             "store": snapshot.show_store(scene.sample),
             "workers": [snapshot.show_worker(worker) for worker in scene.workers],
+            "application": [snapshot.show_member(member) for member in scene.members],
             "pools": [snapshot.show_pool(owner, pool) for owner, pool in scene.pools()],
             "loop_restarts": self._loop_restarts(),
             "findings": self._findings(),
             "failures": [snapshot.show_failure(failure) for failure in failures],
         }
+
+    def _show_inside(self, kind: SubscriberKind, now_mono: float) -> list[Mapping[str, Any]]:
+        """Show what the application calls in its own processes."""
+        now = datetime.now(UTC)
+        return [
+            in_process.show(
+                one, self._scene.letters_of(key), in_process.failed_at(one, now_mono, now)
+            )
+            for key, one in self._scene.in_process.items()
+            if one.kind is kind
+        ]
 
     def _look(self) -> Sight:
         """Return what the metrics show until the next refresh."""
@@ -227,10 +251,8 @@ class ProbeProcess:
 
     def _scrape_failures(self) -> dict[str, int]:
         failures = dict.fromkeys(self._scene.expositions(), 0) | dict(self._exposition.failures)
-        if self._scene.agent is not None:
-            failures[APPLICATION] = failures.get(APPLICATION, 0) + (
-                self._scene.agent.hearing.failures
-            )
+        for target, count in self._scene.missed().items():
+            failures[target] = failures.get(target, 0) + count
         return failures
 
 

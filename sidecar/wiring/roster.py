@@ -31,11 +31,14 @@ class Roster:
         """Add what is wanted and not there, remove what is there and not wanted."""
         for name in self._present - wanted.keys():
             self._monitor.discard(name)
-        for name, make in wanted.items():
-            if name not in self._present | self._refused:
-                self._add(name, make)
+        for name in [name for name in wanted if name not in self._known]:
+            self._add(name, wanted[name])
         self._present &= wanted.keys()
         self._refused &= wanted.keys()
+
+    @property
+    def _known(self) -> set[str]:
+        return self._present | self._refused
 
     def _add(self, name: str, make: MakeCheck) -> None:
         try:

@@ -1,25 +1,27 @@
 """Everything that the probe process watches, and the plain questions to it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.postgres.sample import Sample
 from sidecar.postgres.watch import Watch
-from sidecar.process.listener import AgentListener, PortProbe
+from sidecar.process.application import Application, Member
+from sidecar.process.heartbeat import Heartbeat, PoolTold
+from sidecar.process.listener import PortProbe
 from sidecar.process.supervisor import Supervisor, WorkerPlace
-from sidecar.projections.standing import Standing
+from sidecar.projections.standing import LetterCount, Standing
+from sidecar.wiring import in_process
 from sidecar.wiring.checks.database import is_fresh
 from sidecar.wiring.checks.process import pool_check, told_check
 from sidecar.wiring.checks.projection import projection_check
+from sidecar.wiring.in_process import InProcess, Key, subscriber_check
 from sidecar.wiring.naming import name_checks
 from sidecar.wiring.snapshot import refusals_of, silences_of
-from sidecar.wiring.told import PoolTold, checks_told, losses_told, pools_told
-
-APPLICATION = "app"
 
 
 @dataclass(slots=True)
@@ -28,8 +30,9 @@ class Scene:
 
     watch: Watch | None = None
     supervisor: Supervisor | None = None
-    agent: AgentListener | None = None
+    application: Application | None = None
     port: PortProbe | None = None
+    in_process: dict[Key, InProcess] = field(default_factory=dict)
 
     @property
     def sample(self) -> Sample | None:
@@ -48,25 +51,52 @@ class Scene:
         """The workers."""
         return self.supervisor.workers if self.supervisor else ()
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The processes of the application."""
+        return self.application.members if self.application else ()
+
     def expositions(self) -> dict[str, str | None]:
         """Return each process's metrics as text; None for those that are silent."""
         texts = {worker.name: worker.metrics for worker in self.workers}
-        return texts | ({APPLICATION: self.agent.metrics} if self.agent else {})
+        return texts | {member.name: member.listener.metrics for member in self.members}
 
-    def heartbeats(self) -> dict[str, Mapping[str, object]]:
+    def heartbeats(self) -> dict[str, Heartbeat]:
         """Return what each process told of itself last."""
-        told = {worker.name: worker.heartbeat for worker in self.workers}
-        return told | ({APPLICATION: self.agent.heartbeat} if self.agent else {})
+        told = {worker.name: worker.told for worker in self.workers}
+        return told | {member.name: member.listener.heartbeat for member in self.members}
 
     def pools(self) -> Iterator[tuple[str, PoolTold]]:
         """Yield (process, pool) for every pool told of."""
         for process, heartbeat in self.heartbeats().items():
-            for pool in pools_told(heartbeat).values():
+            for pool in heartbeat.pools:
                 yield process, pool
 
     def count_losses(self) -> int:
         """Return how much telemetry the other processes lost, each since its start."""
-        return sum(map(losses_told, self.heartbeats().values()))
+        return sum(heartbeat.telemetry_dropped for heartbeat in self.heartbeats().values())
+
+    def look_inside(self, now_mono: float) -> None:
+        """Take in what the application's processes told of their subscribers."""
+        told = (
+            in_process.Told(
+                member.name,
+                member.listener.hearing.answered_mono or now_mono,
+                member.listener.heartbeat.subscribers,
+            )
+            for member in self.members
+        )
+        self.in_process = in_process.fold(told, self.in_process, now_mono)
+
+    def letters_of(self, key: Key) -> LetterCount | None:
+        """Return the open dead letters of what the application publishes to."""
+        kind, name = key
+        published = self.sample.published if self.sample else {}
+        return published.get(name) if kind == SubscriberKind.PROJECTION else None
+
+    def missed(self) -> Mapping[str, int]:
+        """Return how often each process of the application was asked in vain."""
+        return self.application.failures if self.application else {}
 
     def findings(self) -> list[Mapping[str, Any]]:
         """Return what workers found at their start, each finding once."""
@@ -93,7 +123,8 @@ class Scene:
         """Return a pool; None when nothing is heard of it now."""
         if self.expositions().get(process) is None:
             return None
-        return pools_told(self.heartbeats()[process]).get(name)
+        pools = self.heartbeats()[process].pools
+        return next((pool for pool in pools if pool.name == name), None)
 
     def passing_checks(self, lag_limit_seconds: float) -> dict[str, Callable[[], Check]] | None:
         """Return, by name, the checks of what comes and goes; None while that is not seen."""
@@ -102,6 +133,7 @@ class Scene:
         return {
             **self._projection_checks(lag_limit_seconds),
             **self._pool_checks(),
+            **self._subscriber_checks(),
             **self._told_checks(),
         }
 
@@ -120,18 +152,43 @@ class Scene:
             for projection, name in names.items()
         }
 
+    def _subscriber_checks(self) -> dict[str, Callable[[], Check]]:
+        """Return those of what is called in the application; what workers run has its own names."""
+        keys = dict.fromkeys(self.in_process)
+        keys |= dict.fromkeys((SubscriberKind.PROJECTION.value, name) for name in self._published)
+        run_by_workers = {standing.name for standing in self.standings}
+        checks: dict[str, Callable[[], Check]] = {}
+        for kind in SubscriberKind:
+            own = [name for one, name in keys if one == kind]
+            for prefix, names in (
+                (kind.value, [name for name in own if name not in run_by_workers]),
+                (f"published-{kind.value}", [name for name in own if name in run_by_workers]),
+            ):
+                for name, check_name in name_checks(prefix, names).items():
+                    find = partial(self._find_inside, (kind.value, name))
+                    checks[check_name] = partial(subscriber_check, check_name, find)
+        return checks
+
+    @property
+    def _published(self) -> Iterable[str]:
+        return self.sample.published if self.sample else ()
+
+    def _find_inside(self, key: Key) -> tuple[InProcess | None, LetterCount | None]:
+        return self.in_process.get(key), self.letters_of(key)
+
     def _pool_checks(self) -> dict[str, Callable[[], Check]]:
         checks: dict[str, Callable[[], Check]] = {}
-        for process in self.heartbeats():
-            pools = [pool.name for owner, pool in self.pools() if owner == process]
+        for process, heartbeat in self.heartbeats().items():
+            pools = [pool.name for pool in heartbeat.pools]
             for pool, name in name_checks(f"pool-{process}", pools).items():
                 checks[name] = partial(pool_check, name, partial(self.find_pool, process, pool))
         return checks
 
     def _told_checks(self) -> dict[str, Callable[[], Check]]:
-        if self.agent is None:
+        if self.application is None:
             return {}
         return {
-            told.name: partial(told_check, told, self.agent)
-            for told in checks_told(self.agent.heartbeat).values()
+            told.name: partial(told_check, told, self.application)
+            for member in self.members
+            for told in member.listener.heartbeat.checks
         }

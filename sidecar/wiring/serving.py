@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack
 from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase, Stage
+from sidecar.process.application import Application
 from sidecar.process.background import Background
 from sidecar.process.descriptors import raise_limit, share
 from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
-from sidecar.process.listener import AgentListener, PortProbe
+from sidecar.process.listener import PortProbe
 from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.connection import MAX_CONNECTIONS
@@ -127,11 +128,10 @@ async def _open_background(stack: AsyncExitStack, probe: ProbeProcess) -> Backgr
 
 
 def _attach_application(probe: ProbeProcess, attached: Background, settings: Settings) -> None:
-    agent = AgentListener(settings.app_agent_url) if settings.app_agent_url else None
+    application = Application(settings.agents, settings.app_agent_urls)
     port = PortProbe(settings.app_url) if settings.app_url else None
-    probe.attach_application(agent, port)
-    if agent is not None:
-        attached.start("agent", agent.run)
+    probe.attach_application(application, port)
+    attached.start("agents", application.run)
     if port is not None:
         attached.start("application", port.run)
 

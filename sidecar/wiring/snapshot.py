@@ -10,12 +10,13 @@ import msgspec
 from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
+from sidecar.process.application import Member
+from sidecar.process.heartbeat import PoolTold
 from sidecar.process.supervisor import WorkerPlace
 from sidecar.projections.passed import describe_passed_over
 from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
 from sidecar.telemetry.watching import ProjectionSight, StoreSight
 from sidecar.wiring.headline import order_reasons, say_troubles, say_workers
-from sidecar.wiring.told import PoolTold
 
 REBUILD_MARK: Final = "(rebuild)"
 MOST_TOLD: Final = 5
@@ -111,6 +112,19 @@ def show_worker(worker: WorkerPlace) -> dict[str, Any]:
         "pid": worker.pid,
         "restarts": sum(worker.restarts.values()),
         "loop_lag_seconds": worker.heartbeat.get("loop_lag_seconds"),
+    }
+
+
+def show_member(member: Member) -> dict[str, Any]:
+    """Return one process of the application as plain data."""
+    listener = member.listener
+    return {
+        "name": member.name,
+        "pid": listener.heartbeat.pid or None,
+        "silent_seconds": listener.hearing.silent_seconds(),
+        "loop_lag_seconds": listener.heartbeat.loop_lag_seconds,
+        "left_out": listener.heartbeat.left_out,
+        "troubles": dict(listener.heartbeat.troubles),
     }
 
 
@@ -236,11 +250,21 @@ def say(
     *,
     workers: Sequence[WorkerPlace] = (),
     statuses: Sequence[CheckStatus] = (),
+    inside: Sequence[str] = (),
 ) -> str:
-    """Put the state into a few sentences: who does not work first, then why."""
+    """Put the state into a few sentences: who does not work first, then why.
+
+    Args:
+        ready: Whether traffic may come.
+        reasons: Codes of what is not as it should be.
+        sample: The last look at the database; None while there is none.
+        workers: All of them.
+        statuses: Of every check.
+        inside: What is to be said of subscribers in the application itself.
+    """
     codes = ", ".join(order_reasons(reasons, statuses)) or "starting"
     head = "Ready." if ready else f"Not ready: {codes}."
-    said = [say_workers(workers), head, *say_troubles(statuses)]
+    said = [say_workers(workers), head, *say_troubles(statuses), *inside]
     if sample is not None:
         said += [*_say_projections(sample), *_say_all_published(sample)]
         # Last and without a full stop, for it ends with a statement to copy.

@@ -43,7 +43,7 @@ from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
-from sidecar.wiring.told import show_pool
+from sidecar.wiring.told import tell_pool
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 QUICK_SETUP_SECONDS: Final = 1.0
@@ -230,7 +230,7 @@ class WorkerProcess:
         return {
             "process": self._boot.process,
             "pid": os.getpid(),
-            "pools": [show_pool(self._pool)] if self._pool is not None else [],
+            "pools": [tell_pool(self._pool)] if self._pool is not None else [],
             "telemetry_dropped": self._telemetry.losses.total(),
             "setups": self._setups.ages_seconds(),
             "refused": dict(self._setups.refused),

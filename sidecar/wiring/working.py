@@ -1,17 +1,22 @@
 """Running a worker from its first signal handler to its end."""
 
 import asyncio
+import logging
 import socket
 
+from sidecar.errors import UsageError
 from sidecar.process.agent import listen
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
 from sidecar.process.supervisor import LISTENER_VARIABLE
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
 from sidecar.wiring.own_rules import ask_here
+from sidecar.wiring.place import DEFAULT_PORT, LOOPBACK, find_address
 from sidecar.wiring.probe import open_database
 from sidecar.wiring.target import load_target
 from sidecar.wiring.worker import WorkerProcess
+
+logger = logging.getLogger(__name__)
 
 
 async def work(boot: Boot, target: str, *, supervised: bool) -> int:
@@ -52,4 +57,18 @@ def _listener(boot: Boot) -> socket.socket:
     inherited = boot.environ.text(LISTENER_VARIABLE)
     if inherited.isdigit():
         return socket.socket(fileno=int(inherited))
-    return listen(boot.settings.agent_host, boot.settings.agent_port)
+    asked = find_address(boot.settings, None, None)
+    if asked is not None:
+        return listen(*asked)
+    try:
+        return listen(LOOPBACK, DEFAULT_PORT)
+    except UsageError:
+        listener = listen(LOOPBACK, 0)
+        logger.warning(
+            "Port %d is taken; the agent of this worker listens on %d. Set SIDECAR_AGENT_PORT to "
+            "have it where somebody looks for it.",
+            DEFAULT_PORT,
+            listener.getsockname()[1],
+            extra={"event": "sidecar.worker.port_taken"},
+        )
+        return listener

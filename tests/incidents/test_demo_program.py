@@ -102,7 +102,7 @@ async def test_the_metrics_of_the_demo_pass_promtool(tmp_path: Path) -> None:
 
         async def is_merged() -> bool:
             text = (await program.get("/metrics")).text
-            return all(f'process="{name}"' in text for name in ("probe", "worker-1", "app"))
+            return all(f'process="{name}"' in text for name in ("probe", "worker-1", "app-1"))
 
         await eventually(is_merged)
         metrics = await program.get("/metrics")

@@ -166,15 +166,15 @@ def ada(cents: int) -> dict[str, object]:
 
 async def expect_numbers(program: Program) -> None:
     """Wait until the sidecar tells the numbers of the application and of its worker."""
-    pool = {"process": "app", "db_client_connection_pool_name": "shop"}
-    published = {"process": "app", "event_type": "OrderPlaced"}
+    pool = {"process": "app-1", "db_client_connection_pool_name": "shop"}
+    published = {"process": "app-1", "event_type": "OrderPlaced"}
 
     async def are_told() -> bool:
         return (
             await program.metric("db_client_connection_max", **pool) == 20
             and await program.metric("db_client_connection_use_time_seconds_count", **pool) > 0
             and await program.metric("sidecar_events_published_total", **published) == 2
-            and await program.metric("sidecar_handler_events_total", process="app") == 2
+            and await program.metric("sidecar_handler_events_total", process="app-1") == 2
             and await program.metric("sidecar_projection_events_total", process="worker-1") == 4
         )
 

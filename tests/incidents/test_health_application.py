@@ -196,7 +196,7 @@ async def test_a_service_in_another_language_needs_its_metrics_alone(
             await eventually(program.is_ready)
 
             async def is_merged() -> bool:
-                labels = {"process": "app", "job": "a", "instance": "b"}
+                labels = {"process": "app-1", "job": "a", "instance": "b"}
                 return await program.metric("jvm_threads", **labels) == 7
 
             await eventually(is_merged, NOTICE_SECONDS)

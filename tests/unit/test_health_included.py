@@ -9,14 +9,21 @@ from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.sample import Sample
 from sidecar.postgres.watch import Watch
-from sidecar.process.agent import AgentSilentError, UnreachableError
+from sidecar.process.application import Application, Member
+from sidecar.process.heartbeat import CheckTold, Heartbeat, PoolTold, take_heartbeat
 from sidecar.process.listener import AgentListener, Hearing, PortProbe
+from sidecar.process.reader import AgentSilentError, UnreachableError
 from sidecar.projections.standing import Rebuild, Standing, Status
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import SAMPLE_LIFE_SECONDS, Advance, store_check
-from sidecar.wiring.checks.process import application_check, judge_hearing, pool_check, told_check
+from sidecar.wiring.checks.process import (
+    application_check,
+    judge_application,
+    judge_hearing,
+    pool_check,
+    told_check,
+)
 from sidecar.wiring.checks.projection import judge_standing
-from sidecar.wiring.told import CheckTold, PoolTold
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
@@ -129,36 +136,90 @@ def test_a_late_application_is_told_from_one_that_is_not_there(
     assert (answer.outcome.value, answer.reason) == (outcome, reason)
 
 
+def application(*beats: Heartbeat | AgentSilentError) -> Application:
+    """Make one of several processes, which told something or did not answer."""
+    made = Application(None)
+    members = []
+    for number, beat in enumerate(beats, 1):
+        listener = AgentListener("http://agent")
+        listener.hearing.hear()
+        if isinstance(beat, Heartbeat):
+            listener.heartbeat = beat
+        else:
+            assert listener.hearing.answered_mono is not None
+            listener.hearing.answered_mono -= 3.0
+            listener.hearing.miss(beat)
+        members.append(Member(f"app-{number}", listener))
+    made.members, made.is_known = tuple(members), True
+    return made
+
+
 @pytest.mark.parametrize(
     ("status", "lag_seconds", "expected"),
     [
         (200, 0.2, passed()),
-        (302, None, passed()),
+        (302, 0.0, passed()),
         (200, 1.5, warned("application.late", 1.5, "s")),
         (404, 1.5, warned("application.refusing", 404)),
         (503, 0.0, failed("application.failing", 503)),
     ],
 )
 async def test_an_application_that_answers_is_judged_by_what_and_how_late(
-    status: int, lag_seconds: float | None, expected: CheckResult
+    status: int, lag_seconds: float, expected: CheckResult
 ) -> None:
-    agent, port = AgentListener("http://127.0.0.1:9464"), PortProbe("http://127.0.0.1:8000/")
-    agent.heartbeat = {"loop_lag_seconds": lag_seconds}
+    port = PortProbe("http://127.0.0.1:8000/")
     port.status = status
-    agent.hearing.hear()
     port.hearing.hear()
-    answer = await ask(application_check(agent, port))
+    agents = application(Heartbeat(loop_lag_seconds=lag_seconds))
+    answer = await ask(application_check(agents, port))
     assert (answer.outcome, answer.reason) == (expected.outcome, expected.reason)
 
 
-async def test_a_check_of_the_application_is_unknown_once_its_agent_is_silent() -> None:
-    agent = AgentListener("http://127.0.0.1:9464")
-    made: Check = told_check(CheckTold("tax", Outcome.PASS, groups=("money",)), agent)
-    agent.heartbeat = {"checks": [{"name": "tax", "outcome": "warn", "reason": "tax.slow"}]}
-    agent.hearing.hear()
-    assert await ask(made) == warned("tax.slow")
-    agent.hearing.miss(UnreachableError())
-    assert await ask(made) == CheckResult(Outcome.UNKNOWN, "tax.unheard")
+SILENT, AWAY = AgentSilentError(), UnreachableError()
+
+
+@pytest.mark.parametrize(
+    ("beats", "expected"),
+    [
+        ((SILENT,), failed("application.silent")),
+        ((AWAY, AWAY), failed("application.unreachable")),
+        ((Heartbeat(), SILENT, SILENT), warned("application.silent", "app-2, app-3")),
+        ((AWAY, Heartbeat()), warned("application.unreachable", "app-1")),
+        ((Heartbeat(left_out=4), Heartbeat()), warned("application.left-out", 4)),
+        ((Heartbeat(), Heartbeat(troubles={"pool": 1})), warned("application.limited", "pool")),
+        ((Heartbeat(), Heartbeat(troubles={"port": 1, "socket": 1})), passed()),
+        ((), failed("application.ended")),
+    ],
+)
+def test_one_process_that_is_not_well_is_named_while_another_answers(
+    beats: tuple[Heartbeat | AgentSilentError, ...], expected: CheckResult
+) -> None:
+    answer = judge_application(application(*beats), time.monotonic())
+    assert (answer.outcome, answer.reason) == (expected.outcome, expected.reason)
+    if expected.outcome is Outcome.WARN:
+        assert answer.observed_value == expected.observed_value
+
+
+def tax(outcome: str, reason: str = "") -> Heartbeat:
+    return take_heartbeat({"checks": [{"name": "tax", "outcome": outcome, "reason": reason}]})
+
+
+@pytest.mark.parametrize(
+    ("beats", "expected"),
+    [
+        ((tax("pass"), tax("warn", "tax.slow")), warned("tax.slow")),
+        ((tax("fail", "tax.away"), tax("pass")), failed("tax.away")),
+        ((tax("pass"), SILENT), passed()),
+        ((SILENT,), CheckResult(Outcome.UNKNOWN, "tax.unheard")),
+        ((tax("pass").silenced(),), CheckResult(Outcome.UNKNOWN, "tax.unheard")),
+    ],
+)
+async def test_a_check_of_the_application_is_as_bad_as_its_worst_process_says(
+    beats: tuple[Heartbeat | AgentSilentError, ...], expected: CheckResult
+) -> None:
+    about = CheckTold("tax", Outcome.PASS, groups=("money",))
+    made: Check = told_check(about, application(*beats))
+    assert await ask(made) == expected
     assert made.groups == {"application", "money"}
 
 

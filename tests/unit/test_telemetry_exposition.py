@@ -25,6 +25,7 @@ from sidecar.telemetry.watching import (
     ProjectionSight,
     Sight,
     StoreSight,
+    observe_agent_failures,
     observe_loop_lag,
     observe_sight,
 )
@@ -97,6 +98,7 @@ def full(telemetry: Telemetry) -> Telemetry:
     pool.created(0.1)
     observe_sight(telemetry, lambda: SIGHT)
     observe_loop_lag(telemetry, lambda: 0.001)
+    observe_agent_failures(telemetry, lambda: [("pool", 1)])
     return telemetry
 
 

@@ -1,15 +1,17 @@
 """Checks of other processes: workers, the application, and the pools in both."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sidecar.health.check import Check
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
-from sidecar.process.listener import AgentListener, Hearing, PortProbe
+from sidecar.health.verdict import severity
+from sidecar.process.application import Application
+from sidecar.process.heartbeat import CheckTold, PoolTold
+from sidecar.process.listener import Hearing, PortProbe
 from sidecar.process.supervisor import Supervisor, WorkerState
-from sidecar.wiring.told import CheckTold, PoolTold, checks_told, loop_lag_told
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
 LOOP_LAG_LIMIT_SECONDS: Final = 1.0
@@ -20,6 +22,19 @@ POOL_WARN_SECONDS: Final = 10.0
 POOL_FAIL_SECONDS: Final = 60.0
 
 GROUP: Final = frozenset({"application"})
+
+_DETAILS: Final = {
+    "application.unheard": "{} has not been asked yet.",
+    "application.silent": "{} does not answer: an event loop is stuck, or a process is stopped.",
+    "application.unreachable": "Nobody listens at {}, or whoever does hangs up: see its log.",
+    "application.ended": "The last process ended in good order; start the application again.",
+    "application.lost": "{} ended without a word, as what is killed does. See the application's "
+    "log and, for a lack of memory, the kernel's.",
+    "application.limited": "Agents go on without their {}; the application's log says why.",
+    "application.left-out": "Checks, pools, subscribers or processes are not shown: there are too "
+    "many, or they are not told as an agent tells them.",
+    "application.unreadable": "The directory of the agents cannot be read; see this process's log.",
+}
 
 
 def workers_check(supervisor: Supervisor) -> Check:
@@ -45,20 +60,14 @@ def workers_check(supervisor: Supervisor) -> Check:
     )
 
 
-def application_check(agent: AgentListener | None, port: PortProbe | None) -> Check:
-    """Does the application answer on its own port, and does its event loop turn?"""
+def application_check(application: Application | None, port: PortProbe | None) -> Check:
+    """Does the application answer on its own port, and do its event loops turn?"""
 
     async def ask() -> CheckResult:
-        heard = [judge_hearing(each.hearing) for each in (port, agent) if each is not None]
-        wrong = [result for result in heard if result.outcome is not Outcome.PASS]
-        if wrong:
-            return wrong[0]
-        if port is not None and port.status is not None and port.status >= CLIENT_ERROR:
-            return judge_status(port.status)
-        lag_seconds = 0.0 if agent is None else loop_lag_told(agent.heartbeat)
-        if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
-            return warned("application.late", lag_seconds, "s")
-        return heard[-1]
+        results = [] if port is None else [judge_port(port)]
+        if application is not None and application.is_known:
+            results.append(judge_application(application, time.monotonic()))
+        return next((each for each in results if each.outcome is not Outcome.PASS), results[-1])
 
     return Check(
         name="application",
@@ -69,6 +78,70 @@ def application_check(agent: AgentListener | None, port: PortProbe | None) -> Ch
         interval_seconds=0.5,
         groups=GROUP,
     )
+
+
+def judge_port(port: PortProbe) -> CheckResult:
+    """Turn what the application answered on its own port into an answer."""
+    result = judge_hearing(port.hearing)
+    if result.outcome is not Outcome.PASS or port.status is None or port.status < CLIENT_ERROR:
+        return result
+    return judge_status(port.status)
+
+
+def judge_application(application: Application, now_mono: float) -> CheckResult:
+    """Turn what its agents told into an answer.
+
+    While one process answers, traffic may come: those that hang take none, or nearly none.
+    """
+    listeners = [*(each.listener for each in application.members), *application.unheard]
+    if not listeners:
+        reason = "application.unreachable" if application.has_died else "application.ended"
+        return failed(reason, detail=_DETAILS[reason].format("any agent"))
+    heard = [judge_hearing(listener.hearing) for listener in listeners]
+    if all(result.outcome is not Outcome.PASS for result in heard):
+        return heard[0]
+    return _find_blemish(application, now_mono) or max(heard, key=_silence)
+
+
+def _find_blemish(application: Application, now_mono: float) -> CheckResult | None:
+    """Say what is wrong with some of the processes; None for nothing."""
+    for reason, names in _name_by_reason(application).items():
+        return _warn_of(reason, names)
+    if lost := application.lost(now_mono):
+        return _warn_of("application.lost", lost)
+    beats = [member.listener.heartbeat for member in application.members]
+    lag_seconds = max((beat.loop_lag_seconds for beat in beats), default=0.0)
+    if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
+        return warned("application.late", lag_seconds, "s")
+    # By what an agent is heard does not matter: it is.
+    limited = {part for beat in beats for part in beat.troubles} - {"socket", "port"}
+    if limited:
+        return _warn_of("application.limited", sorted(limited))
+    left_out = application.left_out + sum(beat.left_out for beat in beats)
+    if left_out:
+        return warned("application.left-out", left_out, detail=_DETAILS["application.left-out"])
+    return _warn_of("application.unreadable", ()) if application.is_unreadable else None
+
+
+def _warn_of(reason: str, names: Sequence[str]) -> CheckResult:
+    told = ", ".join(names)
+    return warned(reason, told or None, detail=_DETAILS[reason].format(told))
+
+
+def _name_by_reason(application: Application) -> dict[str, list[str]]:
+    """Return the processes that do not answer, by why that is."""
+    asked = [(each.name, each.listener) for each in application.members]
+    asked += [(each.url, each) for each in application.unheard]
+    names: dict[str, list[str]] = {}
+    for name, listener in asked:
+        result = judge_hearing(listener.hearing)
+        if result.outcome is not Outcome.PASS:
+            names.setdefault(result.reason, []).append(name)
+    return names
+
+
+def _silence(result: CheckResult) -> float:
+    return float(result.observed_value or 0.0) if result.outcome is Outcome.PASS else 0.0
 
 
 def judge_status(status: int) -> CheckResult:
@@ -96,14 +169,11 @@ def judge_hearing(hearing: Hearing) -> CheckResult:
     return passed(silent_seconds, "s")
 
 
-def told_check(about: CheckTold, agent: AgentListener) -> Check:
+def told_check(about: CheckTold, application: Application) -> Check:
     """What does the application's own check say? It damps itself; here it is only passed on."""
 
     async def ask() -> CheckResult:
-        told = checks_told(agent.heartbeat).get(about.name)
-        if told is None or judge_hearing(agent.hearing).outcome is not Outcome.PASS:
-            return CheckResult(Outcome.UNKNOWN, f"{about.name}.unheard")
-        return told.result
+        return judge_told(about.name, application)
 
     return Check(
         name=about.name,
@@ -115,6 +185,19 @@ def told_check(about: CheckTold, agent: AgentListener) -> Check:
         measurement=about.measurement,
         groups=frozenset(about.groups) | GROUP,
     )
+
+
+def judge_told(name: str, application: Application) -> CheckResult:
+    """Return the worst that a process says which answers; a silent one is told of elsewhere."""
+    told = [
+        check.result
+        for member in application.members
+        if judge_hearing(member.listener.hearing).outcome is Outcome.PASS
+        for check in member.listener.heartbeat.checks
+        if check.name == name
+    ]
+    unheard = CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
+    return max(told, key=lambda result: severity(result.outcome), default=unheard)
 
 
 def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:

@@ -55,13 +55,13 @@ DRILLS: Final = (
         fault=pool_exhausted,
         signals=Signals(
             alert=Alert("SidecarPoolTimeouts"),
-            check=Check("pool-app-shop", "warn", "pool-app-shop.saturated"),
+            check=Check("pool-app-1-shop", "warn", "pool-app-1-shop.saturated"),
             metric=Metric(
-                'service_instance_process_pool:sidecar_pool_used:ratio{process="app"} == 1'
+                'service_instance_process_pool:sidecar_pool_used:ratio{process="app-1"} == 1'
             ),
-            log=Log("sidecar.check.changed", {"check": "pool-app-shop", "status": "warn"}),
+            log=Log("sidecar.check.changed", {"check": "pool-app-1-shop", "status": "warn"}),
             letter=None,
-            sentence=Sentence(r"shop app 5 of 5"),
+            sentence=Sentence(r"shop app-1 5 of 5"),
         ),
         symptoms=frozenset({"SidecarPoolSaturated", "SidecarPoolWaitHigh"}),
         quiet=("sidecar_ready == 0", "sidecar_projection_lag_seconds > 10"),
@@ -73,11 +73,11 @@ DRILLS: Final = (
         plan=Plan(till="tests.incidents.drills.leaking_till"),
         signals=Signals(
             alert=Alert("SidecarPoolLeaking"),
-            check=Check("pool-app-shop", "warn", "pool-app-shop.leaking"),
+            check=Check("pool-app-1-shop", "warn", "pool-app-1-shop.leaking"),
             metric=Metric("sidecar_pool_leaks == 2"),
-            log=Log("sidecar.check.changed", {"check": "pool-app-shop", "status": "warn"}),
+            log=Log("sidecar.check.changed", {"check": "pool-app-1-shop", "status": "warn"}),
             letter=None,
-            sentence=Sentence(r"pool-app-shop warn pool-app-shop\.leaking"),
+            sentence=Sentence(r"pool-app-1-shop warn pool-app-1-shop\.leaking"),
         ),
         quiet=("sidecar_ready == 0",),
         after=("max(sidecar_pool_leaks) == 0",),
@@ -104,7 +104,7 @@ DRILLS: Final = (
         signals=Signals(
             alert=Alert("SidecarApplicationDown"),
             check=Check("application", "fail"),
-            metric=Metric('increase(sidecar_agent_scrape_failures_total{target="app"}[10s]) > 0'),
+            metric=Metric('increase(sidecar_agent_scrape_failures_total{target="app-1"}[10s]) > 0'),
             log=Log("sidecar.check.changed", {"check": "application", "status": "fail"}),
             letter=None,
             sentence=Sentence(r"Not ready: .*application"),

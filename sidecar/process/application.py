@@ -1,0 +1,222 @@
+"""The processes of one application, found by the sockets of their agents or at given addresses.
+
+Each has a number for as long as it lives. Whoever comes takes the lowest free one, so that what is
+started in place of a process that died takes over its name.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from sidecar.process.agent_socket import Life, list_sockets
+from sidecar.process.host import names_loopback
+from sidecar.process.listener import AgentListener
+
+SCAN_SECONDS: Final = 0.5
+MAX_PROCESSES: Final = 128
+LOST_SECONDS: Final = 60.0
+"""For so long a process that died is told of, though another has taken its place."""
+MISSING_SECONDS: Final = 600.0
+"""For so long one whose place is empty is."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process of the application.
+
+    Attributes:
+        name: `app-1` and so on.
+        listener: What its agent told last.
+    """
+
+    name: str
+    listener: AgentListener
+
+
+class Application:
+    """Follows the agents of an application; everything but `run` reads memory.
+
+    Attributes:
+        members: The processes that are known, by number.
+        is_known: Whether there ever was one, or an address for one.
+        is_unreadable: The directory is there and cannot be read.
+        left_out: Processes beyond those that are followed.
+        has_died: Whether the last process that is gone ended without a word.
+
+    Args:
+        directory: Where agents have their sockets.
+        urls: Where agents listen beside that.
+    """
+
+    def __init__(self, directory: Path | None, urls: Iterable[str] = ()) -> None:
+        self.members: tuple[Member, ...] = ()
+        self.is_known = bool(urls := tuple(urls))
+        self.is_unreadable = False
+        self.left_out = 0
+        self.has_died = False
+        self._directory: Final = directory
+        self._by_url: Final = {url: AgentListener(url) for url in urls}
+        self._by_name: Final[dict[str, AgentListener]] = {}
+        self._paths: dict[str, Path] = {}
+        self._numbers: dict[str, int] = {}
+        self._lost: Final[dict[str, float]] = {}
+        self._tasks: Final[dict[str, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            for key, listener in (*self._by_url.items(), *self._by_name.items()):
+                self._listen(key, listener)
+            while True:
+                self._follow(await self._scan())
+                await asyncio.sleep(SCAN_SECONDS)
+        finally:
+            tasks = list(self._tasks.values())
+            self._tasks.clear()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def unheard(self) -> tuple[AgentListener, ...]:
+        """Those at given addresses that never answered, and are not known otherwise."""
+        silent = (each for each in self._by_url.values() if not was_heard(each))
+        return tuple(
+            each for each in silent if not (self._by_name and is_of_this_machine(each.url))
+        )
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How often a process was asked in vain, since the start; `app` where it has no name."""
+        counts = {member.name: member.listener.hearing.failures for member in self.members}
+        nameless = sum(listener.hearing.failures for listener in self.unheard)
+        return counts | ({"app": nameless} if nameless else {})
+
+    def lost(self, now_mono: float) -> tuple[str, ...]:
+        """Return the names of those that died lately without a word."""
+        names = {member.name for member in self.members}
+        return tuple(
+            sorted(
+                name
+                for name, since_mono in self._lost.items()
+                if now_mono - since_mono < (LOST_SECONDS if name in names else MISSING_SECONDS)
+            )
+        )
+
+    async def _scan(self) -> dict[str, Path]:
+        """Return the sockets that are there; what was there before, while that cannot be seen."""
+        if self._directory is None:
+            return {}
+        try:
+            # In a thread: a file system that hangs must not stop the loop.
+            found = await asyncio.to_thread(list_sockets, self._directory)
+        except OSError as error:
+            if not self.is_unreadable:
+                _tell_unreadable(self._directory, error)
+            self.is_unreadable = True
+            return self._paths
+        self.is_unreadable = False
+        return found
+
+    def _follow(self, paths: dict[str, Path]) -> None:
+        """Take in who has come, who has gone, and who has died."""
+        self._paths = paths
+        for name in self._by_name.keys() - paths.keys():
+            self._drop(name)
+            self.has_died = False
+        for name in [name for name, each in self._by_name.items() if each.life is not Life.ALIVE]:
+            self._bury(name)
+        newcomers = [name for name in paths if name not in self._by_name]
+        room = MAX_PROCESSES - len(self._by_name)
+        for name in newcomers[:room]:
+            self._by_name[name] = AgentListener.at(paths[name])
+            self._listen(name, self._by_name[name])
+        self.left_out = len(newcomers[room:])
+        self._number()
+
+    def _number(self) -> None:
+        """Give everybody a number, and whoever is known by a socket only one."""
+        for url, listener in self._by_url.items():
+            listener.is_echo = listener.heartbeat.agent in self._by_name
+            if listener.is_echo and url in self._numbers:
+                own = self._numbers.pop(url)
+                known = self._numbers.get(listener.heartbeat.agent, own)
+                self._numbers[listener.heartbeat.agent] = min(own, known)
+        present = dict(self._seen())
+        self._numbers = number(self._numbers, tuple(present))
+        order = sorted(present, key=self._numbers.__getitem__)
+        self.members = tuple(Member(f"app-{self._numbers[key]}", present[key]) for key in order)
+        self.is_known = self.is_known or bool(self.members)
+
+    def _seen(self) -> Iterator[tuple[str, AgentListener]]:
+        """Yield whoever answered, or hangs with its socket open; the oldest sockets first."""
+        for name in self._paths:
+            listener = self._by_name.get(name)
+            if listener is not None and (was_heard(listener) or is_hung(listener)):
+                yield name, listener
+        for url, listener in self._by_url.items():
+            if was_heard(listener) and not listener.is_echo:
+                yield url, listener
+
+    def _bury(self, name: str) -> None:
+        """Forget a process whose socket nobody listens at, and remember that it was lost."""
+        listener = self._by_name[name]
+        if listener.life is Life.DEAD:
+            if name in self._numbers:
+                self._lost[f"app-{self._numbers[name]}"] = time.monotonic()
+                self.has_died = True
+            _remove(self._paths[name])
+        self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        del self._by_name[name]
+        self._paths.pop(name, None)
+        self._tasks.pop(name).cancel()
+
+    def _listen(self, key: str, listener: AgentListener) -> None:
+        self._tasks[key] = asyncio.create_task(listener.run(), name=f"agent {key}")
+
+
+def number(numbers: dict[str, int], present: Sequence[str]) -> dict[str, int]:
+    """Return a number for each that is present: its own, or the lowest that is free."""
+    kept = {key: numbers[key] for key in present if key in numbers}
+    free = (each for each in range(1, len(present) + 1) if each not in kept.values())
+    return kept | {key: next(free) for key in present if key not in kept}
+
+
+def was_heard(listener: AgentListener) -> bool:
+    """Tell whether it ever answered."""
+    return listener.hearing.answered_mono is not None
+
+
+def is_hung(listener: AgentListener) -> bool:
+    """Tell whether somebody is there who does not answer."""
+    return listener.hearing.is_asked and not listener.hearing.is_unreachable
+
+
+def is_of_this_machine(url: str) -> bool:
+    """Tell whether an address is loopback's."""
+    return names_loopback(urlsplit(url).netloc)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _tell_unreadable(directory: Path, error: OSError) -> None:
+    logger.warning(
+        "The agents of the application cannot be found in %s: %s. Let this user read it, or set "
+        "SIDECAR_AGENT_DIR.",
+        directory,
+        error.strerror,
+        extra={"event": "sidecar.application.directory_unreadable"},
+    )

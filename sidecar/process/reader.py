@@ -1,0 +1,127 @@
+"""Reading agents: how the probe process polls what other processes serve."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Self
+
+import msgspec
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    UnixConnector,
+    hdrs,
+)
+
+READ_TIMEOUT_SECONDS: Final = 1.0
+CONNECT_TIMEOUT_SECONDS: Final = 0.5
+PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4"
+MAX_EXPOSITION_BYTES: Final = 4 * 1024 * 1024
+
+
+class AgentSilentError(Exception):
+    """An agent did not answer in time, or not as an agent does."""
+
+
+class UnreachableError(AgentSilentError):
+    """Nobody listens there, or whoever does hangs up."""
+
+
+class OverlongError(AgentSilentError):
+    """An agent answers, with more than anybody reads."""
+
+
+class AgentReader:
+    """Reads the agents of other processes. Use it as an async context manager.
+
+    Args:
+        socket_path: The Unix socket that every URL is asked at; None for TCP.
+    """
+
+    def __init__(self, socket_path: str | None = None) -> None:
+        self._socket_path: Final = socket_path
+        self._session: ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the HTTP session."""
+        limit = ClientTimeout(total=READ_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        connector = None if self._socket_path is None else UnixConnector(self._socket_path)
+        self._session = ClientSession(timeout=limit, connector=connector)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the HTTP session."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def read_heartbeat(
+        self, url: str, limit_bytes: int = MAX_EXPOSITION_BYTES
+    ) -> Mapping[str, object]:
+        """Return what a process tells of itself.
+
+        Raises:
+            UnreachableError: Nobody listens.
+            OverlongError: It is longer than the limit.
+            AgentSilentError: No answer within a second, or not a JSON object.
+        """
+        body = await self._read(url, "application/json", limit_bytes)
+        try:
+            return msgspec.json.decode(body, type=dict[str, object])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise AgentSilentError(f"{url} is no JSON object") from error
+
+    async def read_metrics(self, url: str) -> str:
+        """Return a process's metrics in Prometheus text format.
+
+        Raises:
+            UnreachableError: Nobody listens.
+            AgentSilentError: No answer within a second, too long a one, or not text.
+        """
+        body = await self._read(url, PROMETHEUS_TEXT, MAX_EXPOSITION_BYTES)
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise AgentSilentError(f"{url} is no UTF-8 text") from error
+
+    async def read_status(self, url: str) -> int:
+        """Return the HTTP status of any address, such as the application's own port.
+
+        Raises:
+            UnreachableError: Nobody listens.
+            AgentSilentError: No answer within a second.
+        """
+        with _naming(url):
+            async with self._open().get(url, allow_redirects=False) as answer:
+                return answer.status
+
+    def _open(self) -> ClientSession:
+        if self._session is None:
+            raise RuntimeError("an AgentReader is used inside `async with`")
+        return self._session
+
+    async def _read(self, url: str, accept: str, limit_bytes: int) -> bytes:
+        headers, body = {hdrs.ACCEPT: accept}, bytearray()
+        with _naming(url):
+            async with self._open().get(url, headers=headers, allow_redirects=False) as answer:
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > limit_bytes:
+                        raise OverlongError(f"{url} answered with more than {limit_bytes} bytes")
+                status = answer.status
+        if status != 200:  # noqa: PLR2004 - HTTP's OK
+            raise AgentSilentError(f"{url} answered {status}")
+        return bytes(body)
+
+
+@contextmanager
+def _naming(url: str) -> Iterator[None]:
+    """Tell a process that is late from one that is not there."""
+    try:
+        yield
+    except ConnectionTimeoutError as error:
+        raise UnreachableError(f"{url}: no connection") from error
+    except TimeoutError as error:
+        raise AgentSilentError(f"{url}: no answer within {READ_TIMEOUT_SECONDS:g} s") from error
+    except (ClientError, OSError, ValueError) as error:
+        raise UnreachableError(f"{url}: {type(error).__name__}") from error

@@ -1,0 +1,192 @@
+"""Projections and handlers that an application publishes to in its own processes."""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sidecar.events.publisher import SubscriberKind
+from sidecar.health.check import Check
+from sidecar.health.outcome import CheckResult, passed, warned
+from sidecar.process.heartbeat import SubscriberTold
+from sidecar.projections.standing import LetterCount
+
+STATUS: Final = "in_process"
+WARN_SECONDS: Final = 300.0
+"""A failure is history then: what is wrong still fails again, and what was missed is in the log."""
+
+Key = tuple[str, str]
+"""Kind and name of a subscriber."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """One subscriber, in all processes of the application together.
+
+    Attributes:
+        owners: The processes that call it; empty when all of them have ended.
+        handled: Events, since each of them began.
+        failed: Events that it raised at.
+        error_type: Of the last failure; empty before the first.
+        failed_mono: Monotonic time of the last failure; None before the first.
+    """
+
+    kind: SubscriberKind
+    name: str
+    owners: tuple[str, ...] = ()
+    handled: int = 0
+    failed: int = 0
+    error_type: str = ""
+    failed_mono: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.kind.value, self.name
+
+    def with_told(self, owner: str, told: SubscriberTold, heard_mono: float) -> "InProcess":
+        """Add what one process told, and when."""
+        ago = told.failed_seconds_ago
+        one = replace(
+            self,
+            owners=(*self.owners, owner),
+            handled=self.handled + told.handled,
+            failed=self.failed + told.failed,
+        )
+        if ago is None:
+            return one
+        return one.failed_at(heard_mono - ago, told.error_type)
+
+    def failed_at(self, failed_mono: float, error_type: str) -> "InProcess":
+        """Take note of a failure; the latest one counts."""
+        if self.failed_mono is not None and self.failed_mono >= failed_mono:
+            return self
+        return replace(self, failed_mono=failed_mono, error_type=error_type)
+
+    def failed_lately(self, now_mono: float) -> bool:
+        """Tell whether a person should look."""
+        return self.failed_mono is not None and now_mono - self.failed_mono < WARN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one process told of its subscribers, and when."""
+
+    owner: str
+    heard_mono: float
+    subscribers: tuple[SubscriberTold, ...]
+
+
+def fold(
+    told: Iterable[Told], before: Mapping[Key, InProcess], now_mono: float
+) -> dict[Key, InProcess]:
+    """Return every subscriber by key, and for a while those whose processes ended after a failure.
+
+    Args:
+        told: What each process told.
+        before: What this returned last.
+        now_mono: The moment of it.
+    """
+    folded: dict[Key, InProcess] = {}
+    for process in told:
+        for each in process.subscribers:
+            new = InProcess(each.kind, each.name)
+            known = folded.get(new.key, new)
+            folded[new.key] = known.with_told(process.owner, each, process.heard_mono)
+    for key, known in before.items():
+        if known.failed_mono is not None and known.failed_lately(now_mono):
+            left = folded.get(key) or replace(known, owners=())
+            folded[key] = left.failed_at(known.failed_mono, known.error_type)
+    return folded
+
+
+def subscriber_check(
+    check_name: str, find: Callable[[], tuple[InProcess | None, LetterCount | None]]
+) -> Check:
+    """Does a subscriber in the application take what is published to it?
+
+    Args:
+        check_name: The check's, in kebab case.
+        find: Returns what is known of it, and of its dead letters.
+    """
+
+    async def ask() -> CheckResult:
+        return judge(check_name, *find(), time.monotonic())
+
+    return Check(
+        name=check_name,
+        run=ask,
+        critical=False,
+        measurement="failures",
+        fail_after=1,
+        recover_after=1,
+        groups=frozenset({"projections"}),
+    )
+
+
+def judge(
+    check_name: str, one: InProcess | None, letters: LetterCount | None, now_mono: float
+) -> CheckResult:
+    """Turn what is known of a subscriber into a check's answer."""
+    if one is not None and one.failed_lately(now_mono):
+        return warned(f"{check_name}.failing", one.failed)
+    if letters is not None and letters.letters:
+        return warned(f"{check_name}.dead-letters", letters.letters)
+    return passed(0 if one is None else one.failed)
+
+
+def say(subscribers: Iterable[InProcess], now_mono: float) -> list[str]:
+    """Return a sentence for each that failed lately."""
+    return [
+        f"{one.kind.capitalize()} {one.name} failed in the application {_count(one.failed)}, "
+        f"{'' if one.failed == 1 else 'last '}with {one.error_type}."
+        for one in subscribers
+        if one.failed_lately(now_mono)
+    ]
+
+
+def show(one: InProcess, letters: LetterCount | None, failed_at: dt.datetime | None) -> Row:
+    """Return one subscriber as plain data, in the keys of those that workers run."""
+    count = letters or LetterCount(0, 0, dt.datetime.min.replace(tzinfo=dt.UTC))
+    failure = None
+    if failed_at is not None:
+        failure = {"error_type": one.error_type, "at": failed_at.isoformat()}
+    return {
+        "name": one.name,
+        "kind": one.kind.value,
+        "status": STATUS,
+        "position": None,
+        "lag_events": None,
+        "lag_seconds": None,
+        "dead_letters": count.letters,
+        "parked_streams": count.parked,
+        "owner": ", ".join(one.owners) or None,
+        "rebuild": "none",
+        "progress": None,
+        "detail": describe(one),
+        "heartbeat_age_seconds": None,
+        "last_failure": failure,
+        "handled": one.handled,
+        "failed": one.failed,
+        "events_per_second": None,
+        "lag_history": [],
+    }
+
+
+def describe(one: InProcess) -> str:
+    """Say what became of what was published to it."""
+    told = f"handled {one.handled}, failed {_count(one.failed)}"
+    return f"{told}, last {one.error_type}" if one.error_type else told
+
+
+def failed_at(one: InProcess, now_mono: float, now: dt.datetime) -> dt.datetime | None:
+    """Return the wall time of the last failure; None before the first."""
+    if one.failed_mono is None:
+        return None
+    return now - dt.timedelta(seconds=now_mono - one.failed_mono)
+
+
+def _count(times: int) -> str:
+    return "once" if times == 1 else f"{times} times"
