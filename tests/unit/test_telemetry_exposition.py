@@ -45,6 +45,7 @@ SIGHT = Sight(
     restarts={("worker-1", "exited"): 0},
     scrape_failures={"worker-1": 0},
     connections={("shop", "idle"): 4},
+    causes=frozenset({"password"}),
     ready=True,
 )
 
