@@ -13,7 +13,7 @@ import click
 import sidecar
 from sidecar.cli.outcome import EX_FAILED, EX_USAGE, finish
 from sidecar.config import environ as environment
-from sidecar.config import own_rule, sidecar_file
+from sidecar.config import example, own_rule, sidecar_file
 from sidecar.config.annotation import github_lines, sarif
 from sidecar.config.bounded import STANDARD_INPUT
 from sidecar.config.custody import exposures
@@ -87,7 +87,7 @@ class Question:
                 rules=rules,
             )
         extended = (each.extended(faults) if faults else each for each in verdicts)
-        return Judgement(tuple(extended), gathered.unread)
+        return Judgement(tuple(extended), (*gathered.unread, *example.unread(self.examples)))
 
     def _renamed(self, environ: Environ) -> Environ:
         return environ if self.environment is None else environ.with_environment(self.environment)

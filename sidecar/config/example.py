@@ -8,6 +8,7 @@ from pathlib import Path
 from sidecar.config.published import is_unmistakable
 from sidecar.config.source import deployment
 from sidecar.config.source.file import Dialect
+from sidecar.config.source.reading import Deployment
 
 _ENV_FILES = (
     ".env.example",
@@ -66,12 +67,26 @@ def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
     return Examples({name: frozenset(values) for name, values in found.items()})
 
 
+def unread(files: Iterable[Path]) -> tuple[str, ...]:
+    """Say why files that a person named cannot be compared with."""
+    return tuple(reason for path in files for reason in _why_unread(path))
+
+
+def _why_unread(path: Path) -> list[str]:
+    if path.exists() and not path.is_file():
+        return [f"{path} is something that is not a regular file."]
+    return [f"{each.message} {each.hint}" for each in _published(path).unread]
+
+
 def _values(path: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
+    given = (each for one in _published(path).workloads for each in one.variables.values())
+    return [(each.name, each.value) for each in given if each.value]
+
+
+def _published(path: Path) -> Deployment:
     is_manifest = path.suffix.lower() in {".yaml", ".yml", ".json"}
     dialect = Dialect.AUTO if is_manifest else Dialect.DOTENV
     # Env files and `.env` beside it are kept out of repositories.
-    found = deployment.read([path], dialect=dialect, alone=True)
-    given = (variable for each in found.workloads for variable in each.variables.values())
-    return [(each.name, each.value) for each in given if each.value]
+    return deployment.read([path], dialect=dialect, alone=True)

@@ -91,6 +91,19 @@ def test_another_example_file_is_compared_with(folder: Path) -> None:
     assert found["source"] == "prod.env:3"
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("missing.txt", "a file that does not exist"), (".", "something that is not a regular file")],
+)
+def test_an_example_file_that_cannot_be_read_is_wrong_usage(
+    folder: Path, name: str, said: str
+) -> None:
+    result = check("--env-file", write(folder, GOOD), "--example", name)
+
+    assert result.exit_code == USAGE
+    assert f"Error: {name} is {said}." in result.stderr
+
+
 def test_github_shows_annotations_beside_the_line(folder: Path) -> None:
     name = write(folder, GOOD.replace(KEY, "changeme") + "DEBUG=true\n")
     lines = check("--env-file", name, "--format", "github").output.splitlines()

@@ -386,6 +386,16 @@ def test_a_few_aliases_that_stand_for_millions_are_read_at_once(tmp_path: Path) 
     assert values(environ) == {"A0": "x", "A1": "y"}
 
 
+def test_a_file_of_more_workloads_than_anybody_runs_is_not_judged_in_part(tmp_path: Path) -> None:
+    services = "".join(f"  s{number}: *a\n" for number in range(3000))
+    path = tmp_path / "compose.yaml"
+    path.write_text(f"x: &a {{environment: [A=b]}}\nservices:\n{services}")
+    found = gather_all([path], shell={})
+
+    assert len(found.environs) == 1000
+    assert "and was not read whole" in found.unread[0]
+
+
 def test_of_merged_mappings_the_earlier_one_wins_and_the_own_keys_over_all(tmp_path: Path) -> None:
     text = (
         "x-a: &a {A: a, B: a}\nx-b: &b {A: b, B: b, C: b}\n"

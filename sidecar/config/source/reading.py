@@ -11,6 +11,7 @@ from sidecar.config.text import ENV03
 from sidecar.config.variable import Variable
 
 MOST_VARIABLES = 200_000
+MOST_WORKLOADS = 1_000
 MOST_FAULTS = 20
 _LONGEST_NAME = 128
 
@@ -102,9 +103,13 @@ class Deployment:
 
     def has_room(self, source: str) -> bool:
         """Tell whether more can be read; aliases let a small file stand for an endless one."""
-        if sum(len(each.variables) for each in self.workloads) <= MOST_VARIABLES:
+        variables = sum(len(each.variables) for each in self.workloads)
+        if len(self.workloads) < MOST_WORKLOADS and variables <= MOST_VARIABLES:
             return True
-        message = f"{source} sets more than {MOST_VARIABLES} variables, and was not read whole."
+        message = (
+            f"{source} has more than {MOST_WORKLOADS} workloads or {MOST_VARIABLES} variables, "
+            "and was not read whole."
+        )
         self.unread.append(unusable(source, message, hint="Check it in parts, with --part."))
         return False
 
