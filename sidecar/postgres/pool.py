@@ -235,6 +235,8 @@ class MeteredPool(Statements, PoolCounts):
         lost = error is not None and is_lost(connection, error)
         if error is not None:
             self._untouched.clear()
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                await self._replace_read_only(connection)
         # When the session is gone, asyncpg drops it, and the error of whoever used it counts.
         with suppress(*SESSION_ERRORS, TimeoutError):
             await self.release(connection)
@@ -243,6 +245,13 @@ class MeteredPool(Statements, PoolCounts):
                 f"A session of pool {self.name!r} ended while it was in use; what was under way "
                 "may have been committed."
             ) from error
+
+    async def _replace_read_only(self, connection: Lent) -> None:
+        """Let sessions go that would stay read-only after the cure, for they began like that."""
+        with suppress(*SESSION_ERRORS):
+            settings = connection.get_settings()
+            if getattr(settings, "default_transaction_read_only", "off") == "on":
+                await self.expire_connections()
 
     async def _connect(self, *args: Option, **options: Option) -> Option:
         began_mono = time.monotonic()

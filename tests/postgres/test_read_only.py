@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from sidecar.errors import StoreUnavailableError
@@ -29,7 +30,6 @@ async def read_only(stage: Stage) -> AsyncIterator[None]:
             yield
         finally:
             await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-            await stage.pool.expire_connections()
 
 
 async def test_worker_waits_and_goes_on(database: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -79,3 +79,27 @@ async def test_setup_is_repeated_later_and_fails_nobody(database: str) -> None:
         assert await set_up(stage) == {"journal"}
         state = await stage.pool.fetchval("SELECT state FROM sidecar.checkpoints")
         assert state == "running"
+
+
+async def test_sessions_that_began_read_only_are_replaced_by_themselves(database: str) -> None:
+    async with session(database) as admin, open_stage(database, Journal()) as stage:
+        name = await admin.fetchval("SELECT quote_ident(current_database())")
+        await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await stage.pool.expire_connections()
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await stage.pool.execute(INSERT)
+        await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await stage.pool.execute(INSERT)
+
+
+async def test_a_transaction_that_chose_to_read_only_replaces_no_session(database: str) -> None:
+    async with open_stage(database, Journal(), max_connections=2) as stage:
+        pids = {await stage.pool.fetchval("SELECT pg_backend_pid()") for _ in range(4)}
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await write_in_read_only_transaction(stage)
+        assert {await stage.pool.fetchval("SELECT pg_backend_pid()") for _ in range(4)} <= pids
+
+
+async def write_in_read_only_transaction(stage: Stage) -> None:
+    async with stage.pool.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute(INSERT)
