@@ -17,7 +17,12 @@ from tests.incidents.program import Program, environment
 from tests.incidents.tool import find_tool
 
 # A retry and a discard need each a dead letter that is still there; a resume, what was paused.
-ORDER = ("show", "retry <id>", "discard", "pause", "resume", "retry --projection", "rebuild")
+ORDER = (
+    *("show", "retry <id>", "discard", "pause", "resume", "retry --projection", "rebuild"),
+    *("accept <projection> --at", "accept", "remove"),
+)
+# Which no worker runs: it waits for a decision, belongs to another service, and is gone from it.
+GONE = "old_labels"
 SECONDS = 30.0
 LETTERS = 4
 
@@ -46,6 +51,11 @@ async def test_every_command_of_the_runbooks_works(tmp_path: Path) -> None:
             await stand.append(f"order-lost-{number}", order)
         letters = await eventually(lambda: open_letters(stand.program))
         await stand.run("INSERT INTO shipping_rates VALUES ('Atlantis', 9900)")
+        await stand.run(
+            "INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, tables,"
+            " service, position, state, block)"
+            f" VALUES ('{GONE}', 0, 1, 'projection', '{{}}', 'old-shop', 0, 'failed', 'filled')"
+        )
         async with stand.transaction("SELECT 1"):
             for command in in_order():
                 number = letters.pop() if "<id>" in command else 0
@@ -71,9 +81,12 @@ def prepare(folder: Path) -> None:
 
 def type_in(command: str, stand: Stand, number: str) -> str:
     """Fill in what a person would: the projection, the letter, this machine's port."""
+    is_settled = "accept" in command or "remove" in command
     return (
-        command.replace("<projection>", "shipping_labels")
+        command.replace("<projection>", GONE if is_settled else "shipping_labels")
         .replace("<id>", number)
+        .replace("<position>", "1")
+        .replace("<text>", "test")
         .replace("127.0.0.1:8686", f"127.0.0.1:{stand.port}")
     )
 
@@ -81,7 +94,8 @@ def type_in(command: str, stand: Stand, number: str) -> str:
 def execute(command: str, stand: Stand, *, goes_on: bool) -> tuple[int, str]:
     find_tool("curl")
     token = stand.program.bearer()["Authorization"].removeprefix("Bearer ")
-    environ = environment(stand.folder, **stand.environ(SIDECAR_PORT="0", SIDECAR_TOKEN=token))
+    given = {"SIDECAR_PORT": "0", "SIDECAR_TOKEN": token, "OTEL_SERVICE_NAME": "shop"}
+    environ = environment(stand.folder, **stand.environ(**given))
     path = f"{stand.folder / 'bin'}:{os.environ['PATH']}"
     # A command that goes on is ended as a person ends it, and must end well.
     limit = ["timeout", "--signal=INT", "5"] if goes_on else []
