@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.errors import UsageError
+from sidecar.process.agent_server import AgentServer
 from sidecar.process.host import is_rebound
 from sidecar.process.pulse import Pulse
 
@@ -61,7 +62,7 @@ class Agent:
         """Start to answer."""
         loop = asyncio.get_running_loop()
         self._beat = asyncio.create_task(self._pulse.run())
-        self._server = web.Server(self._answer, access_log=None)
+        self._server = AgentServer(self._answer, access_log=None)
         for listener in self._listeners:
             is_unix = listener.family == socket.AF_UNIX
             start = loop.create_unix_server if is_unix else loop.create_server
