@@ -52,8 +52,9 @@ chaos: install  ## Run ten minutes of all faults at once: make chaos ARGS="--see
 soak: install  ## Run half an hour of steady load and print what grew
 	$(BIN)/python -m pytest -n 0 tests/incidents/soak --soak-seconds 1800 $(ARGS)
 
-dashboards: install  ## Write dashboards/grafana/*.json again
-	$(BIN)/python dashboards/build.py
+dashboards: install  ## Write boards and the operator's rules again; OUT= RUNBOOKS= GRAFANA= for a copy
+	$(BIN)/python dashboards/build.py $(if $(OUT),--out "$(OUT)") $(if $(RUNBOOKS),--runbooks "$(RUNBOOKS)") \
+		$(if $(GRAFANA),--grafana "$(GRAFANA)")
 
 clean:  ## Remove everything that the other targets made
 	rm -rf .venv build .sidecar .hypothesis .coverage* .*_cache

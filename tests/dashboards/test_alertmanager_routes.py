@@ -168,12 +168,41 @@ def test_no_alert_silences_itself_or_its_own_cause() -> None:
 def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
     binary: Callable[[str], str], tmp_path: Path
 ) -> None:
+    shown = render(
+        binary("amtool"),
+        tmp_path,
+        runbook_url="dashboards/runbooks/SidecarProjectionLagHigh.md",
+        dashboard_url="d/sidecar?viewPanel=204",
+    )
+    assert "[firing] SidecarProjectionLagHigh shop orders (KeyError)" in shown
+    assert "\nService: shop (web, east)\nProjection: orders\nError: KeyError\n" in shown
+    assert "Since: 2026-01-02 03:04:05 UTC" in shown
+    assert re.search(
+        r"Runbook: https://\S+/dashboards/runbooks/SidecarProjectionLagHigh\.md", shown
+    )
+    assert re.search(r"Dashboard: http://\S+/d/sidecar\?viewPanel=204", shown)
+
+
+def test_a_link_that_is_whole_already_is_left_alone(
+    binary: Callable[[str], str], tmp_path: Path
+) -> None:
+    shown = render(
+        binary("amtool"),
+        tmp_path,
+        runbook_url="https://git.shop.io/SidecarProjectionLagHigh.md",
+        dashboard_url="http://grafana.shop.io/d/sidecar",
+    )
+    assert "Runbook: https://git.shop.io/SidecarProjectionLagHigh.md\n" in shown
+    assert "Dashboard: http://grafana.shop.io/d/sidecar\n" in shown
+
+
+def render(amtool: str, tmp_path: Path, **links: str) -> str:
+    """Give subject and text of the mail about an alert with these links."""
     annotations = {
         "summary": "Projection orders is behind.",
         "description": "It is 90 s behind.",
-        "runbook_url": "dashboards/runbooks/SidecarProjectionLagHigh.md",
-        "dashboard_url": "d/sidecar?viewPanel=204",
         "error_type": "KeyError",
+        **links,
     }
     alert = {
         "status": "firing",
@@ -194,18 +223,11 @@ def test_a_message_says_what_happened_and_links_to_runbook_and_dashboard(
     )
     template = source.ALERTMANAGER.with_name("sidecar.tmpl")
     text = '{{ template "sidecar.subject" . }}\n{{ template "sidecar.text" . }}'
-    shown = run(
-        binary("amtool"),
+    return run(
+        amtool,
         "template",
         "render",
         f"--template.glob={template}",
         f"--template.data={data}",
         f"--template.text={text}",
     )
-    assert "[firing] SidecarProjectionLagHigh shop orders (KeyError)" in shown
-    assert "\nService: shop (web, east)\nProjection: orders\nError: KeyError\n" in shown
-    assert "Since: 2026-01-02 03:04:05 UTC" in shown
-    assert re.search(
-        r"Runbook: https://\S+/dashboards/runbooks/SidecarProjectionLagHigh\.md", shown
-    )
-    assert re.search(r"Dashboard: http://\S+/d/sidecar\?viewPanel=204", shown)

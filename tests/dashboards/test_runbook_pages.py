@@ -16,6 +16,7 @@ from tests.dashboards.expression import metric_names
 from tests.dashboards.runbook import ALL, GUIDES, PAGES, commands_of, query_of, text_of
 
 HEADINGS = ["What it means", "What to look at", "What to do", "How to verify"]
+TOKEN = '-H "Authorization: Bearer ${SIDECAR_TOKEN:-$(sidecar token)}"'
 PROMETHEUS_MENU = {"Status", "Targets"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 every_text = pytest.mark.parametrize("page", ALL, ids=lambda page: page.stem)
@@ -76,3 +77,11 @@ def test_a_page_leads_only_to_pages_that_exist(page: Path) -> None:
     text = text_of(page)
     assert set(re.findall(r"\]\(([^)]+)\)", text)) <= {one.name for one in ALL}
     assert set(re.findall(r"\bSidecar[A-Z]\w+", text)) <= source.alerts().keys()
+
+
+@every_text
+def test_a_command_brings_the_token_wherever_it_is_asked_for(page: Path) -> None:
+    """Whether a process lives, whether traffic may come, and its numbers are open to all."""
+    for command in commands_of(page):
+        if command.startswith("curl ") and not re.search(r"/(health|metrics)$", command):
+            assert "curl -i " in command or TOKEN in command, command
