@@ -241,6 +241,27 @@ QUIET = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("values", "severities"),
+    [
+        ({"SIDECAR_HOST": "0.0.0.0"}, ["refuse"]),
+        ({"SIDECAR_HOST": "::"}, ["refuse"]),
+        ({"SIDECAR_HOST": "127.0.0.1"}, ["warning"]),
+        ({"SIDECAR_WORKERS": "2"}, ["warning"]),
+        ({}, []),
+        ({"ENVIRONMENT": "development", "SIDECAR_HOST": "0.0.0.0"}, ["info"]),
+        ({"ENVIRONMENT": "development", "SIDECAR_WORKERS": "2"}, []),
+    ],
+)
+def test_production_asks_for_a_token_of_its_own_where_a_sidecar_is_meant(
+    values: dict[str, str], severities: list[str]
+) -> None:
+    bare = {name: value for name, value in GOOD.items() if name != "SIDECAR_TOKEN"}
+    seen = [each for each in found(judge(**{**bare, **values})) if each[0] == "OPS01"]
+
+    assert [severity for _, _, severity in seen] == severities
+
+
 def test_a_good_production_environment_has_no_finding() -> None:
     assert found(judge(**GOOD)) == []
 
