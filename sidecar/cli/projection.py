@@ -36,7 +36,10 @@ def projections() -> None:
 @projections.command("list")
 @FORMAT
 def list_(output: str) -> None:
-    """Show status, position, lag, parked streams, rebuild and lease holder."""
+    """Show status, position, lag, parked streams, rebuild and lease holder.
+
+    What the application calls in its own processes, in `publish`, is shown as `in_process`.
+    """
     boot = prepare("projections", quiet=True)
     standings = finish(admin.list_projections(boot))
     print_rows(standings, _COLUMNS, output=output, empty="No projection has run yet.")

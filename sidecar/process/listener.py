@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -91,6 +92,14 @@ class AgentListener:
             while True:
                 await self.read(reader)
                 await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def ask(self) -> None:
+        """Ask once for the heartbeat alone."""
+        self.is_echo = True
+        with suppress(UsageError):
+            socket_path = None if self._path is None else shorten(self._path)
+            async with AgentReader(socket_path) as reader:
+                await self.read(reader)
 
     async def read(self, reader: AgentReader) -> None:
         """Ask once, and take what comes."""

@@ -20,6 +20,7 @@ from sidecar.postgres.sample import take_sample
 from sidecar.projections.standing import Standing
 from sidecar.projections.work import State
 from sidecar.wiring.boot import Boot
+from sidecar.wiring.inquiry import CalledInside, ask_application
 from sidecar.wiring.probe import EMBEDDED_DIRECTORY, open_database
 
 
@@ -71,10 +72,11 @@ async def migrate_database(boot: Boot) -> list[str]:
         return [step.name for step in await migrate(connection)]
 
 
-async def list_projections(boot: Boot) -> tuple[Standing, ...]:
-    """Return how every projection and handler stands."""
+async def list_projections(boot: Boot) -> tuple[Standing | CalledInside, ...]:
+    """Return how every projection and handler stands, and what the application calls itself."""
     async with _open_store(boot) as connection:
-        return (await take_sample(connection, HeadFollower())).standings
+        sample = await take_sample(connection, HeadFollower())
+    return (*sample.standings, *await ask_application(boot.settings, sample.published))
 
 
 async def set_projection_state(boot: Boot, name: str, state: State) -> None:
