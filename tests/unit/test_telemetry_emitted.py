@@ -34,6 +34,7 @@ from sidecar.telemetry.watching import (
     ProjectionSight,
     Sight,
     StoreSight,
+    observe_agent_failures,
     observe_loop_lag,
     observe_sight,
 )
@@ -164,6 +165,7 @@ def do_everything(telemetry: Telemetry) -> None:
     asyncio.run(lend(pool.lending))
     observe_sight(telemetry, lambda: SIGHT)
     observe_loop_lag(telemetry, lambda: 0.001)
+    observe_agent_failures(telemetry, lambda: [("pool", 1)])
 
 
 Emitted = tuple[dict[str, Metric], tuple[ReadableSpan, ...]]
