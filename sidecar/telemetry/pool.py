@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
+from opentelemetry.metrics import Histogram
+
 from sidecar.telemetry import contract
+from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.reading import Reading
 from sidecar.telemetry.setup import Telemetry
 
@@ -55,23 +59,33 @@ class PoolTelemetry:
     these as it goes, at about 5 µs each.
     """
 
-    def __init__(self, telemetry: Telemetry, pool_name: str) -> None:
+    def __init__(self, telemetry: Telemetry, pool_name: str, beside: object = None) -> None:
+        """Observe for both, so that neither misses a duration.
+
+        Args:
+            telemetry: Records them.
+            pool_name: The pool's name in metrics.
+            beside: Who observed before, and does again afterwards.
+        """
         self._attributes: Final = {contract.POOL_NAME: pool_name}
-        self._wait: Final = telemetry.histogram(contract.POOL_WAIT_TIME)
-        self._use: Final = telemetry.histogram(contract.POOL_USE_TIME)
-        self._create: Final = telemetry.histogram(contract.POOL_CREATE_TIME)
+        others = beside.histograms if isinstance(beside, PoolTelemetry) else {}
+        self.histograms: Final[dict[Instrument, tuple[Histogram, ...]]] = {
+            each: merge(telemetry.histograms(each), others.get(each, ()))
+            for each in (contract.POOL_WAIT_TIME, contract.POOL_USE_TIME, contract.POOL_CREATE_TIME)
+        }
+        self._wait, self._use, self._create = map(recorder, self.histograms.values())
 
     def waited(self, seconds: float, outcome: str) -> None:
         """A request got its connection, or did not: `ok`, `timeout`, `cancelled` or `error`."""
-        self._wait.record(seconds, {**self._attributes, contract.OUTCOME: outcome})
+        self._wait(seconds, {**self._attributes, contract.OUTCOME: outcome})
 
     def used(self, seconds: float) -> None:
         """A connection was given back."""
-        self._use.record(seconds, self._attributes)
+        self._use(seconds, self._attributes)
 
     def created(self, seconds: float) -> None:
         """A connection was opened."""
-        self._create.record(seconds, self._attributes)
+        self._create(seconds, self._attributes)
 
 
 class CountedPool(PoolNumbers, Protocol):
@@ -91,7 +105,7 @@ class Heard(Protocol):
 def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
     """Show a pool's numbers and durations; call the returned function to stop."""
     previous = pool.lending.observer
-    pool.lending.observer = PoolTelemetry(telemetry, pool.name)
+    pool.lending.observer = PoolTelemetry(telemetry, pool.name, previous)
     forget = observe_pool(telemetry, pool)
 
     def stop() -> None:
@@ -105,13 +119,15 @@ def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
     own = {contract.POOL_NAME: pool.name}
     removers = [
-        telemetry.observe(contract.POOL_COUNT, lambda: _read_count(pool)),
-        telemetry.observe(contract.POOL_MAX, lambda: [(pool.max, own)]),
-        telemetry.observe(contract.POOL_PENDING, lambda: [(pool.pending, own)]),
-        telemetry.observe(contract.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)]),
-        telemetry.observe(contract.POOL_CLOSED, lambda: [(pool.closed, own)]),
-        telemetry.observe(contract.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, own)]),
-        telemetry.observe(contract.POOL_LEAKS, lambda: [(pool.leaks, own)]),
+        telemetry.observe(contract.POOL_COUNT, lambda: _read_count(pool), pool),
+        telemetry.observe(contract.POOL_MAX, lambda: [(pool.max, own)], pool),
+        telemetry.observe(contract.POOL_PENDING, lambda: [(pool.pending, own)], pool),
+        telemetry.observe(contract.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)], pool),
+        telemetry.observe(contract.POOL_CLOSED, lambda: [(pool.closed, own)], pool),
+        telemetry.observe(
+            contract.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, own)], pool
+        ),
+        telemetry.observe(contract.POOL_LEAKS, lambda: [(pool.leaks, own)], pool),
     ]
 
     def stop() -> None:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, set_span_in_context
 
 from sidecar.events.publisher import PublishObserver, PublishResult
@@ -14,6 +15,7 @@ from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
 from sidecar.telemetry import contract
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id
+from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.reading import Reading
 from sidecar.telemetry.setup import Telemetry
 
@@ -32,10 +34,20 @@ class Begun(NamedTuple):
 class PublishTelemetry:
     """Observes a publisher; hot counters stay plain integers until somebody collects."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, beside: PublishObserver | None = None) -> None:
+        """Observe for both: spans once, durations wherever either records them.
+
+        Args:
+            telemetry: Makes the spans.
+            beside: Who observed before, and does again afterwards.
+        """
         self._start_span: Final = telemetry.tracer.start_span
         self._redact: Final = telemetry.redact
-        self._record: Final = telemetry.histogram(contract.PUBLISH_DURATION).record
+        others = beside.histograms if isinstance(beside, PublishTelemetry) else ()
+        self.histograms: Final[tuple[Histogram, ...]] = merge(
+            telemetry.histograms(contract.PUBLISH_DURATION), others
+        )
+        self._record: Final = recorder(self.histograms)
 
     def begin(self, event_type: str) -> Begun:
         """Start the span and make it current, so that handlers and log lines join it."""
@@ -88,14 +100,16 @@ def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[
     """Let a publisher tell of itself; call the returned function to undo it."""
     tally = publisher.tally
     removers = [
-        telemetry.observe(contract.EVENTS_PUBLISHED, lambda: _read_published(tally)),
-        telemetry.observe(contract.HANDLER_EVENTS, lambda: _read_handled(tally)),
-        telemetry.observe(contract.HANDLER_FAILURES, lambda: _read_handler_failures(tally)),
-        telemetry.observe(contract.PROJECTION_EVENTS, lambda: _read_applied(tally)),
-        telemetry.observe(contract.PROJECTION_FAILURES, lambda: _read_projection_failures(tally)),
+        telemetry.observe(contract.EVENTS_PUBLISHED, lambda: _read_published(tally), tally),
+        telemetry.observe(contract.HANDLER_EVENTS, lambda: _read_handled(tally), tally),
+        telemetry.observe(contract.HANDLER_FAILURES, lambda: _read_handler_failures(tally), tally),
+        telemetry.observe(contract.PROJECTION_EVENTS, lambda: _read_applied(tally), tally),
+        telemetry.observe(
+            contract.PROJECTION_FAILURES, lambda: _read_projection_failures(tally), tally
+        ),
     ]
     previous = publisher.observer
-    publisher.observer = PublishTelemetry(telemetry)
+    publisher.observer = PublishTelemetry(telemetry, previous)
 
     def undo() -> None:
         publisher.observer = previous

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -19,6 +20,15 @@ Reading = tuple[float, Mapping[str, str]]
 Read = Callable[[], Iterable[Reading]]
 """Returns what is true now. It reads memory only, and leaves out what it does not know: a
 series that is absent is honest, a repeated last value is not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """Somebody who feeds an instrument, and the thing that is read, where it is one thing."""
+
+    read: Read
+    about: object | None
+
 
 _TYPES: Final = {
     Kind.COUNTER: "counter",
@@ -44,20 +54,26 @@ class Readings(Collector):
 
     def __init__(self, meter: Meter | None) -> None:
         self._meter: Final = meter
-        self._readers: Final[dict[Instrument, list[Read]]] = {}
+        self._readers: Final[dict[Instrument, list[Reader]]] = {}
 
-    def add(self, instrument: Instrument, read: Read) -> Callable[[], None]:
-        """Feed `instrument` from `read` too; call the returned function to stop."""
+    def add(
+        self, instrument: Instrument, read: Read, about: object | None = None
+    ) -> Callable[[], None]:
+        """Feed `instrument` from `read` too; call the returned function to stop.
+
+        Of several readers about one thing only the first is asked.
+        """
         readers = self._readers.get(instrument)
         if readers is None:
             readers = self._readers[instrument] = []
             if self._meter is not None:
                 _create(self._meter, instrument, readers)
-        readers.append(read)
+        reader = Reader(read, about)
+        readers.append(reader)
 
         def remove() -> None:
-            if read in readers:
-                readers.remove(read)
+            if reader in readers:
+                readers.remove(reader)
 
         return remove
 
@@ -81,7 +97,7 @@ class Readings(Collector):
                 yield metric
 
 
-def _create(meter: Meter, instrument: Instrument, readers: list[Read]) -> None:
+def _create(meter: Meter, instrument: Instrument, readers: list[Reader]) -> None:
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(value, attributes) for value, attributes in _collect(readers)]
 
@@ -107,10 +123,14 @@ def _make_samples(instrument: Instrument, readings: Iterable[Reading]) -> list[S
     ]
 
 
-def _collect(readers: list[Read]) -> Iterable[Reading]:
+def _collect(readers: list[Reader]) -> Iterable[Reading]:
     if len(readers) == 1:
-        return readers[0]()
-    return _add_up(chain.from_iterable(read() for read in tuple(readers)))
+        return readers[0].read()
+    # Reversed, so that the first of several about one thing is the one that is kept.
+    apart = {
+        id(each if each.about is None else each.about): each for each in reversed(tuple(readers))
+    }
+    return _add_up(chain.from_iterable(each.read() for each in apart.values()))
 
 
 def _add_up(readings: Iterable[Reading]) -> Iterable[Reading]:

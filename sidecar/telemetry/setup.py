@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor
@@ -17,9 +17,11 @@ from sidecar.telemetry import contract
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.loss import Losses
+from sidecar.telemetry.outside import Outside, find_outside, has_meters, make_histogram
 from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
 from sidecar.telemetry.reading import Read, Readings
 from sidecar.telemetry.redaction import Redact, Redactor
+from sidecar.telemetry.route import Signal, find_route
 
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 """Workers end before the process that supervises them: twice this, and the rest of a shutdown, fit
@@ -47,8 +49,9 @@ class Telemetry:
     registry: CollectorRegistry
     redact: Redact
     losses: Losses
-    _readings: Readings = field(repr=False)
+    _readings: Readings | None = field(repr=False)
     _shutdowns: tuple[Shutdown, ...] = field(repr=False)
+    _outside: Outside | None = field(default=None, repr=False)
 
     @classmethod
     def start(
@@ -89,7 +92,13 @@ class Telemetry:
         tracers, close_tracers = choose_tracers(
             resource, environ, losses, span_processors, own_process=own_process
         )
-        readers = [*metric_readers, *make_readers(environ, losses)]
+        if close_tracers is None:
+            # One process is one resource, also where its metrics go another way than its spans.
+            resource = getattr(tracers, "resource", resource)
+        outside = None
+        if not own_process and has_meters() and find_route(environ, Signal.METRICS) is not None:
+            outside = find_outside(version)
+        readers = [*metric_readers, *([] if outside else make_readers(environ, losses))]
         meters = make_meters(resource, registry, readers)
         meter = meters.get_meter(contract.SCOPE, version, contract.SCHEMA_URL)
         telemetry = cls(
@@ -101,6 +110,7 @@ class Telemetry:
             losses,
             _readings=_make_readings(meter, registry, readers),
             _shutdowns=(meters.shutdown, *([close_tracers] if close_tracers else [])),
+            _outside=outside,
         )
         telemetry.observe(contract.TELEMETRY_DROPPED, losses.read)
         return telemetry
@@ -111,33 +121,50 @@ class Telemetry:
 
         Nothing is started, so that `close` has nothing to end, and the registry stays empty.
         """
-        meter = metrics.get_meter(contract.SCOPE, version, schema_url=contract.SCHEMA_URL)
+        outside = find_outside(version)
         return cls(
             Identity("", "app", version),
             trace.get_tracer(contract.SCOPE, version, schema_url=contract.SCHEMA_URL),
-            meter,
+            outside.meter,
             CollectorRegistry(),
             redact or Redactor(),
             Losses(),
-            Readings(meter),
-            (),
+            _readings=None,
+            _shutdowns=(),
+            _outside=outside,
         )
 
-    def observe(self, instrument: Instrument, read: Read) -> Callable[[], None]:
+    def observe(
+        self, instrument: Instrument, read: Read, about: object | None = None
+    ) -> Callable[[], None]:
         """Let `read` feed an observable instrument; call the returned function to stop.
 
-        Several readers may feed one instrument; what they say of the same series is added up.
+        Several readers may feed one instrument; what they say of the same series is added up, but
+        for several of one thing.
+
+        Args:
+            instrument: Is fed.
+            read: Returns what is true now.
+            about: The thing that is read, which counts once however many read it.
         """
-        return self._readings.add(instrument, read)
+        outside = None if self._outside is None else self._outside.readings
+        fed = [each for each in (self._readings, outside) if each is not None]
+        removers = [readings.add(instrument, read, about) for readings in fed]
+
+        def remove() -> None:
+            for each in removers:
+                each()
+
+        return remove
+
+    def histograms(self, instrument: Instrument) -> tuple[Histogram, ...]:
+        """Return every histogram that a duration is recorded in, each with bounds for seconds."""
+        own = () if self._readings is None else (make_histogram(self.meter, instrument),)
+        return own if self._outside is None else (*own, self._outside.histogram(instrument))
 
     def histogram(self, instrument: Instrument) -> Histogram:
-        """Make a histogram with bounds that suit seconds."""
-        return self.meter.create_histogram(
-            instrument.name,
-            unit=instrument.unit,
-            description=instrument.description,
-            explicit_bucket_boundaries_advisory=contract.DURATION_BOUNDS_SECONDS,
-        )
+        """Make a histogram of this process's own."""
+        return make_histogram(self.meter, instrument)
 
     def close(self, timeout_seconds: float = CLOSE_TIMEOUT_SECONDS) -> bool:
         """Send what is left and end, within a hard deadline; tell whether all of it ended.

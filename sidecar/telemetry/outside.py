@@ -1,0 +1,83 @@
+"""The providers that an application has set up for itself: ours go to them, and only once."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final, Protocol
+
+from opentelemetry import metrics
+from opentelemetry.metrics import Histogram
+from opentelemetry.sdk.metrics import MeterProvider
+
+from sidecar.telemetry import contract
+from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.reading import Readings
+
+
+class Outside:
+    """What of ours the application's own meter provider has, in this process.
+
+    OpenTelemetry would take an instrument that is made twice as two; each is made here, once.
+
+    Attributes:
+        readings: Feed its observable instruments.
+        meter: Its meter; it may be set up later.
+    """
+
+    def __init__(self, version: str) -> None:
+        self.meter: Final = metrics.get_meter(
+            contract.SCOPE, version, schema_url=contract.SCHEMA_URL
+        )
+        self.readings: Final = Readings(self.meter)
+        self._histograms: Final[dict[str, Histogram]] = {}
+
+    def histogram(self, instrument: Instrument) -> Histogram:
+        """Return the histogram of that name."""
+        known = self._histograms.get(instrument.name)
+        if known is None:
+            known = self._histograms[instrument.name] = make_histogram(self.meter, instrument)
+        return known
+
+
+@lru_cache(maxsize=1)
+def find_outside(version: str) -> Outside:
+    """Return the one of this process."""
+    return Outside(version)
+
+
+def has_meters() -> bool:
+    """Tell whether the application has set up a meter provider that sends."""
+    return isinstance(metrics.get_meter_provider(), MeterProvider)
+
+
+def make_histogram(meter: metrics.Meter, instrument: Instrument) -> Histogram:
+    """Make a histogram with bounds that suit seconds."""
+    return meter.create_histogram(
+        instrument.name,
+        unit=instrument.unit,
+        description=instrument.description,
+        explicit_bucket_boundaries_advisory=contract.DURATION_BOUNDS_SECONDS,
+    )
+
+
+class Record(Protocol):
+    """Takes a duration in seconds."""
+
+    def __call__(self, amount: float, attributes: Mapping[str, str] | None = None) -> None:
+        """Record it."""
+
+
+def merge(*groups: Iterable[Histogram]) -> tuple[Histogram, ...]:
+    """Return all histograms, each once."""
+    return tuple({id(each): each for group in groups for each in group}.values())
+
+
+def recorder(histograms: tuple[Histogram, ...]) -> Record:
+    """Return what records in all of them; in one, at no more cost than its own."""
+    if len(histograms) == 1:
+        return histograms[0].record
+
+    def record(amount: float, attributes: Mapping[str, str] | None = None) -> None:
+        for each in histograms:
+            each.record(amount, attributes)
+
+    return record
