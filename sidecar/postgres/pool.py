@@ -217,6 +217,8 @@ class MeteredPool(Statements, PoolCounts):
                 "max_size (a worker's is DB_POOL_MAX_SIZE) or find what holds them."
             ) from error
         except OPENING_ERRORS as error:
+            if isinstance(error, asyncpg.InterfaceError):
+                _refuse_misuse(self.name, error)
             raise unreachable(error, self._dsn) from error
 
     async def _take_untouched(self) -> Lent:
@@ -265,6 +267,23 @@ class MeteredPool(Statements, PoolCounts):
         self.lending.note_opened(time.monotonic() - began_mono)
         connection.add_termination_listener(self.lending.note_closed)
         return connection
+
+
+def _refuse_misuse(name: str, error: asyncpg.InterfaceError) -> None:
+    """Tell what the application did from what became of the server, by asyncpg's own words.
+
+    Raises:
+        StoreUnavailableError: The pool is not open.
+    """
+    words = str(error)
+    if words.startswith(("pool is closed", "pool is closing")):
+        raise StoreUnavailableError(
+            f"The pool {name!r} is closed: end what uses it before closing it."
+        ) from error
+    if words.startswith("pool is not initialized"):
+        raise StoreUnavailableError(
+            f"The pool {name!r} is not open yet: use it within `async with`, or await it first."
+        ) from error
 
 
 async def _reset_session(connection: RawConnection) -> None:

@@ -57,6 +57,16 @@ def test_every_method_of_asyncpg_s_pool_is_offered() -> None:
     assert {"__await__", "__aenter__", "__aexit__"} <= offered
 
 
+async def test_pool_that_is_not_open_is_no_fault_of_the_server(empty_database: str) -> None:
+    pool = MeteredPool(empty_database, name="shop", min_size=0, max_size=1)
+    with pytest.raises(StoreUnavailableError, match=r"'shop' is not open yet: .*`async with`"):
+        await pool.fetchval("SELECT 1")
+    async with pool:
+        assert await pool.fetchval("SELECT 1") == 1
+    with pytest.raises(StoreUnavailableError, match="'shop' is closed: end what uses it"):
+        await pool.fetchval("SELECT 1")
+
+
 async def test_a_block_and_a_plain_await_count_alike(pool: MeteredPool) -> None:
     async with pool.acquire() as connection:
         assert (pool.used, pool.idle) == (1, 0)
