@@ -16,6 +16,8 @@ from sidecar.errors import StoreUnreachableError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_SQLSTATE: Final = {
+    # A pooler that does not take one of our settings.
+    "08P01": Cause.REFUSED,
     "28P01": Cause.PASSWORD_REFUSED,
     "28000": Cause.ROLE_REFUSED,
     "3D000": Cause.DATABASE_MISSING,
@@ -115,9 +117,8 @@ def _of_answer(error: asyncpg.PostgresError) -> Cause | None:
     for code, part, cause in _BY_TEXT:
         if sqlstate == code and part in text:
             return cause
-    if sqlstate.startswith(_CONNECTION_CLASS):
-        return Cause.CUT_OFF
-    return _BY_SQLSTATE.get(sqlstate)
+    fallback = Cause.CUT_OFF if sqlstate.startswith(_CONNECTION_CLASS) else None
+    return _BY_SQLSTATE.get(sqlstate, fallback)
 
 
 def _of_tls(error: ssl.SSLError) -> Cause:
