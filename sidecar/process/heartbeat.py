@@ -105,7 +105,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
             msgspec.structs.replace(check, outcome=Outcome.UNKNOWN, reason=f"{check.name}.unheard")
             for check in self.checks
         )
-        return msgspec.structs.replace(self, checks=unheard, left_out=self.left_out + 1)
+        return msgspec.structs.replace(self, checks=unheard, left_out=max(1, self.left_out))
 
 
 T = TypeVar("T")

@@ -75,6 +75,7 @@ def test_what_is_no_heartbeat_of_ours_reads_as_an_empty_one(told: dict[str, obje
 def test_a_heartbeat_that_could_not_be_taken_leaves_no_check_that_passes() -> None:
     silenced = take_heartbeat({"checks": [check(1)]}).silenced()
     assert [each.result.outcome for each in silenced.checks] == [Outcome.UNKNOWN]
+    assert silenced.silenced() == silenced
     assert silenced.left_out == 1
 
 
