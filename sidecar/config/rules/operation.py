@@ -29,6 +29,13 @@ OPS03 = Rule(
     relaxed=Severity.ERROR,
     strict=Severity.REFUSE,
 )
+OPS05 = Rule(
+    "OPS05",
+    "agents that answer whoever reaches an address that is not loopback's",
+    relaxed=Severity.INFO,
+    strict=Severity.WARNING,
+    refs=("CWE-306",),
+)
 _CURE = "Set SIDECAR_TOKEN to the output of: sidecar secret."
 # Workers are heard and the database is looked at once a second.
 SHORTEST_LIMIT_SECONDS = 2.0
@@ -78,6 +85,18 @@ def without_token(facts: Facts) -> Iterator[Sighting]:
         )
 
 
+def open_agent(facts: Facts) -> Iterator[Sighting]:
+    """See agents that tell the numbers and checks of a process to the network."""
+    host = facts.settings.agent_host
+    if host is not None and not _is_loopback(host):
+        yield facts.sighting(
+            OPS05,
+            "SIDECAR_AGENT_HOST",
+            "SIDECAR_AGENT_HOST is open to the network, and an agent asks nobody for a token.",
+            "Meet in SIDECAR_AGENT_DIR instead, or let nobody but the sidecar reach that port.",
+        )
+
+
 def long_drain(facts: Facts) -> Iterator[Sighting]:
     """See a drain that would end in SIGKILL."""
     total = facts.settings.drain_delay_seconds + FLUSH_SECONDS
@@ -91,8 +110,8 @@ def long_drain(facts: Facts) -> Iterator[Sighting]:
         )
 
 
-RULES = (OPS01, OPS02, OPS03)
-LOOKS: tuple[Look, ...] = (without_token, long_drain, short_limit)
+RULES = (OPS01, OPS02, OPS03, OPS05)
+LOOKS: tuple[Look, ...] = (without_token, open_agent, long_drain, short_limit)
 
 
 def _is_loopback(host: str) -> bool:
