@@ -102,7 +102,7 @@ async def _migrate(connection: RawConnection) -> list[Migration]:
             # Taken before the others are let in, so that one process applies all.
             has_turn = await connection.fetchval(sql("try_lock_builds"))
         has_turn = has_turn or await _wait_for_turn(connection)
-        return steps + await _build(connection)
+        return sorted(steps + await _build(connection), key=lambda step: step.number)
     finally:
         if has_turn and not connection.is_closed():
             await connection.execute(sql("unlock_builds"))
