@@ -13,6 +13,8 @@ from sidecar.postgres.query import sql
 from sidecar.projections.passed import PassedOver, describe_passed_over
 
 INTERVAL_SECONDS: Final = 5.0
+# One statement counts so many positions at most: a server may limit how long it takes.
+STRIDE_POSITIONS: Final = 200_000
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class PassedOverCount:
         self._pairs: Final = [(name, kind) for name, kinds in handled.items() for kind in kinds]
         self._retired: Final = list(retired)
         self._told: dict[str, str] = {}
+        self._failed = False
 
     async def count(self, connection: RawConnection) -> None:
         """Count what was passed over since the last time, and tell each change once."""
@@ -47,13 +50,19 @@ class PassedOverCount:
             await connection.execute(
                 sql("open_counts"), self._names, list(names), list(types), self._retired
             )
-            await connection.execute(sql("count_passed_over"), self._names)
+        while await self._count_on(connection):
+            pass
         kinds = {
             row["projection"]: row["kind"] for row in await connection.fetch(sql("list_kinds"))
         }
         for name, passed in (await list_passed_over(connection)).items():
             if name in self._names:
                 self._tell(name, describe_passed_over(name, kinds.get(name, ""), passed))
+
+    async def _count_on(self, connection: RawConnection) -> bool:
+        """Count over some positions, and tell whether there was anything to be counted."""
+        status = await connection.execute(sql("count_passed_over"), self._names, STRIDE_POSITIONS)
+        return status != "UPDATE 0"
 
     async def run(self, pool: MeteredPool) -> None:
         """Count again and again until cancelled; an outage is waited out."""
@@ -62,8 +71,20 @@ class PassedOverCount:
                 async with pool.acquire() as connection:
                     await self.count(connection)
             except (StoreUnavailableError, TimeoutError, *SESSION_ERRORS) as error:
-                logger.debug("Passed-over events are counted later: %s", type(error).__name__)
+                self._tell_failure(error)
+            else:
+                self._failed = False
             await asyncio.sleep(INTERVAL_SECONDS)
+
+    def _tell_failure(self, error: Exception) -> None:
+        """Tell once that it is not known at present what was passed over."""
+        if not self._failed:
+            self._failed = True
+            logger.warning(
+                "Passed-over events cannot be counted now: %s",
+                type(error).__name__,
+                extra={"event": "sidecar.passed_over.uncounted"},
+            )
 
     def _tell(self, name: str, sentence: str) -> None:
         if self._told.get(name) != sentence:

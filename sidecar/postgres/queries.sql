@@ -428,9 +428,11 @@ WHERE r.copy = 'live' AND w.type <> '*' AND w.type <> ALL($4::text[])
 ON CONFLICT (range_id, type) DO NOTHING;
 
 -- name: count_passed_over
--- Of the projections $1, from where it was counted up to. What another worker counts is left to it.
+-- Of the projections $1, from where it was counted up to, over at most $2 positions. What another
+-- worker counts is left to it.
 WITH due AS (
-    SELECT p.range_id, p.type, p.counted_upto, coalesce(r.upto_position, c.position) AS upto,
+    SELECT p.range_id, p.type, p.counted_upto,
+           least(coalesce(r.upto_position, c.position), p.counted_upto + $2::bigint) AS upto,
            r.partition, r.partitions
     FROM sidecar.passed_over p
     JOIN sidecar.handled_ranges r ON r.id = p.range_id

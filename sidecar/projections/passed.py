@@ -37,10 +37,7 @@ def describe_passed_over(name: str, kind: str, passed: Sequence[PassedOver]) -> 
     """Say what a read model lacks and what to do; empty when it lacks nothing."""
     if not passed:
         return ""
-    told = [
-        f"{one.events} of {one.type} (positions {one.first_position} to {one.last_position})"
-        for one in passed[:MAX_NAMED_TYPES]
-    ]
+    told = [_describe(one) for one in passed[:MAX_NAMED_TYPES]]
     if more := len(passed) - len(told):
         told.append(f"{more} more types")
     option = "" if kind == SubscriberKind.PROJECTION else " --replay-effects"
@@ -49,3 +46,12 @@ def describe_passed_over(name: str, kind: str, passed: Sequence[PassedOver]) -> 
         f"With the release that does: `sidecar projections rebuild {name}{option}`, or "
         f"`sidecar projections accept {name} --reason TEXT` if they are not wanted"
     )
+
+
+def _describe(one: PassedOver) -> str:
+    place = (
+        f"position {one.first_position}"
+        if one.first_position == one.last_position
+        else f"positions {one.first_position} to {one.last_position}"
+    )
+    return f"{one.events} of {one.type} ({place})"
