@@ -86,6 +86,12 @@ class ForeignCheckpointError(ProjectionError):
     code = "checkpoint_foreign"
 
 
+class SharedTableError(ProjectionError):
+    """Two projections declare one table; a rebuild of one would wipe what the other keeps there."""
+
+    code = "table_shared"
+
+
 class CheckpointMovedError(SidecarError):
     """Another owner moved the checkpoint first; this batch was rolled back and nothing is lost."""
 

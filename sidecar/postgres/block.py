@@ -65,6 +65,7 @@ async def accept_position(
             raise ProjectionError(f"Position {position} is not in the log; its last is {last}.")
         if not await connection.fetch(sql("accept_position"), projection, position):
             raise _nothing_to_accept(projection)
+        await connection.execute(sql("close_letters_above"), projection, position)
         await connection.execute(sql("end_handled_ranges"), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, "live")
         what = f"taken as it is at position {position}"

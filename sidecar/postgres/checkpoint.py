@@ -73,7 +73,7 @@ async def prepare(
         siblings: What the same worker runs.
 
     Raises:
-        ProjectionError: Another projection fills one of its tables; nothing was changed.
+        SharedTableError: Another projection fills one of its tables; nothing was changed.
         Exception: Whatever its `setup` raises; nothing was changed.
     """
     async with read_committed(connection):
@@ -137,6 +137,8 @@ async def _register(
         await connection.execute(sql("end_handled_ranges"), name)
     else:
         place = await _first_place(connection, subscription, was_known=was_known)
+        if place.block is None:
+            await connection.execute(sql("close_letters_above"), name, place.position)
     await connection.execute(sql("delete_partitions"), name)
     for part in subscription.split():
         await connection.execute(
@@ -202,6 +204,7 @@ async def _look_again(connection: RawConnection, subscription: Subscription) -> 
         await connection.execute(sql("block"), name, place.detail, Block.FILLED)
     else:
         await connection.execute(sql("unblock"), name)
+        await connection.execute(sql("close_letters_above"), name, 0)
 
 
 async def _require_alike(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from sidecar.errors import ProjectionError
+from sidecar.errors import SharedTableError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
@@ -27,24 +27,24 @@ async def require_sole(
         siblings: What the same worker runs.
 
     Raises:
-        ProjectionError: Somebody does.
+        SharedTableError: Somebody does.
     """
     claims = await _list_claims(connection, siblings)
     own = claims.pop(projection, None)
     if own is not None and (rivals := find_rivals(own, claims.values())):
-        raise ProjectionError(describe_rivals(projection, rivals))
+        raise SharedTableError(describe_rivals(projection, rivals))
 
 
 async def require_unshared(connection: RawConnection, projection: str) -> None:
     """Make sure that a projection's tables may be replaced by copies that it alone has filled.
 
     Raises:
-        ProjectionError: Another one declares one of them.
+        SharedTableError: Another one declares one of them.
     """
     claims = await _list_claims(connection, ())
     own = claims.pop(projection, None)
     if own is not None and (sharers := find_sharers(own, claims.values())):
-        raise ProjectionError(describe_rivals(projection, sharers))
+        raise SharedTableError(describe_rivals(projection, sharers))
 
 
 async def _list_claims(connection: RawConnection, siblings: Collection[str]) -> dict[str, Claim]:

@@ -844,6 +844,14 @@ SET resolution = 'retried', reason = $2, resolved_at = clock_timestamp(),
     retry_at = NULL
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL;
 
+-- name: close_letters_above
+-- A loop that begins at position $2 meets their events again; a stream that is parked from before it
+-- would be left out up to where its letter stands.
+UPDATE sidecar.dead_letters
+SET resolution = 'retried', reason = 'met again by a loop that began at an earlier position',
+    resolved_at = clock_timestamp(), retry_at = NULL
+WHERE projection = $1 AND resolution IS NULL AND position > $2;
+
 -- name: replay_handler
 UPDATE sidecar.checkpoints
 SET position = 0, moved_at = NULL,

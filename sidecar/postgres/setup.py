@@ -12,6 +12,7 @@ from sidecar.errors import (
     ForeignCheckpointError,
     LogShortenedError,
     ProjectionError,
+    SharedTableError,
     StoreUnavailableError,
 )
 from sidecar.postgres.checkpoint import fail_setup, prepare, register
@@ -37,7 +38,7 @@ class Setups:
 
     Attributes:
         ready: What can run by now.
-        refused: What belongs to another service, which its rows do not tell, by name.
+        refused: Why projections must not run here, by name, whoever runs them elsewhere.
 
     Args:
         subscriptions: What is to run.
@@ -108,7 +109,7 @@ class Setups:
                 reason = f"the setup of {subscription.name} met {type(error).__name__}"
                 raise StoreUnavailableError(reason) from error
             detail = _describe(error)
-            if isinstance(error, ForeignCheckpointError):
+            if isinstance(error, ForeignCheckpointError | SharedTableError):
                 self.refused[subscription.name] = detail
             _tell_failure(subscription, error)
             await fail_setup(connection, subscription, detail, service=self._service)

@@ -116,7 +116,7 @@ class Scene:
         return silences_of(self.workers, time.monotonic()).get(name)
 
     def is_refused(self, name: str) -> bool:
-        """Tell whether a projection is another service's, and so not run by our workers."""
+        """Tell whether our workers must not run a projection, whoever runs it elsewhere."""
         return name in refusals_of(self.workers)
 
     def find_pool(self, process: str, name: str) -> PoolTold | None:

@@ -171,7 +171,7 @@ def setups_of(workers: Sequence[WorkerPlace]) -> dict[str, float]:
 
 
 def refusals_of(workers: Sequence[WorkerPlace]) -> dict[str, str]:
-    """Return why workers do not run what is another service's, by projection."""
+    """Return why workers must not run projections, whoever runs them elsewhere, by name."""
     refusals: dict[str, str] = {}
     for worker in workers:
         told = worker.heartbeat.get("refused")

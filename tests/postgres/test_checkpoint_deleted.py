@@ -133,6 +133,34 @@ async def test_a_table_that_was_emptied_meanwhile_is_filled_from_the_first_event
         assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
 
 
+@pytest.mark.parametrize("emptied", [True, False])
+async def test_a_loop_that_begins_again_leaves_out_no_event_before_an_open_letter(
+    database: str,
+    emptied: bool,  # noqa: FBT001
+) -> None:
+    totals = Totals()
+    totals.broken = {"bad"}
+    async with open_stage(database, totals) as stage:
+        await stage.place("a", 1)
+        await stage.place("b", 2)
+        await stage.place("a", 3)
+        await stage.place("a", 4, order="bad")
+        await stage.catch_up()
+        await stage.pool.execute(DELETE, "totals")
+        await set_up(stage)
+        if emptied:
+            await stage.pool.execute("TRUNCATE totals")
+            await set_up(stage)
+        else:
+            # As restored from a backup that was made after the second event.
+            await stage.pool.execute("UPDATE totals SET amount = 1, events = 1 WHERE stream = 'a'")
+            async with session(database) as connection:
+                await accept_position(connection, "totals", 2, "restored")
+        await stage.catch_up()
+        assert await rebuilding.read(stage) == [("a", 4, 2), ("b", 2, 1)]
+        assert [letter["position"] for letter in await stage.letters()] == [4]
+
+
 async def test_a_renamed_projection_does_not_run_until_the_old_name_is_forgotten(
     database: str,
 ) -> None:

@@ -8,7 +8,7 @@ from sidecar.events.subscriber import Connection
 from sidecar.projections.work import State
 from tests.postgres import rebuilding
 from tests.postgres.rebuilding import Totals
-from tests.postgres.setting_up import row_of, set_up
+from tests.postgres.setting_up import make_setups, row_of, set_up
 from tests.postgres.shop import Journal, Placed
 from tests.postgres.stage import Stage, open_stage, session
 
@@ -84,7 +84,17 @@ async def test_a_table_of_two_that_fill_it_already_is_never_rebuilt(database: st
         await rebuilding.cancel(stage)
         with pytest.raises(ProjectionError, match="totals and counts both declare the table"):
             await rebuilding.start(stage)
-        assert await set_up(await stage_of(stage, Totals(), Counts("totals"))) == set()
+        # Neither is run, which is told here also while another worker runs one of them still.
+        async with session(database) as connection, session(database) as worker:
+            leases = stage.make_lease_table(worker)
+            await leases.join()
+            await leases.share()
+            setups = make_setups(await stage_of(stage, Totals(), Counts("totals")))
+            await setups.register(connection)
+            await setups.run()
+            assert setups.ready == ()
+            assert setups.refused.keys() == {"totals", "counts"}
+            assert (await row_of(stage, "totals"))[0] == State.RUNNING
 
 
 async def test_names_that_postgresql_cannot_read_are_no_obstacle(database: str) -> None:

@@ -26,7 +26,8 @@ def projection_check(
         find: Returns how the projection stands; None when that is not known now.
         find_silence: Returns how many seconds ago its loop last turned; None where no worker of
             ours runs it.
-        is_refused: Tells whether a worker of ours may not run it, for it is another service's.
+        is_refused: Tells whether a worker of ours must not run it, whoever runs it elsewhere: it is
+            another service's, or fills a table together with another one.
         lag_limit_seconds: Lag above which to warn.
     """
 
