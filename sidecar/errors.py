@@ -1,5 +1,6 @@
 """Every error that the sidecar raises on purpose, each with a stable code."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -119,6 +120,36 @@ class HandlerExitError(SidecarError):
     code = "handler_exit"
 
 
+class ConnectionMisuseError(SidecarError):
+    """A handler used its connection in a way that cannot work; judged as any error of its own."""
+
+    code = "connection_misuse"
+
+
+class DeferredStatusError(ConnectionMisuseError):
+    """The status of a statement was read that is held back, so that PostgreSQL gave none yet."""
+
+    code = "deferred_status"
+
+
+class ConnectionEndedError(ConnectionMisuseError):
+    """A connection was used after its handler had ended, by a task that it left behind."""
+
+    code = "connection_ended"
+
+
+class ConcurrentStatementsError(ConnectionMisuseError):
+    """Two statements at a time on one connection, which runs one after the other."""
+
+    code = "concurrent_statements"
+
+
+class TransactionEndError(ConnectionMisuseError):
+    """A handler ended, or was kept from ending, the transaction that holds its checkpoint."""
+
+    code = "transaction_end"
+
+
 class RebuildStrayedError(SidecarError):
     """A rebuild wrote beside its new copy; that was rolled back, and the live copy goes on."""
 
@@ -189,3 +220,13 @@ class MigrationError(SidecarError):
     """The schema is missing or newer than this release, or a migration failed and was undone."""
 
     code = "migration"
+
+
+def trace_back(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came of, each once: what is raised again may come of itself."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield at
+        at = at.__cause__ or at.__context__

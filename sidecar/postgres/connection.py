@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from sidecar.errors import DatabaseUrlError, StoreUnavailableError
+from sidecar.errors import DatabaseUrlError, StoreUnavailableError, trace_back
 from sidecar.postgres.peer import WatchfulConnection
 from sidecar.postgres.query import sql
 from sidecar.postgres.refusal import unreachable
@@ -165,13 +165,12 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
         raise
 
 
-def _name_limit(error: BaseException | None) -> str:
+def _name_limit(error: BaseException) -> str:
     # The rollback fails as well, and its error takes the first one's place.
-    while error is not None:
-        limit = _LIMITS.get(getattr(error, "sqlstate", None) or "")
+    for cause in trace_back(error):
+        limit = _LIMITS.get(getattr(cause, "sqlstate", None) or "")
         if limit:
             return f" The server's `{limit}` ended it."
-        error = error.__cause__ or error.__context__
     return ""
 
 
@@ -180,10 +179,16 @@ def is_lost(connection: RawConnection, error: BaseException) -> bool:
     if not isinstance(error, SESSION_ERRORS):
         return False
     # What asyncpg raises when the server's farewell arrived between two statements.
-    if isinstance(error, asyncpg.InternalClientError):
+    if isinstance(error, asyncpg.InternalClientError) and not is_busy(error):
         return True
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:
         # The pool has taken a dead connection back from whoever it was lent to.
         return True
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether a connection refused a statement because another one is under way on it."""
+    kinds = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return isinstance(error, kinds) and "in progress" in str(error)

@@ -1,21 +1,28 @@
 """The connection that a projection writes through: writes wait and travel together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import asyncpg
 
+from sidecar.errors import ConcurrentStatementsError, ConnectionMisuseError
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.parameter import keep
+from sidecar.postgres.status import DeferredStatus
+from sidecar.postgres.turnstile import Turnstile
 
 # Enough to make a round trip cheap, few enough that PostgreSQL starts early in a page of 1000.
 LOT_ROWS: Final = 500
-# One name for all, for the innermost is meant. Not by asyncpg's own class, whose savepoint can no
-# longer be rolled back to once its release has failed.
-_SAVE: Final = "SAVEPOINT sidecar"
-_RELEASE: Final = "RELEASE SAVEPOINT sidecar"
-_ROLL_BACK: Final = f"ROLLBACK TO SAVEPOINT sidecar; {_RELEASE}"
+# A deferred constraint that an event violates would fail the commit, which is that of many events.
+# Rolled back to, so that what follows finds each constraint deferred or not as it was before.
+_CHECK_CONSTRAINTS: Final = (
+    "SAVEPOINT sidecar_check; SET CONSTRAINTS ALL IMMEDIATE;"
+    " ROLLBACK TO SAVEPOINT sidecar_check; RELEASE SAVEPOINT sidecar_check"
+)
+
+Row = Sequence[object]
 
 
 class DeferredConnection:
@@ -24,133 +31,291 @@ class DeferredConnection:
     Consecutive equal statements become one `executemany`, and a full lot of them is sent ahead, so
     that PostgreSQL works on it while Python handles the next events: that is what makes a plain
     handler with one upsert per event fast. A failed statement therefore surfaces later than it was
-    made; the runner then rolls back and applies the batch again with `eager` set, so that the event
-    at fault is found.
+    made; `is_blurred` tells that it may be another event's than the one being handled.
+
+    It is made for one task, and the handlers that it calls one after the other: `begin_turn` comes
+    before each, and `end_turn` after it.
+
+    Attributes:
+        is_blurred: Whether a statement failed that an earlier turn had made.
+        is_shared: Whether a handler was given asyncpg's connection.
 
     Args:
         raw: An asyncpg connection inside a transaction that the caller ends.
         eager: Send each write at once.
     """
 
-    __slots__ = ("_eager", "_query", "_raw", "_rows", "_sending")
+    __slots__ = (
+        "_blocks",
+        "_eager",
+        "_fault",
+        "_foreign",
+        "_is_eager",
+        "_is_touched",
+        "_outer_blocks",
+        "_query",
+        "_raw",
+        "_rows",
+        "_sending",
+        "_status",
+        "_task",
+        "_turn",
+        "_turnstile",
+        "is_blurred",
+        "is_shared",
+    )
 
     def __init__(self, raw: RawConnection, *, eager: bool = False) -> None:
+        self.is_blurred = False
+        self.is_shared = False
         self._raw = raw
-        self._eager = eager
+        self._eager = self._is_eager = eager
         self._query = ""
-        self._rows: list[Sequence[object]] = []
-        self._sending: asyncio.Task[None] | None = None
+        self._status = DeferredStatus("", self._note_fault)
+        self._rows: list[Row] = []
+        # The lot under way, and whose turn made it.
+        self._sending: tuple[asyncio.Task[None], int] | None = None
+        self._task = asyncio.current_task()
+        self._turnstile = Turnstile(self._note_fault)
+        self._turn = 0
+        # Rows of the present lot that earlier turns made.
+        self._foreign = 0
+        self._is_touched = False
+        self._blocks = self._outer_blocks = 0
+        self._fault: ConnectionMisuseError | None = None
 
-    async def execute(self, query: str, *args: object) -> str | None:
-        """Run a statement; None while it is deferred, PostgreSQL's status otherwise."""
+    def begin_turn(self) -> None:
+        """Tell that the next handler begins."""
+        self._turn += 1
+        self._fault = None
+        self._foreign = len(self._rows)
+        self._outer_blocks = self._blocks
+        self._is_touched = False
+        self._eager = self._is_eager
+
+    def end_turn(self) -> None:
+        """Tell that the handler has ended without an error.
+
+        Raises:
+            ConnectionMisuseError: It used the connection in a way that cannot work, whether it
+                caught the error of that or not, or left something of its own under way.
+        """
+        if self._fault is not None:
+            raise self._fault
+        if self._turnstile.user is not None or self._blocks > self._outer_blocks:
+            raise ConcurrentStatementsError(
+                "The handler ended while a task of its own was still using the connection; await "
+                "all of them before it returns."
+            )
+
+    def take_back(self) -> bool:
+        """Drop the writes of this turn; False when some are sent, so that only a rollback does."""
+        if self._is_touched or self._fault is not None or self._turnstile.user is not None:
+            return False
+        del self._rows[self._foreign :]
+        return True
+
+    async def execute(self, query: str, *args: object) -> str | DeferredStatus:
+        """Run a statement; while it is deferred, the status that comes back cannot be read."""
         if self._eager:
-            return await self._raw.execute(query, *args)
+            with self._turnstile:
+                self._is_touched = True
+                return await self._raw.execute(query, *args)
+        if self._turnstile.user is not None or asyncio.current_task() is not self._task:
+            await self._meet()
+        try:
+            row = keep(args)
+        # A parameter's own code raised it.
+        except Exception:  # noqa: BLE001
+            return await self._execute_now(query, args)
         rows = self._rows
         if query != self._query or len(rows) >= LOT_ROWS:
             rows = await self._start_lot(query)
-        rows.append(args)
-        return None
+        rows.append(row)
+        return self._status
 
-    async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> None:
+    async def executemany(self, query: str, args: Iterable[Row]) -> None:
         """Run a statement once per row of arguments."""
         if self._eager:
-            await self._raw.executemany(query, args)
+            with self._turnstile:
+                self._is_touched = True
+                await self._raw.executemany(query, args)
+            return
+        if self._turnstile.user is not None or asyncio.current_task() is not self._task:
+            await self._meet()
+        given = list(args)
+        try:
+            kept = [keep(row) for row in given]
+        except Exception:  # noqa: BLE001 - likewise
+            with self._turnstile:
+                await self._flush()
+                await self._raw.executemany(query, given)
             return
         rows = self._rows
         if query != self._query or len(rows) >= LOT_ROWS:
             rows = await self._start_lot(query)
-        rows.extend(args)
+        rows.extend(kept)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """Return all rows; deferred writes go first."""
-        await self.flush()
-        return await self._raw.fetch(query, *args)
+        with self._turnstile:
+            await self._flush()
+            return await self._raw.fetch(query, *args)
 
     async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
         """Return the first row or None; deferred writes go first."""
-        await self.flush()
-        return await self._raw.fetchrow(query, *args)
+        with self._turnstile:
+            await self._flush()
+            return await self._raw.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: object) -> Any:  # noqa: ANN401 - a value of any type
         """Return the first value of the first row or None; deferred writes go first."""
-        await self.flush()
-        return await self._raw.fetchval(query, *args)
+        with self._turnstile:
+            await self._flush()
+            return await self._raw.fetchval(query, *args)
 
     async def flush(self) -> None:
         """Send what is deferred and wait until PostgreSQL has taken all of it."""
-        await self._settle()
-        if self._rows:
-            await self._send(*self._take_lot())
+        with self._turnstile:
+            await self._flush()
+
+    async def settle(self) -> None:
+        """Send what is deferred, and have deferred constraints checked."""
+        with self._turnstile:
+            await self._flush()
+            with _explained():
+                await self._raw.execute(_CHECK_CONSTRAINTS)
+
+    async def raw(self) -> RawConnection:
+        """Return asyncpg's connection for what this class lacks (COPY, cursors), after a flush.
+
+        What the handler writes from here on is sent at once, so that both keep one order.
+        """
+        await self.flush()
+        self._eager = self.is_shared = True
+        return self._raw
 
     async def abandon(self) -> None:
-        """Drop what is deferred and leave the connection free for a rollback."""
+        """Drop what is deferred and leave the connection free for a rollback.
+
+        Raises:
+            ConcurrentStatementsError: Somebody goes on using it, in spite of being cancelled.
+        """
         self._take_lot()
-        sending, self._sending = self._sending, None
-        if sending is not None:
+        if self._sending is not None:
+            (sending, _), self._sending = self._sending, None
             sending.cancel()
             await asyncio.wait((sending,))
             if not sending.cancelled():
                 # Seen here, or asyncio tells of an error that nobody looked at.
                 sending.exception()
+        await self._turnstile.clear()
 
-    async def _start_lot(self, query: str) -> list[Sequence[object]]:
-        """Send the present lot ahead and return an empty one for `query`."""
+    async def open_block(self) -> None:
+        """Set a savepoint."""
+        with self._turnstile:
+            await self._flush()
+            await self._raw.execute(f"SAVEPOINT sidecar_{self._blocks}")
+            self._blocks += 1
+
+    async def keep_block(self) -> None:
+        """Send what is deferred and release the last savepoint."""
+        with self._turnstile:
+            await self._flush()
+            with _explained():
+                await self._raw.execute(f"RELEASE SAVEPOINT sidecar_{self._blocks - 1}")
+            self._blocks -= 1
+
+    async def undo_block(self) -> None:
+        """Roll back to the last savepoint. What came before it was sent."""
+        await self.abandon()
+        with self._turnstile:
+            self._blocks -= 1
+            name = f"sidecar_{self._blocks}"
+            # Not by asyncpg's own class, whose savepoint can no longer be rolled back to once its
+            # release has failed.
+            await self._raw.execute(f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")
+
+    async def _execute_now(self, query: str, args: Row) -> str:
+        """Send a statement whose parameters cannot be kept."""
+        with self._turnstile:
+            await self._flush()
+            return await self._raw.execute(query, *args)
+
+    async def _meet(self) -> None:
+        """Let a task that runs beside this one come to the connection, too, so that it is seen."""
+        with self._turnstile:
+            await asyncio.sleep(0)
+
+    def _note_fault(self, error: ConnectionMisuseError) -> None:
+        self._fault = error
+
+    async def _flush(self) -> None:
+        self._is_touched = True
+        if self._fault is not None:
+            raise self._fault
         await self._settle()
         if self._rows:
-            self._sending = asyncio.create_task(self._send(*self._take_lot()))
-            # One turn of the loop, in which the lot is written to the socket.
-            await asyncio.sleep(0)
+            turn = self._turn_of_lot()
+            await self._await(self._send(*self._take_lot()), turn)
+
+    async def _start_lot(self, query: str) -> list[Row]:
+        """Send the present lot ahead and return an empty one for `query`."""
+        with self._turnstile:
+            await self._settle()
+            if self._rows:
+                self._is_touched = True
+                turn = self._turn_of_lot()
+                self._sending = asyncio.create_task(self._send(*self._take_lot())), turn
+                # One turn of the loop, in which the lot is written to the socket.
+                await asyncio.sleep(0)
         self._query = query
+        self._status = DeferredStatus(query, self._note_fault)
         return self._rows
 
     async def _settle(self) -> None:
-        sending, self._sending = self._sending, None
-        if sending is not None:
-            try:
-                await sending
-            except asyncio.CancelledError:
-                self._sending = sending
-                raise
+        if self._sending is None:
+            return
+        (sending, turn), self._sending = self._sending, None
+        try:
+            await self._await(sending, turn)
+        except asyncio.CancelledError:
+            self._sending = sending, turn
+            raise
 
-    def _take_lot(self) -> tuple[str, list[Sequence[object]]]:
+    async def _await(self, sending: Awaitable[None], turn: int) -> None:
+        try:
+            await sending
+        except Exception:
+            self.is_blurred = self.is_blurred or turn != self._turn
+            raise
+
+    def _turn_of_lot(self) -> int:
+        # Rows of several turns are nobody's own.
+        return 0 if self._foreign else self._turn
+
+    def _take_lot(self) -> tuple[str, list[Row]]:
         lot = self._query, self._rows
-        self._query, self._rows = "", []
+        self._query, self._rows, self._foreign = "", [], 0
         return lot
 
-    async def _send(self, query: str, rows: Sequence[Sequence[object]]) -> None:
-        if len(rows) == 1:
-            await self._raw.execute(query, *rows[0])
-        else:
+    async def _send(self, query: str, rows: Sequence[Row]) -> None:
+        if len(rows) > 1 and rows[0]:
             await self._raw.executemany(query, rows)
+            return
+        # Without parameters a text may hold several statements.
+        for row in rows:
+            await self._raw.execute(query, *row)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """Open a savepoint, so that a handler can catch an error of its own statement."""
-        await self.flush()
-        await self._raw.execute(_SAVE)
-        try:
-            yield
-            await self.flush()
-        except BaseException:
-            # What came before the block was sent; what is left belongs to what is rolled back.
-            await self.abandon()
-            await self._raw.execute(_ROLL_BACK)
-            raise
-        await self._release()
 
-    async def _release(self) -> None:
-        """End a savepoint; where a caught error left it aborted, roll back to it all the same."""
-        try:
-            await self._raw.execute(_RELEASE)
-        except asyncpg.InFailedSQLTransactionError as error:
-            await self._raw.execute(_ROLL_BACK)
-            error.add_note(
-                "An error of a statement was caught before this. Put the statement into "
-                "`async with connection.transaction()`, and catch its error outside of that."
-            )
-            raise
-
-    async def raw(self) -> RawConnection:
-        """Return asyncpg's connection for what this class lacks (COPY, cursors), after a flush."""
-        await self.flush()
-        return self._raw
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what led to a transaction in which nothing works any more."""
+    try:
+        yield
+    except asyncpg.InFailedSQLTransactionError as error:
+        error.add_note(
+            "An error of a statement was caught before this. Put the statement into "
+            "`async with connection.transaction()`, and catch its error outside of that."
+        )
+        raise

@@ -151,6 +151,12 @@ async def count_discarded(connection: RawConnection, projection: str) -> int:
     return int(await connection.fetchval(sql("count_discarded"), projection))
 
 
+async def count_erased(connection: RawConnection, letters: Sequence[int]) -> int:
+    """Return of how many of the letters the event is no longer in the log."""
+    row = await connection.fetchrow(sql("count_letters"), list(letters))
+    return 0 if row is None else row["erased"]
+
+
 async def list_logged(connection: RawConnection, letters: Sequence[int]) -> list[int]:
     """Return those of the letters that workers take up; the rest is their application's work."""
     rows = await connection.fetch(sql("list_logged_letters"), list(letters))

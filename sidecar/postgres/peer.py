@@ -1,14 +1,9 @@
 """Noticing a server that vanished without a word: machine lost, cable cut, firewall changed."""
 
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import asyncpg
-
-if TYPE_CHECKING:
-    _Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    _Connection = asyncpg.Connection
+from sidecar.postgres.guard import GuardedConnection
 
 # Linux asks for an answer for about 15 minutes otherwise. No shorter, for a server that waits for a
 # lock in the middle of a large statement takes nothing from its socket meanwhile.
@@ -22,7 +17,7 @@ _OPTIONS: Final = {
 }
 
 
-class WatchfulConnection(_Connection):
+class WatchfulConnection(GuardedConnection):
     """A connection that ends soon after its server has vanished."""
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:  # noqa: ANN401 - asyncpg's own

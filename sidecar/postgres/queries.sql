@@ -147,11 +147,12 @@ LIMIT $3;
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(octet_length(data::text)) OVER (
-                  ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-              ) AS before
+    SELECT *, sum(size) OVER before AS stored, sum(size * ratio) OVER before AS unfolded
     FROM (
-        SELECT * FROM sidecar.events e
+        SELECT *, pg_column_size(data) AS size,
+               CASE pg_column_compression(data) WHEN 'pglz' THEN 88 WHEN 'lz4' THEN 255 ELSE 1 END
+                   AS ratio
+        FROM sidecar.events e
         WHERE stream = $1 AND version >= $2 AND position <= $3
           AND NOT EXISTS (
               SELECT FROM sidecar.dead_letters d
@@ -160,8 +161,9 @@ FROM (
         ORDER BY version
         LIMIT $4
     ) AS page
+    WINDOW before AS (ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(before, 0) < $5
+WHERE coalesce(stored, 0) < $5::bigint AND coalesce(unfolded, 0) < 8 * $5::bigint
 ORDER BY version;
 
 -- name: read_log
@@ -173,22 +175,26 @@ ORDER BY position
 LIMIT $3;
 
 -- name: read_page
--- As read_log, bounded by $4 bytes of data as well; the first event always comes. The length of a
--- value is known without reading it from where long ones are kept.
+-- As read_log, of types $5 or null for all, and bounded by $4 bytes of data as well; the first event
+-- always comes. The size of a value as it is stored is known without reading it from where long ones
+-- are kept, but not what a compressed one unfolds to: at most so many times as much.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(octet_length(data::text)) OVER (
-                  ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-              ) AS before
+    SELECT *, sum(size) OVER before AS stored, sum(size * ratio) OVER before AS unfolded
     FROM (
-        SELECT * FROM sidecar.events
+        SELECT *, pg_column_size(data) AS size,
+               CASE pg_column_compression(data) WHEN 'pglz' THEN 88 WHEN 'lz4' THEN 255 ELSE 1 END
+                   AS ratio
+        FROM sidecar.events
         WHERE position > $1 AND position <= $2
+          AND ($5::text[] IS NULL OR type = ANY($5::text[]))
         ORDER BY position
         LIMIT $3
     ) AS page
+    WINDOW before AS (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(before, 0) < $4
+WHERE coalesce(stored, 0) < $4::bigint AND coalesce(unfolded, 0) < 8 * $4::bigint
 ORDER BY position;
 
 -- name: has_events
@@ -201,22 +207,25 @@ SELECT coalesce(max(position), 0) FROM sidecar.events;
 SELECT EXISTS (SELECT FROM sidecar.events WHERE position >= $1);
 
 -- name: read_partition_page
--- As read_page, for streams whose hash falls into partition $5 of $6.
+-- As read_page, for streams whose hash falls into partition $6 of $7.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(octet_length(data::text)) OVER (
-                  ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-              ) AS before
+    SELECT *, sum(size) OVER before AS stored, sum(size * ratio) OVER before AS unfolded
     FROM (
-        SELECT * FROM sidecar.events
+        SELECT *, pg_column_size(data) AS size,
+               CASE pg_column_compression(data) WHEN 'pglz' THEN 88 WHEN 'lz4' THEN 255 ELSE 1 END
+                   AS ratio
+        FROM sidecar.events
         WHERE position > $1 AND position <= $2
-          AND (hashtext(stream) & 2147483647) % $6::integer = $5::integer
+          AND (hashtext(stream) & 2147483647) % $7::integer = $6::integer
+          AND ($5::text[] IS NULL OR type = ANY($5::text[]))
         ORDER BY position
         LIMIT $3
     ) AS page
+    WINDOW before AS (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(before, 0) < $4
+WHERE coalesce(stored, 0) < $4::bigint AND coalesce(unfolded, 0) < 8 * $4::bigint
 ORDER BY position;
 
 -- name: look_at_head
@@ -343,7 +352,7 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 -- handler waits for something else the session is idle, under the handler's own limit instead of the
 -- server's, as is the whole transaction (a limit since version 17): the end of a session passes by
 -- itself, so that such an event would be tried for ever.
-SELECT position, state,
+SELECT position, state, pg_current_xact_id()::text AS transaction,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND c.copy = 'live'
@@ -364,9 +373,13 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4
 FOR UPDATE OF c;
 
 -- name: move_checkpoint
--- Compare and set: $5 is the position that the owner believes in.
+-- Compare and set: $5 is the position that the owner believes in, $7 the transaction that it began.
 UPDATE sidecar.checkpoints SET position = $6, moved_at = clock_timestamp()
-WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND position = $5;
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND position = $5
+  AND pg_current_xact_id()::text = $7;
+
+-- name: read_transaction
+SELECT pg_current_xact_id()::text;
 
 -- name: end_handled_range
 UPDATE sidecar.handled_ranges SET upto_position = $4
@@ -493,7 +506,8 @@ SELECT stream FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL AND stream = ANY($2);
 
 -- name: park
--- $13 null or the seconds after which to try again without being asked.
+-- $13 null or the seconds after which to try again without being asked. What has not failed often
+-- enough to be a dead letter is kept here as well, in category `retry`, and told nowhere as one.
 INSERT INTO sidecar.dead_letters (
     projection, stream, position, version, event_id, event_type,
     category, error_type, error_message, traceback, attempts, trace_id, retry_at
@@ -515,7 +529,7 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_due_letter
 -- The one that waits longest among the streams of partition $2 of $3.
-SELECT id, stream, version, attempts FROM sidecar.dead_letters
+SELECT id, stream, version, attempts, category = 'retry' FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
   AND position IS NOT NULL
   AND (hashtext(stream) & 2147483647) % $3::integer = $2::integer
@@ -527,6 +541,17 @@ FOR UPDATE;
 UPDATE sidecar.dead_letters
 SET resolution = $2, reason = $3, resolved_at = clock_timestamp(), retry_at = NULL
 WHERE id = $1;
+
+-- name: resolve_erased
+-- With all that was kept of the event: whoever erased it from the log wants it nowhere.
+UPDATE sidecar.dead_letters
+SET resolution = 'erased', reason = 'its event is no longer in the log', error_message = '',
+    traceback = '', event = NULL, resolved_at = clock_timestamp(), retry_at = NULL
+WHERE id = $1;
+
+-- name: forget_letter
+-- Of an event that waited for its next try, and passed.
+DELETE FROM sidecar.dead_letters WHERE id = $1;
 
 -- name: advance_letter
 -- The letter now stands for a later event of its stream, not yet tried; the rest of it is history.
@@ -547,7 +572,7 @@ WHERE id = $1;
 -- Of one letter $1, a projection $2 and a stream $3, each null for any. What was published in
 -- process without a registered type has nothing that could be tried again.
 UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
-WHERE resolution IS NULL
+WHERE resolution IS NULL AND category <> 'retry'
   AND (position IS NOT NULL OR event IS NOT NULL)
   AND ($1::bigint IS NULL OR id = $1)
   AND ($2::text IS NULL OR projection = $2)
@@ -593,12 +618,23 @@ ORDER BY c.projection, c.copy, c.partition;
 
 -- name: sample_dead_letters
 -- Those with a position park their stream, one each; what was only published parks nothing.
-SELECT projection, count(*) AS letters, count(position) AS parked, min(first_failed_at) AS oldest_at
-FROM sidecar.dead_letters WHERE resolution IS NULL GROUP BY projection;
+-- Those few that wait for their next try are no dead letters, and are taken off by an index of theirs.
+SELECT projection, o.letters - coalesce(w.events, 0) AS letters,
+       o.parked - coalesce(w.events, 0) AS parked, o.oldest_at
+FROM (
+    SELECT projection, count(*) AS letters, count(position) AS parked,
+           min(first_failed_at) AS oldest_at
+    FROM sidecar.dead_letters WHERE resolution IS NULL GROUP BY projection
+) AS o
+LEFT JOIN (
+    SELECT projection, count(*) AS events
+    FROM sidecar.dead_letters WHERE resolution IS NULL AND category = 'retry' GROUP BY projection
+) AS w USING (projection)
+WHERE o.letters > coalesce(w.events, 0);
 
 -- name: sample_recent_failures
 SELECT id, projection, stream, position, event_type, error_type, attempts, trace_id, last_failed_at
-FROM sidecar.dead_letters WHERE resolution IS NULL
+FROM sidecar.dead_letters WHERE resolution IS NULL AND category <> 'retry'
 ORDER BY last_failed_at DESC LIMIT $1;
 
 -- name: sample_skips
@@ -628,6 +664,9 @@ GROUP BY 1, 2;
 SELECT type, max(schema_version) AS schema_version FROM sidecar.events
 WHERE position > (SELECT coalesce(max(position), 0) FROM sidecar.events) - $1::bigint
 GROUP BY type;
+
+-- name: end_session
+SELECT pg_terminate_backend($1, 5000);
 
 -- name: wake
 SELECT pg_notify($1, '');
@@ -681,6 +720,7 @@ WHERE ($1::text IS NULL OR d.projection = $1)
   AND ($4::float8 IS NULL
        OR d.first_failed_at <= clock_timestamp() - make_interval(secs => $4::float8))
   AND (NOT $5::boolean OR d.resolution IS NULL)
+  AND d.category <> 'retry'
 ORDER BY d.first_failed_at, d.id
 LIMIT $6;
 
@@ -733,8 +773,9 @@ INSERT INTO sidecar.dead_letters (
 );
 
 -- name: count_letters
--- Of the letters $1: open, and open that are not due.
+-- Of the letters $1: open, open that are not due, and those whose event is no longer in the log.
 SELECT count(*) FILTER (WHERE resolution IS NULL) AS open,
+       count(*) FILTER (WHERE resolution = 'erased') AS erased,
        count(*) FILTER (
            WHERE resolution IS NULL AND (retry_at IS NULL OR retry_at > clock_timestamp())
        ) AS failed

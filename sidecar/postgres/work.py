@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -9,24 +10,46 @@ import asyncpg
 from sidecar.errors import (
     CheckpointGoneError,
     CheckpointMovedError,
+    ConcurrentStatementsError,
     LogShortenedError,
     ProjectionPausedError,
     StoreUnavailableError,
+    TransactionEndError,
 )
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.connection import (
+    RawConnection,
+    is_busy,
+    is_lost,
+    read_committed,
+    translate_loss,
+)
 from sidecar.postgres.copies import new_schema
 from sidecar.postgres.deferred import DeferredConnection
+from sidecar.postgres.guard import keep_transaction
+from sidecar.postgres.lent import LentConnection
+from sidecar.postgres.page import PAGE_BYTES, read_span
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import refuse_stray_writes, swap
 from sidecar.postgres.transience import is_transient
 from sidecar.projections.letter import Letter
-from sidecar.projections.projection import PAGE_EVENTS, Partition
-from sidecar.projections.work import Checkpoint, OpenLetter, State
+from sidecar.projections.projection import Partition
+from sidecar.projections.work import Checkpoint, OpenLetter, Span, State
 
-# Bounds one page in memory; a single larger event still passes.
-PAGE_BYTES: Final = 8 * 1024 * 1024
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a transaction began.
+
+    Attributes:
+        transaction: The transaction's id.
+        has_parked: Whether the projection has unresolved dead letters.
+    """
+
+    position: int
+    transaction: str
+    has_parked: bool
 
 
 class PostgresWork:
@@ -36,33 +59,81 @@ class PostgresWork:
         self,
         raw: RawConnection,
         partition: Partition,
-        position: int,
+        place: Place,
         *,
-        has_parked: bool,
         eager: bool,
     ) -> None:
         self.connection: Final = DeferredConnection(raw, eager=eager)
-        self.has_parked: Final = has_parked
+        self.has_parked: Final = place.has_parked
         self._raw = raw
         self._partition = partition
-        self._position = position
+        self._place = place
+        self._spoilt_by: BaseException | None = None
 
     async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
         """Return those of the streams that are parked."""
         rows = await self._raw.fetch(sql("list_parked"), self._partition.projection, list(streams))
         return frozenset(row["stream"] for row in rows)
 
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether nothing more can be done in this transaction."""
+        return self._spoilt_by is not None
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether a write failed that was held back, so that it may be an earlier handler's."""
+        return self.connection.is_blurred
+
+    def lend(self) -> LentConnection:
+        """Return what the next handler writes through."""
+        self.connection.begin_turn()
+        return LentConnection(self.connection)
+
+    def take_back(self) -> bool:
+        """Drop what the last handler has written; False when only a rollback can do that."""
+        return self.connection.take_back()
+
+    def end_turn(self) -> None:
+        """Tell that the handler has ended without an error."""
+        self.connection.end_turn()
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Open a savepoint; when the session ended, that is the error, whatever came of it."""
         lost = f"The session of {self._partition} ended in the middle of an event."
-        with translate_loss(self._raw, lost):
-            async with self.connection.transaction():
-                yield
+        try:
+            with translate_loss(self._raw, lost):
+                await self.connection.open_block()
+                try:
+                    yield
+                    await self.connection.keep_block()
+                except BaseException as error:
+                    await self._undo(error)
+                    raise
+        except StoreUnavailableError:
+            if self._spoilt_by is None:
+                raise
+            raise self._spoilt_by from None
+
+    async def _undo(self, cause: BaseException) -> None:
+        """Roll back to the savepoint; where that cannot be, end the session."""
+        try:
+            await self.connection.undo_block()
+        except Exception as error:
+            if is_lost(self._raw, error):
+                raise
+            # A statement that nobody awaits goes on, or it is another transaction by now.
+            self._spoilt_by = cause
+            self._raw.terminate()
 
     async def flush(self) -> None:
         """Send deferred writes."""
         await self.connection.flush()
+
+    async def settle(self) -> None:
+        """Send deferred writes, and have deferred constraints checked."""
+        await self.connection.settle()
 
     async def park(self, letter: Letter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter."""
@@ -86,9 +157,14 @@ class PostgresWork:
         rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds, projection)
         return [RecordedEvent(*row) for row in rows]
 
-    async def resolve(self, letter: OpenLetter) -> None:
+    async def resolve(self, letter: OpenLetter, *, is_erased: bool = False) -> None:
         """Close a letter."""
-        await self._raw.execute(sql("resolve_letter"), letter.id, "retried", None)
+        if is_erased:
+            await self._raw.execute(sql("resolve_erased"), letter.id)
+        elif letter.is_waiting:
+            await self._raw.execute(sql("forget_letter"), letter.id)
+        else:
+            await self._raw.execute(sql("resolve_letter"), letter.id, "retried", None)
 
     async def advance(self, letter: OpenLetter, record: RecordedEvent) -> None:
         """Let a letter stand for a later event of its stream."""
@@ -111,16 +187,31 @@ class PostgresWork:
 
         Raises:
             CheckpointMovedError: It is no longer where this transaction began.
+            TransactionEndError: This is not the transaction that began there.
             ValueError: `position` is below that; what lies between would take effect twice.
         """
-        if position < self._position:
-            raise ValueError(
-                f"{self._partition} would go back from {self._position} to {position}."
-            )
+        begun = self._place.position
+        if position < begun:
+            raise ValueError(f"{self._partition} would go back from {begun} to {position}.")
+        self._require_open()
         key = _key(self._partition)
-        status = await self._raw.execute(sql("move_checkpoint"), *key, self._position, position)
+        status = await self._raw.execute(
+            sql("move_checkpoint"), *key, begun, position, self._place.transaction
+        )
         if status != "UPDATE 1":
+            if await self._raw.fetchval(sql("read_transaction")) != self._place.transaction:
+                raise self._ended()
             raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
+
+    def _require_open(self) -> None:
+        if not self._raw.is_in_transaction():
+            raise self._ended()
+
+    def _ended(self) -> TransactionEndError:
+        return TransactionEndError(
+            f"A handler of {self._partition} ended the transaction that holds its checkpoint; "
+            "what it had written before that may be undone, or be done twice."
+        )
 
 
 class PostgresDesk:
@@ -156,25 +247,19 @@ class PostgresDesk:
         await self._pool.execute(sql("end_failure"), partition.projection)
 
     async def read_page(
-        self, partition: Partition, after_position: int, upto_position: int
-    ) -> list[RecordedEvent]:
+        self,
+        partition: Partition,
+        after_position: int,
+        upto_position: int,
+        types: Sequence[str] | None = None,
+    ) -> Span:
         """Return the partition's next events, bounded in count and bytes.
 
         Raises:
             LogShortenedError: There are none, and not because all of them are known.
         """
-        bounds = (after_position, upto_position, PAGE_EVENTS, PAGE_BYTES)
-        share = (partition.index, partition.count)
         async with self._pool.acquire_untouched() as raw:
-            if partition.count == 1:
-                rows = await raw.fetch(sql("read_page"), *bounds)
-            else:
-                rows = await raw.fetch(sql("read_partition_page"), *bounds, *share)
-            # An empty page lets the checkpoint pass over it, so it must not come from a server
-            # that lost the end of the log and will give its positions to other events.
-            if not rows and not await raw.fetchval(sql("does_log_reach"), upto_position):
-                raise LogShortenedError(f"The log ends before position {upto_position}.")
-        return [RecordedEvent(*row) for row in rows]
+            return await read_span(raw, partition, after_position, upto_position, types)
 
     @asynccontextmanager
     async def begin(
@@ -185,29 +270,43 @@ class PostgresDesk:
         Raises:
             RebuildStrayedError: A rebuild wrote to what is not its copy; rolled back.
         """
-        async with self._pool.acquire() as raw:
-            lost = f"The session of {partition} ended in the middle of its transaction."
-            with translate_loss(raw, lost):
-                async with read_committed(raw):
-                    key = (*_key(partition), repeatable)
-                    found = await raw.fetchrow(sql("lock_checkpoint"), *key)
-                    row = _require_there(found, partition, position)
-                    self._require_told(row, partition)
-                    await self._keep_handled(raw, row, partition)
-                    if partition.copy == "rebuild":
-                        schema = new_schema(partition.projection)
-                        await raw.execute(sql("prepend_search_path"), schema)
-                    work = PostgresWork(
-                        raw, partition, position, has_parked=row["has_parked"], eager=eager
-                    )
-                    try:
-                        yield work
-                        if partition.copy == "rebuild":
-                            await refuse_stray_writes(raw, partition.projection)
-                    except BaseException:
-                        # The rollback needs the connection, on which a lot may be under way.
-                        await work.connection.abandon()
-                        raise
+        spoilt_by: BaseException | None = None
+        session = 0
+        try:
+            async with self._pool.acquire() as raw:
+                session = raw.get_server_pid()
+                lost = f"The session of {partition} ended in the middle of its transaction."
+                with translate_loss(raw, lost):
+                    async with read_committed(raw):
+                        place = await self._open(raw, partition, position, repeatable=repeatable)
+                        work = PostgresWork(raw, partition, place, eager=eager)
+                        try:
+                            with keep_transaction(raw, str(partition)):
+                                yield work
+                            if partition.copy == "rebuild":
+                                await refuse_stray_writes(raw, partition.projection)
+                        except BaseException as error:
+                            spoilt_by = await _free(raw, work, error)
+                            raise
+        except StoreUnavailableError:
+            # The session that we ended ourselves.
+            if spoilt_by is None:
+                raise
+            # A statement under way there would go on, and keep the checkpoint locked.
+            await self._pool.execute(sql("end_session"), session)
+            raise spoilt_by from None
+
+    async def _open(
+        self, raw: RawConnection, partition: Partition, position: int, *, repeatable: bool
+    ) -> Place:
+        """Lock the checkpoint row and lead writes to where they belong."""
+        found = await raw.fetchrow(sql("lock_checkpoint"), *_key(partition), repeatable)
+        row = _require_there(found, partition, position)
+        self._require_told(row, partition)
+        await self._keep_handled(raw, row, partition)
+        if partition.copy == "rebuild":
+            await raw.execute(sql("prepend_search_path"), new_schema(partition.projection))
+        return Place(position, row["transaction"], has_parked=row["has_parked"])
 
     def _require_told(self, row: asyncpg.Record, partition: Partition) -> None:
         """Make sure that what lies ahead was read in the knowledge of all that is discarded."""
@@ -266,6 +365,22 @@ def _failure(letter: Letter) -> tuple[object, ...]:
         letter.attempts,
         letter.trace_id,
     )
+
+
+async def _free(
+    raw: RawConnection, work: PostgresWork, error: BaseException
+) -> BaseException | None:
+    """Leave the connection free for the rollback; return the error where it cannot be."""
+    try:
+        await work.connection.abandon()
+        if work.connection.is_shared and not raw.is_closed():
+            # A task may go on with it that nobody awaits.
+            await raw.execute("")
+    except (ConcurrentStatementsError, asyncpg.InterfaceError, asyncpg.InternalClientError) as busy:
+        if isinstance(busy, ConcurrentStatementsError) or is_busy(busy):
+            raw.terminate()
+            return error
+    return error if work.is_spoilt else None
 
 
 def _require_there(

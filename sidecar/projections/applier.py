@@ -1,24 +1,29 @@
 """Applying batches: each in one go, and event by event to find what fails."""
 
 import asyncio
+from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
-from sidecar.errors import (
-    CheckpointGoneError,
-    CheckpointMovedError,
-    ProjectionPausedError,
-    RebuildStrayedError,
-)
+from sidecar.errors import DeferredStatusError, trace_back
 from sidecar.events.wait import wait_at_most
-from sidecar.projections.containment import Containment
+from sidecar.projections.containment import NOT_OURS, Containment
 from sidecar.projections.cursor import Cursor
-from sidecar.projections.delivery import Batch
+from sidecar.projections.delivery import Batch, Delivery, EventFailedError
+from sidecar.projections.log import log_eager
 from sidecar.projections.projection import Subscription
-from sidecar.projections.transaction import apply_singly, apply_together
+from sidecar.projections.transaction import Applied, Together, apply_singly
 from sidecar.projections.work import Desk
 
-# A batch in which something failed is applied in lots of this size, to find it.
-SEARCH_EVENTS: Final = 200
+# A batch in which something failed is divided so, again and again, to find it.
+SEARCH_PARTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What failed a batch: this delivery, or one that has to be found."""
+
+    delivery: Delivery | None = None
 
 
 class Applier:
@@ -46,6 +51,7 @@ class Applier:
         self._cursor: Final = cursor
         self._containment: Final = containment
         self._stopping: Final = stopping
+        self._is_eager = subscription.eager
 
     async def apply(self, batch: Batch) -> bool:
         """Apply a batch and tell whether all of it is behind us.
@@ -57,10 +63,10 @@ class Applier:
         try:
             # Effects outside the transaction are not undone by a rollback: such a handler must not
             # see an event again only because a later one failed.
-            if not self._subscription.is_repeatable:
+            if not self._subscription.is_repeatable or self._containment.is_suspect(batch):
                 await self._apply_singly(batch)
-            elif self._containment.is_suspect(batch) or not await self._try_together(batch):
-                await self._search(batch)
+            else:
+                await self._apply_around(batch)
         finally:
             self._containment.end(before)
         return self._cursor.seen >= batch.upto
@@ -69,52 +75,107 @@ class Applier:
         """Store that everything up to a position is behind us, though nothing was to be handled."""
         async with self._cursor.begin(eager=True) as work:
             await work.move(upto)
-        self._moved(upto, 0)
+        self._moved(Applied(upto))
+
+    async def _apply_around(self, batch: Batch) -> None:
+        """Apply in one go, and go around what fails; where that is not known, look for it."""
+        rest: Batch | None = batch
+        while rest is not None:
+            failed = await self._try_together(rest)
+            if failed is None:
+                return
+            if failed.delivery is None:
+                await self._search(rest)
+                return
+            before, one, rest = rest.around(failed.delivery)
+            for part in (before, one):
+                if part is not None and not await self._apply_part(part):
+                    return
+
+    async def _apply_part(self, batch: Batch) -> bool:
+        """Apply a part of a batch that failed; tell whether what comes after it may follow."""
+        if len(batch.deliveries) == 1:
+            await self._apply_singly(batch)
+        elif await self._try_together(batch) is not None:
+            await self._search(batch)
+        return self._cursor.seen >= batch.upto and not self._stopping.is_set()
 
     async def _search(self, batch: Batch) -> None:
-        """Apply lot by lot, and event by event where something fails."""
-        for lot in batch.split(SEARCH_EVENTS):
-            if lot is batch or not await self._try_together(lot):
-                await self._apply_singly(lot)
-            if self._stopping.is_set() or self._cursor.seen < lot.upto:
+        """Divide, until what fails is among few events, and apply those one by one."""
+        if len(batch.deliveries) <= SEARCH_PARTS:
+            await self._apply_singly(batch)
+            return
+        for part in batch.split(ceil(len(batch.deliveries) / SEARCH_PARTS)):
+            if not await self._apply_part(part):
                 return
 
-    async def _try_together(self, batch: Batch) -> bool:
-        """Apply all in one go and tell whether that went; what failed then has to be found."""
-        if self._containment.is_suspect(batch) or any(d.error for d in batch.deliveries):
-            return False
+    async def _try_together(self, batch: Batch) -> Failed | None:
+        """Apply all in one go; return what failed, if anything did."""
         try:
-            async with self._cursor.begin(eager=self._subscription.eager) as work:
-                applied = await apply_together(work, self._subscription, batch)
+            async with self._cursor.begin(eager=self._is_eager) as work:
+                together = Together(work, self._subscription, batch, self._containment)
+                applied = await together.apply()
                 await work.move(applied.upto)
-        except (
-            ProjectionPausedError,
-            CheckpointGoneError,
-            CheckpointMovedError,
-            RebuildStrayedError,
-        ):
+        except NOT_OURS:
             raise
-        except Exception as error:
-            if self._desk.is_transient(error):
-                raise
-            return False
-        self._moved(applied.upto, applied.events)
-        self._containment.succeeded()
-        return True
+        except EventFailedError as failure:
+            self._look_at(failure.cause)
+            return Failed(failure.delivery)
+        except Exception as error:  # noqa: BLE001 - what passes by itself is raised again
+            self._look_at(error)
+            return Failed()
+        self._moved(applied)
+        return None
+
+    def _look_at(self, error: Exception) -> None:
+        """Raise what passes by itself, and learn from what would fail each batch."""
+        if self._desk.is_transient(error):
+            raise error
+        is_misread = any(isinstance(cause, DeferredStatusError) for cause in trace_back(error))
+        if is_misread and not self._is_eager:
+            self._is_eager = True
+            log_eager(self._cursor.partition, error)
 
     async def _apply_singly(self, batch: Batch) -> None:
-        """Apply event by event, and wait where one is to be tried again."""
+        """Apply event by event."""
+        try:
+            await self._apply_in_savepoints(batch)
+        except NOT_OURS:
+            raise
+        except EventFailedError as failure:
+            # It spoilt its transaction, so that it is judged in another.
+            await self._apply_singly(batch.condemn(failure.delivery, failure.cause))
+        except Exception as error:
+            first = batch.deliveries[0]
+            if self._desk.is_transient(error) or not self._subscription.is_repeatable:
+                raise
+            if len(batch.deliveries) > 1:
+                await self._apply_apart(batch)
+            # What fails without a handler is our own.
+            elif first.error is not None:
+                raise
+            else:
+                await self._apply_singly(batch.condemn(first, error))
+
+    async def _apply_apart(self, batch: Batch) -> None:
+        """Apply each event in a transaction of its own, whose end may fail, too."""
+        for part in batch.split(1):
+            if not await self._apply_part(part):
+                return
+
+    async def _apply_in_savepoints(self, batch: Batch) -> None:
+        """Apply event by event in one transaction, and wait where that is to be tried again."""
         async with self._cursor.begin(eager=True) as work:
             applied = await apply_singly(work, self._subscription, batch, self._containment)
             is_ahead = applied.upto > self._cursor.stored
             if is_ahead:
                 await work.move(applied.upto)
         if is_ahead:
-            self._moved(applied.upto, applied.events)
-        self._containment.tell_parked(applied.parked)
+            self._moved(applied)
         if applied.retry is not None:
             await wait_at_most(self._stopping, applied.retry.after_seconds)
 
-    def _moved(self, position: int, events: int) -> None:
-        self._cursor.moved(position, events)
+    def _moved(self, applied: Applied) -> None:
+        self._cursor.moved(applied.upto, applied.events)
         self._containment.recovered()
+        self._containment.tell_parked(applied.parked)

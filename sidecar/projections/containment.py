@@ -1,19 +1,42 @@
-"""Containing what fails: try again, or park the stream and let the rest go on."""
+"""Containing what fails: put it off, or park its stream, and let the rest go on."""
 
+import math
 import random
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
-from sidecar.errors import SidecarError
+from sidecar.errors import (
+    CheckpointGoneError,
+    CheckpointMovedError,
+    ProjectionPausedError,
+    RebuildStrayedError,
+    SidecarError,
+)
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.delivery import Batch, EventFailedError
-from sidecar.projections.letter import Letter, write_letter
+from sidecar.projections.letter import Category, Letter, write_letter
 from sidecar.projections.log import log_failure, log_interruption, log_parked
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
 from sidecar.projections.projection import Partition, Subscription
-from sidecar.projections.retry import Retry, RetryPolicy, delay_seconds
+from sidecar.projections.retry import Park, Retry, RetryPolicy, delay_seconds
 from sidecar.projections.trouble import Trouble
-from sidecar.projections.work import Desk, Work
+from sidecar.projections.work import Desk, OpenLetter, Work
+
+
+class HaltError(Exception):
+    """Leaves a transaction because nothing behind the failed event may be applied."""
+
+
+# What says that the partition is not ours to go on with; no event's failure.
+NOT_OURS: Final = (
+    ProjectionPausedError,
+    CheckpointGoneError,
+    CheckpointMovedError,
+    RebuildStrayedError,
+    HaltError,
+)
 
 
 class Containment:
@@ -22,6 +45,8 @@ class Containment:
     Attributes:
         batch: The observer's token of the batch under way.
         retry_after_seconds: Tells, by attempt, when a parked stream is tried again by itself.
+        due_mono: Monotonic time at which the next of the events put off is due, as far as this
+            process knows.
 
     Args:
         subscription: Whose events fail.
@@ -33,6 +58,7 @@ class Containment:
     """
 
     giving_up: ClassVar[Action] = Action.PARK
+    puts_off: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -45,6 +71,7 @@ class Containment:
         tally: RunnerTally,
     ) -> None:
         self.batch: object = None
+        self.due_mono = math.inf
         self._partition: Final = partition
         self._desk: Final = desk
         self._observer: Final = observer
@@ -88,8 +115,12 @@ class Containment:
             log_interruption(self._partition, "sidecar.projection.interrupted", reason)
         return delay_seconds(self._trouble.outages, random.random())
 
-    async def judge(self, work: Work, failure: EventFailedError) -> Retry | None:
-        """Decide about a failed event: None when it is given up and the rest goes on.
+    def goes_around(self, error: Exception) -> bool:
+        """Tell whether a batch can go on without the event that failed with this."""
+        return self.puts_off and not self._desk.is_transient(error)
+
+    async def judge(self, work: Work, failure: EventFailedError) -> Retry | Action:
+        """Decide about a failed event: stop before it, put it off, or give it up.
 
         Raises:
             Exception: What passes by itself, where a rollback undoes all effects.
@@ -101,20 +132,59 @@ class Containment:
             raise error
         error_type = type(error).__name__
         attempt = self._trouble.count_attempt(record.position)
-        streak = self._trouble.streak_of(error_type)
-        decision = self._policy.decide(attempt, streak, random.random())
+        decision = self._policy.decide(
+            attempt, self._trouble.streak_of(error_type), random.random()
+        )
         if isinstance(decision, Retry):
             self.tell(failure, Action.RETRY, attempt)
-            return decision
+            if not self.puts_off:
+                return decision
+            self._trouble.count_left(error_type)
+            await self._put_off(work, failure, attempt, decision.after_seconds)
+            return Action.RETRY
         self.tell(failure, self.giving_up, attempt)
-        self._trouble.count_parked(error_type)
+        self._trouble.count_left(error_type)
         await self.give_up(work, failure, attempt)
-        return None
+        return self.giving_up
+
+    async def _put_off(
+        self, work: Work, failure: EventFailedError, attempt: int, after_seconds: float
+    ) -> None:
+        """Let the event's stream alone wait for the next try."""
+        letter = replace(self.describe(failure, attempt), category=Category.RETRY)
+        await work.park(letter, after_seconds)
+        self.expect(after_seconds)
 
     async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
         """Park the event's stream."""
         letter = self.describe(failure, attempt)
         await work.park(letter, self.retry_after_seconds(attempt))
+
+    async def judge_again(
+        self, work: Work, letter: OpenLetter, failure: EventFailedError
+    ) -> tuple[int, Action]:
+        """Decide about an event of a stream that was taken up.
+
+        Returns:
+            How often it was tried, and what was done about it.
+        """
+        record = failure.delivery.record
+        attempts = letter.attempts + 1 if record.version == letter.version else 1
+        again = self.describe(failure, attempts)
+        decision = (
+            self._policy.decide(attempts, 0, random.random()) if letter.is_waiting else Park()
+        )
+        if isinstance(decision, Retry):
+            again = replace(again, category=Category.RETRY)
+            await work.fail_again(letter, again, decision.after_seconds)
+            self.expect(decision.after_seconds)
+            return attempts, Action.RETRY
+        await work.fail_again(letter, again, self.retry_after_seconds(attempts))
+        return attempts, Action.PARK
+
+    def expect(self, after_seconds: float) -> None:
+        """Take note that something is to be tried again after a while."""
+        self.due_mono = min(self.due_mono, time.monotonic() + after_seconds)
 
     def tell_parked(self, records: Sequence[RecordedEvent]) -> None:
         """Log what was parked, once that is committed."""

@@ -21,6 +21,7 @@ class Cursor:
         seen: Position up to which everything was looked at.
         stored: The checkpoint in the database, as far as this process knows.
         discarded: Positions above it that are to be passed over.
+        partition: Whose it is.
 
     Args:
         subscription: Whose events.
@@ -37,7 +38,7 @@ class Cursor:
         self.discarded: frozenset[int] = frozenset()
         self._moved_mono = 0.0
         self._is_repeatable: Final = subscription.is_repeatable
-        self._partition: Final = partition
+        self.partition: Final = partition
         self._desk: Final = desk
         self._tally: Final = tally
 
@@ -63,12 +64,12 @@ class Cursor:
             CheckpointGoneError: It has no row.
             ProjectionPausedError: The projection is not to run.
         """
-        checkpoint = await self._desk.read_checkpoint(self._partition)
-        if checkpoint.state is State.FAILED and self._partition.copy == "live":
+        checkpoint = await self._desk.read_checkpoint(self.partition)
+        if checkpoint.state is State.FAILED and self.partition.copy == "live":
             # By a setup elsewhere, before this worker, whose own succeeded, had the lease.
-            await self._desk.end_failure(self._partition)
+            await self._desk.end_failure(self.partition)
         elif checkpoint.state is not State.RUNNING:
-            raise ProjectionPausedError(f"{self._partition} is {checkpoint.state}.")
+            raise ProjectionPausedError(f"{self.partition} is {checkpoint.state}.")
         self.discarded = checkpoint.discarded
         self._go_to(checkpoint.position)
 
@@ -79,7 +80,7 @@ class Cursor:
     def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Work]:
         """Open a transaction at the checkpoint; `Desk.begin` tells what it raises."""
         return self._desk.begin(
-            self._partition, self.stored, eager=eager, repeatable=self._is_repeatable
+            self.partition, self.stored, eager=eager, repeatable=self._is_repeatable
         )
 
     def moved(self, position: int, events: int) -> None:

@@ -44,6 +44,22 @@ class Batch:
             part = self.deliveries[start : start + size]
             yield Batch(part, self.upto if part[-1] is last else part[-1].record.position)
 
+    def around(self, delivery: Delivery) -> tuple["Batch | None", "Batch", "Batch | None"]:
+        """Return what comes before one of its deliveries, that one alone, and what comes after."""
+        place = self.deliveries.index(delivery)
+        position = delivery.record.position
+        before, after = self.deliveries[:place], self.deliveries[place + 1 :]
+        return (
+            Batch(before, position - 1) if before else None,
+            Batch([delivery], position if after else self.upto),
+            Batch(after, self.upto) if after else None,
+        )
+
+    def condemn(self, delivery: Delivery, cause: Exception) -> "Batch":
+        """Return the same with one delivery failed already, so that it is not tried."""
+        failed = Delivery(delivery.record, None, cause)
+        return Batch([failed if each is delivery else each for each in self.deliveries], self.upto)
+
 
 class EventFailedError(Exception):
     """Carries one event's failure out of its savepoint; `cause` is what the handler raised."""

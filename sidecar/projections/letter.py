@@ -23,6 +23,8 @@ class Category(StrEnum):
     APPLY = "apply"
     DECODE = "decode"
     TIMEOUT = "timeout"
+    RETRY = "retry"
+    """None yet: the event is tried again before it counts as a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)

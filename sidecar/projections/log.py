@@ -69,6 +69,17 @@ def log_interruption(partition: Partition, event: str, reason: str) -> None:
     )
 
 
+def log_eager(partition: Partition, error: BaseException) -> None:
+    """Log that writes are no longer held back, for the handler reads what they answer."""
+    logger.warning(
+        "Projection %s reads the status of its statements, so each is sent at once from here on, "
+        "which is slower; set `eager = True` on it, or ask with `fetchval` and RETURNING",
+        partition,
+        exc_info=error,
+        extra={"event": "sidecar.projection.eager", "projection": partition.projection},
+    )
+
+
 def log_resumed(partition: Partition, stream: str, events: int) -> None:
     """Log that a parked stream was taken up again."""
     logger.info(
@@ -81,5 +92,20 @@ def log_resumed(partition: Partition, stream: str, events: int) -> None:
             "projection": partition.projection,
             "stream": stream,
             "events": events,
+        },
+    )
+
+
+def log_erased(partition: Partition, stream: str, version: int) -> None:
+    """Log that what was to be tried again is no longer there."""
+    logger.warning(
+        "Projection %s found nothing to try again: version %d of stream %s is no longer in the log",
+        partition,
+        version,
+        stream,
+        extra={
+            "event": "sidecar.letter.erased",
+            "projection": partition.projection,
+            "stream": stream,
         },
     )

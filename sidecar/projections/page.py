@@ -92,10 +92,9 @@ class PageReader:
     async def _read(self, after: int, discarded: Container[int]) -> Page:
         # A head that starts anew is below what is known, for as long as it has not caught up.
         upto = max(after, self._head.position)
-        records = await self._desk.read_page(self._partition, after, upto)
-        end = records[-1].position if records else upto
-        wanted = [record for record in records if record.position not in discarded]
-        return Page(after, end, await self._decode(wanted), is_last=end >= upto)
+        span = await self._desk.read_page(self._partition, after, upto, self._router.wanted)
+        wanted = [record for record in span.records if record.position not in discarded]
+        return Page(after, span.upto, await self._decode(wanted), is_last=span.upto >= upto)
 
     async def _decode(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         deliveries = []

@@ -5,7 +5,7 @@ import time
 from typing import Final, Protocol
 
 from sidecar.errors import ProjectionError, RebuildStrayedError
-from sidecar.projections.containment import Containment
+from sidecar.projections.containment import Containment, HaltError
 from sidecar.projections.delivery import EventFailedError
 from sidecar.projections.observer import Action
 from sidecar.projections.projection import Partition
@@ -34,7 +34,7 @@ class RebuildDesk(Desk, Protocol):
         """
 
 
-class RebuildHaltedError(Exception):
+class RebuildHaltedError(HaltError):
     """Carries the failure that stopped a rebuild out of its transaction."""
 
     def __init__(self, failure: EventFailedError) -> None:
@@ -49,6 +49,7 @@ class Halting(Containment):
     """Parks nothing: a new copy must have no holes."""
 
     giving_up = Action.HALT
+    puts_off = False
 
     async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:  # noqa: ARG002 - the live copy's way needs them
         """Leave the transaction with the failure."""

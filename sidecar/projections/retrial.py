@@ -1,5 +1,6 @@
 """Taking a parked stream up again: its events in order, from the one that failed."""
 
+import math
 import random
 import time
 from collections import Counter
@@ -8,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.containment import Containment
+from sidecar.projections.containment import NOT_OURS, Containment
 from sidecar.projections.cursor import Cursor
-from sidecar.projections.delivery import EventFailedError
-from sidecar.projections.log import log_resumed
+from sidecar.projections.delivery import Delivery, EventFailedError
+from sidecar.projections.log import log_erased, log_resumed
 from sidecar.projections.observer import Action
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.retry import delay_seconds
@@ -33,16 +34,20 @@ class Retrial:
         events: Events applied.
         failure: The event that failed again, or a later one of its stream.
         attempts: How often that event was tried.
+        action: What was done about it.
         interruption: What stopped it and passes by itself, so that the letter stays due.
         is_resolved: Whether its stream is no longer parked.
+        is_erased: Whether its event is no longer in the log.
     """
 
     letter: OpenLetter
     events: int
     failure: EventFailedError | None = None
     attempts: int = 0
+    action: Action = Action.PARK
     interruption: Exception | None = None
     is_resolved: bool = False
+    is_erased: bool = False
 
 
 @dataclass(slots=True)
@@ -52,10 +57,12 @@ class Lot:
     Attributes:
         upto_version: Everything up to here is applied or not handled.
         events: How many were applied.
+        is_erased: Whether the event that the letter stands for is no longer in the log.
     """
 
     upto_version: int
     events: int = 0
+    is_erased: bool = False
     failure: EventFailedError | None = None
 
 
@@ -95,18 +102,29 @@ class Retrials:
         self._applied: Final[Counter[int]] = Counter()
         self._interruptions = 0
         self._look_mono = 0.0
+        self._rest_mono = 0.0
         self.goes_on = False
 
+    @property
+    def look_in_seconds(self) -> float:
+        """After how long to look next."""
+        return max(self._next_look_mono - time.monotonic(), 0.0)
+
+    @property
+    def _next_look_mono(self) -> float:
+        return max(min(self._look_mono, self._containment.due_mono), self._rest_mono)
+
     async def are_due(self) -> bool:
-        """Tell whether there are any; looks once a second, unless it goes on anyway.
+        """Tell whether there are any; looks once a second, or when one is expected.
 
         Raises:
             CheckpointMovedError: The checkpoint is not where the cursor is.
         """
         now_mono = time.monotonic()
-        if self.goes_on or now_mono < self._look_mono:
+        if self.goes_on or now_mono < self._next_look_mono:
             return self.goes_on
         self._look_mono = now_mono + LOOK_SECONDS
+        self._containment.due_mono = math.inf
         return await self._desk.has_due_letters(self._partition, self._cursor.stored)
 
     def interrupted(self, error: Exception) -> None:
@@ -115,7 +133,7 @@ class Retrials:
         self._interruptions += 1
         self._containment.interrupted(error)
         delay = delay_seconds(self._interruptions, random.random())
-        self._look_mono = time.monotonic() + delay
+        self._look_mono = self._rest_mono = time.monotonic() + delay
 
     async def take_up(self) -> None:
         """Take up the letter that is due next, if there is one, in one transaction.
@@ -128,9 +146,7 @@ class Retrials:
         """
         before = self._containment.begin([])
         try:
-            async with self._cursor.begin(eager=True) as work:
-                # What lies above the checkpoint comes to the loop by itself.
-                retrial = await self._retry(work, self._cursor.stored)
+            retrial = await self._take(self._lot_events)
             self.goes_on = retrial is not None
             if retrial is None:
                 return
@@ -141,32 +157,63 @@ class Retrials:
         finally:
             self._containment.end(before)
 
-    async def _retry(self, work: Work, upto_position: int) -> Retrial | None:
+    async def _take(self, limit: int, blamed: Exception | None = None) -> Retrial | None:
+        """Take a letter up in one transaction, whose end may fail for an event as well.
+
+        Args:
+            limit: At most so many events.
+            blamed: Why the first of them failed already.
+        """
+        try:
+            async with self._cursor.begin(eager=True) as work:
+                # What lies above the checkpoint comes to the loop by itself.
+                return await self._retry(work, self._cursor.stored, limit, blamed)
+        except NOT_OURS:
+            raise
+        except Exception as error:
+            cause = error.cause if isinstance(error, EventFailedError) else error
+            if self._desk.is_transient(cause) or not self._subscription.is_repeatable or blamed:
+                raise cause from error
+            return await self._take(1, cause if limit == 1 else None)
+
+    async def _retry(
+        self, work: Work, upto_position: int, limit: int, blamed: Exception | None
+    ) -> Retrial | None:
         letter = await work.take_due_letter()
         if letter is None:
             return None
-        records = await work.queued_events(
-            letter.stream, letter.version, upto_position, self._lot_events
-        )
+        records = await work.queued_events(letter.stream, letter.version, upto_position, limit)
         lot = Lot(records[-1].version if records else letter.version)
-        await self._apply(work, records, lot)
+        lot.is_erased = not records or records[0].version != letter.version
+        await self._apply(work, records, lot, blamed)
         failure = lot.failure
         if failure is None:
-            is_resolved = await self._go_on(work, letter, lot.upto_version + 1, upto_position)
-            return Retrial(letter, lot.events, is_resolved=is_resolved)
+            is_resolved = await self._go_on(work, letter, lot, upto_position)
+            return Retrial(letter, lot.events, is_resolved=is_resolved, is_erased=lot.is_erased)
         if self._desk.is_transient(failure.cause):
             await self._stop_before(work, letter, failure)
             return Retrial(letter, lot.events, interruption=failure.cause)
-        attempts = await self._fail_again(work, letter, failure)
-        return Retrial(letter, lot.events, failure, attempts)
+        attempts, action = await self._containment.judge_again(work, letter, failure)
+        return Retrial(letter, lot.events, failure, attempts, action)
 
-    async def _apply(self, work: Work, records: Sequence[RecordedEvent], lot: Lot) -> None:
-        """Apply events up to the first that fails, or until the transaction has lasted enough."""
+    async def _apply(
+        self, work: Work, records: Sequence[RecordedEvent], lot: Lot, blamed: Exception | None
+    ) -> None:
+        """Apply events up to the first that fails, or until the transaction has lasted enough.
+
+        Raises:
+            EventFailedError: It spoilt the transaction.
+        """
         ends_mono = time.monotonic() + BATCH_SECONDS
-        for delivery in self._router.route(records):
+        deliveries = self._router.route(records)
+        if blamed is not None and deliveries:
+            deliveries[0] = Delivery(deliveries[0].record, None, blamed)
+        for delivery in deliveries:
             try:
                 await apply_one(work, self._subscription, delivery)
             except EventFailedError as failure:
+                if work.is_spoilt:
+                    raise
                 lot.failure = failure
                 return
             lot.events += 1
@@ -174,12 +221,14 @@ class Retrials:
                 lot.upto_version = delivery.record.version
                 return
 
-    async def _go_on(
-        self, work: Work, letter: OpenLetter, from_version: int, upto_position: int
-    ) -> bool:
+    async def _go_on(self, work: Work, letter: OpenLetter, lot: Lot, upto_position: int) -> bool:
         """Let a letter stand for what is left of its stream, or resolve it; tell which."""
+        from_version = lot.upto_version + 1
         rest = await work.queued_events(letter.stream, from_version, upto_position, 1)
-        await (work.advance(letter, rest[0]) if rest else work.resolve(letter))
+        if rest:
+            await work.advance(letter, rest[0])
+        else:
+            await work.resolve(letter, is_erased=lot.is_erased)
         return not rest
 
     async def _stop_before(self, work: Work, letter: OpenLetter, failure: EventFailedError) -> None:
@@ -191,21 +240,17 @@ class Retrials:
         if record.version != letter.version:
             await work.advance(letter, record)
 
-    async def _fail_again(self, work: Work, letter: OpenLetter, failure: EventFailedError) -> int:
-        """Keep a letter open for the event that failed, and return how often that was tried."""
-        record = failure.delivery.record
-        attempts = letter.attempts + 1 if record.version == letter.version else 1
-        again = self._containment.describe(failure, attempts)
-        await work.fail_again(letter, again, self._containment.retry_after_seconds(attempts))
-        return attempts
-
     def _tell(self, retrial: Retrial) -> None:
         letter = retrial.letter
         self._applied[letter.id] += retrial.events
         if retrial.interruption is None:
             self._interruptions = 0
+        if retrial.is_erased:
+            log_erased(self._partition, letter.stream, letter.version)
         if retrial.is_resolved:
             log_resumed(self._partition, letter.stream, self._applied.pop(letter.id))
         elif retrial.failure is not None:
             del self._applied[letter.id]
-            self._containment.tell(retrial.failure, Action.PARK, retrial.attempts)
+            self._containment.tell(retrial.failure, retrial.action, retrial.attempts)
+            if letter.is_waiting and retrial.action is Action.PARK:
+                self._containment.tell_parked([retrial.failure.delivery.record])

@@ -15,12 +15,19 @@ class Router:
 
     With registered types the handler gets event objects, and records of other types are not
     handled. Without any it gets the `RecordedEvent` itself.
+
+    Attributes:
+        wanted: The stored names of the types that it may be called for; None for all.
     """
 
     def __init__(self, subscriber: Subscriber, types: EventTypes) -> None:
         self._subscriber: Final = subscriber
         self._types: Final = types
         self._wanted: Final[dict[str, EventType | None]] = {}
+        # Types are registered before anything runs.
+        self.wanted: Final = (
+            None if types.is_empty else sorted(types.stored_names(subscriber.handles))
+        )
 
     def route(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         """Return what is to be handled, in order; a record that cannot be read comes with why."""

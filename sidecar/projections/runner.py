@@ -159,7 +159,8 @@ class Runner:
             await self._applier.pass_over(self._cursor.seen)
         elif not self._retrials.goes_on:
             self._containment.recovered()
-            await self._head.wait_beyond(self._cursor.seen, IDLE_SECONDS)
+            limit = min(IDLE_SECONDS, self._retrials.look_in_seconds)
+            await self._head.wait_beyond(self._cursor.seen, limit)
 
     async def _retry_letters(self) -> None:
         """Take up one parked stream whose time has come, in turn with the healthy ones."""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sidecar.events.exit import no_exit
+from sidecar.events.exit import as_failure, no_exit
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.containment import Containment
 from sidecar.projections.delivery import Batch, Delivery, EventFailedError
+from sidecar.projections.observer import Action
 from sidecar.projections.projection import Subscription
 from sidecar.projections.retry import Retry
 from sidecar.projections.work import Work
@@ -25,7 +26,7 @@ class Applied:
     """What one transaction came to.
 
     Attributes:
-        upto: Position up to which everything is applied, parked or not handled.
+        upto: Position up to which everything is applied, put off, parked or not handled.
         events: How many were handled.
         parked: Events that were given up; their streams queue behind them.
         retry: When the event that it stopped before is to be tried again.
@@ -37,43 +38,114 @@ class Applied:
     retry: Retry | None = None
 
 
-async def apply_together(work: Work, subscription: Subscription, batch: Batch) -> Applied:
-    """Apply a batch with deferred writes; whatever fails fails the whole transaction.
+class Together:
+    """Applies a batch with deferred writes, around events whose failure leaves nothing behind.
 
-    Raises:
-        TimeoutError: One event, or the writes behind them, took longer than `timeout_seconds`.
+    Args:
+        work: The transaction.
+        subscription: What handles them.
+        batch: The events.
+        containment: Judges those that it goes around.
     """
-    parked = await _parked_streams(work, batch.deliveries)
-    invoke, limit = subscription.subscriber.bind(work.connection), subscription.timeout_seconds
-    upto, events = batch.upto, 0
-    began_mono = checked_mono = time.monotonic()
-    async with asyncio.timeout(limit) as timeout:
-        with no_exit():
-            for delivery in batch.deliveries:
-                record = delivery.record
-                if parked and record.stream in parked:
-                    continue
-                await invoke(delivery.event, record)
-                events += 1
-                now_mono = time.monotonic()
-                if now_mono - checked_mono < _CHECK_SECONDS:
-                    continue
-                # Moving the deadline costs more than a call, so it moves now and then.
-                checked_mono = now_mono
-                timeout.reschedule(asyncio.get_running_loop().time() + limit)
-                if now_mono - began_mono > BATCH_SECONDS:
-                    upto = record.position
-                    break
-        await work.flush()
-    return Applied(upto, events)
+
+    def __init__(
+        self, work: Work, subscription: Subscription, batch: Batch, containment: Containment
+    ) -> None:
+        self._work: Final = work
+        self._bind: Final = subscription.subscriber.bind
+        self._limit_seconds: Final = subscription.timeout_seconds
+        self._deliveries: Final = batch.deliveries
+        self._containment: Final = containment
+        self._applied: Final = Applied(batch.upto)
+        self._blocked: Final[set[str]] = set()
+        # With how many events were handled before each.
+        self._failures: Final[list[tuple[EventFailedError, int]]] = []
+        self._at: Delivery | None = None
+
+    async def apply(self) -> Applied:
+        """Apply all of it, or as much as a transaction may take.
+
+        Raises:
+            EventFailedError: It may be this event's failure; a rollback has to undo it.
+            Exception: It is nobody's in particular.
+        """
+        self._blocked.update(await _parked_streams(self._work, self._deliveries))
+        try:
+            async with asyncio.timeout(self._limit_seconds) as deadline:
+                await self._handle(deadline)
+                await self._work.flush()
+        except TimeoutError as error:
+            if self._at is None:
+                raise
+            raise EventFailedError(self._at, error) from error
+        await self._judge()
+        return self._applied
+
+    async def _handle(self, deadline: asyncio.Timeout) -> None:
+        applied, blocked = self._applied, self._blocked
+        began_mono = checked_mono = time.monotonic()
+        for delivery in self._deliveries:
+            record = delivery.record
+            if blocked and record.stream in blocked:
+                continue
+            self._at = delivery
+            try:
+                await self._call(delivery)
+            # The edge between user code and ours.
+            except BaseException as error:  # noqa: BLE001 - what is no failure is raised again
+                self._go_around(delivery, as_failure(error))
+            else:
+                applied.events += 1
+            now_mono = time.monotonic()
+            if now_mono - checked_mono < _CHECK_SECONDS:
+                continue
+            # Moving the deadline costs more than a call, so it moves now and then.
+            checked_mono = now_mono
+            deadline.reschedule(asyncio.get_running_loop().time() + self._limit_seconds)
+            if now_mono - began_mono > BATCH_SECONDS:
+                applied.upto = record.position
+                break
+
+    async def _call(self, delivery: Delivery) -> None:
+        lent = self._work.lend()
+        try:
+            if delivery.error is not None:
+                raise delivery.error
+            await self._bind(lent)(delivery.event, delivery.record)
+        finally:
+            lent.close()
+        self._work.end_turn()
+
+    def _go_around(self, delivery: Delivery, error: Exception) -> None:
+        """Leave an event out if nothing of it is left; else tell whose failure it is."""
+        if self._work.is_blurred:
+            raise error
+        failure = EventFailedError(delivery, error)
+        if not (self._containment.goes_around(error) and self._work.take_back()):
+            raise failure from error
+        self._failures.append((failure, self._applied.events))
+        self._blocked.add(delivery.record.stream)
+
+    async def _judge(self) -> None:
+        """Decide about what was left out, as if each was tried in its turn."""
+        handled_before = 0
+        for failure, handled in self._failures:
+            if handled > handled_before:
+                self._containment.succeeded()
+            handled_before = handled
+            if await self._containment.judge(self._work, failure) is Action.PARK:
+                self._applied.parked.append(failure.delivery.record)
+        if self._applied.events > handled_before:
+            self._containment.succeeded()
 
 
 async def apply_singly(
     work: Work, subscription: Subscription, batch: Batch, containment: Containment
 ) -> Applied:
-    """Apply a batch event by event; park what fails for good, stop before what is to be retried.
+    """Apply a batch event by event; put off or park what fails, or stop before it.
 
     Raises:
+        EventFailedError: It spoilt the transaction.
         Exception: What passes by itself, where a rollback undoes all effects.
     """
     applied = Applied(batch.upto)
@@ -83,38 +155,55 @@ async def apply_singly(
         record = delivery.record
         if record.stream in streams:
             continue
-        try:
-            await apply_one(work, subscription, delivery)
-        except EventFailedError as failure:
-            applied.retry = await containment.judge(work, failure)
-            if applied.retry is not None:
-                applied.upto = record.position - 1
-                break
-            streams.add(record.stream)
-            applied.parked.append(record)
-        else:
+        verdict = await _apply_or_judge(work, subscription, delivery, containment)
+        if isinstance(verdict, Retry):
+            applied.upto, applied.retry = record.position - 1, verdict
+            break
+        if verdict is None:
             applied.events += 1
-            containment.succeeded()
+        else:
+            streams.add(record.stream)
+        if verdict is Action.PARK:
+            applied.parked.append(record)
         if time.monotonic() > ends_mono:
             applied.upto = record.position
             break
     return applied
 
 
+async def _apply_or_judge(
+    work: Work, subscription: Subscription, delivery: Delivery, containment: Containment
+) -> Retry | Action | None:
+    """Apply one event; return what is to be done about its failure, if it failed."""
+    try:
+        await apply_one(work, subscription, delivery)
+    except EventFailedError as failure:
+        if work.is_spoilt:
+            raise
+        return await containment.judge(work, failure)
+    containment.succeeded()
+    return None
+
+
 async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) -> None:
     """Apply one event in a savepoint of its own.
 
     Raises:
-        EventFailedError: The handler failed or hung; its writes are rolled back.
+        EventFailedError: The handler failed or hung, or left what its read model does not allow;
+            its writes are rolled back.
     """
     if delivery.error is not None:
         raise EventFailedError(delivery, delivery.error) from delivery.error
-    invoke = subscription.subscriber.bind(work.connection)
     try:
         async with work.savepoint(), asyncio.timeout(subscription.timeout_seconds):
-            with no_exit():
-                await invoke(delivery.event, delivery.record)
-            await work.flush()
+            lent = work.lend()
+            try:
+                with no_exit():
+                    await subscription.subscriber.bind(lent)(delivery.event, delivery.record)
+            finally:
+                lent.close()
+            work.end_turn()
+            await work.settle()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:
         raise EventFailedError(delivery, error) from error

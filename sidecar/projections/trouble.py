@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Trouble:
-    """Attempts at one event, events parked in a row, outages in a row.
+    """Attempts at one event, events left behind in a row, outages in a row.
 
     Attributes:
         outages: Failures in a row that pass by themselves.
@@ -27,13 +27,13 @@ class Trouble:
         """Tell whether the event at `position` is the one that failed last."""
         return self._attempts > 0 and position == self._position
 
-    def count_parked(self, error_type: str) -> None:
-        """Take note that an event was parked."""
+    def count_left(self, error_type: str) -> None:
+        """Take note that an event was left behind: put off, or parked."""
         self._streak = self.streak_of(error_type) + 1
         self._streak_type = error_type
 
     def streak_of(self, error_type: str) -> int:
-        """Return how many events in a row were parked for this type of error."""
+        """Return how many events in a row were left behind for this type of error."""
         return self._streak if error_type == self._streak_type else 0
 
     def clear_streak(self) -> None:

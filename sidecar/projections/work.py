@@ -1,6 +1,6 @@
 """What the runner needs of a database, stated as Protocols."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,21 +35,64 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What is wanted of a part of the log.
+
+    Attributes:
+        records: Ascending by position.
+        upto: Up to here there is nothing else.
+    """
+
+    records: list[RecordedEvent]
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLetter:
-    """An unresolved dead letter; `version` is that of the event it stands for."""
+    """An unresolved dead letter, or an event that waits for its next try.
+
+    Attributes:
+        version: That of the event it stands for.
+        is_waiting: Whether it is not dead yet.
+    """
 
     id: int
     stream: str
     version: int
     attempts: int
+    is_waiting: bool
+
+
+class Lent(Connection, Protocol):
+    """What one handler writes through, for as long as it runs."""
+
+    def close(self) -> None:
+        """Refuse everything from here on, to tasks that the handler left behind as well."""
 
 
 class Work(Protocol):
     """One open transaction of one partition: read model, dead letters and checkpoint together."""
 
     @property
-    def connection(self) -> Connection:
-        """What the handler writes through."""
+    def is_spoilt(self) -> bool:
+        """Whether nothing more can be done in this transaction, by a handler's doing."""
+
+    def lend(self) -> Lent:
+        """Return what the next handler writes through."""
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether a write failed that was held back, so that it may be an earlier handler's."""
+
+    def take_back(self) -> bool:
+        """Drop what the last handler has written; False when only a rollback can do that."""
+
+    def end_turn(self) -> None:
+        """Tell that the handler has ended without an error.
+
+        Raises:
+            ConnectionMisuseError: It used its connection in a way that cannot work.
+        """
 
     @property
     def has_parked(self) -> bool:
@@ -59,10 +102,13 @@ class Work(Protocol):
         """Return those of the streams that are parked."""
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """Open a savepoint; an error rolls back to it and passes."""
+        """Open a savepoint; an error rolls back to it, or else spoils the work, and passes."""
 
     async def flush(self) -> None:
         """Send deferred writes."""
+
+    async def settle(self) -> None:
+        """Send deferred writes, and have deferred constraints checked."""
 
     async def park(self, letter: Letter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter, to be tried again after a while or, with None, when asked."""
@@ -78,8 +124,13 @@ class Work(Protocol):
         Bounded in bytes as well; empty only when there is none up to the position.
         """
 
-    async def resolve(self, letter: OpenLetter) -> None:
-        """Close a letter: its stream is no longer parked."""
+    async def resolve(self, letter: OpenLetter, *, is_erased: bool = False) -> None:
+        """Close a letter: its stream is no longer parked.
+
+        Args:
+            letter: Which.
+            is_erased: The event that it stands for is no longer in the log.
+        """
 
     async def advance(self, letter: OpenLetter, record: RecordedEvent) -> None:
         """Let a letter stand for a later event of its stream, still due."""
@@ -94,6 +145,7 @@ class Work(Protocol):
 
         Raises:
             CheckpointMovedError: It is no longer where this transaction began.
+            TransactionEndError: A handler ended that transaction.
             ValueError: `position` is below that.
         """
 
@@ -112,11 +164,15 @@ class Desk(Protocol):
         """Let a live copy run whose setup failed in another worker."""
 
     async def read_page(
-        self, partition: Partition, after_position: int, upto_position: int
-    ) -> list[RecordedEvent]:
-        """Return its next events, ascending by position, bounded in count and bytes.
+        self,
+        partition: Partition,
+        after_position: int,
+        upto_position: int,
+        types: Sequence[str] | None,
+    ) -> Span:
+        """Return its next events of these types, or of all, bounded in count and bytes.
 
-        Empty only when there is none up to and including `upto_position`.
+        Also bounded in how far it looks: it may hold none though there are some further on.
         """
 
     def begin(

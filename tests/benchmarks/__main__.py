@@ -49,6 +49,7 @@ class Benchmark:
 BENCHMARKS: Final = (
     Benchmark(("append-one", "append-batch"), append.run),
     Benchmark(("catchup",), catchup.run),
+    Benchmark(("catchup-poison-0.1", "catchup-poison-0.5"), catchup.run_poison),
     Benchmark(("catchup-peer",), catchup.run_peer),
     Benchmark(("latency-p50", "latency-p99"), latency.run),
     Benchmark(("lag-growth",), lag.run),

@@ -1,15 +1,20 @@
-"""`catchup` and `catchup-peer`: one projection from the first event to the head."""
+"""`catchup`, with poisoned events or a peer: one projection from the first event to the head."""
 
 import asyncio
 import json
+import logging
+import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import sidecar
 from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
@@ -27,7 +32,15 @@ from tests.benchmarks.measure import (
     require_equal,
 )
 from tests.benchmarks.place import Place, make_pool, session
-from tests.benchmarks.shop import Totals, create_totals, fill, types, upsert_into
+from tests.benchmarks.shop import (
+    OrderPlaced,
+    Totals,
+    create_totals,
+    fill,
+    fill_at_once,
+    types,
+    upsert_into,
+)
 
 EVENTS: Final = 50_000
 PAGE_EVENTS: Final = 1000
@@ -35,6 +48,19 @@ ROUNDS: Final = 9
 READ_PAGE: Final = (
     "SELECT position, data FROM sidecar.events WHERE position > $1 ORDER BY position LIMIT $2"
 )
+
+
+class Poisoned(Totals):
+    """Totals that fail for one order in so many, each time."""
+
+    def __init__(self, table: str, every: int) -> None:
+        super().__init__(table)
+        self._every: Final = every
+
+    async def handle(self, event: OrderPlaced, connection: Connection) -> None:
+        if event.number % self._every == 0:
+            raise LookupError(event.customer)
+        await super().handle(event, connection)
 
 
 class Finish(RunnerTelemetry):
@@ -60,19 +86,27 @@ class Log:
     head: int
     telemetry: Telemetry
 
-    async def follow(self) -> float:
-        """Let a runner catch up and return its rate."""
+    async def follow(self, poisoned_every: int | None = None) -> float:
+        """Let a runner catch up and return its rate.
+
+        Args:
+            poisoned_every: One order in so many fails; its stream alone is to wait.
+        """
         await self._reset("ours")
         publisher = EventPublisher(types)
-        publisher.add_projection(Totals("ours"))
+        projection = Poisoned("ours", poisoned_every) if poisoned_every else Totals("ours")
+        publisher.add_projection(projection)
+        sound = EVENTS - (EVENTS // poisoned_every if poisoned_every else 0)
         (subscription,) = subscriptions_of(publisher)
         async with self.pool.acquire() as connection:
-            await connection.execute("DELETE FROM sidecar.checkpoints")
+            await connection.execute(
+                "DELETE FROM sidecar.checkpoints; TRUNCATE sidecar.dead_letters"
+            )
             await register(connection, subscription)
             await prepare(connection, subscription)
         head = HeadSignal()
         head.advance(self.head)
-        finish = Finish(self.telemetry, EVENTS)
+        finish = Finish(self.telemetry, sound)
         runner = Runner(
             subscription,
             subscription.split()[0],
@@ -87,7 +121,7 @@ class Log:
         seconds = time.perf_counter() - began
         runner.stop()
         await running
-        await self._check("ours")
+        await self._check("ours", sound)
         return EVENTS / seconds
 
     async def follow_by_hand(self) -> float:
@@ -110,12 +144,12 @@ class Log:
                     )
                     await connection.execute("UPDATE mark SET position = $1", position)
             seconds = time.perf_counter() - began
-        await self._check("theirs")
+        await self._check("theirs", EVENTS)
         return EVENTS / seconds
 
-    async def _check(self, table: str) -> None:
+    async def _check(self, table: str, events: int) -> None:
         orders = await self.pool.fetchval(f"SELECT sum(orders)::bigint FROM {table}")
-        require_equal(orders, EVENTS, f"orders counted in {table}")
+        require_equal(orders, events, f"orders counted in {table}")
 
     async def _reset(self, table: str) -> None:
         await self.pool.execute(f"DROP TABLE IF EXISTS {table}; {create_totals(table)}")
@@ -126,6 +160,40 @@ async def run(place: Place) -> list[Result]:
     async with _open_log(await place.create_database("catchup")) as log:
         pair = await alternate(log.follow, log.follow_by_hand, rounds=ROUNDS)
     return [Result("catchup", "events/s", pair, ratio_at_least(1.0), "asyncpg by hand")]
+
+
+async def run_poison(place: Place) -> list[Result]:
+    """Measure what poisoned events, each in a stream of its own, cost all the others."""
+    results = []
+    async with _open_log(await place.create_database("catchup-poison"), fill_apart) as log:
+        with _log_to_nowhere():
+            for every, bound in ((1000, 0.75), (200, 0.5)):
+                pair = await alternate(partial(log.follow, every), log.follow, rounds=ROUNDS)
+                name = f"catchup-poison-{100 / every:g}"
+                limit = ratio_at_least(bound)
+                results.append(Result(name, "events/s", pair, limit, "no event poisoned"))
+    return results
+
+
+@contextmanager
+def _log_to_nowhere() -> Iterator[None]:
+    """Have each failure formatted with its traceback, as a worker's log does, and thrown away."""
+    logger = logging.getLogger("sidecar")
+    with Path(os.devnull).open("w") as nowhere:
+        handler = logging.StreamHandler(nowhere)
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.propagate = True
+            logger.removeHandler(handler)
+
+
+async def fill_apart(pool: MeteredPool, events: int) -> int:
+    """Append so many orders, each to a stream of its own."""
+    async with pool.acquire() as connection:
+        return await fill_at_once(connection, events)
 
 
 async def run_peer(place: Place) -> list[Result]:
@@ -147,11 +215,13 @@ async def run_peer(place: Place) -> list[Result]:
 
 
 @asynccontextmanager
-async def _open_log(dsn: str) -> AsyncIterator[Log]:
+async def _open_log(
+    dsn: str, fill_log: Callable[[MeteredPool, int], Awaitable[int]] = fill
+) -> AsyncIterator[Log]:
     telemetry = Telemetry.start("benchmark", "worker-1", version=sidecar.__version__, environ={})
     try:
         async with make_pool(dsn, 4) as pool:
-            head = await fill(pool, EVENTS)
+            head = await fill_log(pool, EVENTS)
             async with session(dsn) as connection:
                 await connection.execute("VACUUM ANALYZE sidecar.events")
             # As a worker does, to the good of both sides.

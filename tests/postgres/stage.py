@@ -130,7 +130,10 @@ class Stage:
 
         async def is_done() -> bool:
             self.check_loops()
-            return all(runner._cursor.seen >= head for runner in self.runners)
+            if any(runner._cursor.seen < head for runner in self.runners):
+                return False
+            waiting = "SELECT count(*) FROM sidecar.dead_letters WHERE category = 'retry'"
+            return not (self.runners and await self.pool.fetchval(waiting))
 
         await eventually(is_done, within_seconds)
 

@@ -236,3 +236,22 @@ async def test_retry_of_a_partitioned_projection_reaches_every_partition(databas
         assert len(await retry(stage)) == 12
         assert sorted({line.stream for line in await stage.lines()}) == sorted(streams)
         assert len(await stage.lines()) == 24
+
+
+async def test_retry_of_an_erased_event_says_so_and_keeps_nothing_of_it(stage: Stage) -> None:
+    letter = await letter_of(stage, "journal", "a")
+    await stage.pool.execute("DELETE FROM sidecar.events WHERE stream = 'a' AND version = 1")
+    await stage.pool.execute("DELETE FROM sidecar.events WHERE stream = 'b'")
+    await retry(stage, projection="journal")
+    # What is left of the stream goes on.
+    assert await versions(stage, "a") == [2, 3]
+    assert await versions(stage, "b") == []
+    assert await parked(stage) == {("ledger", "a"), ("ledger", "b")}
+    rows = await stage.pool.fetch(
+        "SELECT * FROM sidecar.dead_letters WHERE projection = 'journal' ORDER BY id"
+    )
+    assert [row["resolution"] for row in rows] == ["erased", "erased"]
+    assert rows[0]["id"] == letter
+    for row in rows:
+        assert row["reason"] == "its event is no longer in the log"
+        assert (row["error_message"], row["traceback"]) == ("", "")

@@ -1,12 +1,17 @@
 """Deferred writes: travelling together, in order, seen by every read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_address
+from typing import Any, Final
 
 import asyncpg
 import pytest
 
+from sidecar.errors import DeferredStatusError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.deferred import LOT_ROWS, DeferredConnection
+from sidecar.postgres.guard import ends_transaction
+from sidecar.postgres.lent import LentConnection
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO t (n) VALUES ($1)"
@@ -49,7 +54,7 @@ def defer(spy: Spy, *, eager: bool = False) -> DeferredConnection:
 async def test_equal_statements_become_one(spy: Spy, raw: RawConnection) -> None:
     connection = defer(spy)
     for number in range(100):
-        assert await connection.execute(INSERT, number) is None
+        await connection.execute(INSERT, number)
     assert spy.calls == []
     await connection.flush()
     assert spy.calls == ["executemany"]
@@ -103,7 +108,7 @@ async def test_handler_can_catch_the_error_of_its_own_savepoint(spy: Spy) -> Non
     connection = defer(spy)
     await connection.execute(INSERT, 1)
     with pytest.raises(asyncpg.UniqueViolationError):
-        async with connection.transaction():
+        async with LentConnection(connection).transaction():
             await connection.execute(INSERT, 1)
     await connection.execute(INSERT, 2)
     assert await connection.fetchval("SELECT count(*) FROM t") == 2
@@ -124,7 +129,7 @@ async def test_block_that_is_rolled_back_leaves_nothing(
 
 
 async def write_and_refuse(connection: DeferredConnection, rows: int) -> None:
-    async with connection.transaction():
+    async with LentConnection(connection).transaction():
         for number in range(rows):
             await connection.execute(INSERT, number)
         raise RefusedError
@@ -138,7 +143,7 @@ async def test_lot_that_fails_leaves_nothing_of_its_block_behind(spy: Spy) -> No
 
 
 async def write_twice(connection: DeferredConnection) -> None:
-    async with connection.transaction():
+    async with LentConnection(connection).transaction():
         await connection.executemany(INSERT, [(1,), (1,)])
         await connection.execute(UPSERT, 2)
 
@@ -149,3 +154,100 @@ async def test_error_of_a_deferred_statement_comes_with_the_flush_once(spy: Spy)
     with pytest.raises(asyncpg.DataError):
         await connection.flush()
     await connection.flush()
+
+
+USES: Final[dict[str, Callable[[Any], object]]] = {
+    "equal": lambda status: status == "UPDATE 0",
+    "unequal": lambda status: status != "UPDATE 0",
+    "in": lambda status: "0" in status,
+    "index": lambda status: status[-1],
+    "method": lambda status: status.split()[-1],
+    "format": lambda status: f"{status}",
+    "percent": lambda status: "%s" % status,  # noqa: UP031 - one more way to read it
+    "join": lambda status: "told " + status,
+    **{read.__name__: read for read in (str, bool, len, hash, list, int)},
+}
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_status_of_a_deferred_statement_cannot_be_read(spy: Spy, use: str) -> None:
+    connection = defer(spy)
+    status = await connection.execute(INSERT, 1)
+    assert "deferred" in repr(status)
+    with pytest.raises(DeferredStatusError, match="eager = True"):
+        USES[use](status)
+
+
+async def test_parameters_are_those_of_the_call(raw: RawConnection) -> None:
+    await raw.execute("CREATE TEMP TABLE p (a int[], b bytea, c text, d inet)")
+    connection = DeferredConnection(raw)
+    row: list[Any] = [[1], bytearray(b"x"), "one", ip_address("::1")]
+    rows = [row]
+    await connection.execute("INSERT INTO p VALUES ($1, $2, $3, $4)", *row)
+    await connection.executemany("INSERT INTO p VALUES ($1, $2, $3, $4)", rows)
+    row[0].append(2)
+    row[1].extend(b"y")
+    row[2] = "two"
+    rows.clear()
+    await connection.flush()
+    assert [tuple(r) for r in await raw.fetch("SELECT a, b, c, d FROM p")] == [
+        ([1], b"x", "one", ip_address("::1"))
+    ] * 2
+
+
+async def test_text_of_several_statements_waits_and_travels_as_often_as_it_was_made(
+    spy: Spy, raw: RawConnection
+) -> None:
+    connection = defer(spy)
+    for _ in range(3):
+        await connection.execute(f"{UPSERT.replace('$1', '1')}; {UPSERT.replace('$1', '2')}")
+    assert spy.calls == []
+    await connection.flush()
+    assert await raw.fetchval("SELECT sum(times) FROM t") == 6
+
+
+async def test_writes_keep_their_order_with_those_of_a_raw_connection(raw: RawConnection) -> None:
+    connection = DeferredConnection(raw)
+    kept = await connection.raw()
+    await connection.execute(INSERT, 1)
+    await kept.execute("UPDATE t SET times = 5 WHERE n = 1")
+    assert await kept.fetchval("SELECT times FROM t") == 5
+
+
+async def test_only_one_lot_of_own_writes_is_taken_back(spy: Spy, raw: RawConnection) -> None:
+    connection = defer(spy)
+    connection.begin_turn()
+    await connection.execute(INSERT, 1)
+    connection.begin_turn()
+    await connection.execute(INSERT, 2)
+    assert connection.take_back()
+    connection.begin_turn()
+    await connection.execute(INSERT, 3)
+    await connection.fetchval("SELECT 1")
+    assert not connection.take_back()
+    assert [row["n"] for row in await raw.fetch("SELECT n FROM t")] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COMMIT", " end;", "ABORT", "rollback work", "ROLLBACK AND CHAIN", "-- x\nCOMMIT",
+        "PREPARE TRANSACTION 'x'", "SELECT $$;$$; commit", "SELECT E'\\';'; END",
+        "/* a /* b */ ' */ COMMIT", "SELECT 1 /*'*/; COMMIT -- '",
+    ],
+)  # fmt: skip
+def test_text_that_ends_a_transaction_is_known(query: str) -> None:
+    assert ends_transaction(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "ROLLBACK TO x", "rollback work to savepoint x", "SELECT 'a; COMMIT'", "SELECT 1 -- ; END",
+        "SELECT CASE WHEN a THEN 1 END FROM t", "DO $$ BEGIN COMMIT; END $$",
+        "PREPARE x AS SELECT 1", "/* ; COMMIT */ SELECT 1", 'SELECT ";commit"',
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END", "COMMENT ON TABLE t IS 'x'",
+    ],
+)  # fmt: skip
+def test_text_that_ends_no_transaction_is_let_through(query: str) -> None:
+    assert not ends_transaction(query)

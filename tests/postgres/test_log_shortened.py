@@ -69,4 +69,28 @@ async def test_empty_page_of_a_log_that_became_shorter_is_no_page(database: str)
         await stage.place("order-1", *range(5))
         with pytest.raises(LogShortenedError):
             await stage.desk.read_page(Partition("journal"), 5, 10)
-        assert await stage.desk.read_page(Partition("journal"), 5, 5) == []
+        assert (await stage.desk.read_page(Partition("journal"), 5, 5)).records == []
+
+
+async def test_newest_event_that_is_erased_stalls_nobody(database: str) -> None:
+    async with open_stage(database, Journal()) as stage:
+        await stage.place("order-1", *range(5))
+        head = await stage.advance()
+        async with stage.pool.acquire() as writer, writer.transaction():
+            # A writer that drew its position before may still write it.
+            await writer.execute("LOCK TABLE sidecar.events IN ROW EXCLUSIVE MODE")
+            await stage.pool.execute("DELETE FROM sidecar.events WHERE position >= 4")
+            with pytest.raises(LogShortenedError):
+                await stage.desk.read_page(Partition("journal"), 3, head)
+        stage.start()
+
+        async def has_passed_over() -> bool:
+            stage.check_loops()
+            return await stage.checkpoint() == head
+
+        await eventually(has_passed_over)
+        await stage.stop()
+        assert await positions(stage) == [1, 2, 3]
+        await stage.place("order-2", 1)
+        await stage.catch_up()
+        assert await positions(stage) == [1, 2, 3, 6]

@@ -57,7 +57,7 @@ def check(plan: dict[str, Any], pages: int) -> None:
 
 async def test_hot_statements_use_indexes_on_a_long_log(connection: RawConnection) -> None:
     end = EVENTS
-    page = (1000, 8 * 1024 * 1024)
+    page = (1000, 8 * 1024 * 1024, None)
     event = (UUID, "Placed", 1, "{}", None)
     check(await explain(connection, "append_one", "order-1", None, *event), FEW_PAGES)
     many = ([UUID], ["Placed"], [1], ["{}"], None)
@@ -74,7 +74,7 @@ async def test_hot_statements_use_indexes_on_a_long_log(connection: RawConnectio
 
 
 async def test_partition_page_reads_no_more_than_its_range(connection: RawConnection) -> None:
-    share = (EVENTS - 4000, EVENTS, 1000, 8 * 1024 * 1024, 1, 4)
+    share = (EVENTS - 4000, EVENTS, 1000, 8 * 1024 * 1024, None, 1, 4)
     check(await explain(connection, "read_partition_page", *share), 2 * FEW_PAGES)
 
 

@@ -1,11 +1,14 @@
 """Pages follow each other, and so do checkpoints, whatever the head does meanwhile."""
 
+import random
+
 import pytest
 
+from sidecar.postgres import page
 from sidecar.projections.page import PageReader
-from sidecar.projections.projection import PAGE_EVENTS
+from sidecar.projections.projection import PAGE_EVENTS, Partition
 from sidecar.projections.route import Router
-from tests.postgres.shop import Journal
+from tests.postgres.shop import Journal, Paid, Placed
 from tests.postgres.stage import Stage, open_stage
 
 EVENTS = 2 * PAGE_EVENTS + PAGE_EVENTS // 2
@@ -46,3 +49,51 @@ async def test_checkpoint_never_goes_back(database: str) -> None:
             async with stage.desk.begin(partition, 7, eager=True, repeatable=True) as work:
                 await work.move(6)
         assert await stage.checkpoint() == 7
+
+
+async def test_page_holds_the_wanted_types_and_looks_no_further_than_its_span(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "SPAN_POSITIONS", 10)
+    partition = Partition("journal")
+    async with open_stage(database, Journal()) as stage:
+        await stage.store.append("a", [*[Paid("a")] * 14, Placed("a", 1), *[Paid("a")] * 15])
+        head = await stage.advance()
+        assert head == 30
+        spans = []
+        after = 0
+        while after < head:
+            span = await stage.desk.read_page(partition, after, head, ["Placed"])
+            spans.append(([record.position for record in span.records], span.upto))
+            after = span.upto
+        assert spans == [([], 10), ([15], 20), ([], 30)]
+        whole = await stage.desk.read_page(partition, 0, head, None)
+        assert len(whole.records) == whole.upto == head
+        await stage.catch_up()
+        assert [line.position for line in await stage.lines()] == [15]
+
+
+@pytest.mark.parametrize("types", [None, ["Placed"]])
+async def test_page_is_bounded_in_bytes_whatever_the_server_makes_of_them(
+    database: str, monkeypatch: pytest.MonkeyPatch, types: list[str] | None
+) -> None:
+    monkeypatch.setattr(page, "PAGE_BYTES", 100_000)
+    partition = Partition("journal")
+    noise = random.Random(7).randbytes(30_000).hex()
+    # One that PostgreSQL stores in a hundredth of its size, and one that it can hardly shorten.
+    for text, most in (("x" * 60_000, 20), (noise, 5)):
+        async with open_stage(database, Journal()) as stage:
+            first = await stage.pool.fetchval(
+                "SELECT coalesce(max(position), 0) FROM sidecar.events"
+            )
+            for _ in range(30):
+                await stage.store.append("large", [Placed(text, 1)])
+            head = await stage.advance()
+            positions: list[int] = []
+            after = first
+            while after < head:
+                span = await stage.desk.read_page(partition, after, head, types)
+                assert 0 < len(span.records) <= most
+                positions += [record.position for record in span.records]
+                after = span.upto
+            assert positions == list(range(first + 1, head + 1))

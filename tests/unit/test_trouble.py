@@ -16,7 +16,7 @@ def test_attempts_are_counted_for_one_position_at_a_time() -> None:
 def test_streak_counts_one_error_type_until_an_event_succeeds() -> None:
     trouble = Trouble()
     for error_type in ("A", "A", "B", "B", "B"):
-        trouble.count_parked(error_type)
+        trouble.count_left(error_type)
     assert (trouble.streak_of("A"), trouble.streak_of("B")) == (0, 3)
     trouble.clear_streak()
     assert trouble.streak_of("B") == 0

@@ -1,0 +1,130 @@
+"""Reading pages of the log: bounded in events, in bytes, and in how far to look for a rare type."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+
+from sidecar.errors import LogShortenedError
+from sidecar.events.record import RecordedEvent
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
+from sidecar.projections.projection import PAGE_EVENTS, Partition
+from sidecar.projections.work import Span
+
+# Bounds one page in memory; a single larger event still passes. As stored, that is: a page of what
+# PostgreSQL compresses well can become as much larger as the statement's second bound lets it.
+PAGE_BYTES: Final = 8 * 1024 * 1024
+# A page looks no further than this, so that one of a rare type does not read the log for minutes.
+SPAN_POSITIONS: Final = 50_000
+# PostgreSQL compresses no value of fewer bytes, and none to less than a 255th.
+_COMPRESSED_BYTES: Final = 1900
+_MAX_RATIO: Final = 255
+
+
+async def read_span(
+    raw: RawConnection,
+    partition: Partition,
+    after: int,
+    upto: int,
+    types: Sequence[str] | None,
+) -> Span:
+    """Return what a partition wants of the next part of the log.
+
+    Args:
+        raw: Any connection.
+        partition: Whose streams.
+        after: What lies above this position.
+        upto: The safe head.
+        types: Stored names of the types that it wants; None for all.
+
+    Raises:
+        LogShortenedError: There is nothing, and not because all of it is known.
+    """
+    is_sparse = types is not None or partition.count > 1
+    end = min(upto, after + SPAN_POSITIONS) if is_sparse else upto
+    records, is_whole = await _read(raw, partition, after, end, types, to_the_end=is_sparse)
+    at = records[-1].position if records else after
+    if records and not (is_whole and at < end):
+        return Span(records, at)
+    await _require_reached(raw, partition, at, end, types)
+    return Span(records, end)
+
+
+async def _read(
+    raw: RawConnection,
+    partition: Partition,
+    after: int,
+    end: int,
+    types: Sequence[str] | None,
+    *,
+    to_the_end: bool,
+) -> tuple[list[RecordedEvent], bool]:
+    """Return a page, and whether it certainly holds all there is up to the end.
+
+    Args:
+        raw: As in `read_span`, like the others.
+        partition: Whose streams.
+        after: What lies above this position.
+        end: What lies up to here.
+        types: What is wanted.
+        to_the_end: Go on until that is certain, or the page is full.
+    """
+    records: list[RecordedEvent] = []
+    size = 0
+    while len(records) < PAGE_EVENTS and size < PAGE_BYTES:
+        at = records[-1].position if records else after
+        rows = await _fetch(raw, partition, at, end, PAGE_EVENTS - len(records), types)
+        if not rows:
+            return records, True
+        read = [RecordedEvent(*row) for row in rows]
+        records += read
+        if read[-1].position >= end or not (to_the_end or _may_be_cut(read)):
+            break
+        size += sum(len(record.data) for record in read)
+    return records, False
+
+
+async def _fetch(
+    raw: RawConnection,
+    partition: Partition,
+    after: int,
+    end: int,
+    limit: int,
+    types: Sequence[str] | None,
+) -> list[asyncpg.Record]:
+    bounds = (after, end, limit, PAGE_BYTES, types)
+    if partition.count == 1:
+        return await raw.fetch(sql("read_page"), *bounds)
+    share = (partition.index, partition.count)
+    return await raw.fetch(sql("read_partition_page"), *bounds, *share)
+
+
+def _may_be_cut(records: Sequence[RecordedEvent]) -> bool:
+    """Tell whether a bound in bytes may have kept events out, so that it is worth going on."""
+    sizes = [len(record.data) for record in records]
+    unfolded = sum(size for size in sizes if size > _COMPRESSED_BYTES) * _MAX_RATIO
+    return sum(sizes) * 4 >= PAGE_BYTES or unfolded >= PAGE_BYTES
+
+
+async def _require_reached(
+    raw: RawConnection, partition: Partition, after: int, end: int, types: Sequence[str] | None
+) -> None:
+    """Make sure that a range is empty for good.
+
+    The checkpoint passes over it, so it must not be that of a server that lost the end of the log
+    and will give its positions to other events. Where the newest events were erased, the sequence
+    tells: no writer draws a position up to where it stands any more.
+
+    Raises:
+        LogShortenedError: It is not.
+    """
+    if await raw.fetchval(sql("does_log_reach"), end):
+        return
+    drawn = await raw.fetchrow(sql("read_sequence"))
+    if drawn is not None and (drawn["last_value"] or 0) >= end:
+        # Who drew one before may still write it.
+        is_settled = not await raw.fetch(sql("list_writers"))
+        if is_settled and not await _fetch(raw, partition, after, end, 1, types):
+            return
+    raise LogShortenedError(f"The log ends before position {end}.")

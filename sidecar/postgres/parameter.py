@@ -1,0 +1,39 @@
+"""Parameters of a statement that is sent later: as they were when it was made."""
+
+import copy
+import datetime as dt
+import uuid
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+import asyncpg
+
+# What cannot change; a row of a result is read-only, too.
+_CONSTANT: Final[frozenset[type]] = frozenset(
+    {
+        type(None), bool, int, float, complex, str, bytes, Decimal, uuid.UUID,
+        dt.date, dt.time, dt.datetime, dt.timedelta, asyncpg.Record,
+    }
+)  # fmt: skip
+_are_constant: Final = _CONSTANT.issuperset
+
+
+def keep(row: Iterable[object]) -> tuple[object, ...]:
+    """Return a row of parameters that nobody can change any more.
+
+    Raises:
+        Exception: One of them cannot be copied.
+    """
+    kept = row if type(row) is tuple else tuple(row)
+    return kept if _are_constant(map(type, kept)) else tuple(map(_keep, kept))
+
+
+def _keep(value: object) -> object:
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    # Of a subclass only it knows what else it holds.
+    if type(value) is list or type(value) is tuple:
+        kept = keep(value)
+        return list(kept) if type(value) is list else kept
+    return value if type(value) in _CONSTANT else copy.deepcopy(value)

@@ -1,0 +1,51 @@
+"""What a deferred statement answers: nothing yet, and it says so to whoever reads it."""
+
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from sidecar.errors import DeferredStatusError
+
+# What a text can be asked. `repr` tells what it is, so that a debugger can show it.
+_READS: Final = (
+    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__bool__", "__len__",
+    "__iter__", "__contains__", "__getitem__", "__str__", "__format__", "__int__", "__float__",
+    "__index__", "__bytes__", "__add__", "__radd__", "__mod__", "__rmod__", "__mul__", "__rmul__",
+)  # fmt: skip
+
+
+class DeferredStatus:
+    """Stands for PostgreSQL's status of a statement that is not sent yet.
+
+    Args:
+        query: The statement.
+        note_use: Hears of each use, for a handler may catch what is raised.
+    """
+
+    __slots__ = ("_note_use", "_query")
+
+    def __init__(self, query: str, note_use: Callable[[DeferredStatusError], None]) -> None:
+        self._query = query
+        self._note_use = note_use
+
+    def __repr__(self) -> str:
+        return "<status of a deferred statement>"
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a text's method of any kind
+        # Those of Python's own protocols are asked for by whoever only looks at an object.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _refuse(self)
+
+
+def _refuse(status: DeferredStatus, *_: object) -> NoReturn:
+    error = DeferredStatusError(
+        "The status of a deferred statement was used: `execute` holds writes back, so PostgreSQL "
+        "has not answered yet. Set `eager = True` on the projection, or ask with `fetchval` and "
+        f"RETURNING. The statement begins with {status._query[:60]!r}."  # noqa: SLF001 - a method
+    )
+    status._note_use(error)  # noqa: SLF001 - a method
+    raise error
+
+
+for _name in _READS:
+    setattr(DeferredStatus, _name, _refuse)
