@@ -101,6 +101,8 @@ class Retrials:
         self._lot_events: Final = min(subscription.chunk_events, RETRIAL_EVENTS)
         self._applied: Final[Counter[int]] = Counter()
         self._interruptions = 0
+        # What `begin` returned, while a batch is under way.
+        self._applied_before: int | None = None
         self._look_mono = 0.0
         self._rest_mono = 0.0
         self.goes_on = False
@@ -144,7 +146,6 @@ class Retrials:
         Raises:
             Exception: What passes by itself; the letter stays due.
         """
-        before = self._containment.begin([])
         try:
             retrial = await self._take(self._lot_events)
             self.goes_on = retrial is not None
@@ -155,7 +156,17 @@ class Retrials:
             if retrial.interruption is not None:
                 raise retrial.interruption
         finally:
-            self._containment.end(before)
+            self._end_batch()
+
+    def _begin_batch(self, records: Sequence[RecordedEvent]) -> None:
+        """Tell of a batch once it is known what is in it."""
+        self._end_batch()
+        self._applied_before = self._containment.begin(records)
+
+    def _end_batch(self) -> None:
+        if self._applied_before is not None:
+            self._containment.end(self._applied_before)
+            self._applied_before = None
 
     async def _take(self, limit: int, blamed: Exception | None = None) -> Retrial | None:
         """Take a letter up in one transaction, whose end may fail for an event as well.
@@ -183,6 +194,7 @@ class Retrials:
         if letter is None:
             return None
         records = await work.queued_events(letter.stream, letter.version, upto_position, limit)
+        self._begin_batch(records)
         lot = Lot(records[-1].version if records else letter.version)
         lot.is_erased = not records or records[0].version != letter.version
         await self._apply(work, records, lot, blamed)
