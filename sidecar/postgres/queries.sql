@@ -347,12 +347,16 @@ FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_checkpoint
+-- With $6 one that is marked as failed counts as running, unless it waits for a person's decision.
 -- $5 tells that the transaction holds all that it stands for: a crash that loses its commit loses
 -- the checkpoint, too, and the events are applied again. So it need not wait for the disk. While a
 -- handler waits for something else the session is idle, under the handler's own limit instead of the
 -- server's, as is the whole transaction (a limit since version 17): the end of a session passes by
 -- itself, so that such an event would be tried for ever.
-SELECT position, state, pg_current_xact_id()::text AS transaction,
+SELECT position,
+       CASE WHEN $6::boolean AND state = 'failed' AND block IS NULL THEN 'running' ELSE state END
+           AS state,
+       pg_current_xact_id()::text AS transaction,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND c.copy = 'live'
@@ -500,6 +504,24 @@ WHERE projection = $1 AND copy = 'live' AND state <> 'paused';
 -- What waits for a person's decision goes on waiting.
 UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
 WHERE projection = $1 AND copy = 'live' AND state = 'failed' AND block IS NULL;
+
+-- name: stand_still
+-- Of partition $3 of $4. What people paused stays paused. Letters that were kept for the same type of
+-- error, $6, before it was known to be no event's own are due as soon as it goes on.
+WITH halted AS (
+    UPDATE sidecar.checkpoints SET state = 'failed', detail = $5
+    WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND state = 'running'
+    RETURNING partition
+)
+UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
+WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL AND error_type = $6
+  AND (hashtext(stream) & 2147483647) % $4::integer = $3::integer
+  AND EXISTS (SELECT FROM halted);
+
+-- name: go_on
+UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
+WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4
+  AND state = 'failed' AND block IS NULL;
 
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters

@@ -261,9 +261,23 @@ class PostgresDesk:
         async with self._pool.acquire_untouched() as raw:
             return await read_span(raw, partition, after_position, upto_position, types)
 
+    async def stand_still(self, partition: Partition, reason: str, error_type: str) -> None:
+        """Mark a live copy that runs as failed; letters of this error are due once it goes on."""
+        await self._pool.execute(sql("stand_still"), *_key(partition), reason, error_type)
+
+    async def go_on(self, partition: Partition) -> None:
+        """Let a live copy run again that stood still."""
+        await self._pool.execute(sql("go_on"), *_key(partition))
+
     @asynccontextmanager
     async def begin(
-        self, partition: Partition, position: int, *, eager: bool, repeatable: bool
+        self,
+        partition: Partition,
+        position: int,
+        *,
+        eager: bool,
+        repeatable: bool,
+        halted: bool = False,
     ) -> AsyncIterator[PostgresWork]:
         """Open a transaction at the checkpoint.
 
@@ -278,7 +292,9 @@ class PostgresDesk:
                 lost = f"The session of {partition} ended in the middle of its transaction."
                 with translate_loss(raw, lost):
                     async with read_committed(raw):
-                        place = await self._open(raw, partition, position, repeatable=repeatable)
+                        place = await self._open(
+                            raw, partition, position, repeatable=repeatable, halted=halted
+                        )
                         work = PostgresWork(raw, partition, place, eager=eager)
                         try:
                             with keep_transaction(raw, str(partition)):
@@ -297,10 +313,16 @@ class PostgresDesk:
             raise spoilt_by from None
 
     async def _open(
-        self, raw: RawConnection, partition: Partition, position: int, *, repeatable: bool
+        self,
+        raw: RawConnection,
+        partition: Partition,
+        position: int,
+        *,
+        repeatable: bool,
+        halted: bool,
     ) -> Place:
         """Lock the checkpoint row and lead writes to where they belong."""
-        found = await raw.fetchrow(sql("lock_checkpoint"), *_key(partition), repeatable)
+        found = await raw.fetchrow(sql("lock_checkpoint"), *_key(partition), repeatable, halted)
         row = _require_there(found, partition, position)
         self._require_told(row, partition)
         await self._keep_handled(raw, row, partition)

@@ -16,6 +16,7 @@ from sidecar.errors import (
 )
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.delivery import Batch, EventFailedError
+from sidecar.projections.environment import Suspicion, find_sqlstate
 from sidecar.projections.letter import Category, Letter, write_letter
 from sidecar.projections.log import log_failure, log_interruption, log_parked
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
@@ -27,6 +28,30 @@ from sidecar.projections.work import Desk, OpenLetter, Work
 
 class HaltError(Exception):
     """Leaves a transaction because nothing behind the failed event may be applied."""
+
+
+class EnvironmentFailedError(HaltError):
+    """Leaves a transaction because nothing can be applied, whatever the event.
+
+    Attributes:
+        error_type: Of what the handler raised, as dead letters tell it.
+        cause: PostgreSQL's error in it.
+        sqlstate: Its SQLSTATE.
+        records: The events that failed with it, of a stream each.
+    """
+
+    def __init__(
+        self,
+        error: BaseException,
+        cause: BaseException,
+        sqlstate: str,
+        records: Sequence[RecordedEvent],
+    ) -> None:
+        super().__init__(sqlstate)
+        self.error_type = type(error).__name__
+        self.cause = cause
+        self.sqlstate = sqlstate
+        self.records = records
 
 
 # What says that the partition is not ours to go on with; no event's failure.
@@ -79,6 +104,7 @@ class Containment:
         self.retry_after_seconds: Final = policy.retry_after_seconds
         self._tally: Final = tally
         self._trouble: Final = Trouble()
+        self._suspicion: Final = Suspicion()
         # Effects outside the transaction are not undone by a rollback.
         self._is_outside: Final = not subscription.subscriber.wants_connection
 
@@ -95,9 +121,32 @@ class Containment:
         """Tell whether the first of its events failed just before."""
         return self._trouble.suspects(batch.first_position)
 
-    def succeeded(self) -> None:
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing failed that the next event applied would put into another light."""
+        return self._suspicion.is_empty and not self._trouble.has_streak
+
+    def succeeded(self, event_type: str) -> None:
         """Take note that an event was applied."""
         self._trouble.clear_streak()
+        self._suspicion.passed(event_type)
+
+    def _look_around(self, record: RecordedEvent, error: Exception) -> None:
+        """Leave the transaction once so many streams failed alike that no event is to blame.
+
+        Raises:
+            EnvironmentFailedError: They did.
+        """
+        found = find_sqlstate(error)
+        # A rebuild halts at any event, and what is done outside would be repeated by a rollback.
+        if found is None or self._is_outside or not self.puts_off:
+            return
+        sqlstate, cause = found
+        records = self._suspicion.add(sqlstate, record)
+        if records:
+            self._suspicion.clear()
+            self._trouble.clear_streak()
+            raise EnvironmentFailedError(error, cause, sqlstate, records)
 
     def recovered(self) -> None:
         """Take note that the database takes what is done."""
@@ -130,6 +179,7 @@ class Containment:
             if self._is_outside:
                 return Retry(self.interrupted(error))
             raise error
+        self._look_around(record, error)
         error_type = type(error).__name__
         attempt = self._trouble.count_attempt(record.position)
         decision = self._policy.decide(

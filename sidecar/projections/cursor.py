@@ -22,6 +22,7 @@ class Cursor:
         stored: The checkpoint in the database, as far as this process knows.
         discarded: Positions above it that are to be passed over.
         partition: Whose it is.
+        is_halted: Whether the checkpoint is kept where it is, marked as failed, by its own loop.
 
     Args:
         subscription: Whose events.
@@ -36,6 +37,7 @@ class Cursor:
         self.seen = 0
         self.stored = _UNKNOWN
         self.discarded: frozenset[int] = frozenset()
+        self.is_halted = False
         self._moved_mono = 0.0
         self._is_repeatable: Final = subscription.is_repeatable
         self.partition: Final = partition
@@ -66,8 +68,10 @@ class Cursor:
         """
         checkpoint = await self._desk.read_checkpoint(self.partition)
         if checkpoint.state is State.FAILED and self.partition.copy == "live":
-            # By a setup elsewhere, before this worker, whose own succeeded, had the lease.
-            await self._desk.end_failure(self.partition)
+            # By a setup elsewhere, before this worker, whose own succeeded, had the lease; or by a
+            # loop that stood still, and this one finds out by itself whether that is over.
+            if not self.is_halted:
+                await self._desk.end_failure(self.partition)
         elif checkpoint.state is not State.RUNNING:
             raise ProjectionPausedError(f"{self.partition} is {checkpoint.state}.")
         self.discarded = checkpoint.discarded
@@ -80,7 +84,11 @@ class Cursor:
     def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Work]:
         """Open a transaction at the checkpoint; `Desk.begin` tells what it raises."""
         return self._desk.begin(
-            self.partition, self.stored, eager=eager, repeatable=self._is_repeatable
+            self.partition,
+            self.stored,
+            eager=eager,
+            repeatable=self._is_repeatable,
+            halted=self.is_halted,
         )
 
     def moved(self, position: int, events: int) -> None:

@@ -109,3 +109,27 @@ def log_erased(partition: Partition, stream: str, version: int) -> None:
             "stream": stream,
         },
     )
+
+
+def log_halted(partition: Partition, reason: str, error: BaseException) -> None:
+    """Log that a projection stands still, for no event can be applied."""
+    logger.critical(
+        "Projection %s stands still: %s",
+        partition,
+        reason,
+        exc_info=error,
+        extra={
+            "event": "sidecar.projection.halted",
+            "projection": partition.projection,
+            "error_type": type(error).__name__,
+        },
+    )
+
+
+def log_relieved(partition: Partition) -> None:
+    """Log that a projection that stood still goes on."""
+    logger.info(
+        "Projection %s goes on: its events can be applied again",
+        partition,
+        extra={"event": "sidecar.projection.relieved", "projection": partition.projection},
+    )

@@ -7,7 +7,7 @@ from sidecar.errors import CheckpointGoneError, CheckpointMovedError, Projection
 from sidecar.events.types import EventTypes
 from sidecar.events.wait import wait_at_most
 from sidecar.projections.applier import Applier
-from sidecar.projections.containment import Containment
+from sidecar.projections.containment import Containment, EnvironmentFailedError
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.log import log_interruption
 from sidecar.projections.observer import RunnerObserver, RunnerTally, SilentObserver
@@ -17,6 +17,7 @@ from sidecar.projections.retrial import Retrials
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.route import Router
 from sidecar.projections.signal import HeadSignal
+from sidecar.projections.standstill import Standstill
 from sidecar.projections.work import Desk
 
 # An idle loop beats this often, and notices this soon that it is paused or resumed.
@@ -61,11 +62,12 @@ class Runner:
         self._head: Final = head
         self._stopping: Final = asyncio.Event()
         self._cursor: Final = Cursor(subscription, partition, desk=desk, tally=self.tally)
+        observer = observer or SilentObserver()
         self._containment: Final = self.containment_type(
             subscription,
             partition,
             desk=desk,
-            observer=observer or SilentObserver(),
+            observer=observer,
             policy=policy or RetryPolicy(),
             tally=self.tally,
         )
@@ -85,6 +87,15 @@ class Runner:
             cursor=self._cursor,
             router=router,
             containment=self._containment,
+        )
+
+        self._standstill: Final = Standstill(
+            subscription,
+            desk=desk,
+            cursor=self._cursor,
+            router=router,
+            redact=observer.redact,
+            tally=self.tally,
         )
 
     def stop(self) -> None:
@@ -112,10 +123,14 @@ class Runner:
             self._cursor.forget()
             self.tally.beat()
             await self.rest(IDLE_SECONDS)
+        except EnvironmentFailedError as failed:
+            self._cursor.forget()
+            self._standstill.begin(failed)
         except CheckpointGoneError:
             self.stop()
         except CheckpointMovedError:
             self._cursor.forget()
+            self._standstill.drop()
             log_interruption(
                 self.partition,
                 "sidecar.checkpoint.moved",
@@ -132,6 +147,9 @@ class Runner:
         if not self._cursor.is_known:
             await self._pages.close()
             await self._cursor.load()
+        if self._standstill.is_on:
+            await self._stand_still()
+            return
         await self._retry_letters()
         page = await self._pages.take(self._cursor.seen, self._cursor.discarded)
         self.tally.beat()
@@ -139,6 +157,14 @@ class Runner:
             await self._apply(page)
         else:
             await self._wait()
+
+    async def _stand_still(self) -> None:
+        """Wait, and look whether events can be applied again."""
+        await self._standstill.tell()
+        self.tally.beat()
+        await self.rest(self._standstill.next_delay_seconds())
+        if not self._stopping.is_set():
+            await self._standstill.look_again()
 
     async def _apply(self, page: Page) -> None:
         """Apply a page batch by batch, in turn with parked streams."""

@@ -58,8 +58,7 @@ class Together:
         self._containment: Final = containment
         self._applied: Final = Applied(batch.upto)
         self._blocked: Final[set[str]] = set()
-        # With how many events were handled before each.
-        self._failures: Final[list[tuple[EventFailedError, int]]] = []
+        self._failures: Final[dict[int, EventFailedError]] = {}
         self._at: Delivery | None = None
 
     async def apply(self) -> Applied:
@@ -69,7 +68,8 @@ class Together:
             EventFailedError: It may be this event's failure; a rollback has to undo it.
             Exception: It is nobody's in particular.
         """
-        self._blocked.update(await _parked_streams(self._work, self._deliveries))
+        parked = await _parked_streams(self._work, self._deliveries)
+        self._blocked.update(parked)
         try:
             async with asyncio.timeout(self._limit_seconds) as deadline:
                 await self._handle(deadline)
@@ -78,7 +78,8 @@ class Together:
             if self._at is None:
                 raise
             raise EventFailedError(self._at, error) from error
-        await self._judge()
+        if self._failures or not self._containment.is_calm:
+            await self._judge(set(parked))
         return self._applied
 
     async def _handle(self, deadline: asyncio.Timeout) -> None:
@@ -123,20 +124,24 @@ class Together:
         failure = EventFailedError(delivery, error)
         if not (self._containment.goes_around(error) and self._work.take_back()):
             raise failure from error
-        self._failures.append((failure, self._applied.events))
+        self._failures[delivery.record.position] = failure
         self._blocked.add(delivery.record.stream)
 
-    async def _judge(self) -> None:
+    async def _judge(self, blocked: set[str]) -> None:
         """Decide about what was left out, as if each was tried in its turn."""
-        handled_before = 0
-        for failure, handled in self._failures:
-            if handled > handled_before:
-                self._containment.succeeded()
-            handled_before = handled
+        for delivery in self._deliveries:
+            record = delivery.record
+            if record.position > self._applied.upto:
+                break
+            if record.stream in blocked:
+                continue
+            failure = self._failures.get(record.position)
+            if failure is None:
+                self._containment.succeeded(record.type)
+                continue
+            blocked.add(record.stream)
             if await self._containment.judge(self._work, failure) is Action.PARK:
-                self._applied.parked.append(failure.delivery.record)
-        if self._applied.events > handled_before:
-            self._containment.succeeded()
+                self._applied.parked.append(record)
 
 
 async def apply_singly(
@@ -181,7 +186,7 @@ async def _apply_or_judge(
         if work.is_spoilt:
             raise
         return await containment.judge(work, failure)
-    containment.succeeded()
+    containment.succeeded(delivery.record.type)
     return None
 
 

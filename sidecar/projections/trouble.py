@@ -36,6 +36,11 @@ class Trouble:
         """Return how many events in a row were left behind for this type of error."""
         return self._streak if error_type == self._streak_type else 0
 
+    @property
+    def has_streak(self) -> bool:
+        """Whether events were left behind since the last one that was applied."""
+        return self._streak > 0
+
     def clear_streak(self) -> None:
         """Take note that an event succeeded."""
         self._streak = 0

@@ -175,8 +175,20 @@ class Desk(Protocol):
         Also bounded in how far it looks: it may hold none though there are some further on.
         """
 
+    async def stand_still(self, partition: Partition, reason: str, error_type: str) -> None:
+        """Mark a live copy that runs as failed; letters of this error are due once it goes on."""
+
+    async def go_on(self, partition: Partition) -> None:
+        """Let a live copy run again that stood still."""
+
     def begin(
-        self, partition: Partition, position: int, *, eager: bool, repeatable: bool
+        self,
+        partition: Partition,
+        position: int,
+        *,
+        eager: bool,
+        repeatable: bool,
+        halted: bool = False,
     ) -> AbstractAsyncContextManager[Work]:
         """Open a transaction at the checkpoint; commit on a clean exit, else roll back.
 
@@ -186,6 +198,7 @@ class Desk(Protocol):
             eager: Send each write at once.
             repeatable: Everything that is done for an event is in this transaction, so that it may
                 be lost in a crash of the server together with its checkpoint, and done again.
+            halted: Its owner keeps it marked as failed, and looks whether it can go on.
 
         Raises:
             CheckpointGoneError: It has no row.

@@ -27,10 +27,16 @@ OTHERS_FAILING: Final = (
 
 
 @asynccontextmanager
-async def raising_always(stand: Stand) -> AsyncIterator[None]:
+async def halted(stand: Stand) -> AsyncIterator[None]:
     await stand.run("ALTER TABLE country_revenue RENAME TO country_revenue_lost")
     yield
     await stand.run("ALTER TABLE country_revenue_lost RENAME TO country_revenue")
+
+
+@asynccontextmanager
+async def raising_always(stand: Stand) -> AsyncIterator[None]:
+    async with triggered(stand, "country_revenue", "1 / 0"):
+        yield
     await stand.command("dead-letters", "retry", "--projection", "country_revenue")
 
 
@@ -119,7 +125,7 @@ async def unbuildable(stand: Stand) -> AsyncIterator[None]:
 DRILLS: Final = (
     Drill(
         name="projection raising always",
-        injected="the table of a read model is renamed",
+        injected="a trigger fails each write of a read model",
         fault=raising_always,
         signals=Signals(
             alert=Alert("SidecarDeadLettersGrowing"),
@@ -128,12 +134,32 @@ DRILLS: Final = (
             ),
             metric=Metric('sidecar_projection_failures_total{projection="country_revenue"} > 0'),
             log=Log("sidecar.projections.failed", {"projections": ["country_revenue"]}),
-            letter=Letter("UndefinedTableError"),
-            sentence=Sentence(r"country_revenue .*\d+ streams parked since \d\d:\d\d, Undefined"),
+            letter=Letter("DivisionByZeroError"),
+            sentence=Sentence(r"country_revenue .*\d+ streams parked since \d\d:\d\d, Division"),
         ),
         symptoms=frozenset({"SidecarProjectionFailing", "SidecarDeadLetters"}),
         quiet=(OTHERS_FAILING.format(name="country_revenue"), "sidecar_ready == 0"),
         after=('max(sidecar_parked_streams{projection="country_revenue"}) == 0',),
+    ),
+    Drill(
+        name="projection halted",
+        injected="the table of a read model is renamed, and renamed back; nothing else is done",
+        fault=halted,
+        signals=Signals(
+            alert=Alert("SidecarProjectionHalted"),
+            check=Check("projection-country-revenue", "fail", "projection-country-revenue.failed"),
+            metric=Metric(
+                'sidecar_projection_status{projection="country_revenue",status="failed"} == 1'
+            ),
+            log=Log("sidecar.projection.halted", {"projection": "country_revenue"}),
+            letter=None,
+            sentence=Sentence(r"Projection country_revenue is failed"),
+        ),
+        quiet=(
+            OTHERS_FAILING.format(name="country_revenue"),
+            "sidecar_dead_letters > 0",
+            "sidecar_ready == 0",
+        ),
     ),
     Drill(
         name="one poisoned stream",
