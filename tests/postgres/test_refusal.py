@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -119,18 +119,25 @@ async def test_slots_that_are_full_are_told(guarded: Cluster) -> None:
 async def listening(answer: bytes | None) -> AsyncIterator[int]:
     """Accept connections: hang up at once, or give an answer and then keep silent."""
 
+    accepted: set[asyncio.StreamWriter] = set()
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.add(writer)
         if answer is None:
             writer.transport.abort()
         else:
             await reader.read(8)
             writer.write(answer)
             await reader.read()
-        writer.close()
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+    for writer in accepted:
+        writer.transport.abort()
+        # What is left open when the loop ends is told of a later test.
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def test_what_is_no_answer_of_postgresql_is_told() -> None:
