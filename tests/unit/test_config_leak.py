@@ -45,6 +45,8 @@ SHAPES = [
     "postgresql://u:p@db.internal/orders?password={}&sslmode=prefer",
     "postgresql://app@db.acme.io/shop&password={}&sslmode=require",
     "postgresql://app@db.acme.io/shop;password={}",
+    "postgresql://app@db.acme.io/shop|{}",
+    "postgresql://app@db.acme.io/shop%26password%3D{}",
     "postgresql://app@db.acme.io/shop%3Fpassword={}",
     "postgresql://app@db.acme.io/shop password={}",
     "postgresql://app%3A{}%40db.acme.io/shop",

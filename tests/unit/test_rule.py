@@ -107,6 +107,8 @@ FIRING = [
     ("DB05", "DATABASE_URL", {"DATABASE_URL": URL}),
     ("DB05", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=prefer"}),
     ("DB05", "DATABASE_URL", {"DATABASE_URL": f"{URL}?ssl=true"}),
+    ("DB05", "DATABASE_URL", {"DATABASE_URL": URL, "PGSSLMODE": "allow"}),
+    ("DB01", "DATABASE_URL", {"DATABASE_URL": URL, "PGSSLMODE": "required"}),
     ("DB05", "DATABASE_URL", {"DATABASE_URL": URL.replace("@", "@localhost,")}),
     ("DB05", "DATABASE_URL", {"DATABASE_URL": "postgresql:///orders", "PGHOST": "db.shop.io"}),
     ("DB06", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require"}),
