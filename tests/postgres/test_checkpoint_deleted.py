@@ -82,7 +82,9 @@ async def test_a_deleted_checkpoint_stops_its_projection_alone_and_a_rebuild_put
                 with pytest.raises(ProjectionError, match="waits for a decision"):
                     await set_state(connection, "totals", State.RUNNING)
             await rebuilding.start(stage)
+            # A partition that is a few events behind catches up after the swap.
             await rebuilding.until_swapped(stage)
+            await rebuilding.until_live(stage)
             assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
             await stage.place("b", 5)
             await rebuilding.until_live(stage)
