@@ -246,7 +246,7 @@ class EventPublisher:
                 "run it with `sidecar run`, or give EventPublisher a `transaction`."
             )
         async with self._transaction() as connection:
-            await subscriber.bind(connection)(event, None)
+            await subscriber.invoke(event, connection, None)
 
     def _reorder(self) -> None:
         tally = self.tally

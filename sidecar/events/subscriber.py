@@ -32,7 +32,7 @@ class Connection(Protocol):
         """Return the first value of the first row or None."""
 
 
-Invoke = Callable[[object, RecordedEvent | None], Awaitable[object]]
+Invoke = Callable[[object, Connection, RecordedEvent | None], Awaitable[object]]
 
 
 class Subscriber:
@@ -51,6 +51,7 @@ class Subscriber:
         target: The object as it was added.
         handles: Event classes that it wants; None means that `can_handle` decides.
         parameters: How many of (event, connection, record) its handler takes.
+        invoke: Calls the handler with as many of the three as it takes.
 
     Args:
         target: The object that is added.
@@ -58,7 +59,16 @@ class Subscriber:
         is_handler: Whether it is rather called than its `handle`, where both would do.
     """
 
-    __slots__ = ("accepts", "call", "handles", "is_numbered", "name", "parameters", "target")
+    __slots__ = (
+        "accepts",
+        "call",
+        "handles",
+        "invoke",
+        "is_numbered",
+        "name",
+        "parameters",
+        "target",
+    )
 
     def __init__(
         self,
@@ -74,20 +84,12 @@ class Subscriber:
         self.parameters: Final = count_parameters(self.name, self.call)
         self.handles: Final = self._choose_classes(handles)
         self.accepts: Final = self._choose_test()
+        self.invoke: Final = self._choose_invoke()
 
     @property
     def wants_connection(self) -> bool:
         """Whether the handler writes through a connection, and so exactly once in effect."""
         return self.parameters > 1
-
-    def bind(self, connection: Connection) -> Invoke:
-        """Return the handler as a function of (event, record), whatever it takes of the three."""
-        call = self.call
-        if self.parameters == 1:
-            return lambda event, _record: call(event)
-        if self.parameters == WITH_CONNECTION:
-            return lambda event, _record: call(event, connection)
-        return lambda event, record: call(event, connection, record)
 
     def is_of(self, target: object) -> bool:
         """Tell whether an object is the one that was added; a method is a new one at each look."""
@@ -103,6 +105,14 @@ class Subscriber:
         if self.call is self.target and inspect.iscoroutinefunction(self.target):
             return inspect.getattr_static(self.target, attribute, None)
         return getattr(self.target, attribute, None)
+
+    def _choose_invoke(self) -> Invoke:
+        call = self.call
+        if self.parameters == 1:
+            return lambda event, _connection, _record: call(event)
+        if self.parameters == WITH_CONNECTION:
+            return lambda event, connection, _record: call(event, connection)
+        return call
 
     def _choose_test(self) -> Callable[[object], bool]:
         handles = self.handles

@@ -1,6 +1,7 @@
 """The connection that a projection writes through: writes wait and travel together."""
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -9,7 +10,7 @@ import asyncpg
 
 from sidecar.errors import ConcurrentStatementsError, ConnectionMisuseError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.parameter import keep
+from sidecar.postgres.parameter import are_constant, keep
 from sidecar.postgres.status import DeferredStatus
 from sidecar.postgres.turnstile import Turnstile
 
@@ -52,6 +53,7 @@ class DeferredConnection:
         "_foreign",
         "_is_eager",
         "_is_touched",
+        "_loop",
         "_outer_blocks",
         "_query",
         "_raw",
@@ -75,7 +77,8 @@ class DeferredConnection:
         self._rows: list[Row] = []
         # The lot under way, and whose turn made it.
         self._sending: tuple[asyncio.Task[None], int] | None = None
-        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._task = current_task(self._loop)
         self._turnstile = Turnstile(self._note_fault)
         self._turn = 0
         # Rows of the present lot that earlier turns made.
@@ -87,11 +90,12 @@ class DeferredConnection:
     def begin_turn(self) -> None:
         """Tell that the next handler begins."""
         self._turn += 1
-        self._fault = None
         self._foreign = len(self._rows)
-        self._outer_blocks = self._blocks
-        self._is_touched = False
-        self._eager = self._is_eager
+        if self._is_touched:
+            self._is_touched = False
+            self._fault = None
+            self._outer_blocks = self._blocks
+            self._eager = self._is_eager
 
     def end_turn(self) -> None:
         """Tell that the handler has ended without an error.
@@ -100,6 +104,8 @@ class DeferredConnection:
             ConnectionMisuseError: It used the connection in a way that cannot work, whether it
                 caught the error of that or not, or left something of its own under way.
         """
+        if not self._is_touched:
+            return
         if self._fault is not None:
             raise self._fault
         if self._turnstile.user is not None or self._blocks > self._outer_blocks:
@@ -110,7 +116,7 @@ class DeferredConnection:
 
     def take_back(self) -> bool:
         """Drop the writes of this turn; False when some are sent, so that only a rollback does."""
-        if self._is_touched or self._fault is not None or self._turnstile.user is not None:
+        if self._is_touched:
             return False
         del self._rows[self._foreign :]
         return True
@@ -121,10 +127,10 @@ class DeferredConnection:
             with self._turnstile:
                 self._is_touched = True
                 return await self._raw.execute(query, *args)
-        if self._turnstile.user is not None or asyncio.current_task() is not self._task:
+        if self._turnstile.user is not None or current_task(self._loop) is not self._task:
             await self._meet()
         try:
-            row = keep(args)
+            row = args if are_constant(map(type, args)) else keep(args)
         # A parameter's own code raised it.
         except Exception:  # noqa: BLE001
             return await self._execute_now(query, args)
@@ -141,7 +147,7 @@ class DeferredConnection:
                 self._is_touched = True
                 await self._raw.executemany(query, args)
             return
-        if self._turnstile.user is not None or asyncio.current_task() is not self._task:
+        if self._turnstile.user is not None or current_task(self._loop) is not self._task:
             await self._meet()
         given = list(args)
         try:
@@ -230,6 +236,7 @@ class DeferredConnection:
         """Roll back to the last savepoint. What came before it was sent."""
         await self.abandon()
         with self._turnstile:
+            self._is_touched = True
             self._blocks -= 1
             name = f"sidecar_{self._blocks}"
             # Not by asyncpg's own class, whose savepoint can no longer be rolled back to once its
@@ -245,9 +252,11 @@ class DeferredConnection:
     async def _meet(self) -> None:
         """Let a task that runs beside this one come to the connection, too, so that it is seen."""
         with self._turnstile:
+            self._is_touched = True
             await asyncio.sleep(0)
 
     def _note_fault(self, error: ConnectionMisuseError) -> None:
+        self._is_touched = True
         self._fault = error
 
     async def _flush(self) -> None:
@@ -262,9 +271,9 @@ class DeferredConnection:
     async def _start_lot(self, query: str) -> list[Row]:
         """Send the present lot ahead and return an empty one for `query`."""
         with self._turnstile:
+            self._is_touched = True
             await self._settle()
             if self._rows:
-                self._is_touched = True
                 turn = self._turn_of_lot()
                 self._sending = asyncio.create_task(self._send(*self._take_lot())), turn
                 # One turn of the loop, in which the lot is written to the socket.

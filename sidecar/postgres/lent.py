@@ -30,6 +30,15 @@ class LentConnection:
         """Refuse everything from here on."""
         self._shared = _ENDED
 
+    def end(self) -> None:
+        """Close it after the handler has returned.
+
+        Raises:
+            ConnectionMisuseError: It was used in a way that cannot work.
+        """
+        shared, self._shared = self._shared, _ENDED
+        shared.end_turn()
+
     def execute(self, query: str, *args: object) -> Statement[str | DeferredStatus]:
         """Run a statement; while it is deferred, the status that comes back cannot be read."""
         return self._shared.execute(query, *args)

@@ -71,8 +71,7 @@ async def _read(
         to_the_end: Go on until that is certain, or the page is full.
     """
     records: list[RecordedEvent] = []
-    size = 0
-    while len(records) < PAGE_EVENTS and size < PAGE_BYTES:
+    while len(records) < PAGE_EVENTS and _size(records) < PAGE_BYTES:
         at = records[-1].position if records else after
         rows = await _fetch(raw, partition, at, end, PAGE_EVENTS - len(records), types)
         if not rows:
@@ -81,7 +80,6 @@ async def _read(
         records += read
         if read[-1].position >= end or not (to_the_end or _may_be_cut(read)):
             break
-        size += sum(len(record.data) for record in read)
     return records, False
 
 
@@ -98,6 +96,10 @@ async def _fetch(
         return await raw.fetch(sql("read_page"), *bounds)
     share = (partition.index, partition.count)
     return await raw.fetch(sql("read_partition_page"), *bounds, *share)
+
+
+def _size(records: Sequence[RecordedEvent]) -> int:
+    return sum([len(record.data) for record in records])
 
 
 def _may_be_cut(records: Sequence[RecordedEvent]) -> bool:

@@ -16,7 +16,7 @@ _CONSTANT: Final[frozenset[type]] = frozenset(
         dt.date, dt.time, dt.datetime, dt.timedelta, asyncpg.Record,
     }
 )  # fmt: skip
-_are_constant: Final = _CONSTANT.issuperset
+are_constant: Final = _CONSTANT.issuperset
 
 
 def keep(row: Iterable[object]) -> tuple[object, ...]:
@@ -26,7 +26,7 @@ def keep(row: Iterable[object]) -> tuple[object, ...]:
         Exception: One of them cannot be copied.
     """
     kept = row if type(row) is tuple else tuple(row)
-    return kept if _are_constant(map(type, kept)) else tuple(map(_keep, kept))
+    return kept if are_constant(map(type, kept)) else tuple(map(_keep, kept))
 
 
 def _keep(value: object) -> object:

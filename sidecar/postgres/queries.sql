@@ -147,11 +147,12 @@ LIMIT $3;
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(size) OVER before AS stored, sum(size * ratio) OVER before AS unfolded
+    SELECT *, sum(
+        pg_column_size(data)
+        * CASE pg_column_compression(data) WHEN 'pglz' THEN 11 WHEN 'lz4' THEN 32 ELSE 1 END
+    ) OVER (ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight
     FROM (
-        SELECT *, pg_column_size(data) AS size,
-               CASE pg_column_compression(data) WHEN 'pglz' THEN 88 WHEN 'lz4' THEN 255 ELSE 1 END
-                   AS ratio
+        SELECT *
         FROM sidecar.events e
         WHERE stream = $1 AND version >= $2 AND position <= $3
           AND NOT EXISTS (
@@ -161,9 +162,8 @@ FROM (
         ORDER BY version
         LIMIT $4
     ) AS page
-    WINDOW before AS (ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(stored, 0) < $5::bigint AND coalesce(unfolded, 0) < 8 * $5::bigint
+WHERE coalesce(weight, 0) < $5::bigint
 ORDER BY version;
 
 -- name: read_log
@@ -177,24 +177,25 @@ LIMIT $3;
 -- name: read_page
 -- As read_log, of types $5 or null for all, and bounded by $4 bytes of data as well; the first event
 -- always comes. The size of a value as it is stored is known without reading it from where long ones
--- are kept, but not what a compressed one unfolds to: at most so many times as much.
+-- are kept, but not what a compressed one unfolds to: up to 88 (pglz) or 255 (lz4) times as much. An
+-- eighth of that is counted, so that a page unfolds to 8 times the bound at most.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(size) OVER before AS stored, sum(size * ratio) OVER before AS unfolded
+    SELECT *, sum(
+        pg_column_size(data)
+        * CASE pg_column_compression(data) WHEN 'pglz' THEN 11 WHEN 'lz4' THEN 32 ELSE 1 END
+    ) OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight
     FROM (
-        SELECT *, pg_column_size(data) AS size,
-               CASE pg_column_compression(data) WHEN 'pglz' THEN 88 WHEN 'lz4' THEN 255 ELSE 1 END
-                   AS ratio
+        SELECT *
         FROM sidecar.events
         WHERE position > $1 AND position <= $2
           AND ($5::text[] IS NULL OR type = ANY($5::text[]))
         ORDER BY position
         LIMIT $3
     ) AS page
-    WINDOW before AS (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(stored, 0) < $4::bigint AND coalesce(unfolded, 0) < 8 * $4::bigint
+WHERE coalesce(weight, 0) < $4::bigint
 ORDER BY position;
 
 -- name: has_events
@@ -211,11 +212,12 @@ SELECT EXISTS (SELECT FROM sidecar.events WHERE position >= $1);
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
-    SELECT *, sum(size) OVER before AS stored, sum(size * ratio) OVER before AS unfolded
+    SELECT *, sum(
+        pg_column_size(data)
+        * CASE pg_column_compression(data) WHEN 'pglz' THEN 11 WHEN 'lz4' THEN 32 ELSE 1 END
+    ) OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight
     FROM (
-        SELECT *, pg_column_size(data) AS size,
-               CASE pg_column_compression(data) WHEN 'pglz' THEN 88 WHEN 'lz4' THEN 255 ELSE 1 END
-                   AS ratio
+        SELECT *
         FROM sidecar.events
         WHERE position > $1 AND position <= $2
           AND (hashtext(stream) & 2147483647) % $7::integer = $6::integer
@@ -223,9 +225,8 @@ FROM (
         ORDER BY position
         LIMIT $3
     ) AS page
-    WINDOW before AS (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(stored, 0) < $4::bigint AND coalesce(unfolded, 0) < 8 * $4::bigint
+WHERE coalesce(weight, 0) < $4::bigint
 ORDER BY position;
 
 -- name: look_at_head

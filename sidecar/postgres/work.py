@@ -94,10 +94,6 @@ class PostgresWork:
         """Drop what the last handler has written; False when only a rollback can do that."""
         return self.connection.take_back()
 
-    def end_turn(self) -> None:
-        """Tell that the handler has ended without an error."""
-        self.connection.end_turn()
-
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Open a savepoint; when the session ended, that is the error, whatever came of it."""

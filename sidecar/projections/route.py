@@ -37,8 +37,10 @@ class Router:
         # `handles` is checked by class, once per type; only `can_handle` has to see each event.
         accepts_all = self._subscriber.handles is not None
         accepts = self._subscriber.accepts
+        wanted = self._wanted
         for record in records:
-            event_type = self._find(record.type)
+            name = record.type
+            event_type = wanted[name] if name in wanted else self._find(name)
             if event_type is None:
                 continue
             # The edge to user code: upcasters and `can_handle` fail for their event alone.
@@ -61,8 +63,6 @@ class Router:
         return deliveries
 
     def _find(self, name: str) -> EventType | None:
-        if name in self._wanted:
-            return self._wanted[name]
         event_type = self._types.find(name)
         handles = self._subscriber.handles
         if event_type is not None and handles and not issubclass(event_type.cls, handles):

@@ -52,7 +52,7 @@ class Together:
         self, work: Work, subscription: Subscription, batch: Batch, containment: Containment
     ) -> None:
         self._work: Final = work
-        self._bind: Final = subscription.subscriber.bind
+        self._invoke: Final = subscription.subscriber.invoke
         self._limit_seconds: Final = subscription.timeout_seconds
         self._deliveries: Final = batch.deliveries
         self._containment: Final = containment
@@ -84,16 +84,22 @@ class Together:
 
     async def _handle(self, deadline: asyncio.Timeout) -> None:
         applied, blocked = self._applied, self._blocked
+        lend, invoke = self._work.lend, self._invoke
         began_mono = checked_mono = time.monotonic()
         for delivery in self._deliveries:
             record = delivery.record
             if blocked and record.stream in blocked:
                 continue
             self._at = delivery
+            lent = lend()
             try:
-                await self._call(delivery)
+                if delivery.error is not None:
+                    raise delivery.error  # noqa: TRY301 - judged as what the handler raises is
+                await invoke(delivery.event, lent, record)
+                lent.end()
             # The edge between user code and ours.
             except BaseException as error:  # noqa: BLE001 - what is no failure is raised again
+                lent.close()
                 self._go_around(delivery, as_failure(error))
             else:
                 applied.events += 1
@@ -106,16 +112,6 @@ class Together:
             if now_mono - began_mono > BATCH_SECONDS:
                 applied.upto = record.position
                 break
-
-    async def _call(self, delivery: Delivery) -> None:
-        lent = self._work.lend()
-        try:
-            if delivery.error is not None:
-                raise delivery.error
-            await self._bind(lent)(delivery.event, delivery.record)
-        finally:
-            lent.close()
-        self._work.end_turn()
 
     def _go_around(self, delivery: Delivery, error: Exception) -> None:
         """Leave an event out if nothing of it is left; else tell whose failure it is."""
@@ -204,10 +200,10 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
             lent = work.lend()
             try:
                 with no_exit():
-                    await subscription.subscriber.bind(lent)(delivery.event, delivery.record)
+                    await subscription.subscriber.invoke(delivery.event, lent, delivery.record)
+                lent.end()
             finally:
                 lent.close()
-            work.end_turn()
             await work.settle()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:

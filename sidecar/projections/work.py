@@ -69,6 +69,13 @@ class Lent(Connection, Protocol):
     def close(self) -> None:
         """Refuse everything from here on, to tasks that the handler left behind as well."""
 
+    def end(self) -> None:
+        """Close it after the handler has returned.
+
+        Raises:
+            ConnectionMisuseError: It was used in a way that cannot work.
+        """
+
 
 class Work(Protocol):
     """One open transaction of one partition: read model, dead letters and checkpoint together."""
@@ -86,13 +93,6 @@ class Work(Protocol):
 
     def take_back(self) -> bool:
         """Drop what the last handler has written; False when only a rollback can do that."""
-
-    def end_turn(self) -> None:
-        """Tell that the handler has ended without an error.
-
-        Raises:
-            ConnectionMisuseError: It used its connection in a way that cannot work.
-        """
 
     @property
     def has_parked(self) -> bool:

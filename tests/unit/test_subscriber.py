@@ -65,7 +65,7 @@ async def test_a_bound_listener_gets_as_much_as_it_takes() -> None:
 
     connection = cast("Connection", "connection")
     for listener in (one, two, three):
-        await Subscriber(listener).bind(connection)("event", None)
+        await Subscriber(listener).invoke("event", connection, None)
     assert heard == [("event",), ("event", "connection"), ("event", "connection", None)]
 
 
@@ -139,7 +139,7 @@ async def test_a_default_of_todays_handler_is_kept() -> None:
     async def listen(event: object, retries: int = 3) -> None:
         heard.append((event, retries))
 
-    await Subscriber(listen).bind(cast("Connection", "connection"))("event", None)
+    await Subscriber(listen).invoke("event", cast("Connection", "connection"), None)
     assert heard == [("event", 3)]
 
 
