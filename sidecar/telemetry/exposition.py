@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 
-from sidecar.telemetry.family import Family, write_label
+from sidecar.telemetry.text_parser import Family, write_label
 
 PLAIN: Final = CONTENT_TYPE_PLAIN_0_0_4
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"

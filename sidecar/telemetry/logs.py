@@ -12,7 +12,7 @@ import msgspec
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from typing_extensions import override
 
-from sidecar.telemetry.hush import PoolHush
+from sidecar.telemetry.log_filter import PoolErrorFilter
 from sidecar.telemetry.redaction import Redact, Redactor, Revealable
 from sidecar.telemetry.tracebacks import Tracebacks
 from sidecar.telemetry.visible import visible, visible_json, visible_lines
@@ -159,7 +159,7 @@ def configure(
     redact = secrets if isinstance(secrets, Redactor) else Redactor(secrets)
     handler = LogHandler(stream)
     handler.addFilter(TraceContextFilter())
-    handler.addFilter(PoolHush())
+    handler.addFilter(PoolErrorFilter())
     handler.setFormatter(
         JsonFormatter(service, process, redact) if format == "json" else TextFormatter(redact)
     )

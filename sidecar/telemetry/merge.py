@@ -16,7 +16,7 @@ from sidecar.telemetry.exposition import (
     write_openmetrics,
     write_plain,
 )
-from sidecar.telemetry.family import ExpositionError, Family, read_families, write_origin
+from sidecar.telemetry.text_parser import ExpositionError, Family, read_families, write_origin
 
 MAX_CHARACTERS: Final = 8_000_000
 MAX_SERIES: Final = 100_000

@@ -9,8 +9,8 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.metrics import MeterProvider
 
 from sidecar.telemetry import contract
+from sidecar.telemetry.collector import ReadingCollector
 from sidecar.telemetry.contract import Instrument
-from sidecar.telemetry.reading import Readings
 
 
 class Outside:
@@ -27,7 +27,7 @@ class Outside:
         self.meter: Final = metrics.get_meter(
             contract.SCOPE, version, schema_url=contract.SCHEMA_URL
         )
-        self.readings: Final = Readings(self.meter)
+        self.readings: Final = ReadingCollector(self.meter)
         self._histograms: Final[dict[str, Histogram]] = {}
 
     def histogram(self, instrument: Instrument) -> Histogram:

@@ -6,9 +6,9 @@ from typing import Any, Final, Protocol
 from opentelemetry.metrics import Histogram
 
 from sidecar.telemetry import contract
+from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.outside import merge, recorder
-from sidecar.telemetry.reading import Reading
 from sidecar.telemetry.setup import Telemetry
 
 

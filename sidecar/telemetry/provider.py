@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 
-from sidecar.telemetry.loss import BoundedSpanProcessor, CountingMetricExporter, Losses
+from sidecar.telemetry.bounded_export import BoundedSpanProcessor, CountingMetricExporter, Losses
 from sidecar.telemetry.otlp import make_metric_exporter, make_span_exporter
 from sidecar.telemetry.route import Route, Signal, find_route, is_disabled
 from sidecar.telemetry.sampler import choose_sampler

@@ -14,12 +14,12 @@ from opentelemetry.sdk.trace import SpanProcessor
 from prometheus_client import CollectorRegistry
 
 from sidecar.telemetry import contract
+from sidecar.telemetry.bounded_export import Losses
+from sidecar.telemetry.collector import Read, ReadingCollector
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.identity import Identity
-from sidecar.telemetry.loss import Losses
 from sidecar.telemetry.outside import Outside, find_outside, has_meters, make_histogram
 from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
-from sidecar.telemetry.reading import Read, Readings
 from sidecar.telemetry.redaction import Redact, Redactor
 from sidecar.telemetry.route import Signal, find_route
 
@@ -49,7 +49,7 @@ class Telemetry:
     registry: CollectorRegistry
     redact: Redact
     losses: Losses
-    _readings: Readings | None = field(repr=False)
+    _readings: ReadingCollector | None = field(repr=False)
     _shutdowns: tuple[Shutdown, ...] = field(repr=False)
     _outside: Outside | None = field(default=None, repr=False)
 
@@ -195,10 +195,10 @@ class Telemetry:
 
 def _make_readings(
     meter: Meter, registry: CollectorRegistry, readers: Sequence[MetricReader]
-) -> Readings:
+) -> ReadingCollector:
     """Where nobody sends metrics, Prometheus is served without the SDK between."""
     if readers:
-        return Readings(meter)
-    readings = Readings(None)
+        return ReadingCollector(meter)
+    readings = ReadingCollector(None)
     registry.register(readings)
     return readings

@@ -29,9 +29,9 @@ from sidecar.process.background import Background
 from sidecar.process.heartbeat import MAX_CHECKS, MAX_SUBSCRIBERS, Heartbeat, at_most
 from sidecar.process.pulse import Pulse
 from sidecar.telemetry.exposition import PLAIN, render_registry
-from sidecar.telemetry.publishing import Publishing
+from sidecar.telemetry.probe_metrics import observe_agent_failures, observe_loop_lag
+from sidecar.telemetry.publisher_metrics import Publishing
 from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import observe_agent_failures, observe_loop_lag
 from sidecar.wiring.boot import make_redactor, plain
 from sidecar.wiring.harmless import Part, Troubles
 from sidecar.wiring.instrument import (

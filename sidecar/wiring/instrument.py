@@ -11,9 +11,12 @@ from sidecar.postgres.adopted import AdoptedPool, find_adopted, is_pool
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.telemetry.appending import AppendTelemetry
-from sidecar.telemetry.foreign import ForeignPublisher, find_foreign
+from sidecar.telemetry.instrumented_publisher import (
+    InstrumentedPublisher,
+    find_instrumented_publisher,
+)
 from sidecar.telemetry.pool import follow_pool
-from sidecar.telemetry.publishing import Publishing, observe_publisher
+from sidecar.telemetry.publisher_metrics import Publishing, observe_publisher
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.boot import redact_environment
 
@@ -78,10 +81,13 @@ def follow_any_publisher(stack: ExitStack, telemetry: Telemetry, publisher: obje
         UsageError: It is none.
     """
     counted: Publishing | None
-    counted = publisher if isinstance(publisher, EventPublisher) else find_foreign(publisher)
+    if isinstance(publisher, EventPublisher):
+        counted = publisher
+    else:
+        counted = find_instrumented_publisher(publisher)
     if counted is None:
-        counted = foreign = ForeignPublisher(publisher)
-        stack.callback(foreign.undo)
+        counted = replaced = InstrumentedPublisher(publisher)
+        stack.callback(replaced.undo)
     stack.callback(observe_publisher(telemetry, counted))
     return counted
 

@@ -25,8 +25,8 @@ from sidecar.process.listener import PortProbe
 from sidecar.process.pulse import Pulse
 from sidecar.process.supervisor import Supervisor
 from sidecar.telemetry.merge import Exposition
+from sidecar.telemetry.probe_metrics import Sight, observe_loop_lag, observe_sight
 from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import Sight, observe_loop_lag, observe_sight
 from sidecar.web.app import Sources
 from sidecar.wiring import in_process, snapshot
 from sidecar.wiring.access import open_access

@@ -15,7 +15,7 @@ from sidecar.process.heartbeat import PoolTold
 from sidecar.process.supervisor import WorkerPlace
 from sidecar.projections.passed import describe_passed_over
 from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
-from sidecar.telemetry.watching import ProjectionSight, StoreSight
+from sidecar.telemetry.probe_metrics import ProjectionSight, StoreSight
 from sidecar.wiring.headline import order_reasons, say_troubles, say_workers
 
 REBUILD_MARK: Final = "(rebuild)"

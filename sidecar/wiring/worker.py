@@ -38,9 +38,13 @@ from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool import follow_pool
-from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
+from sidecar.telemetry.probe_metrics import observe_loop_lag
+from sidecar.telemetry.projection_metrics import (
+    RunnerTelemetry,
+    observe_handlers,
+    observe_projections,
+)
 from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import observe_loop_lag
 from sidecar.wiring.agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.told import tell_pool

@@ -22,7 +22,7 @@ from sidecar.process.heap import settle
 from sidecar.projections.projection import subscriptions_of
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
-from sidecar.telemetry.running import RunnerTelemetry
+from sidecar.telemetry.projection_metrics import RunnerTelemetry
 from sidecar.telemetry.setup import Telemetry
 from tests.benchmarks.measure import (
     Result,

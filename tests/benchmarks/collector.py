@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import sidecar
-from sidecar.telemetry.publishing import observe_publisher
+from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
 from tests.benchmarks.measure import Measure, Result, alternate, ratio_at_most
 from tests.benchmarks.place import Place

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 import sidecar
 from sidecar.events.publisher import EventPublisher
 from sidecar.telemetry import contract
-from sidecar.telemetry.publishing import observe_publisher
+from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
 from tests.benchmarks.measure import (
     Limit,

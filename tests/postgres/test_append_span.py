@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 
 from sidecar.errors import ConcurrencyError, EventTypeError, UsageError
 from sidecar.events.record import RecordedEvent
-from sidecar.telemetry.running import RunnerTelemetry
+from sidecar.telemetry.projection_metrics import RunnerTelemetry
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.instrument import follow_store, instrument, uninstrument
 from tests.postgres.shop import Paid, Placed

@@ -11,7 +11,7 @@ from sidecar.events.tally import PublishTally
 from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.heartbeat import SubscriberTold
 from sidecar.projections.standing import LetterCount
-from sidecar.telemetry.foreign import ForeignPublisher
+from sidecar.telemetry.instrumented_publisher import InstrumentedPublisher
 from sidecar.wiring.in_process import (
     WARN_SECONDS,
     InProcess,
@@ -58,10 +58,10 @@ def of_ours() -> PublishTally:
 
 def of_theirs() -> PublishTally:
     publisher = TheirPublisher()
-    foreign = ForeignPublisher(publisher)
+    instrumented = InstrumentedPublisher(publisher)
     for event in ("good", "bad", "good"):
         asyncio.run(publisher.publish(event))
-    return foreign.tally
+    return instrumented.tally
 
 
 @pytest.mark.parametrize("tallied", [of_ours, of_theirs])

@@ -134,9 +134,9 @@ async def test_undoing_leaves_no_trace(telemetry: Telemetry) -> None:
 async def test_instrumenting_twice_counts_once() -> None:
     publisher = TheirPublisher()
     assert instrument(instrument(publisher)) is publisher
-    foreign = vars(publisher)["publish"].__sidecar_foreign__
+    instrumented = vars(publisher)["publish"].__sidecar_instrumented__
     await publisher.publish(OrderPlaced())
-    assert foreign.tally.published == {"order_placed": 1}
+    assert instrumented.tally.published == {"order_placed": 1}
     uninstrument(publisher)
     uninstrument(publisher)
     assert "publish" not in vars(publisher)

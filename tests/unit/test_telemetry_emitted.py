@@ -27,10 +27,7 @@ from sidecar.projections.observer import Action, RunnerTally
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
 from sidecar.telemetry.pool import follow_pool
-from sidecar.telemetry.publishing import observe_publisher
-from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
-from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import (
+from sidecar.telemetry.probe_metrics import (
     ProjectionSight,
     Sight,
     StoreSight,
@@ -38,6 +35,13 @@ from sidecar.telemetry.watching import (
     observe_loop_lag,
     observe_sight,
 )
+from sidecar.telemetry.projection_metrics import (
+    RunnerTelemetry,
+    observe_handlers,
+    observe_projections,
+)
+from sidecar.telemetry.publisher_metrics import observe_publisher
+from sidecar.telemetry.setup import Telemetry
 
 CONTRACT: Any = yaml.safe_load(
     (Path(__file__).parents[2] / "otel" / "contract.yaml").read_text("utf-8")

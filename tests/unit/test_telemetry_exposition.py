@@ -18,10 +18,7 @@ from sidecar.telemetry.contract import INSTRUMENTS, Kind
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
-from sidecar.telemetry.publishing import observe_publisher
-from sidecar.telemetry.running import RunnerTelemetry, observe_projections
-from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import (
+from sidecar.telemetry.probe_metrics import (
     ProjectionSight,
     Sight,
     StoreSight,
@@ -29,6 +26,9 @@ from sidecar.telemetry.watching import (
     observe_loop_lag,
     observe_sight,
 )
+from sidecar.telemetry.projection_metrics import RunnerTelemetry, observe_projections
+from sidecar.telemetry.publisher_metrics import observe_publisher
+from sidecar.telemetry.setup import Telemetry
 
 SIGHT = Sight(
     projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "running", 0)],

@@ -9,7 +9,7 @@ import pytest
 from sidecar.events.publisher import EventPublisher
 from sidecar.telemetry.contract import TELEMETRY_DROPPED
 from sidecar.telemetry.exposition import render_registry
-from sidecar.telemetry.publishing import observe_publisher
+from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.route import Protocol
 from sidecar.telemetry.setup import Telemetry
 from tests.benchmarks.receiver import FAULTS, Faulty, overloaded, refusing, silent, slow

@@ -421,7 +421,7 @@ def test_a_forked_child_starts_with_an_empty_queue() -> None:
     program = """
 import os, sys
 from opentelemetry.sdk.trace import TracerProvider
-from sidecar.telemetry.loss import BoundedSpanProcessor, Losses
+from sidecar.telemetry.bounded_export import BoundedSpanProcessor, Losses
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 losses, spans = Losses(), InMemorySpanExporter()
 environ = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10"}

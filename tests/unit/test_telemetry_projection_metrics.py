@@ -15,7 +15,11 @@ from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
 from sidecar.telemetry.contract import PROCESS_SPAN
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.link import add_trace_context
-from sidecar.telemetry.running import RunnerTelemetry, observe_handlers, observe_projections
+from sidecar.telemetry.projection_metrics import (
+    RunnerTelemetry,
+    observe_handlers,
+    observe_projections,
+)
 from sidecar.telemetry.setup import Telemetry
 
 

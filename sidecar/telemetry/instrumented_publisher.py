@@ -1,4 +1,4 @@
-"""A publisher that a service already has, told of as our own is."""
+"""A publisher that a service already has, counted as our own is."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,13 +12,13 @@ from sidecar.events.publisher import Failure, PublishObserver, PublishResult, Su
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
 
-_MARK: Final = "__sidecar_foreign__"
+_MARK: Final = "__sidecar_instrumented__"
 _PROJECTION_LISTS: Final = ("_projections", "projections")
 
 Publish = Callable[..., Awaitable[object]]
 
 
-class ForeignPublisher:
+class InstrumentedPublisher:
     """Counts what a publisher does, from the moment it is made until `undo`.
 
     `publish` is replaced on the instance, and so is `handle` of each projection that the publisher
@@ -134,10 +134,10 @@ class ForeignPublisher:
         self._replace(projection, "handle", counted)
 
 
-def find_foreign(publisher: object) -> ForeignPublisher | None:
+def find_instrumented_publisher(publisher: object) -> InstrumentedPublisher | None:
     """Return who counts a publisher already."""
-    foreign = getattr(getattr(publisher, "publish", None), _MARK, None)
-    return foreign if isinstance(foreign, ForeignPublisher) else None
+    instrumented = getattr(getattr(publisher, "publish", None), _MARK, None)
+    return instrumented if isinstance(instrumented, InstrumentedPublisher) else None
 
 
 def _listed(publisher: object, names: Iterable[str]) -> list[object]:

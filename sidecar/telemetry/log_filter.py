@@ -10,7 +10,7 @@ _LIBRARY: Final = "opentelemetry.exporter."
 _POOL: Final = "asyncpg.pool"
 
 
-class PoolHush(logging.Filter):
+class PoolErrorFilter(logging.Filter):
     """Names the error instead of its traceback where asyncpg could not open a pooled connection.
 
     While PostgreSQL is away the pool warns at every attempt, and the tracebacks are all alike.
@@ -26,7 +26,7 @@ class PoolHush(logging.Filter):
         return True
 
 
-class Hush(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets through once what one exporter says while it is exporting, and all that others say.
 
     The loggers belong to the library, and so to exporters of the application's own too. Use it as

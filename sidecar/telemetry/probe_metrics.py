@@ -7,8 +7,8 @@ from enum import StrEnum
 from sidecar.health.outcome import Outcome
 from sidecar.projections.standing import Rebuild, Status
 from sidecar.telemetry import contract
+from sidecar.telemetry.collector import Read, Reading
 from sidecar.telemetry.contract import Instrument
-from sidecar.telemetry.reading import Read, Reading
 from sidecar.telemetry.setup import Telemetry
 
 

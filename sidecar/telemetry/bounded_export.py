@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from typing_extensions import override
 
+from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.contract import SIGNAL
-from sidecar.telemetry.hush import Hush
-from sidecar.telemetry.reading import Reading
+from sidecar.telemetry.log_filter import RepeatFilter
 from sidecar.telemetry.route import Signal
 from sidecar.telemetry.variable import read_count
 
@@ -149,7 +149,7 @@ class _CountingSpanExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter, losses: Losses) -> None:
         self._exporter: Final = exporter
         self._losses: Final = losses
-        self._hush: Final = Hush(exporter)
+        self._repeats: Final = RepeatFilter(exporter)
         self.taken = 0
         self.done = 0
 
@@ -160,7 +160,7 @@ class _CountingSpanExporter(SpanExporter):
         self.taken += len(spans)
         result = SpanExportResult.FAILURE
         try:
-            with self._hush:
+            with self._repeats:
                 result = self._exporter.export(spans)
         finally:
             self.done += len(spans)
@@ -171,7 +171,7 @@ class _CountingSpanExporter(SpanExporter):
     @override
     def shutdown(self) -> None:
         self._exporter.shutdown()
-        self._hush.close()
+        self._repeats.close()
 
     @override
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -194,7 +194,7 @@ class CountingMetricExporter(MetricExporter):
         )
         self._exporter: Final = exporter
         self._losses: Final = losses
-        self._hush: Final = Hush(exporter)
+        self._repeats: Final = RepeatFilter(exporter)
 
     @override
     def export(
@@ -202,7 +202,7 @@ class CountingMetricExporter(MetricExporter):
     ) -> MetricExportResult:
         result = MetricExportResult.FAILURE
         try:
-            with self._hush:
+            with self._repeats:
                 result = self._exporter.export(
                     metrics_data, timeout_millis=timeout_millis, **kwargs
                 )
@@ -218,4 +218,4 @@ class CountingMetricExporter(MetricExporter):
     @override
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
         self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)
-        self._hush.close()
+        self._repeats.close()

@@ -14,7 +14,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.telemetry.contract import PUBLISH_SPAN
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.logs import TraceContextFilter
-from sidecar.telemetry.publishing import observe_publisher
+from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 

@@ -13,10 +13,10 @@ from opentelemetry.trace import Span, set_span_in_context
 from sidecar.events.publisher import PublishObserver, PublishResult
 from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
 from sidecar.telemetry import contract
+from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id
 from sidecar.telemetry.outside import merge, recorder
-from sidecar.telemetry.reading import Reading
 from sidecar.telemetry.setup import Telemetry
 
 COLLECT: Final = "collect"
@@ -87,7 +87,7 @@ class PublishTelemetry:
 
 
 class Publishing(Protocol):
-    """A publisher that counts: our own, or a foreign one that is counted from outside."""
+    """A publisher that counts: our own, or another that is counted from outside."""
 
     observer: PublishObserver | None
 

@@ -1,8 +1,8 @@
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from sidecar.telemetry.probe_metrics import ProjectionSight, Sight, StoreSight, observe_sight
 from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.watching import ProjectionSight, Sight, StoreSight, observe_sight
 
 SIGHT = Sight(
     projections=(ProjectionSight("totals", "running", 3, 1.5, 0, 0),),

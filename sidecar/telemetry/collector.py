@@ -40,7 +40,7 @@ _TYPES: Final = {
 logger = logging.getLogger(__name__)
 
 
-class Readings(Collector):
+class ReadingCollector(Collector):
     """Which functions feed which observable instrument.
 
     OpenTelemetry takes the callbacks of an instrument once, when it is made; pools and publishers

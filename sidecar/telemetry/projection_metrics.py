@@ -19,10 +19,10 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
 from sidecar.projections.observer import Action
 from sidecar.telemetry import contract
+from sidecar.telemetry.collector import Read, Reading
 from sidecar.telemetry.contract import Instrument
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id, link_writers
-from sidecar.telemetry.reading import Read, Reading
 from sidecar.telemetry.setup import Telemetry
 
 
