@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.errors import ConcurrencyError, EventDecodingError
-from sidecar.events.given import require_given, write_metadata
+from sidecar.events.append_arguments import require_arguments, write_metadata
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.health.check import Check
@@ -53,7 +53,7 @@ class InMemoryEventStore:
             UsageError: The metadata has no JSON form.
             ValueError: There are no events, or the stream has no name that can be kept.
         """
-        require_given(stream, events, metadata)
+        require_arguments(stream, events, metadata)
         encoded = [self._types.encode(event) for event in events]
         version = sum(record.stream == stream for record in self._log)
         if expected_version is not ANY and expected_version != version:

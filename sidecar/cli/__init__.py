@@ -4,10 +4,10 @@ import click
 
 import sidecar
 from sidecar.cli.configuration import check, own_rules, secret
-from sidecar.cli.letter import dead_letters
-from sidecar.cli.outcome import SidecarGroup
-from sidecar.cli.process import demo, migrate, run, serve
-from sidecar.cli.projection import projections
+from sidecar.cli.dead_letters import dead_letters
+from sidecar.cli.exit_code import SidecarGroup
+from sidecar.cli.projections import projections
+from sidecar.cli.start import demo, migrate, run, serve
 from sidecar.cli.token import token
 from sidecar.telemetry.uncaught import redact_uncaught
 from sidecar.wiring.boot import redact_environment

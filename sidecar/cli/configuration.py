@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 import sidecar
-from sidecar.cli.outcome import EX_FAILED, EX_USAGE, finish
+from sidecar.cli.exit_code import EX_FAILED, EX_USAGE, finish
 from sidecar.config import environ as environment
 from sidecar.config import example, own_rule, sidecar_file
 from sidecar.config.annotation import github_lines, sarif
@@ -46,7 +46,7 @@ _FILE: Final = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CheckRequest:
     """What `sidecar check` was asked."""
 
     files: tuple[Path, ...]
@@ -143,10 +143,10 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
     fix: bool,
 ) -> None:
     """Judge the environment; exit with 78 when a start would be refused."""
-    question = Question(files, Dialect(dialect), part, environment, examples)
-    judgement = question.judge(to_fix=fix)
+    request = CheckRequest(files, Dialect(dialect), part, environment, examples)
+    judgement = request.judge(to_fix=fix)
     if fix:
-        judgement = _fixed(question, judgement)
+        judgement = _fixed(request, judgement)
     unasked = ""
     if live:
         judgement, unasked = _asked(judgement)
@@ -202,9 +202,9 @@ def _asked(judgement: Judgement) -> tuple[Judgement, str]:
     return judgement, unasked
 
 
-def _fixed(question: Question, judgement: Judgement) -> Judgement:
+def _fixed(request: CheckRequest, judgement: Judgement) -> Judgement:
     """Write missing secrets, tell which and what is left to a person, and judge again."""
-    path = question.files[-1] if question.files else Path(ENV_FILE)
+    path = request.files[-1] if request.files else Path(ENV_FILE)
     if path.suffix.lower() in {".json", ".yaml", ".yml"} or path == STANDARD_INPUT:
         raise UsageError(f"--fix writes into env files only, and {path} is none.")
     lengths = judgement.verdicts[0].own.bytes
@@ -218,7 +218,7 @@ def _fixed(question: Question, judgement: Judgement) -> Judgement:
         say(f"Warning: {warning}", err=True)
     for name, reason in left_alone(judgement.findings):
         say(f"Left {name} alone: {reason}.", err=True)
-    return question.judge()
+    return request.judge()
 
 
 def _print(judgement: Judgement, output: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Self
 
-from sidecar.cli.handover import Handover
+from sidecar.cli.takeover import Takeover
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.letter import count_open, list_logged, list_paused, list_unowned
 from sidecar.projections.standing import Rebuild
@@ -89,7 +89,7 @@ async def _watch_retry(
     connection: RawConnection, letters: Sequence[int], meter: Meter
 ) -> int | None:
     """Return how many failed again; None when nobody goes on with it."""
-    handover = Handover()
+    takeover = Takeover()
     while True:
         still_open, failed = await count_open(connection, letters)
         if still_open <= failed:
@@ -100,7 +100,7 @@ async def _watch_retry(
             say(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
         unowned = await list_unowned(connection, letters)
-        if handover.is_abandoned(unowned, "The retry is noted and happens"):
+        if takeover.is_abandoned(unowned, "The retry is noted and happens"):
             return None
         if not unowned:
             meter.show(len(letters) - still_open)
@@ -109,7 +109,7 @@ async def _watch_retry(
 
 async def follow_rebuild(boot: Boot, name: str) -> bool:
     """Watch a rebuild until it is swapped in or stops; tell whether it was swapped in."""
-    handover = Handover()
+    takeover = Takeover()
     with Meter(f"rebuilding {name}", 1) as meter:
         async with admin.watch_projection(boot, name) as look:
             while True:
@@ -117,7 +117,7 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
                 if standing is None or standing.rebuild is not Rebuild.RUNNING:
                     break
                 unowned = () if standing.owners else (name,)
-                if handover.is_abandoned(unowned, "The rebuild is noted and goes on"):
+                if takeover.is_abandoned(unowned, "The rebuild is noted and goes on"):
                     return False
                 meter.show(int((standing.progress or 0.0) * safe_head), safe_head)
                 await asyncio.sleep(LOOK_SECONDS)

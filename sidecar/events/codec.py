@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 from sidecar.events.upcasting import Shape
 
 
-class Refusal(NamedTuple):
+class DecodeFailure(NamedTuple):
     """Why an object was not made from JSON.
 
     Attributes:
@@ -32,5 +32,5 @@ class Codec(Protocol):
     def convert(self, shape: Shape) -> object:
         """Make an object from decoded JSON, exactly as `read` would from its text."""
 
-    def explain(self, error: Exception) -> Refusal:
+    def explain(self, error: Exception) -> DecodeFailure:
         """Say what `read` or `convert` raised."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from sidecar.events.codec import Refusal
+from sidecar.events.codec import DecodeFailure
 from sidecar.events.finite import is_finite
 from sidecar.events.nested import UnfitError, read_nested, write_nested
 from sidecar.events.upcasting import Shape
@@ -34,12 +34,12 @@ class MsgspecCodec:
         # As `read` does: the keys of JSON are text, whatever the class makes of them.
         return msgspec.convert(shape, self._cls, str_keys=True, dec_hook=read_nested)
 
-    def explain(self, error: Exception) -> Refusal:
+    def explain(self, error: Exception) -> DecodeFailure:
         """Say what `read` or `convert` raised."""
         if not isinstance(error, msgspec.DecodeError | UnicodeError):
-            return Refusal(f"its class refused it with {type(error).__name__}", error)
+            return DecodeFailure(f"its class refused it with {type(error).__name__}", error)
         # A traceback shows the cause as well, in words that may be the value itself.
-        return Refusal(_withhold_value(error), None if _shows_value(error) else error)
+        return DecodeFailure(_withhold_value(error), None if _shows_value(error) else error)
 
 
 def _withhold_value(error: Exception) -> str:

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from sidecar.errors import ProjectionError
-from sidecar.events.audience import Audience
 from sidecar.events.exit import as_failure
 from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.events.subscriber_registry import SubscriberRegistry
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
 
@@ -113,9 +113,9 @@ class EventPublisher:
     ) -> None:
         self.types: Final = types or EventTypes()
         self.tally: Final = PublishTally()
-        self._audience: Final = Audience()
-        self.handlers: Final = self._audience.handlers
-        self.projections: Final = self._audience.projections
+        self._registry: Final = SubscriberRegistry()
+        self.handlers: Final = self._registry.handlers
+        self.projections: Final = self._registry.projections
         self.observer: PublishObserver | None = None
         self.sink: Final = sink
         self._transaction = transaction
@@ -140,7 +140,7 @@ class EventPublisher:
                 own `name` is taken.
         """
         types = tuple(cls for cls in (*event_types, event_type) if cls is not None)
-        self._audience.add_handler(handler, types)
+        self._registry.add_handler(handler, types)
         self._reorder()
 
     def add_projection(self, projection: object) -> None:
@@ -149,7 +149,7 @@ class EventPublisher:
         Raises:
             ProjectionError: The handler has no usable signature or its name is taken.
         """
-        self._audience.add_projection(projection)
+        self._registry.add_projection(projection)
         self._reorder()
 
     async def publish(self, event: object) -> PublishResult:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 import pydantic
 
-from sidecar.events.codec import Refusal
+from sidecar.events.codec import DecodeFailure
 from sidecar.events.finite import is_finite
 
 # From here on a field can be read by its name though it has an alias.
@@ -41,12 +41,12 @@ class PydanticCodec:
         """Make an object from decoded JSON, by the rules for JSON and not those for Python."""
         return self.read(msgspec.json.encode(shape).decode())
 
-    def explain(self, error: Exception) -> Refusal:
+    def explain(self, error: Exception) -> DecodeFailure:
         """Say what `read` or `convert` raised."""
         if not isinstance(error, pydantic.ValidationError):
-            return Refusal(f"its class refused it with {type(error).__name__}", error)
+            return DecodeFailure(f"its class refused it with {type(error).__name__}", error)
         # Its own text shows the input.
-        return Refusal(_describe(error), None)
+        return DecodeFailure(_describe(error), None)
 
 
 def _describe(error: pydantic.ValidationError) -> str:

@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol
 
 from sidecar.errors import ProjectionError
 from sidecar.events.call import count_parameters, find_call
-from sidecar.events.naming import name_of
 from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber_name import name_of
 
 WITH_CONNECTION: Final = 2
 

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from sidecar.diagnosis.place import Place
-from sidecar.diagnosis.refusal import Refusal, tell_read_only
+from sidecar.diagnosis.dsn_parts import DsnParts
+from sidecar.diagnosis.explanation import Explanation, explain_read_only
 from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, connect
 from sidecar.postgres.query import sql
 from sidecar.postgres.refusal import no_answer, unreachable
@@ -28,7 +28,7 @@ class Ping:
         self._application_name = application_name
         self._connection: RawConnection | None = None
 
-    async def ask(self) -> Refusal | None:
+    async def ask(self) -> Explanation | None:
         """Ask once and return why the server takes no writes; None when it does.
 
         A cancelled question closes the connection, so that none are left behind.
@@ -53,7 +53,7 @@ class Ping:
             self.close()
         return refusal
 
-    async def try_login(self) -> Refusal | None:
+    async def try_login(self) -> Explanation | None:
         """Ask on a new connection, as whoever comes next would; open ones may outlive a password.
 
         Raises:
@@ -70,13 +70,13 @@ class Ping:
         finally:
             fresh.close()
 
-    async def _ask(self) -> Refusal | None:
+    async def _ask(self) -> Explanation | None:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._dsn, application_name=self._application_name)
         row = await self._connection.fetchrow(sql("ping"))
         if row is None or row["takes_writes"]:
             return None
-        return tell_read_only(Place.of(self._dsn), is_standby=row["is_standby"])
+        return explain_read_only(DsnParts.of(self._dsn), is_standby=row["is_standby"])
 
     def close(self) -> None:
         """Drop the connection at once, without waiting for the server."""

@@ -10,8 +10,8 @@ from typing import Final
 import asyncpg
 
 from sidecar.diagnosis.cause import Cause
-from sidecar.diagnosis.place import Place
-from sidecar.diagnosis.refusal import Refusal, tell
+from sidecar.diagnosis.dsn_parts import DsnParts
+from sidecar.diagnosis.explanation import Explanation, explain
 from sidecar.errors import StoreUnreachableError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -82,17 +82,17 @@ def unreachable(error: BaseException, dsn: str) -> StoreUnreachableError:
         error: What opening a connection raised.
         dsn: Where the server was looked for; at most role, host and database of it are told.
     """
-    place = Place.of(dsn)
+    parts = DsnParts.of(dsn)
     for each in _chain(error):
-        cause = find_cause(each, is_socket=place.is_socket)
+        cause = find_cause(each, is_socket=parts.is_socket)
         if cause is not None:
-            return _make(tell(cause, place, _mark(each)))
-    return _make(tell(Cause.REFUSED, place, _mark(error)))
+            return _make(explain(cause, parts, _mark(each)))
+    return _make(explain(Cause.REFUSED, parts, _mark(error)))
 
 
 def no_answer(dsn: str) -> StoreUnreachableError:
     """Make the error of a server that was waited for in vain."""
-    return _make(tell(Cause.NO_ANSWER, Place.of(dsn)))
+    return _make(explain(Cause.NO_ANSWER, DsnParts.of(dsn)))
 
 
 def find_cause(error: BaseException, *, is_socket: bool) -> Cause | None:
@@ -173,7 +173,7 @@ def _mark(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _make(refusal: Refusal) -> StoreUnreachableError:
+def _make(refusal: Explanation) -> StoreUnreachableError:
     return StoreUnreachableError(
         refusal.sentence(), cause=refusal.cause, reason=refusal.reason, cure=refusal.cure
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from sidecar.diagnosis.statement import tell_unanswered
+from sidecar.diagnosis.query_failure import explain_unanswered
 from sidecar.postgres.activity import sample_activity
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.head import HeadFollower
@@ -83,7 +83,7 @@ class Sampler:
             if isinstance(question.error, asyncpg.InsufficientPrivilegeError):
                 return str(missing_rights(await list_missing(connection)))
             if question.error is not None:
-                return tell_unanswered(question.name, question.error.sqlstate or "")
+                return explain_unanswered(question.name, question.error.sqlstate or "")
         return ""
 
     async def _look_at_log(self, connection: RawConnection) -> LogLook:

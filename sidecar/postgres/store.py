@@ -13,7 +13,7 @@ from sidecar.errors import (
     SerializationConflictError,
     StoreUnavailableError,
 )
-from sidecar.events.given import require_given, write_metadata
+from sidecar.events.append_arguments import require_arguments, write_metadata
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
@@ -123,7 +123,7 @@ class EventStore:
                 no JSON form. Nothing was appended.
             ValueError: There are no events, or the stream has no name that can be kept.
         """
-        require_given(stream, events, metadata)
+        require_arguments(stream, events, metadata)
         if connection is not None:
             require_transaction(connection)
         observer = self.observer

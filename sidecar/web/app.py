@@ -6,13 +6,13 @@ from typing import Final
 from sidecar.health.board import Board
 from sidecar.health.check import Probe
 from sidecar.web.auth import Guard, Token
+from sidecar.web.config_report import ReportPage, TakeReport
 from sidecar.web.metrics import Collect, MetricsPage
 from sidecar.web.openapi import openapi_page
 from sidecar.web.probe import ProbePage
-from sidecar.web.report import ReportPage, TakeReport
 from sidecar.web.router import Router
 from sidecar.web.session import LOGIN_PATH
-from sidecar.web.status import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file
+from sidecar.web.status_handlers import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file
 
 _PROBES: Final = {
     ("/health", "/livez"): Probe.LIVENESS,

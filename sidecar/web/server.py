@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.errors import UsageError
 from sidecar.web.auth import Handler
-from sidecar.web.connection import MAX_CONNECTIONS, Server, hush_malformed
+from sidecar.web.client_connection import MAX_CONNECTIONS, HttpServer, downgrade_malformed
 
 KEEPALIVE_SECONDS: Final = 75.0
 """Longer than a minute's scrape interval, so that scrapers keep their connection."""
@@ -62,8 +62,8 @@ async def serve(
     Raises:
         UsageError: The address cannot be listened on.
     """
-    logger.addFilter(hush_malformed)
-    server = Server(
+    logger.addFilter(downgrade_malformed)
+    server = HttpServer(
         answer,
         access_log=None,
         logger=logger,

@@ -17,7 +17,7 @@ from sidecar.process.lifecycle import Shutdown
 from sidecar.process.listener import PortProbe
 from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
-from sidecar.web.connection import MAX_CONNECTIONS
+from sidecar.web.client_connection import MAX_CONNECTIONS
 from sidecar.web.server import serve as listen
 from sidecar.wiring.access import address_of
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings

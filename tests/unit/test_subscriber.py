@@ -6,8 +6,8 @@ from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.events.naming import name_of
 from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.events.subscriber_name import name_of
 
 
 class Placed:

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession
 
 from sidecar.web.app import Sources, build
-from sidecar.web.connection import MAX_CONNECTIONS
+from sidecar.web.client_connection import MAX_CONNECTIONS
 from sidecar.web.server import serve
 from tests.incidents.patience import eventually
 
@@ -113,7 +113,7 @@ async def test_a_client_that_never_finishes_its_head_is_disconnected(
 async def test_a_client_that_keeps_sending_after_a_refusal_is_disconnected(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.web.connection.LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("sidecar.web.client_connection.LINGER_SECONDS", 0.05)
     listener = await start()
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     writer.write(b"nonsense\r\n\r\n")

@@ -7,7 +7,7 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.web.status import POLICY
+from sidecar.web.status_handlers import POLICY
 from sidecar.web.status_page import SECTIONS, parts, render
 
 BEARER = {"Authorization": "Bearer correct-horse"}

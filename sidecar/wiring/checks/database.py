@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidecar.diagnosis.cause import Cause
-from sidecar.diagnosis.refusal import Refusal
+from sidecar.diagnosis.explanation import Explanation
 from sidecar.errors import DatabaseUrlError, StoreUnavailableError, StoreUnreachableError
 from sidecar.health.check import Check, ComponentType
 from sidecar.health.duration import lasted_seconds, since
@@ -98,7 +98,7 @@ def judge_unavailable(check: str, error: StoreUnavailableError) -> CheckResult:
     return failed(f"{check}.{word}", detail=str(error), cause=error.cause)
 
 
-def judge_read_only(check: str, refusal: Refusal) -> CheckResult:
+def judge_read_only(check: str, refusal: Explanation) -> CheckResult:
     """Say why a server that answers takes no writes."""
     detail = refusal.sentence("PostgreSQL is read-only")
     return failed(f"{check}.read-only", detail=detail, cause=refusal.cause)

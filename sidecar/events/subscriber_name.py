@@ -25,7 +25,7 @@ def names_of(target: object) -> tuple[str, ...]:
     return _dedupe(short, qualified, f"{named.__module__}.{qualified}")
 
 
-def tell_apart(targets: Sequence[object], taken: frozenset[str]) -> tuple[str, ...] | None:
+def find_distinct_names(targets: Sequence[object], taken: frozenset[str]) -> tuple[str, ...] | None:
     """Return the shortest names that differ from each other and from those taken, if any do."""
     choices = [names_of(target) for target in targets]
     for level in range(max(map(len, choices))):

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from sidecar.cli.outcome import EX_FAILED, finish
+from sidecar.cli.exit_code import EX_FAILED, finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.diagnosis.cause import Cause
-from sidecar.diagnosis.place import Place
+from sidecar.diagnosis.dsn_parts import DsnParts
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Explanation:
     """Why a database cannot be used.
 
     Attributes:
@@ -178,16 +178,16 @@ _TOLD: Final = {
 }
 
 
-def tell(cause: Cause, place: Place, mark: str = "") -> Refusal:
+def explain(cause: Cause, parts: DsnParts, mark: str = "") -> Explanation:
     """Put a cause into words.
 
     Args:
         cause: Of those that keep a session from being opened.
-        place: Whose names may be told.
+        parts: Whose names may be told.
         mark: SQLSTATE or class of the error, never its text.
     """
-    reason, cure = (part.format_map(place.words) for part in _TOLD[cause])
-    return Refusal(cause, f"{reason} ({mark})" if mark else reason, cure)
+    reason, cure = (part.format_map(parts.words) for part in _TOLD[cause])
+    return Explanation(cause, f"{reason} ({mark})" if mark else reason, cure)
 
 
 _STANDBY: Final = (
@@ -208,9 +208,9 @@ _READ_ONLY: Final = (
 )
 
 
-def tell_read_only(place: Place, *, is_standby: bool) -> Refusal:
+def explain_read_only(parts: DsnParts, *, is_standby: bool) -> Explanation:
     """Put into words that a server answers and takes no writes."""
     cause = Cause.STANDBY if is_standby else Cause.READ_ONLY
     told = _STANDBY if is_standby else _READ_ONLY
-    reason, cure = (part.format_map(place.words) for part in told)
-    return Refusal(cause, reason, cure)
+    reason, cure = (part.format_map(parts.words) for part in told)
+    return Explanation(cause, reason, cure)

@@ -15,7 +15,7 @@ _TOLD: Final = {
 }
 
 
-def tell_unanswered(question: str, sqlstate: str) -> str:
+def explain_unanswered(question: str, sqlstate: str) -> str:
     """Put into words that a question had no answer.
 
     Args:

@@ -11,7 +11,7 @@ from sidecar.events.finite import is_finite
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def require_given(stream: object, events: object, metadata: object) -> None:
+def require_arguments(stream: object, events: object, metadata: object) -> None:
     """Make sure that there is somewhere to append to, and something to append.
 
     Raises:

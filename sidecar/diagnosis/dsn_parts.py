@@ -16,7 +16,7 @@ _IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DsnParts:
     """Where a database is and who asks for it; None where that is not plain.
 
     Attributes:

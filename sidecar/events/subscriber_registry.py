@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidecar.errors import ProjectionError
-from sidecar.events.naming import names_of, tell_apart
 from sidecar.events.subscriber import Subscriber
+from sidecar.events.subscriber_name import find_distinct_names, names_of
 
 
-class Audience:
+class SubscriberRegistry:
     """The subscribers of one publisher.
 
     Attributes:
@@ -71,7 +71,7 @@ class Audience:
         group = [*alike, added]
         taken = frozenset(other.name for other in everybody if other not in alike)
         may_number = is_handler and not any(other in self.projections for other in alike)
-        names = tell_apart([each.target for each in group], taken)
+        names = find_distinct_names([each.target for each in group], taken)
         if names is not None:
             _rename(group, names, are_numbered=False)
         elif not may_number or any(len(names_of(each.target)) == 1 for each in group):

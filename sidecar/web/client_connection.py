@@ -19,7 +19,7 @@ _MALFORMED: Final = "This is no HTTP request that can be read."
 _FAILED: Final = "The answer could not be made. The log says why."
 
 
-class Connection(web.RequestHandler):
+class ClientConnection(web.RequestHandler):
     """Lets the refusal of a malformed request arrive.
 
     A socket that is closed with unread input is reset, which takes the answer from the client
@@ -68,8 +68,8 @@ class Connection(web.RequestHandler):
             self.transport.write_eof()
 
 
-class Server(web.Server):
-    """Makes a `Connection` for each client, and closes spare ones where there are too many.
+class HttpServer(web.Server):
+    """Makes a `ClientConnection` for each client, and closes spare ones where there are too many.
 
     Those go first on which nothing was ever asked, the oldest of them before the others: a client
     that means it asks at once.
@@ -90,17 +90,17 @@ class Server(web.Server):
         spare = [
             each
             for each in self._connections
-            if isinstance(each, Connection) and each is not but and each.is_spare
+            if isinstance(each, ClientConnection) and each is not but and each.is_spare
         ]
         if spare:
             min(spare, key=lambda each: each.has_asked).force_close()
 
     @override
-    def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> ClientConnection:
+        return ClientConnection(self, loop=self._loop, **self._kwargs)
 
 
-def hush_malformed(record: logging.LogRecord) -> bool:
+def downgrade_malformed(record: logging.LogRecord) -> bool:
     """Take the traceback off the record of a malformed request, and the alarm out of it.
 
     Anybody can send one, and its traceback quotes it, credentials included.

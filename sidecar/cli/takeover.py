@@ -8,10 +8,10 @@ from sidecar.health.duration import lasted_seconds, since
 from sidecar.telemetry.terminal import say
 
 # A worker that ends hands its projections on within this; only then does nobody run them.
-HANDOVER_SECONDS: Final = 5.0
+TAKEOVER_SECONDS: Final = 5.0
 
 
-class Handover:
+class Takeover:
     """Gives workers time to hand projections on. Ask again and again."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Handover:
         """
         now_mono = time.monotonic()
         self._alone_mono = since(self._alone_mono, now_mono, holds=bool(ownerless))
-        if lasted_seconds(self._alone_mono, now_mono) <= HANDOVER_SECONDS:
+        if lasted_seconds(self._alone_mono, now_mono) <= TAKEOVER_SECONDS:
             return False
         say(
             f"No worker runs {', '.join(ownerless)}. {hint} once `sidecar run` or `sidecar serve` "
