@@ -8,7 +8,7 @@ from sidecar.cli.exit_code import EX_FAILED, finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError
-from sidecar.postgres.letter import LetterDetail, LetterFilter
+from sidecar.postgres.dead_letter import DeadLetterDetail, DeadLetterFilter
 from sidecar.telemetry.terminal import say, say_json
 from sidecar.telemetry.visible import visible
 from sidecar.wiring import admin
@@ -48,14 +48,14 @@ def list_(
     output: str,
 ) -> None:
     """List dead letters, the oldest first."""
-    which = LetterFilter(
+    which = DeadLetterFilter(
         projection=projection,
         stream=stream,
         error_type=error_type,
         older_than_seconds=older_than,
         open_only=not everything,
     )
-    rows = finish(admin.list_letters(_boot(), which))
+    rows = finish(admin.list_dead_letters(_boot(), which))
     print_rows(rows, _COLUMNS, output=output, empty="No dead letters.")
 
 
@@ -64,7 +64,7 @@ def list_(
 @FORMAT
 def show(letter_id: int, output: str) -> None:
     """Show the event, the error with its traceback, attempts and trace."""
-    letter = finish(admin.show_letter(_boot(), letter_id))
+    letter = finish(admin.show_dead_letter(_boot(), letter_id))
     if output == "json":
         say_json(letter)
     else:
@@ -110,7 +110,7 @@ def discard(letter_id: int, reason: str) -> None:
     say(f"Dead letter {letter_id} is discarded.")
 
 
-def _describe(letter: LetterDetail) -> str:
+def _describe(letter: DeadLetterDetail) -> str:
     facts = {
         "dead letter": letter.id,
         "projection": letter.projection,

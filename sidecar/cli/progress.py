@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from sidecar.cli.takeover import Takeover
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.letter import count_open, list_logged, list_paused, list_unowned
+from sidecar.postgres.dead_letter import count_open, list_logged, list_paused, list_unowned
 from sidecar.projections.standing import Rebuild
 from sidecar.telemetry.terminal import Screen, say
 from sidecar.telemetry.visible import visible

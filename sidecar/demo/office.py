@@ -4,8 +4,8 @@ from typing import Final
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import RawConnection, connect
-from sidecar.postgres.letter import request_retry
-from sidecar.postgres.transience import is_transient
+from sidecar.postgres.dead_letter import request_retry
+from sidecar.postgres.transient import is_transient
 
 _COUNT: Final = "SELECT coalesce(sum(orders), 0) FROM order_totals"
 _FORGOTTEN: Final = """

@@ -10,11 +10,11 @@ from sidecar.errors import ForeignCheckpointError, ProjectionError
 from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.block import Block, describe_filled, describe_gone
-from sidecar.postgres.claim import find_filled, require_sole
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.table_claims import find_filled, require_sole
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.work import State
 
@@ -230,7 +230,7 @@ async def _first_position(connection: RawConnection, subscription: Subscription)
     if subscription.kind is SubscriberKind.PROJECTION:
         return 0
     # Not at the highest position: below it a slow transaction may still commit.
-    return (await HeadFollower().advance(connection)).position
+    return (await SafeHeadFollower().advance(connection)).position
 
 
 async def list_recent_versions(connection: RawConnection) -> dict[str, int]:

@@ -7,9 +7,9 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from sidecar.errors import DatabaseUrlError, StoreUnavailableError, trace_back
-from sidecar.postgres.peer import WatchfulConnection
+from sidecar.postgres.connect_failure import unreachable
+from sidecar.postgres.keepalive import KeepaliveConnection
 from sidecar.postgres.query import sql
-from sidecar.postgres.refusal import unreachable
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 # What head and leases ask is answered in milliseconds. A server that is silent for so long may have
@@ -74,7 +74,7 @@ async def connect(
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=command_timeout_seconds,
                 server_settings=server_settings(application_name, **_SESSION_SETTINGS),
-                connection_class=WatchfulConnection,
+                connection_class=KeepaliveConnection,
             )
     except OPENING_ERRORS as error:
         raise unreachable(error, dsn) from error

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
-from sidecar.postgres.lending import Lending, Loan
+from sidecar.postgres.pool_usage import Checkout, PoolUsage
 
 CHECK_SECONDS: Final = 1.0
 
@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__)
 
 
 class Lender(Protocol):
-    """A pool whose loans are counted."""
+    """A pool whose checkouts are counted."""
 
     @property
     def name(self) -> str:
         """The pool's name in metrics."""
 
     @property
-    def lending(self) -> Lending:
+    def usage(self) -> PoolUsage:
         """Who holds its connections."""
 
     @property
@@ -29,40 +29,40 @@ class Lender(Protocol):
 
 def count_leaks(pool: Lender) -> int:
     """Return how many connections are held for too long now."""
-    return len(pool.lending.overdue(pool.leak_limit_seconds))
+    return len(pool.usage.overdue(pool.leak_limit_seconds))
 
 
 async def watch_leaks(pool: Lender) -> None:
     """Look every second until cancelled."""
     while True:
-        tell_leaks(pool)
+        log_leaks(pool)
         await asyncio.sleep(CHECK_SECONDS)
 
 
-def tell_leaks(pool: Lender) -> None:
+def log_leaks(pool: Lender) -> None:
     """Log each connection that is held for too long, with its holder, unless it has been told."""
-    for loan, seconds in pool.lending.overdue(pool.leak_limit_seconds):
-        if not loan.told:
-            loan.told = True
+    for checkout, seconds in pool.usage.overdue(pool.leak_limit_seconds):
+        if not checkout.told:
+            checkout.told = True
             logger.warning(
                 "Pool %r: a connection is held for %.0f s by task %s, which %s. Give it back with "
                 "`async with pool.acquire()`, or do slow work without one.%s",
                 pool.name,
                 seconds,
-                loan.holder,
-                _say_where(loan),
-                _show_stack(loan),
+                checkout.holder,
+                _say_where(checkout),
+                _show_stack(checkout),
                 extra={
                     "event": "sidecar.pool.leak",
                     "pool": pool.name,
-                    "task": loan.holder,
+                    "task": checkout.holder,
                     "held_seconds": round(seconds, 1),
                 },
             )
 
 
-def _say_where(loan: Loan) -> str:
-    task = None if loan.task is None else loan.task()
+def _say_where(checkout: Checkout) -> str:
+    task = None if checkout.task is None else checkout.task()
     if task is None or task.done():
         return "has ended without giving it back"
     frames = task.get_stack(limit=1)
@@ -72,7 +72,7 @@ def _say_where(loan: Loan) -> str:
     return f"is in {code.co_name} ({code.co_filename}:{frames[-1].f_lineno})"
 
 
-def _show_stack(loan: Loan) -> str:
-    if loan.stack is None:
+def _show_stack(checkout: Checkout) -> str:
+    if checkout.stack is None:
         return ""
-    return "\nTaken at (most recent call last):\n" + "".join(loan.stack.format()).rstrip()
+    return "\nTaken at (most recent call last):\n" + "".join(checkout.stack.format()).rstrip()

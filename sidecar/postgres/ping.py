@@ -6,9 +6,9 @@ from typing import Final
 
 from sidecar.diagnosis.dsn_parts import DsnParts
 from sidecar.diagnosis.explanation import Explanation, explain_read_only
+from sidecar.postgres.connect_failure import no_answer, unreachable
 from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, connect
 from sidecar.postgres.query import sql
-from sidecar.postgres.refusal import no_answer, unreachable
 
 # Shorter than the check's own limit, which could only say that time ran out.
 ANSWER_SECONDS: Final = 0.9

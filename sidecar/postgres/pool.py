@@ -11,6 +11,7 @@ import asyncpg
 from typing_extensions import override
 
 from sidecar.errors import StoreUnavailableError
+from sidecar.postgres.connect_failure import unreachable
 from sidecar.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
     OPENING_ERRORS,
@@ -21,11 +22,10 @@ from sidecar.postgres.connection import (
     is_lost,
     server_settings,
 )
-from sidecar.postgres.count import PoolCounts
-from sidecar.postgres.lending import Borrowing, Lending, PoolObserver
-from sidecar.postgres.peer import WatchfulConnection
-from sidecar.postgres.refusal import unreachable
-from sidecar.postgres.statement import Lent, Option, Statements
+from sidecar.postgres.keepalive import KeepaliveConnection
+from sidecar.postgres.pool_counts import PoolCounts
+from sidecar.postgres.pool_statements import Option, PooledConnection, PoolStatements
+from sidecar.postgres.pool_usage import AcquireContext, PoolObserver, PoolUsage
 
 DEFAULT_MIN_SIZE: Final = 5
 DEFAULT_MAX_SIZE: Final = 20
@@ -37,7 +37,7 @@ class ConnectTimeoutError(ConnectionError):
     """Opening a connection took too long, which says nothing of the pool's own limit."""
 
 
-class MeteredPool(Statements, PoolCounts):
+class MeteredPool(PoolStatements, PoolCounts):
     """A pool whose use, waits and time-outs can be told; it has every method of asyncpg's pool.
 
     Use it as an async context manager, or call `open` and `close`. Its own count of connections in
@@ -70,14 +70,14 @@ class MeteredPool(Statements, PoolCounts):
         self._dsn = dsn
         self.max: Final = max_size
         self.leak_limit_seconds = leak_limit_seconds
-        self.lending = Lending()
+        self.usage = PoolUsage()
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._open_connection = options.pop("connect", asyncpg.connect)
         self._reset_session = options.pop("reset", _reset_session)
         # Backends whose session needs no reset when its connection comes back.
         self._untouched: Final[set[int]] = set()
         settings = options.pop("server_settings", None) or {}
-        options.setdefault("connection_class", WatchfulConnection)
+        options.setdefault("connection_class", KeepaliveConnection)
         self._pool: RawPool = asyncpg.create_pool(
             dsn,
             reset=self._reset,
@@ -92,11 +92,11 @@ class MeteredPool(Statements, PoolCounts):
     @property
     def observer(self) -> PoolObserver | None:
         """Who hears of durations."""
-        return self.lending.observer
+        return self.usage.observer
 
     @observer.setter
     def observer(self, observer: PoolObserver | None) -> None:
-        self.lending.observer = observer
+        self.usage.observer = observer
 
     async def open(self) -> Self:
         """Open the minimum of connections.
@@ -131,7 +131,7 @@ class MeteredPool(Statements, PoolCounts):
         return self.open().__await__()
 
     @override
-    def acquire(self, *, timeout: float | None = None) -> Borrowing[Lent]:
+    def acquire(self, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
         """Lend a connection: for a block with `async with`, until `release` with `await`.
 
         Args:
@@ -141,9 +141,9 @@ class MeteredPool(Statements, PoolCounts):
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
         limit = self._acquire_timeout_seconds if timeout is None else timeout
-        return Borrowing(partial(self._take, limit), self._give_back)
+        return AcquireContext(partial(self._take, limit), self._give_back)
 
-    def acquire_untouched(self) -> Borrowing[Lent]:
+    def acquire_untouched(self) -> AcquireContext[PooledConnection]:
         """Lend a connection to a block that leaves the session as it found it.
 
         It must not set anything but for a transaction, listen, or take a session's locks: the reset
@@ -152,11 +152,11 @@ class MeteredPool(Statements, PoolCounts):
         Raises:
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
-        return Borrowing(self._take_untouched, self._give_back)
+        return AcquireContext(self._take_untouched, self._give_back)
 
     async def release(
         self,
-        connection: Lent,
+        connection: PooledConnection,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name for it
     ) -> None:
@@ -165,7 +165,7 @@ class MeteredPool(Statements, PoolCounts):
         try:
             await self._pool.release(connection, timeout=limit)
         finally:
-            self.lending.end(connection)
+            self.usage.end(connection)
 
     def terminate(self) -> None:
         """Cut every connection off."""
@@ -207,9 +207,9 @@ class MeteredPool(Statements, PoolCounts):
             dsn, server_settings={**server_settings(self.name), **settings}, **options
         )
 
-    async def _take(self, limit_seconds: float) -> Lent:
+    async def _take(self, limit_seconds: float) -> PooledConnection:
         try:
-            return await self.lending.take(self._pool.acquire(timeout=limit_seconds))
+            return await self.usage.take(self._pool.acquire(timeout=limit_seconds))
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"No connection of pool {self.name!r} came free within {limit_seconds:g} s: "
@@ -221,7 +221,7 @@ class MeteredPool(Statements, PoolCounts):
                 _refuse_misuse(self.name, error)
             raise unreachable(error, self._dsn) from error
 
-    async def _take_untouched(self) -> Lent:
+    async def _take_untouched(self) -> PooledConnection:
         connection = await self._take(self._acquire_timeout_seconds)
         self._untouched.add(connection.get_server_pid())
         return connection
@@ -233,7 +233,7 @@ class MeteredPool(Statements, PoolCounts):
         else:
             await self._reset_session(connection)
 
-    async def _give_back(self, connection: Lent, error: BaseException | None) -> None:
+    async def _give_back(self, connection: PooledConnection, error: BaseException | None) -> None:
         lost = error is not None and is_lost(connection, error)
         if error is not None:
             self._untouched.clear()
@@ -248,7 +248,7 @@ class MeteredPool(Statements, PoolCounts):
                 "may have been committed."
             ) from error
 
-    async def _replace_read_only(self, connection: Lent) -> None:
+    async def _replace_read_only(self, connection: PooledConnection) -> None:
         """Let sessions go that would stay read-only after the cure, for they began like that."""
         with suppress(*SESSION_ERRORS):
             settings = connection.get_settings()
@@ -264,8 +264,8 @@ class MeteredPool(Statements, PoolCounts):
                 )
         except TimeoutError as error:
             raise ConnectTimeoutError from error
-        self.lending.note_opened(time.monotonic() - began_mono)
-        connection.add_termination_listener(self.lending.note_closed)
+        self.usage.note_opened(time.monotonic() - began_mono)
+        connection.add_termination_listener(self.usage.note_closed)
         return connection
 
 

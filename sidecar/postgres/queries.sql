@@ -229,7 +229,7 @@ FROM (
 WHERE coalesce(weight, 0) < $4::bigint
 ORDER BY position;
 
--- name: look_at_head
+-- name: scan_log
 -- The next $2 visible positions above mark $1, told as the last of them and the gaps before it.
 SELECT coalesce(max(position), $1) AS last,
        coalesce(array_agg(before + 1 ORDER BY position) FILTER (WHERE position - before > 1), '{}')
@@ -730,7 +730,7 @@ WHERE id = $1;
 UPDATE sidecar.dead_letters SET retry_at = NULL
 WHERE projection = $1 AND stream = $2 AND resolution IS NULL AND position IS NULL AND id > $3;
 
--- name: list_letters
+-- name: list_dead_letters
 -- $1 projection, $2 stream, $3 error type, $4 minimal age in seconds, each null for any; $5 open
 -- letters only.
 SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_type, d.category, d.error_type,
@@ -747,7 +747,7 @@ WHERE ($1::text IS NULL OR d.projection = $1)
 ORDER BY d.first_failed_at, d.id
 LIMIT $6;
 
--- name: show_letter
+-- name: show_dead_letter
 SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_id, d.event_type, d.category,
        d.error_type, d.error_message, d.traceback, d.attempts, d.trace_id, d.first_failed_at,
        d.last_failed_at, d.retry_at, d.resolution, d.reason, d.resolved_at,

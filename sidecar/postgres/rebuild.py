@@ -11,10 +11,10 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError, RebuildStrayedError
-from sidecar.postgres.claim import require_unshared
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import new_schema, old_schema
 from sidecar.postgres.query import sql
+from sidecar.postgres.table_claims import require_unshared
 
 # A swap waits for readers this long and lets newcomers wait behind it as long; then it steps back
 # and tries again.

@@ -9,11 +9,11 @@ import asyncpg
 
 from sidecar.postgres.activity import Activity, sample_activity
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.migration import find_unsafe_sequence
-from sidecar.postgres.passed import list_passed_over
+from sidecar.postgres.passed_over_counter import list_passed_over
 from sidecar.postgres.query import sql
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.projections.head import Writer
 from sidecar.projections.passed import PassedOver
 from sidecar.projections.projection import Partition
@@ -61,7 +61,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class LogLook:
+class LogSample:
     """What the log and the checkpoints told in one look; fields as in `Sample`."""
 
     taken_at: dt.datetime
@@ -74,14 +74,14 @@ class LogLook:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterLook:
+class DeadLetterSample:
     """What the open dead letters told in one look."""
 
     counts: Mapping[str, LetterCount]
     failures: tuple[FailureSample, ...]
 
 
-class SkipCount:
+class SkippedPositionCounter:
     """Counts dead positions as they come, so that their history is not read again and again."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class SkipCount:
         return self._total
 
 
-async def take_sample(connection: RawConnection, follower: HeadFollower) -> Sample:
+async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> Sample:
     """Look at the database once, at all of it or at nothing.
 
     Args:
@@ -107,19 +107,19 @@ async def take_sample(connection: RawConnection, follower: HeadFollower) -> Samp
             lag is not measured against what the loops being judged believe.
     """
     return compose(
-        await look_at_log(connection, follower),
-        await look_at_letters(connection),
-        skipped_positions=await SkipCount().look(connection),
+        await sample_log(connection, follower),
+        await sample_dead_letters(connection),
+        skipped_positions=await SkippedPositionCounter().look(connection),
         activity=await sample_activity(connection),
         unsafe=await find_unsafe_sequence(connection),
     )
 
 
-async def look_at_log(connection: RawConnection, follower: HeadFollower) -> LogLook:
+async def sample_log(connection: RawConnection, follower: SafeHeadFollower) -> LogSample:
     """Ask how far the log goes, and how far every projection is."""
     head = await follower.advance(connection)
     taken_at = await connection.fetchval(sql("read_clock"))
-    return LogLook(
+    return LogSample(
         taken_at,
         head.position,
         head.highest,
@@ -130,19 +130,19 @@ async def look_at_log(connection: RawConnection, follower: HeadFollower) -> LogL
     )
 
 
-async def look_at_letters(connection: RawConnection) -> LetterLook:
+async def sample_dead_letters(connection: RawConnection) -> DeadLetterSample:
     """Ask for the open dead letters."""
     counts = {
         row["projection"]: LetterCount(row["letters"], row["parked"], row["oldest_at"])
         for row in await connection.fetch(sql("sample_dead_letters"))
     }
     failures = await connection.fetch(sql("sample_recent_failures"), RECENT_FAILURES)
-    return LetterLook(counts, tuple(FailureSample(*row) for row in failures))
+    return DeadLetterSample(counts, tuple(FailureSample(*row) for row in failures))
 
 
 def compose(
-    log: LogLook,
-    letters: LetterLook,
+    log: LogSample,
+    letters: DeadLetterSample,
     *,
     skipped_positions: int,
     activity: Activity,

@@ -17,11 +17,11 @@ from sidecar.events.append_arguments import require_arguments, write_metadata
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
-from sidecar.postgres.identity import make_ids
+from sidecar.postgres.event_id import make_ids
 from sidecar.postgres.joining import require_transaction
+from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.wake import Wake
 
 PAGE_EVENTS: Final = 1000
 _MAX_POSITION: Final = 2**63 - 1
@@ -84,7 +84,7 @@ class EventStore:
     def __init__(self, pool: MeteredPool, types: EventTypes) -> None:
         self._pool = pool
         self._types = types
-        self._wake = Wake(pool)
+        self._wake = CommitNotifier(pool)
         self.observer: AppendObserver | None = None
 
     async def append(

@@ -32,7 +32,7 @@ from sidecar.postgres.page import PAGE_BYTES, read_span
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import refuse_stray_writes, swap
-from sidecar.postgres.transience import is_transient
+from sidecar.postgres.transient import is_transient
 from sidecar.projections.letter import Letter
 from sidecar.projections.projection import Partition
 from sidecar.projections.work import Checkpoint, OpenLetter, Span, State

@@ -43,7 +43,7 @@ class Worker:
     """Runs the partitions that it holds leases for. Use `run` once.
 
     Args:
-        open_head: Opens the session that the safe head is followed on.
+        open_safe_head: Opens the session that the safe head is followed on.
         open_leases: Opens the session that leases live on.
         make_runner: Makes the loop of a partition.
         head: Shared with every runner.
@@ -53,7 +53,7 @@ class Worker:
     def __init__(
         self,
         *,
-        open_head: Callable[[], AbstractAsyncContextManager[HeadSource]],
+        open_safe_head: Callable[[], AbstractAsyncContextManager[HeadSource]],
         open_leases: Callable[[], AbstractAsyncContextManager[Leases]],
         make_runner: Callable[[Partition, RunnerTally], Runner],
         head: HeadSignal,
@@ -62,7 +62,7 @@ class Worker:
         self.runners: Final[dict[Partition, Runner]] = {}
         self._tallies: Final[dict[Partition, RunnerTally]] = {}
         self._tasks: Final[dict[Partition, asyncio.Task[None]]] = {}
-        self._open_head = open_head
+        self._open_head = open_safe_head
         self._open_leases = open_leases
         self._make_runner = make_runner
         self._head = head

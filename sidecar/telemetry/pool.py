@@ -92,7 +92,7 @@ class CountedPool(PoolNumbers, Protocol):
     """A pool whose durations can be heard too."""
 
     @property
-    def lending(self) -> "Heard":
+    def usage(self) -> "Heard":
         """Where its observer is."""
 
 
@@ -104,12 +104,12 @@ class Heard(Protocol):
 
 def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
     """Show a pool's numbers and durations; call the returned function to stop."""
-    previous = pool.lending.observer
-    pool.lending.observer = PoolTelemetry(telemetry, pool.name, previous)
+    previous = pool.usage.observer
+    pool.usage.observer = PoolTelemetry(telemetry, pool.name, previous)
     forget = observe_pool(telemetry, pool)
 
     def stop() -> None:
-        pool.lending.observer = previous
+        pool.usage.observer = previous
         forget()
 
     return stop

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, ProjectionError, UsageError
-from sidecar.postgres import block, letter, rebuild
+from sidecar.postgres import block, dead_letter, rebuild
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection, connect, translate_loss
-from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.standing import Standing
 from sidecar.projections.work import State
@@ -75,7 +75,7 @@ async def migrate_database(boot: Boot) -> list[str]:
 async def list_projections(boot: Boot) -> tuple[Standing | CalledInside, ...]:
     """Return how every projection and handler stands, and what the application calls itself."""
     async with _open_store(boot) as connection:
-        sample = await take_sample(connection, HeadFollower())
+        sample = await take_sample(connection, SafeHeadFollower())
     return (*sample.standings, *await ask_application(boot.settings, sample.published))
 
 
@@ -141,7 +141,7 @@ async def start_rebuild(boot: Boot, name: str) -> None:
 async def count_discarded(boot: Boot, name: str) -> int:
     """Return how many events of the log people gave up for a projection."""
     async with _open_store(boot) as connection:
-        return await letter.count_discarded(connection, name)
+        return await dead_letter.count_discarded(connection, name)
 
 
 async def cancel_rebuild(boot: Boot, name: str) -> None:
@@ -180,7 +180,7 @@ async def watch_projection(
 ) -> AsyncIterator[Callable[[], Awaitable[tuple[Standing | None, int]]]]:
     """Yield a function that looks how a projection stands and where the safe head is."""
     async with open_session(boot) as connection:
-        follower = HeadFollower()
+        follower = SafeHeadFollower()
 
         async def look() -> tuple[Standing | None, int]:
             sample = await take_sample(connection, follower)
@@ -190,20 +190,22 @@ async def watch_projection(
         yield look
 
 
-async def list_letters(boot: Boot, which: letter.LetterFilter) -> list[letter.LetterRow]:
+async def list_dead_letters(
+    boot: Boot, which: dead_letter.DeadLetterFilter
+) -> list[dead_letter.DeadLetterRow]:
     """Return dead letters, the oldest first."""
     async with _open_store(boot) as connection:
-        return await letter.list_letters(connection, which)
+        return await dead_letter.list_dead_letters(connection, which)
 
 
-async def show_letter(boot: Boot, letter_id: int) -> letter.LetterDetail:
+async def show_dead_letter(boot: Boot, letter_id: int) -> dead_letter.DeadLetterDetail:
     """Return one dead letter with its event; secrets of its error are masked.
 
     Raises:
         UsageError: There is none of that number.
     """
     async with _open_store(boot) as connection:
-        shown = await letter.show_letter(connection, letter_id)
+        shown = await dead_letter.show_dead_letter(connection, letter_id)
     redact = boot.redactor
     return replace(
         shown, error_message=redact(shown.error_message), traceback=redact(shown.traceback)
@@ -225,7 +227,7 @@ async def request_retry(
         UsageError: There is no open letter of that number, or nothing of it can be tried again.
     """
     async with _open_store(boot) as connection:
-        return await letter.request_retry(
+        return await dead_letter.request_retry(
             connection, letter_id=letter_id, projection=projection, stream=stream
         )
 
@@ -237,7 +239,7 @@ async def discard_letter(boot: Boot, letter_id: int, reason: str) -> None:
         UsageError: There is no open letter of that number, or the reason is empty.
     """
     async with _open_store(boot) as connection:
-        await letter.discard(connection, letter_id, reason)
+        await dead_letter.discard(connection, letter_id, reason)
 
 
 @asynccontextmanager

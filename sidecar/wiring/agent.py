@@ -18,11 +18,11 @@ from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.monitor import Monitor
 from sidecar.health.registry import Checks
-from sidecar.postgres.adopted import AdoptedPool
 from sidecar.postgres.connection import RawPool
+from sidecar.postgres.dead_letter_sink import PostgresDeadLetterSink
+from sidecar.postgres.instrumented_pool import InstrumentedPool
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.sink import LetterSink
 from sidecar.postgres.store import EventStore
 from sidecar.process.agent import Agent, Tell
 from sidecar.process.background import Background
@@ -144,7 +144,7 @@ def _start_loops(
     background.start("checks", inside.monitor.run)
     if inside.pool is not None:
         background.start("leaks", partial(watch_leaks, inside.pool))
-    if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, LetterSink):
+    if isinstance(publisher, EventPublisher) and isinstance(publisher.sink, PostgresDeadLetterSink):
         retries = Retries(publisher, publisher.sink)
         background.start("retries", retries.run)
         # A service may have a check of that name; it has the last word on it.
@@ -158,7 +158,7 @@ class _Inside:
 
     monitor: Monitor
     publisher: Publishing | None = None
-    pool: MeteredPool | AdoptedPool | None = None
+    pool: MeteredPool | InstrumentedPool | None = None
 
 
 def _follow(
@@ -173,7 +173,7 @@ def _follow(
         with troubles.contained(Part.POOL):
             inside.pool = follow_any_pool(stack, telemetry, given.pool, settings.service_name)
             is_developed = settings.environment is Environment.DEVELOPMENT
-            inside.pool.lending.keeps_stacks = is_developed
+            inside.pool.usage.keeps_stacks = is_developed
     if given.store is not None:
         with troubles.contained(Part.STORE):
             follow_store(stack, telemetry, given.store)

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 import sidecar
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.adopted import AdoptedPool, find_adopted, is_pool
+from sidecar.postgres.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.telemetry.appending import AppendTelemetry
@@ -94,17 +94,17 @@ def follow_any_publisher(stack: ExitStack, telemetry: Telemetry, publisher: obje
 
 def follow_any_pool(
     stack: ExitStack, telemetry: Telemetry, pool: object, name: str
-) -> MeteredPool | AdoptedPool:
+) -> MeteredPool | InstrumentedPool:
     """Let a pool tell of itself until the stack is closed.
 
     Raises:
         UsageError: It is none.
     """
-    counted = pool if isinstance(pool, MeteredPool) else find_adopted(pool)
+    counted = pool if isinstance(pool, MeteredPool) else find_instrumented(pool)
     if counted is None:
         if not is_pool(pool):
             raise UsageError(f"{type(pool).__name__} is neither a MeteredPool nor asyncpg's pool.")
-        counted = adopted = AdoptedPool(pool, name)
+        counted = adopted = InstrumentedPool(pool, name)
         stack.callback(adopted.undo)
     stack.callback(follow_pool(telemetry, counted))
     return counted
@@ -118,7 +118,7 @@ def follow_store(stack: ExitStack, telemetry: Telemetry, store: EventStore) -> N
 
 def _keeper(target: object) -> object:
     """Return where a target's undoing is kept: asyncpg's pool has no place for it."""
-    return find_adopted(target) or target
+    return find_instrumented(target) or target
 
 
 def _find_undo(target: object) -> Callable[[], None] | None:

@@ -13,7 +13,7 @@ from sidecar.config.finding import Sighting
 from sidecar.config.report import Report, ReportFields, status_of
 from sidecar.config.rules.live import judge_live
 from sidecar.config.verdict import Verdict, validate
-from sidecar.postgres.live import ask
+from sidecar.postgres.server_inspection import inspect_server
 from sidecar.wiring.boot import log_findings
 from sidecar.wiring.own_rules import ask_apart
 
@@ -33,7 +33,7 @@ async def examine(verdict: Verdict, dsn: str | None = None) -> Verdict:
     address = dsn or (None if url is None else url.reveal())
     if address is None:
         return verdict
-    server = await ask(address, application_name=APPLICATION_NAME)
+    server = await inspect_server(address, application_name=APPLICATION_NAME)
     return verdict.extended(judge_live(verdict.settings, server))
 
 
@@ -110,7 +110,7 @@ class Examination:
                 self._own_sightings = await ask_apart(own, self._environ)
             if self._dsn is not None and time.monotonic() - asked_mono > ASK_SECONDS:
                 asked_mono = time.monotonic()
-                server = await ask(self._dsn, application_name=APPLICATION_NAME)
+                server = await inspect_server(self._dsn, application_name=APPLICATION_NAME)
                 self._sightings = judge_live(self._settings, server)
             self._weigh()
             await asyncio.sleep(REFRESH_SECONDS)

@@ -16,9 +16,9 @@ from sidecar.health.board import Board
 from sidecar.health.history import History
 from sidecar.health.monitor import Monitor
 from sidecar.health.phase import Phase
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.ping import Ping
-from sidecar.postgres.watch import Watch
 from sidecar.process.application import Application
 from sidecar.process.background import Background
 from sidecar.process.listener import PortProbe
@@ -103,11 +103,13 @@ class ProbeProcess:
         """Show how often these loops died; the caller runs them."""
         self._backgrounds.append(background)
 
-    def attach_database(self, dsn: str) -> Watch:
+    def attach_database(self, dsn: str) -> DatabasePoller:
         """Watch a database from now on; the caller runs what is returned."""
         settings = self._boot.settings
         name = f"{settings.service_name} probe"
-        watch = Watch(dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate)
+        watch = DatabasePoller(
+            dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate
+        )
         self._scene.watch = watch
         self.examination.attach_database(dsn)
         ping = Ping(dsn, application_name=f"{name} check")

@@ -8,7 +8,7 @@ from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableEr
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed
-from sidecar.postgres.sink import LetterSink
+from sidecar.postgres.dead_letter_sink import PostgresDeadLetterSink
 
 PAUSE_SECONDS: Final = 1.0
 CHECK_NAME: Final = "dead-letter-sink"
@@ -27,7 +27,7 @@ class Retries:
         sink: Where their failures are.
     """
 
-    def __init__(self, publisher: EventPublisher, sink: LetterSink) -> None:
+    def __init__(self, publisher: EventPublisher, sink: PostgresDeadLetterSink) -> None:
         self.trouble = ""
         self._publisher: Final = publisher
         self._sink: Final = sink

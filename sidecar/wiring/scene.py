@@ -8,8 +8,8 @@ from typing import Any
 
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
-from sidecar.postgres.watch import Watch
 from sidecar.process.application import Application, Member
 from sidecar.process.heartbeat import Heartbeat, PoolTold
 from sidecar.process.listener import PortProbe
@@ -28,7 +28,7 @@ from sidecar.wiring.snapshot import refusals_of, silences_of
 class Scene:
     """What is there to be watched; what is None is not there, or not yet."""
 
-    watch: Watch | None = None
+    watch: DatabasePoller | None = None
     supervisor: Supervisor | None = None
     application: Application | None = None
     port: PortProbe | None = None

@@ -1,13 +1,13 @@
 """The sink as applications make it: it knows the secrets of their environment."""
 
 from sidecar.events.types import EventTypes
+from sidecar.postgres.dead_letter_sink import PostgresDeadLetterSink, StreamOf, stream_of
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.sink import LetterSink, StreamOf, stream_of
 from sidecar.telemetry.redaction import Redact
 from sidecar.wiring.boot import redact_environment
 
 
-class DeadLetterSink(LetterSink):
+class DeadLetterSink(PostgresDeadLetterSink):
     """Keeps what projections failed on when a service publishes right after its commit.
 
     Between the commit and the end of `publish` a crash still loses the event for the read models;

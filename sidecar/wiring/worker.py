@@ -17,14 +17,14 @@ from sidecar.events.fault import find_faults
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.postgres.checkpoint import list_recent_versions
 from sidecar.postgres.connection import open_session
-from sidecar.postgres.head import open_head
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
-from sidecar.postgres.passed import PassedOverCount
+from sidecar.postgres.passed_over_counter import PassedOverCounter
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.projection_setup import Setups
 from sidecar.postgres.rights import require_rights, translate_refusal
-from sidecar.postgres.setup import Setups
+from sidecar.postgres.safe_head_follower import open_safe_head
 from sidecar.postgres.work import PostgresDesk
 from sidecar.process.heap import settle
 from sidecar.process.lifecycle import Shutdown
@@ -89,7 +89,7 @@ class WorkerProcess:
             name: handled_types(subscription, publisher.types)
             for name, subscription in self._subscriptions.items()
         }
-        self._passed_over: Final = PassedOverCount(self._handled, publisher.types.retired)
+        self._passed_over: Final = PassedOverCounter(self._handled, publisher.types.retired)
         self._worker: Worker | None = None
         self._pool: MeteredPool | None = None
         self._findings: tuple[Finding, ...] = ()
@@ -134,7 +134,7 @@ class WorkerProcess:
             )
 
         worker = self._worker = Worker(
-            open_head=partial(open_head, self._dsn, application_name=self._name("head")),
+            open_safe_head=partial(open_safe_head, self._dsn, application_name=self._name("head")),
             open_leases=partial(
                 open_leases,
                 self._dsn,
@@ -207,7 +207,7 @@ class WorkerProcess:
             acquire_timeout_seconds=settings.pool_acquire_timeout_seconds,
             leak_limit_seconds=LEAK_LIMIT_SECONDS,
         )
-        pool.lending.keeps_stacks = settings.environment is Environment.DEVELOPMENT
+        pool.usage.keeps_stacks = settings.environment is Environment.DEVELOPMENT
         forget = follow_pool(self._telemetry, pool)
         watching = asyncio.create_task(watch_leaks(pool))
         try:

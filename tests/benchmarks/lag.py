@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.query import sql
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from tests.benchmarks.measure import Limit, Pair, Result, alternate
 from tests.benchmarks.place import Place, session
@@ -23,7 +23,7 @@ class Watched:
     """A log with projections between its two ends, and a follower that has caught up."""
 
     connection: RawConnection
-    follower: HeadFollower
+    follower: SafeHeadFollower
 
     @classmethod
     async def create(cls, connection: RawConnection, events: int) -> "Watched":
@@ -33,7 +33,7 @@ class Watched:
             [(f"p{n}", n * head // (PROJECTIONS - 1)) for n in range(PROJECTIONS)],
         )
         await connection.execute("VACUUM ANALYZE")
-        watched = cls(connection, HeadFollower())
+        watched = cls(connection, SafeHeadFollower())
         await watched.sample()
         return watched
 
@@ -49,7 +49,7 @@ class Watched:
         head = self.follower.head.position
         plans = [
             *await self.connection.fetch(f"EXPLAIN {sql('sample_projections')}", head),
-            *await self.connection.fetch(f"EXPLAIN {sql('look_at_head')}", head, 10_000),
+            *await self.connection.fetch(f"EXPLAIN {sql('scan_log')}", head, 10_000),
         ]
         return any("Seq Scan on events" in row[0] for row in plans)
 

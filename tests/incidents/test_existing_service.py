@@ -126,7 +126,7 @@ class Console:
     async def run(self, *words: str) -> Ended:
         return await asyncio.to_thread(finish, self._folder, *words, **self._environ)
 
-    async def list_letters(self, *words: str) -> list[dict[str, Any]]:
+    async def list_dead_letters(self, *words: str) -> list[dict[str, Any]]:
         ended = await self.run("dead-letters", "list", "--format", "json", *words)
         assert ended.code == 0, ended
         letters: list[dict[str, Any]] = json.loads(ended.out)
@@ -202,7 +202,7 @@ async def expect_told(program: Program) -> None:
 
 async def find(console: Console, stream: str) -> str:
     """Return the id of the dead letter that a person finds."""
-    [letter] = await console.list_letters()
+    [letter] = await console.list_dead_letters()
     assert (letter["projection"], letter["stream"]) == ("invoices", stream)
     assert (letter["event_type"], letter["error_type"]) == ("OrderPlaced", "NoAddressError")
     shown = await console.run("dead-letters", "show", str(letter["id"]))
@@ -224,7 +224,7 @@ async def cure(console: Console, shop: Shop, letter: str) -> None:
     await shop.enter_address("Bob", "7 Brick Lane")
     retried = await console.run("dead-letters", "retry", letter)
     assert (retried.code, retried.out) == (0, "1 taken up again, 0 failed again.\n")
-    assert await console.list_letters() == []
+    assert await console.list_dead_letters() == []
 
 
 async def expect_well(program: Program) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from tests.postgres.stage import session
 
 
@@ -22,5 +22,5 @@ async def writer(database: str) -> AsyncIterator[RawConnection]:
 
 
 @pytest.fixture
-def follower() -> HeadFollower:
-    return HeadFollower()
+def follower() -> SafeHeadFollower:
+    return SafeHeadFollower()

@@ -4,7 +4,7 @@ from functools import partial
 
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.connection import open_session
-from sidecar.postgres.setup import Setups
+from sidecar.postgres.projection_setup import Setups
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, session
 

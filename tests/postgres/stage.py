@@ -12,9 +12,9 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.types import EventTypes
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
-from sidecar.postgres.head import HeadFollower, open_head
 from sidecar.postgres.lease import LeaseTable, open_leases
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
 from sidecar.postgres.store import EventStore
 from sidecar.postgres.work import PostgresDesk
 from sidecar.projections.observer import RunnerTally
@@ -50,7 +50,7 @@ class Stage:
         self.partitions: Final = tuple(p for s in self.subscriptions.values() for p in s.split())
         self.runners: Final[list[Runner]] = []
         self.tasks: Final[list[asyncio.Task[None]]] = []
-        self._follower: Final = HeadFollower()
+        self._follower: Final = SafeHeadFollower()
 
     async def register(self) -> None:
         """Make the checkpoints and the read models."""
@@ -195,8 +195,11 @@ class Stage:
         head = HeadSignal()
 
         return Worker(
-            open_head=partial(
-                open_head, dsn or self.dsn, application_name="head", answer_seconds=answer_seconds
+            open_safe_head=partial(
+                open_safe_head,
+                dsn or self.dsn,
+                application_name="head",
+                answer_seconds=answer_seconds,
             ),
             open_leases=partial(
                 open_leases, self.dsn, lambda: self.partitions, application_name="lease"

@@ -7,15 +7,15 @@ import pytest
 
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.head import HeadFollower
-from sidecar.postgres.letter import (
-    LetterFilter,
+from sidecar.postgres.dead_letter import (
+    DeadLetterFilter,
     discard,
-    list_letters,
+    list_dead_letters,
     list_unowned,
     request_retry,
-    show_letter,
+    show_dead_letter,
 )
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from sidecar.wiring.sink import DeadLetterSink
@@ -43,15 +43,15 @@ async def stage(database: str, journals: tuple[Journal, Journal]) -> AsyncIterat
         yield stage
 
 
-async def listed(stage: Stage, which: LetterFilter) -> set[tuple[str, str]]:
+async def listed(stage: Stage, which: DeadLetterFilter) -> set[tuple[str, str]]:
     async with stage.pool.acquire() as connection:
-        return {(row.projection, row.stream) for row in await list_letters(connection, which)}
+        return {(row.projection, row.stream) for row in await list_dead_letters(connection, which)}
 
 
 async def first(stage: Stage, projection: str = "journal", stream: str = "a") -> int:
-    which = LetterFilter(projection=projection, stream=stream)
+    which = DeadLetterFilter(projection=projection, stream=stream)
     async with stage.pool.acquire() as connection:
-        return (await list_letters(connection, which))[0].id
+        return (await list_dead_letters(connection, which))[0].id
 
 
 async def give_up(stage: Stage, letter: int, reason: str) -> None:
@@ -62,18 +62,18 @@ async def give_up(stage: Stage, letter: int, reason: str) -> None:
 @pytest.mark.parametrize(
     ("which", "expected"),
     [
-        (LetterFilter(), {("journal", "a"), ("journal", "b"), ("ledger", "b")}),
-        (LetterFilter(projection="ledger"), {("ledger", "b")}),
-        (LetterFilter(stream="b"), {("journal", "b"), ("ledger", "b")}),
-        (LetterFilter(stream="b", projection="journal"), {("journal", "b")}),
-        (LetterFilter(error_type="BrokenOrderError", stream="a"), {("journal", "a")}),
-        (LetterFilter(error_type="ValueError"), set()),
-        (LetterFilter(older_than_seconds=3600), set()),
-        (LetterFilter(older_than_seconds=0, stream="a"), {("journal", "a")}),
+        (DeadLetterFilter(), {("journal", "a"), ("journal", "b"), ("ledger", "b")}),
+        (DeadLetterFilter(projection="ledger"), {("ledger", "b")}),
+        (DeadLetterFilter(stream="b"), {("journal", "b"), ("ledger", "b")}),
+        (DeadLetterFilter(stream="b", projection="journal"), {("journal", "b")}),
+        (DeadLetterFilter(error_type="BrokenOrderError", stream="a"), {("journal", "a")}),
+        (DeadLetterFilter(error_type="ValueError"), set()),
+        (DeadLetterFilter(older_than_seconds=3600), set()),
+        (DeadLetterFilter(older_than_seconds=0, stream="a"), {("journal", "a")}),
     ],
 )
 async def test_list_shows_what_the_filter_lets_pass(
-    stage: Stage, which: LetterFilter, expected: set[tuple[str, str]]
+    stage: Stage, which: DeadLetterFilter, expected: set[tuple[str, str]]
 ) -> None:
     assert await listed(stage, which) == expected
 
@@ -84,14 +84,14 @@ async def test_list_shows_the_oldest_first_up_to_a_limit(stage: Stage) -> None:
         "projection = 'ledger'"
     )
     async with stage.pool.acquire() as connection:
-        rows = await list_letters(connection, LetterFilter(), limit=2)
+        rows = await list_dead_letters(connection, DeadLetterFilter(), limit=2)
     assert [row.projection for row in rows] == ["ledger", "journal"]
-    assert await listed(stage, LetterFilter(older_than_seconds=3600)) == {("ledger", "b")}
+    assert await listed(stage, DeadLetterFilter(older_than_seconds=3600)) == {("ledger", "b")}
 
 
 async def test_show_tells_event_error_and_what_waits_behind(stage: Stage) -> None:
     async with stage.pool.acquire() as connection:
-        letter = await show_letter(connection, await first(stage))
+        letter = await show_dead_letter(connection, await first(stage))
     assert (letter.projection, letter.stream, letter.position, letter.version) == (
         "journal",
         "a",
@@ -109,7 +109,7 @@ async def test_show_tells_event_error_and_what_waits_behind(stage: Stage) -> Non
 async def test_show_of_no_letter_is_a_usage_error(stage: Stage) -> None:
     async with stage.pool.acquire() as connection:
         with pytest.raises(UsageError, match="There is no dead letter 4711"):
-            await show_letter(connection, 4711)
+            await show_dead_letter(connection, 4711)
 
 
 async def test_discard_keeps_the_reason_and_lets_the_queue_go_on(
@@ -127,11 +127,11 @@ async def test_discard_keeps_the_reason_and_lets_the_queue_go_on(
     lines = [line.version for line in await stage.lines() if line.stream == "a"]
     assert lines == [2, 3, 4]
     async with stage.pool.acquire() as connection:
-        shown = await show_letter(connection, letter)
+        shown = await show_dead_letter(connection, letter)
     assert (shown.resolution, shown.reason) == ("discarded", "never paid")
     assert shown.resolved_at is not None
     assert shown.queued == 0
-    assert ("journal", "a") not in await listed(stage, LetterFilter())
+    assert ("journal", "a") not in await listed(stage, DeadLetterFilter())
 
 
 async def test_discard_of_the_last_event_of_a_stream_leaves_nothing_behind(stage: Stage) -> None:
@@ -139,7 +139,7 @@ async def test_discard_of_the_last_event_of_a_stream_leaves_nothing_behind(stage
     for _ in range(2):
         # The next of the queue took its place.
         await give_up(stage, await first(stage), "all")
-    assert ("journal", "a") not in await listed(stage, LetterFilter())
+    assert ("journal", "a") not in await listed(stage, DeadLetterFilter())
     await stage.place("a", 4, order="other")
     await stage.catch_up()
     assert [line.version for line in await stage.lines() if line.stream == "a"] == [4]
@@ -207,7 +207,9 @@ async def test_pushed_letter_is_discarded_without_a_queue(stage: Stage) -> None:
     letter = await first(stage, "pushed", "Placed")
     await give_up(stage, letter, "sent by hand")
     async with stage.pool.acquire() as connection:
-        rows = await list_letters(connection, LetterFilter(projection="pushed", open_only=False))
+        rows = await list_dead_letters(
+            connection, DeadLetterFilter(projection="pushed", open_only=False)
+        )
     assert [(row.resolution, row.reason) for row in rows] == [
         ("discarded", "sent by hand"),
         (None, None),
@@ -238,9 +240,9 @@ async def test_storm_of_dead_letters_is_counted_and_nothing_dropped(
         await stage.settle(within_seconds=60.0)
         await stage.stop()
         async with stage.pool.acquire() as connection:
-            sample = await take_sample(connection, HeadFollower())
-            rows = await list_letters(connection, LetterFilter(), limit=2 * STORM_LETTERS)
-            assert len(await list_letters(connection, LetterFilter())) == 1000
+            sample = await take_sample(connection, SafeHeadFollower())
+            rows = await list_dead_letters(connection, DeadLetterFilter(), limit=2 * STORM_LETTERS)
+            assert len(await list_dead_letters(connection, DeadLetterFilter())) == 1000
         assert sample.standings[0].dead_letters == STORM_LETTERS
         assert sample.standings[0].lag_events == 0
         assert len({row.stream for row in rows}) == len(rows) == STORM_LETTERS

@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from sidecar.events.types import EventTypes
-from sidecar.postgres.letter import LetterFilter, list_letters, request_retry, show_letter
+from sidecar.postgres.dead_letter import (
+    DeadLetterFilter,
+    list_dead_letters,
+    request_retry,
+    show_dead_letter,
+)
 from sidecar.projections.retrial import RETRIAL_EVENTS
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
@@ -60,7 +65,9 @@ async def parked(stage: Stage) -> set[tuple[str, str]]:
 
 async def letter_of(stage: Stage, projection: str, stream: str) -> int:
     async with stage.pool.acquire() as connection:
-        [row] = await list_letters(connection, LetterFilter(projection=projection, stream=stream))
+        [row] = await list_dead_letters(
+            connection, DeadLetterFilter(projection=projection, stream=stream)
+        )
     return row.id
 
 
@@ -99,7 +106,7 @@ async def test_what_is_resolved_is_not_asked_for_again(stage: Stage) -> None:
     await retry(stage)
     assert await retry(stage) == []
     async with stage.pool.acquire() as connection:
-        rows = await list_letters(connection, LetterFilter(open_only=False))
+        rows = await list_dead_letters(connection, DeadLetterFilter(open_only=False))
     assert [row.resolution for row in rows] == ["retried"] * 4
     assert all(row.resolved_at is not None and row.retry_at is None for row in rows)
 
@@ -115,7 +122,7 @@ async def test_stream_stops_at_its_first_failure_and_others_go_on(
     assert await versions(stage, "a") == [1, 2, 3]
     assert await versions(stage, "b") == [1, 2, 3]
     async with stage.pool.acquire() as connection:
-        letter = await show_letter(connection, await letter_of(stage, "journal", "a"))
+        letter = await show_dead_letter(connection, await letter_of(stage, "journal", "a"))
     assert (letter.version, letter.attempts, letter.queued) == (4, 1, 1)
     assert letter.error_message == "later"
 

@@ -7,7 +7,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.block import accept_service
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.work import State
 from sidecar.testing import ask
@@ -80,7 +80,7 @@ async def test_a_service_that_got_another_name_takes_its_projections_over(databa
 
 async def test_a_service_of_which_a_projection_was_refused_fails_its_check(database: str) -> None:
     async with open_stage(database, Journal()) as stage, session(stage.dsn) as connection:
-        (standing,) = (await take_sample(connection, HeadFollower())).standings
+        (standing,) = (await take_sample(connection, SafeHeadFollower())).standings
     check = projection_check(
         "journal", "projection-journal", lambda _: standing, lambda _: 0.0, lambda _: True, 60.0
     )

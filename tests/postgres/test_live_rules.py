@@ -11,15 +11,15 @@ from sidecar.config.environ import Environ
 from sidecar.config.rules.live import judge_live
 from sidecar.config.server import Server, Unreachable
 from sidecar.config.settings import load
-from sidecar.postgres import live
-from sidecar.postgres.live import ask
+from sidecar.postgres import server_inspection
 from sidecar.postgres.migration import load_migrations
+from sidecar.postgres.server_inspection import inspect_server
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 
 
 async def server_at(dsn: str) -> Server:
-    server = await ask(dsn, application_name="test")
+    server = await inspect_server(dsn, application_name="test")
     assert isinstance(server, Server)
     return server
 
@@ -69,7 +69,7 @@ async def test_a_schema_of_a_later_release_is_told(database: str) -> None:
 
 
 async def test_nothing_is_left_at_the_server(database: str) -> None:
-    await ask(database, application_name="one-look")
+    await inspect_server(database, application_name="one-look")
     async with session(database) as connection:
         for _ in range(100):
             left = await connection.fetchval(
@@ -84,18 +84,22 @@ async def test_nothing_is_left_at_the_server(database: str) -> None:
 async def test_a_closed_port_is_unreachable_and_told_without_the_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    found = await ask(f"postgresql://u:canary7@127.0.0.1:{port}/d", application_name="test")
+    found = await inspect_server(
+        f"postgresql://u:canary7@127.0.0.1:{port}/d", application_name="test"
+    )
 
     assert isinstance(found, Unreachable)
     assert "canary7" not in found.reason
 
 
 async def test_a_silent_server_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(server_inspection, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         began = time.monotonic()
-        found = await ask(f"postgresql://u:canary7@127.0.0.1:{port}/d", application_name="test")
+        found = await inspect_server(
+            f"postgresql://u:canary7@127.0.0.1:{port}/d", application_name="test"
+        )
 
     assert isinstance(found, Unreachable)
     assert time.monotonic() - began < 5
@@ -104,7 +108,7 @@ async def test_a_silent_server_is_given_up_in_time(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("dsn", ["postgresql://u:canary7@[h", "nonsense canary7", ""])
 async def test_an_address_that_is_none_is_unreachable(dsn: str) -> None:
-    found = await ask(dsn, application_name="test")
+    found = await inspect_server(dsn, application_name="test")
 
     assert isinstance(found, Unreachable)
     assert "canary7" not in found.reason
@@ -126,8 +130,8 @@ async def test_each_transaction_in_another_session_is_a_transaction_pooler(
     one, other = await asyncpg.connect(database), await asyncpg.connect(database)
     try:
         probed: object = Pooler(one, other)
-        assert await live._is_transaction_pooled(probed)  # type: ignore[arg-type]
-        assert not await live._is_transaction_pooled(other)
+        assert await server_inspection._is_transaction_pooled(probed)  # type: ignore[arg-type]
+        assert not await server_inspection._is_transaction_pooled(other)
     finally:
         await one.close()
         await other.close()

@@ -12,9 +12,9 @@ from sidecar import DeadLetterSink, EventPublisher, EventTypes, MeteredPool
 from sidecar.errors import MigrationError, MissingRightsError
 from sidecar.health.outcome import Outcome
 from sidecar.postgres import migration
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.migration import load_migrations, migrate
 from sidecar.postgres.rights import require_rights
-from sidecar.postgres.watch import Watch
 from sidecar.testing import ask
 from sidecar.wiring import retries as retrying
 from sidecar.wiring.checks.database import migrations_check
@@ -64,7 +64,7 @@ async def test_who_may_not_create_is_told_what_cures_it(
             await migrate(connection)
         assert "GRANT CREATE ON DATABASE" in str(caught.value)
 
-        watch = Watch(weak.dsn, application_name="watch", auto_migrate=True)
+        watch = DatabasePoller(weak.dsn, application_name="watch", auto_migrate=True)
         await watch._look()
         answer = await ask(migrations_check(watch))
         assert (answer.outcome, answer.reason) == (Outcome.FAIL, "migrations.pending")
@@ -81,7 +81,7 @@ async def test_who_may_not_read_and_write_is_told_what_cures_it(
     cluster: Cluster, database: str
 ) -> None:
     async with weak_role(cluster, database) as weak, session(weak.dsn) as connection:
-        watch = Watch(weak.dsn, application_name="watch", auto_migrate=False)
+        watch = DatabasePoller(weak.dsn, application_name="watch", auto_migrate=False)
         await watch._look()
         assert "GRANT USAGE ON SCHEMA sidecar" in watch.trouble
         with pytest.raises(MissingRightsError) as caught:

@@ -16,10 +16,10 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.events.types import EventTypes
 from sidecar.health.outcome import Outcome
-from sidecar.postgres import passed
+from sidecar.postgres import passed_over_counter
 from sidecar.postgres.block import accept_passed_over, accept_position
-from sidecar.postgres.head import HeadFollower
-from sidecar.postgres.passed import PassedOverCount
+from sidecar.postgres.passed_over_counter import PassedOverCounter
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.passed import PassedOver
 from sidecar.projections.standing import Standing, Status
@@ -94,12 +94,12 @@ class Release:
 async def count(stage: Stage) -> None:
     async with session(stage.dsn) as connection:
         retired = stage.publisher.types.retired
-        await PassedOverCount(stage.handled, retired).count(connection)
+        await PassedOverCounter(stage.handled, retired).count(connection)
 
 
 async def standing_of(stage: Stage) -> Standing:
     async with session(stage.dsn) as connection:
-        sample = await take_sample(connection, HeadFollower())
+        sample = await take_sample(connection, SafeHeadFollower())
     (standing,) = sample.standings
     return standing
 
@@ -139,7 +139,7 @@ async def test_a_type_that_the_worker_did_not_know_yet_is_told_at_its_next_start
 async def test_a_long_log_is_counted_in_strides(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passed, "STRIDE_POSITIONS", 3)
+    monkeypatch.setattr(passed_over_counter, "STRIDE_POSITIONS", 3)
     async with open_stage(database) as stage:
         await append(stage, *("Placed", "Paid") * 10)
         await Release(stage, ["Placed"]).run()

@@ -9,8 +9,8 @@ import pytest
 
 from sidecar.health.inquiry import Inquiry
 from sidecar.health.outcome import CheckResult, Outcome
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
-from sidecar.postgres.watch import Watch
 from sidecar.wiring.checks.database import migrations_check, postgres_check
 from tests.postgres.cluster import Cluster, running_cluster
 from tests.postgres.stage import session
@@ -31,7 +31,7 @@ async def test_a_database_set_read_only_fails_on_every_replica_and_recovers(data
                 assert answer.cause == "read-only"
                 assert f"ALTER DATABASE {name} RESET default_transaction_read_only" in answer.detail
             # Nothing is to be migrated, so that a replica that starts now says the same.
-            watch = Watch(database, application_name="watch", auto_migrate=True)
+            watch = DatabasePoller(database, application_name="watch", auto_migrate=True)
             await watch._look()
             assert (await Inquiry(migrations_check(watch)).ask()).outcome is Outcome.PASS
             watch._drop()

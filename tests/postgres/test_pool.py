@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from sidecar.errors import DatabaseUrlError, StoreUnavailableError
-from sidecar.postgres.adopted import AdoptedPool, find_adopted, is_pool
-from sidecar.postgres.leak import tell_leaks
+from sidecar.postgres.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
+from sidecar.postgres.leak import log_leaks
 from sidecar.postgres.pool import MeteredPool
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import fetchval
@@ -205,7 +205,7 @@ async def test_a_leak_is_told_once_with_the_task_that_holds_it(
     caplog.set_level(logging.WARNING)
     pool = MeteredPool(empty_database, name="shop", min_size=0, max_size=1, leak_limit_seconds=0)
     async with pool:
-        pool.lending.keeps_stacks = True
+        pool.usage.keeps_stacks = True
         taken = asyncio.Event()
 
         async def forget() -> None:
@@ -216,8 +216,8 @@ async def test_a_leak_is_told_once_with_the_task_that_holds_it(
         task = asyncio.create_task(forget(), name="forgetful")
         await taken.wait()
         assert pool.leaks == 1
-        tell_leaks(pool)
-        tell_leaks(pool)
+        log_leaks(pool)
+        log_leaks(pool)
         task.cancel()
         await asyncio.wait([task])
         pool.terminate()
@@ -235,7 +235,7 @@ async def test_a_task_that_ended_with_a_connection_is_named_too(
     pool = MeteredPool(empty_database, name="shop", min_size=0, max_size=1, leak_limit_seconds=0)
     async with pool:
         connection = await asyncio.create_task(_take(pool), name="careless")
-        tell_leaks(pool)
+        log_leaks(pool)
         await pool.release(connection)
         assert pool.leaks == 0
     (record,) = caplog.records
@@ -253,11 +253,11 @@ async def test_a_plain_pool_is_counted_where_it_stands_and_left_as_it_was(
 ) -> None:
     async with asyncpg.create_pool(empty_database, min_size=1, max_size=2) as pool:
         signature = inspect.signature(pool.acquire)
-        adopted = AdoptedPool(pool, "theirs")
+        adopted = InstrumentedPool(pool, "theirs")
         assert is_pool(pool)
-        assert find_adopted(pool) is adopted
+        assert find_instrumented(pool) is adopted
         assert inspect.signature(pool.acquire) == signature
-        adopted.lending.observer = durations = Durations()
+        adopted.usage.observer = durations = Durations()
         async with pool.acquire():
             assert (adopted.used, adopted.idle, adopted.max) == (1, 0, 2)
             async with pool.acquire():
@@ -269,7 +269,7 @@ async def test_a_plain_pool_is_counted_where_it_stands_and_left_as_it_was(
         assert (adopted.used, adopted.timeouts, adopted.pending) == (0, 1, 0)
         assert durations.waits == ["ok", "ok", "timeout", "ok", "ok"]
         adopted.undo()
-        assert find_adopted(pool) is None
+        assert find_instrumented(pool) is None
         assert type(pool) is asyncpg.Pool
         assert await pool.fetchval("SELECT 1") == 1
         assert len(durations.waits) == 5

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.letter import request_retry, show_letter
+from sidecar.postgres.dead_letter import request_retry, show_dead_letter
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.wiring.sink import DeadLetterSink
@@ -107,7 +107,7 @@ async def test_dead_letters_are_kept_and_tried_again(pool: MeteredPool, database
         kind = await connection.fetchval("SELECT json_typeof(event) FROM sidecar.dead_letters")
         assert kind == "object"
     async with pool.acquire() as own:
-        detail = await show_letter(own, 1)
+        detail = await show_dead_letter(own, 1)
         assert detail.data is not None
         assert json.loads(detail.data) == {"order": "ä 1", "amount": 5}
         await request_retry(own)

@@ -14,10 +14,10 @@ import asyncpg
 import pytest
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.adopted import AdoptedPool
-from sidecar.postgres.lending import Borrowing
+from sidecar.postgres.instrumented_pool import InstrumentedPool
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.statement import Lent
+from sidecar.postgres.pool_statements import PooledConnection
+from sidecar.postgres.pool_usage import AcquireContext
 from tests.postgres.eventually import eventually
 
 MAX_SIZE: Final = 6
@@ -44,9 +44,9 @@ REFUSALS: Final = (
 class Pool(Protocol):
     """What both kinds of pool offer."""
 
-    def acquire(self, *, timeout: float | None = None) -> Borrowing[Lent]: ...
+    def acquire(self, *, timeout: float | None = None) -> AcquireContext[PooledConnection]: ...
 
-    def release(self, connection: Lent) -> Awaitable[None]: ...
+    def release(self, connection: PooledConnection) -> Awaitable[None]: ...
 
 
 class Numbers(Protocol):
@@ -72,7 +72,7 @@ class Load:
         self._numbers = numbers
         self._dsn = dsn
         self._random = random.Random(seed)
-        self._leaked: list[Lent] = []
+        self._leaked: list[PooledConnection] = []
 
     async def run(self, seconds: float) -> None:
         self._admin: Any = await asyncpg.connect(self._dsn)
@@ -185,7 +185,7 @@ async def adopted(dsn: str) -> AsyncIterator[tuple[Pool, Numbers]]:
     async with asyncpg.create_pool(
         dsn, min_size=0, max_size=MAX_SIZE, server_settings=settings
     ) as pool:
-        yield pool, AdoptedPool(pool, NAME)
+        yield pool, InstrumentedPool(pool, NAME)
 
 
 @pytest.mark.timeout(0)
@@ -201,6 +201,6 @@ async def test_no_number_drifts_from_what_the_server_sees(
         assert numbers.used == numbers.pending == 0
         assert load.rounds > 1
         if isinstance(pool, MeteredPool):
-            assert pool.lending.opened - pool.closed == pool.get_size()
+            assert pool.usage.opened - pool.closed == pool.get_size()
             assert pool.timeouts > 0
             assert pool.closed > 0

@@ -12,12 +12,12 @@ import pytest
 from sidecar.errors import StoreUnavailableError
 from sidecar.events.publisher import EventPublisher, Failure, SubscriberKind
 from sidecar.events.types import EventTypes
-from sidecar.postgres.head import HeadFollower
-from sidecar.postgres.letter import request_retry
+from sidecar.postgres.dead_letter import request_retry
+from sidecar.postgres.dead_letter_sink import stream_of
 from sidecar.postgres.migration import migrate
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.postgres.sink import stream_of
 from sidecar.wiring.agent import agent
 from sidecar.wiring.sink import DeadLetterSink
 from sidecar.wiring.snapshot import say, see_projections
@@ -128,7 +128,7 @@ async def test_letters_that_no_worker_knows_of_are_seen(
     await publisher.publish(Shipped("a", 1))
     await publisher.publish(Shipped("a", 1))
     async with pool.acquire() as connection:
-        sample = await take_sample(connection, HeadFollower())
+        sample = await take_sample(connection, SafeHeadFollower())
     seen = {one.name: (one.dead_letters, one.parked_streams) for one in see_projections(sample)}
     assert seen == {"mails": (2, 0), "letters": (2, 0)}
     said = say(True, (), sample)

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
-from sidecar.postgres.sample import SkipCount
+from sidecar.postgres.sample import SkippedPositionCounter
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.stage import session
 
@@ -70,7 +70,7 @@ async def test_hot_statements_use_indexes_on_a_long_log(connection: RawConnectio
     check(await explain(connection, "read_log", end - 5000, end, 1000), FEW_PAGES)
     check(await explain(connection, "read_page", end - 5000, end, *page), FEW_PAGES)
     check(await explain(connection, "read_page", 10, end, *page), FEW_PAGES)
-    check(await explain(connection, "look_at_head", end - 100, 10_000), FEW_PAGES)
+    check(await explain(connection, "scan_log", end - 100, 10_000), FEW_PAGES)
 
 
 async def test_partition_page_reads_no_more_than_its_range(connection: RawConnection) -> None:
@@ -120,7 +120,7 @@ async def test_counting_dead_positions_reads_each_once(connection: RawConnection
         "SELECT 3 * n, 3 * n + 1 FROM generate_series(1, 20000) n; "
         "ANALYZE sidecar.skipped_positions"
     )
-    count = SkipCount()
+    count = SkippedPositionCounter()
     assert await count.look(connection) == 40_000
     await connection.execute("INSERT INTO sidecar.skipped_positions VALUES (90000, 90004)")
     assert await count.look(connection) == 40_005

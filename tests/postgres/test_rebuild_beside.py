@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.standing import Rebuild, Standing, Status
 from sidecar.projections.worker import Worker
@@ -38,7 +38,7 @@ async def stage(database: str) -> AsyncIterator[Stage]:
 
 async def look(stage: Stage) -> Sample:
     async with stage.pool.acquire() as connection:
-        return await take_sample(connection, HeadFollower())
+        return await take_sample(connection, SafeHeadFollower())
 
 
 async def standing_of(stage: Stage) -> Standing:

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from sidecar.errors import UsageError
-from sidecar.postgres.letter import discard
+from sidecar.postgres.dead_letter import discard
 from sidecar.postgres.rebuild import replay_handler
 from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually

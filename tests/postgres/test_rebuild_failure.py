@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import Failure, SubscriberKind
-from sidecar.postgres.head import HeadFollower
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.standing import Status
@@ -64,7 +64,7 @@ async def test_error_stops_the_rebuild_and_leaves_the_live_copy(
         assert await read(stage) == before == await oracle(stage)
         assert await stage.letters() == []
         async with stage.pool.acquire() as connection:
-            sample = await take_sample(connection, HeadFollower())
+            sample = await take_sample(connection, SafeHeadFollower())
         [standing] = sample.standings
         assert [seen.rebuild for seen in see_projections(sample)] == ["halted"]
         assert standing.status is Status.CAUGHT_UP

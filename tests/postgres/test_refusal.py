@@ -17,9 +17,9 @@ from sidecar.errors import StoreUnreachableError
 from sidecar.health.inquiry import Inquiry
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.connection import connect
-from sidecar.postgres.live import ask
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.server_inspection import inspect_server
 from sidecar.wiring.checks.database import login_check, postgres_check
 from tests.port import free_port
 from tests.postgres.cluster import Cluster, running_cluster
@@ -166,7 +166,7 @@ async def test_pool_live_rule_and_check_say_the_same(guarded: Cluster) -> None:
         await MeteredPool(dsn).open()
     assert str(caught.value) == str(error)
 
-    server = await ask(dsn, application_name="test")
+    server = await inspect_server(dsn, application_name="test")
     assert isinstance(server, Unreachable)
     settings, _ = load(Environ.of({"DATABASE_URL": dsn}))
     (found,) = judge_live(settings, server)

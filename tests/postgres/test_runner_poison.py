@@ -4,8 +4,8 @@ from typing import Final
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.head import HeadFollower
-from sidecar.postgres.letter import LetterFilter, list_letters, request_retry
+from sidecar.postgres.dead_letter import DeadLetterFilter, list_dead_letters, request_retry
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
@@ -244,7 +244,7 @@ async def test_event_that_waits_for_its_next_try_is_told_nowhere_as_a_dead_lette
             " 1, 'infinity' FROM sidecar.events"
         )
         async with stage.pool.acquire() as connection:
-            assert await list_letters(connection, LetterFilter()) == []
+            assert await list_dead_letters(connection, DeadLetterFilter()) == []
             assert await request_retry(connection) == []
-            sample = await take_sample(connection, HeadFollower())
+            sample = await take_sample(connection, SafeHeadFollower())
         assert (sample.failures, sample.standings[0].dead_letters) == ((), 0)

@@ -3,7 +3,7 @@
 import asyncio
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import LOOK_EVENTS, HeadFollower
+from sidecar.postgres.safe_head_follower import SCAN_EVENTS, SafeHeadFollower
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
@@ -22,7 +22,7 @@ SLOW_DEFAULT = """
 """
 
 
-async def head(follower: HeadFollower, connection: RawConnection) -> int:
+async def head(follower: SafeHeadFollower, connection: RawConnection) -> int:
     return (await follower.advance(connection)).position
 
 
@@ -32,13 +32,13 @@ async def skips(connection: RawConnection) -> list[tuple[int, int]]:
 
 
 async def test_empty_log_has_its_head_at_zero(
-    follower: HeadFollower, reader: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection
 ) -> None:
     assert await head(follower, reader) == 0
 
 
 async def test_late_committer_holds_the_head_until_its_event_appears(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     await reader.execute(INSERT, "a")
     transaction = writer.transaction()
@@ -54,7 +54,7 @@ async def test_late_committer_holds_the_head_until_its_event_appears(
 
 
 async def test_aborted_writer_leaves_a_gap_that_is_skipped_once(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     transaction = writer.transaction()
     await transaction.start()
@@ -66,12 +66,12 @@ async def test_aborted_writer_leaves_a_gap_that_is_skipped_once(
     assert await head(follower, reader) == 3
     assert follower.skipped_positions == 2
     # Another process finds the same gap, and the same record of it.
-    assert await head(HeadFollower(), reader) == 3
+    assert await head(SafeHeadFollower(), reader) == 3
     assert await skips(reader) == [(1, 2)]
 
 
 async def test_hold_names_pid_application_state_and_age(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     transaction = writer.transaction()
     await transaction.start()
@@ -92,7 +92,7 @@ async def test_hold_names_pid_application_state_and_age(
 
 
 async def test_reserver_without_transaction_id_holds_the_head(
-    database: str, follower: HeadFollower, reader: RawConnection
+    database: str, follower: SafeHeadFollower, reader: RawConnection
 ) -> None:
     await reader.execute(SLOW_DEFAULT)
     # The first draw of a sequence takes a transaction id for its WAL record, the next ones do not.
@@ -118,7 +118,7 @@ async def test_reserver_without_transaction_id_holds_the_head(
 
 
 async def test_long_transactions_elsewhere_do_not_hold_the_head(
-    cluster: Cluster, follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    cluster: Cluster, follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     await reader.execute("CREATE TABLE other (n int)")
     async with (
@@ -137,7 +137,7 @@ async def test_long_transactions_elsewhere_do_not_hold_the_head(
 
 
 async def test_killed_writer_holds_nothing(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     await writer.execute("BEGIN")
     await writer.execute(INSERT, "killed")
@@ -149,7 +149,7 @@ async def test_killed_writer_holds_nothing(
 
 
 async def test_writers_that_come_after_the_gap_do_not_hold_it(
-    database: str, follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    database: str, follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     first = writer.transaction()
     await first.start()
@@ -165,21 +165,21 @@ async def test_writers_that_come_after_the_gap_do_not_hold_it(
 
 
 async def test_head_passes_more_events_than_one_look_takes(
-    follower: HeadFollower, reader: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection
 ) -> None:
-    count = 2 * LOOK_EVENTS + 5_000
+    count = 2 * SCAN_EVENTS + 5_000
     await reader.execute(
         "INSERT INTO sidecar.events (stream, version, type, data) "
         "SELECT 'bulk', n, 'Placed', '{}' FROM generate_series(1, $1::int) n",
         count,
     )
-    await reader.execute(f"DELETE FROM sidecar.events WHERE position IN (5, {LOOK_EVENTS + 7})")
+    await reader.execute(f"DELETE FROM sidecar.events WHERE position IN (5, {SCAN_EVENTS + 7})")
     assert await head(follower, reader) == count
-    assert await skips(reader) == [(5, 5), (LOOK_EVENTS + 7, LOOK_EVENTS + 7)]
+    assert await skips(reader) == [(5, 5), (SCAN_EVENTS + 7, SCAN_EVENTS + 7)]
 
 
 async def test_partition_of_the_log_is_watched_too(
-    database: str, follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    database: str, follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     await reader.execute("""
         ALTER TABLE sidecar.events RENAME TO events_old;

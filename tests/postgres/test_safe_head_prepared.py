@@ -1,15 +1,15 @@
 """Prepared transactions have no backend and outlive a restart; they hold the head all along."""
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import migrate
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO sidecar.events (stream, version, type, data) VALUES ($1, 1, 'Placed', '{}')"
 
 
-async def head(follower: HeadFollower, connection: RawConnection) -> int:
+async def head(follower: SafeHeadFollower, connection: RawConnection) -> int:
     return (await follower.advance(connection)).position
 
 
@@ -18,7 +18,7 @@ async def skips(connection: RawConnection) -> int:
 
 
 async def test_prepared_transaction_holds_the_head_without_a_backend(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     await writer.execute("BEGIN")
     await writer.execute(INSERT, "prepared")
@@ -32,7 +32,7 @@ async def test_prepared_transaction_holds_the_head_without_a_backend(
 
 
 async def test_transaction_prepared_while_it_is_suspected_still_holds_the_head(
-    follower: HeadFollower, reader: RawConnection, writer: RawConnection
+    follower: SafeHeadFollower, reader: RawConnection, writer: RawConnection
 ) -> None:
     await writer.execute("BEGIN")
     await writer.execute(INSERT, "prepared")
@@ -46,7 +46,7 @@ async def test_transaction_prepared_while_it_is_suspected_still_holds_the_head(
 
 
 async def test_prepared_transaction_holds_the_head_across_a_restart(
-    private_cluster: Cluster, follower: HeadFollower
+    private_cluster: Cluster, follower: SafeHeadFollower
 ) -> None:
     async with session(private_cluster.dsn()) as reader, session(private_cluster.dsn()) as writer:
         await migrate(reader)

@@ -6,8 +6,8 @@ import pytest
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.health.outcome import failed
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.migration import find_unsafe_sequence
-from sidecar.postgres.watch import Watch
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import store_check
 from sidecar.wiring.snapshot import say, see_store
@@ -49,7 +49,7 @@ async def test_a_sequence_that_was_set_back_is_told_with_its_cure(database: str)
 async def test_a_sequence_that_was_set_back_fails_the_check_of_the_store(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watch = Watch(database, application_name="watch", auto_migrate=False)
+    watch = DatabasePoller(database, application_name="watch", auto_migrate=False)
     check = store_check(watch)
     async with open_stage(database, Journal()) as stage:
         await stage.place("order-1", 1, 2, 3)

@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.head import open_head
+from sidecar.postgres.keepalive import VANISHED_SECONDS
 from sidecar.postgres.lease import open_leases
-from sidecar.postgres.peer import VANISHED_SECONDS
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.safe_head_follower import open_safe_head
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
@@ -70,7 +70,7 @@ async def share_with_nobody(dsn: str, proxy: Proxy | None) -> None:
 
 
 async def test_wait_for_writers_is_no_silence(dsn: str) -> None:
-    async with open_head(dsn, application_name="head", answer_seconds=ANSWER_SECONDS) as head:
+    async with open_safe_head(dsn, application_name="head", answer_seconds=ANSWER_SECONDS) as head:
         await head.advance()
         await head.rest(2 * ANSWER_SECONDS)
         assert await head.advance() == 0

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.errors import ProjectionError, StoreUnavailableError
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import setup
+from sidecar.postgres import projection_setup
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import LeaseTable
@@ -174,7 +174,7 @@ class Gated(Journal):
 async def test_a_setup_that_takes_long_holds_up_no_other_in_any_worker(
     database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(setup, "TURN_SECONDS", 0.3)
+    monkeypatch.setattr(projection_setup, "TURN_SECONDS", 0.3)
     gated = Gated("gated")
     async with open_stage(database) as plain:
         plain.publisher.add_projection(gated)

@@ -8,7 +8,7 @@ import pytest
 from sidecar.errors import ConcurrencyError, SerializationConflictError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.store import Appended, EventStore
-from sidecar.postgres.transience import is_transient
+from sidecar.postgres.transient import is_transient
 from tests.postgres.shop import Placed
 from tests.postgres.stage import open_stage, session
 

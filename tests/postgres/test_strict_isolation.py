@@ -10,7 +10,7 @@ import pytest
 from sidecar.errors import CheckpointMovedError
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.letter import LetterFilter, discard, list_letters
+from sidecar.postgres.dead_letter import DeadLetterFilter, discard, list_dead_letters
 from sidecar.postgres.migration import load_migrations, migrate
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import cancel_rebuild, start_rebuild, swap
@@ -157,7 +157,7 @@ async def swap_in(stage: Stage) -> None:
 
 async def give_up(stage: Stage) -> None:
     async with stage.pool.acquire() as connection:
-        [letter] = await list_letters(connection, LetterFilter(projection="totals"))
+        [letter] = await list_dead_letters(connection, DeadLetterFilter(projection="totals"))
         await discard(connection, letter.id, "test")
 
 

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.postgres import sampler as sampling
-from sidecar.postgres import watch as watching
-from sidecar.postgres.watch import Watch
+from sidecar.postgres import database_poller, database_sampler
+from sidecar.postgres.database_poller import DatabasePoller
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
@@ -19,8 +18,8 @@ INSERT = "INSERT INTO sidecar.events (stream, version, type, data) VALUES ($1, 1
 
 
 @asynccontextmanager
-async def watched(dsn: str) -> AsyncIterator[Watch]:
-    watch = Watch(dsn, application_name="test watch", auto_migrate=False)
+async def watched(dsn: str) -> AsyncIterator[DatabasePoller]:
+    watch = DatabasePoller(dsn, application_name="test watch", auto_migrate=False)
     running = asyncio.create_task(watch.run())
     try:
         yield watch
@@ -32,8 +31,8 @@ async def watched(dsn: str) -> AsyncIterator[Watch]:
 async def test_who_holds_the_safe_head_is_told_once(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "HOLD_SECONDS", 0.5)
-    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(database_poller, "HOLD_SECONDS", 0.5)
+    monkeypatch.setattr(database_poller, "INTERVAL_SECONDS", 0.1)
     async with session(database, "slow importer") as slow, session(database, "other") as other:
         transaction = slow.transaction()
         await transaction.start()
@@ -95,8 +94,8 @@ async def test_a_slow_link_is_seen_through(cluster: Cluster) -> None:
 async def test_a_lock_takes_nothing_back_and_is_told(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
-    monkeypatch.setattr(watching, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(database_poller, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(database_poller, "LOCK_SECONDS", 0.05)
     async with session(database) as other, watched(database) as watch:
 
         async def is_seen() -> bool:
@@ -124,9 +123,9 @@ async def test_a_lock_takes_nothing_back_and_is_told(
 async def test_what_cannot_be_counted_hides_no_lag(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
-    monkeypatch.setattr(watching, "LOCK_SECONDS", 0.05)
-    monkeypatch.setattr(sampling, "ANSWER_LIFE_SECONDS", 0.2)
+    monkeypatch.setattr(database_poller, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(database_poller, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(database_sampler, "ANSWER_LIFE_SECONDS", 0.2)
     async with session(database) as other, watched(database) as watch:
 
         async def is_seen() -> bool:
@@ -149,8 +148,8 @@ async def test_what_cannot_be_counted_hides_no_lag(
 async def test_a_schema_at_head_stays_so_while_nobody_can_look(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
-    monkeypatch.setattr(watching, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(database_poller, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(database_poller, "LOCK_SECONDS", 0.05)
     async with session(database) as other, watched(database) as watch:
 
         async def is_seen() -> bool:

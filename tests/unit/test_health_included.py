@@ -7,8 +7,8 @@ import pytest
 
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
-from sidecar.postgres.watch import Watch
 from sidecar.process.application import Application, Member
 from sidecar.process.heartbeat import CheckTold, Heartbeat, PoolTold, take_heartbeat
 from sidecar.process.listener import AgentListener, Hearing, PortProbe
@@ -56,8 +56,8 @@ def test_what_its_follower_says_of_a_gap_counts_too() -> None:
     assert Advance().judge(at(10, 12, held_seconds=70.0), 0.0).reason == "event-store.stuck"
 
 
-def watch(sample: Sample | None, age_seconds: float) -> Watch:
-    made = Watch("postgresql://", application_name="test", auto_migrate=False)
+def watch(sample: Sample | None, age_seconds: float) -> DatabasePoller:
+    made = DatabasePoller("postgresql://", application_name="test", auto_migrate=False)
     made.sample, made.sampled_mono = sample, time.monotonic() - age_seconds
     return made
 

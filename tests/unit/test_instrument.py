@@ -16,7 +16,7 @@ from opentelemetry.trace import get_current_span
 
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.adopted import find_adopted
+from sidecar.postgres.instrumented_pool import find_instrumented
 from sidecar.postgres.pool import MeteredPool
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.setup import Telemetry
@@ -161,7 +161,7 @@ async def test_a_plain_pool_is_told_of_until_it_is_undone(telemetry: Telemetry) 
         assert isinstance(pool, asyncpg.Pool)
     assert type(pool) is asyncpg.Pool
     instrument(pool, name="theirs")
-    assert find_adopted(instrument(pool)) is find_adopted(pool)
+    assert find_instrumented(instrument(pool)) is find_instrumented(pool)
     uninstrument(pool)
     assert type(pool) is asyncpg.Pool
 

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from sidecar.diagnosis.cause import Cause
+from sidecar.postgres.connect_failure import find_cause, unreachable
 from sidecar.postgres.pool import ConnectTimeoutError
-from sidecar.postgres.refusal import find_cause, unreachable
 
 DSN = "postgresql://shop:canary@db.internal/orders"
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.lending import Lending
+from sidecar.postgres.pool_usage import PoolUsage
 from sidecar.projections.observer import Action, RunnerTally
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
@@ -94,7 +94,7 @@ class Pool:
     oldest_wait_seconds = 0.5
 
     def __init__(self) -> None:
-        self.lending = Lending()
+        self.usage = PoolUsage()
 
 
 def recorded(position: int) -> RecordedEvent:
@@ -122,18 +122,18 @@ async def publish(publisher: EventPublisher) -> None:
     await publisher.publish(object())
 
 
-async def lend(lending: Lending) -> None:
+async def lend(usage: PoolUsage) -> None:
     async def refuse(error: BaseException) -> None:
         raise error
 
     async def give() -> object:
-        return lending
+        return usage
 
-    lending.note_opened(0.1)
-    lending.end(await lending.take(give()))
+    usage.note_opened(0.1)
+    usage.end(await usage.take(give()))
     for error in (TimeoutError(), OSError(), asyncio.CancelledError()):
         with pytest.raises(type(error)):
-            await lending.take(refuse(error))
+            await usage.take(refuse(error))
 
 
 def run_batch(telemetry: Telemetry) -> None:
@@ -166,7 +166,7 @@ def do_everything(telemetry: Telemetry) -> None:
     run_batch(telemetry)
     pool = Pool()
     follow_pool(telemetry, pool)
-    asyncio.run(lend(pool.lending))
+    asyncio.run(lend(pool.usage))
     observe_sight(telemetry, lambda: SIGHT)
     observe_loop_lag(telemetry, lambda: 0.001)
     observe_agent_failures(telemetry, lambda: [("pool", 1)])

@@ -10,9 +10,9 @@ from sidecar.errors import DatabaseUrlError, StoreUnavailableError, StoreUnreach
 from sidecar.health.check import Check, ComponentType
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
+from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.sample import Sample
-from sidecar.postgres.watch import Watch
 
 GROUP: Final = frozenset({"database"})
 # A server in the same region answers within a few milliseconds. Every statement waits as long as
@@ -104,7 +104,7 @@ def judge_read_only(check: str, refusal: Explanation) -> CheckResult:
     return failed(f"{check}.read-only", detail=detail, cause=refusal.cause)
 
 
-def migrations_check(watch: Watch) -> Check:
+def migrations_check(watch: DatabasePoller) -> Check:
     """Is the schema at head?"""
 
     async def ask() -> CheckResult:
@@ -126,12 +126,12 @@ def migrations_check(watch: Watch) -> Check:
     )
 
 
-def tell_pending(pending: Sequence[str], watch: Watch) -> str:
+def tell_pending(pending: Sequence[str], watch: DatabasePoller) -> str:
     """Say what keeps the schema behind, or what brings it to head."""
     return watch.trouble or f"Run `sidecar migrate`; pending: {', '.join(pending)}."
 
 
-def is_fresh(watch: Watch, now_mono: float) -> bool:
+def is_fresh(watch: DatabasePoller, now_mono: float) -> bool:
     """Tell whether the last look is recent; a watch that stopped would show it for ever."""
     return watch.sampled_mono is not None and now_mono - watch.sampled_mono < SAMPLE_LIFE_SECONDS
 
@@ -156,7 +156,7 @@ class Advance:
         return passed(sample.safe_head)
 
 
-def store_check(watch: Watch) -> Check:
+def store_check(watch: DatabasePoller) -> Check:
     """Does the safe head advance?"""
     advance = Advance()
 
@@ -181,7 +181,7 @@ def store_check(watch: Watch) -> Check:
     )
 
 
-def _judge_unseen(watch: Watch) -> CheckResult:
+def _judge_unseen(watch: DatabasePoller) -> CheckResult:
     if watch.failed:
         return failed("event-store.unseen", detail=watch.trouble)
     # A watch that does not even fail has stopped, or has not begun.

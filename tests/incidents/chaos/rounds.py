@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.transience import is_transient
+from sidecar.postgres.transient import is_transient
 from tests.beside import beside
 from tests.incidents.chaos.replica import Replicas
 from tests.incidents.ledger import ACCOUNTS, WRITE_PAUSE_SECONDS, Ledger, Rows

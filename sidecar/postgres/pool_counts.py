@@ -2,7 +2,7 @@
 
 from sidecar.postgres.connection import RawPool
 from sidecar.postgres.leak import count_leaks
-from sidecar.postgres.lending import Lending
+from sidecar.postgres.pool_usage import PoolUsage
 
 
 class PoolCounts:
@@ -10,39 +10,39 @@ class PoolCounts:
 
     name: str
     leak_limit_seconds: float
-    lending: Lending
+    usage: PoolUsage
     _pool: RawPool
 
     @property
     def used(self) -> int:
         """Connections in somebody's hands."""
         # A connection that is being given back may be lent again a moment before that is known.
-        return min(self.lending.held, self._pool.get_size())
+        return min(self.usage.held, self._pool.get_size())
 
     @property
     def idle(self) -> int:
         """Open connections that nobody uses."""
-        return max(self._pool.get_size() - self.lending.held, 0)
+        return max(self._pool.get_size() - self.usage.held, 0)
 
     @property
     def pending(self) -> int:
         """Callers that wait for a connection now."""
-        return self.lending.pending
+        return self.usage.pending
 
     @property
     def timeouts(self) -> int:
         """Callers that gave up waiting, since the pool was made."""
-        return self.lending.timeouts
+        return self.usage.timeouts
 
     @property
     def closed(self) -> int:
         """Connections closed, since the pool was made."""
-        return self.lending.closed
+        return self.usage.closed
 
     @property
     def oldest_wait_seconds(self) -> float:
         """For how long the caller that waits longest has waited."""
-        return self.lending.oldest_wait_seconds
+        return self.usage.oldest_wait_seconds
 
     @property
     def leaks(self) -> int:

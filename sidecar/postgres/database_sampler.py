@@ -8,25 +8,25 @@ import asyncpg
 
 from sidecar.diagnosis.query_failure import explain_unanswered
 from sidecar.postgres.activity import sample_activity
+from sidecar.postgres.cached_query import CachedQuery
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.head import HeadFollower
 from sidecar.postgres.migration import find_unsafe_sequence
-from sidecar.postgres.question import Question
 from sidecar.postgres.rights import list_missing, missing_rights
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import (
-    LogLook,
+    LogSample,
     Sample,
-    SkipCount,
+    SkippedPositionCounter,
     compose,
-    look_at_letters,
-    look_at_log,
+    sample_dead_letters,
+    sample_log,
 )
 
 # Longer than the rest of a question whose answer takes long.
 ANSWER_LIFE_SECONDS: Final = 30.0
 
 
-class Sampler:
+class DatabaseSampler:
     """Keeps the last answer to each question, so that one that fails takes nothing from the others.
 
     Args:
@@ -37,12 +37,12 @@ class Sampler:
         self._clock: Final = clock
         self.begin_session()
         # Lag is told to the second, so the log never rests.
-        self._log: Final = Question("the log", self._look_at_log, rest_factor=0.0, clock=clock)
-        self._letters: Final = Question("dead letters", look_at_letters, clock=clock)
-        self._skips: Final = Question("skipped positions", self._count_skips, clock=clock)
-        self._activity: Final = Question("sessions", sample_activity, clock=clock)
-        self._sequence: Final = Question("the sequence", find_unsafe_sequence, clock=clock)
-        self._questions: Final[tuple[Question[Any], ...]] = (
+        self._log: Final = CachedQuery("the log", self._look_at_log, rest_factor=0.0, clock=clock)
+        self._letters: Final = CachedQuery("dead letters", sample_dead_letters, clock=clock)
+        self._skips: Final = CachedQuery("skipped positions", self._count_skips, clock=clock)
+        self._activity: Final = CachedQuery("sessions", sample_activity, clock=clock)
+        self._sequence: Final = CachedQuery("the sequence", find_unsafe_sequence, clock=clock)
+        self._questions: Final[tuple[CachedQuery[Any], ...]] = (
             self._log,
             self._letters,
             self._skips,
@@ -52,7 +52,10 @@ class Sampler:
 
     def begin_session(self) -> None:
         """Forget what is counted on: another session may see another server, with a shorter log."""
-        self._follower, self._skip_count = HeadFollower(clock=self._clock), SkipCount()
+        self._follower, self._skip_count = (
+            SafeHeadFollower(clock=self._clock),
+            SkippedPositionCounter(),
+        )
 
     async def look(self, connection: RawConnection) -> Sample | None:
         """Ask what is due and return a sample; None where the log gave no answer.
@@ -86,8 +89,8 @@ class Sampler:
                 return explain_unanswered(question.name, question.error.sqlstate or "")
         return ""
 
-    async def _look_at_log(self, connection: RawConnection) -> LogLook:
-        return await look_at_log(connection, self._follower)
+    async def _look_at_log(self, connection: RawConnection) -> LogSample:
+        return await sample_log(connection, self._follower)
 
     async def _count_skips(self, connection: RawConnection) -> int:
         return await self._skip_count.look(connection)

@@ -9,14 +9,14 @@ import time
 from typing import Final
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.head import WAKE_CHANNEL
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
+from sidecar.postgres.safe_head_follower import NOTIFY_CHANNEL
 
 QUIET_SECONDS: Final = 0.1
 
 
-class Wake:
+class CommitNotifier:
     """Tells workers, at most every `QUIET_SECONDS`, from a task of its own."""
 
     def __init__(self, pool: MeteredPool) -> None:
@@ -35,7 +35,7 @@ class Wake:
 
     async def _notify(self) -> None:
         try:
-            await self._pool.execute(sql("wake"), WAKE_CHANNEL)
+            await self._pool.execute(sql("wake"), NOTIFY_CHANNEL)
         except StoreUnavailableError:
             # Nobody is woken; polling finds the events all the same.
             return

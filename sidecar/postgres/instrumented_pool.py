@@ -7,22 +7,22 @@ from typing import Any, Final, TypeGuard
 import asyncpg
 
 from sidecar.postgres.connection import RawPool
-from sidecar.postgres.count import PoolCounts
-from sidecar.postgres.lending import Borrowing, Lending
 from sidecar.postgres.pool import DEFAULT_LEAK_LIMIT_SECONDS
-from sidecar.postgres.statement import Lent
+from sidecar.postgres.pool_counts import PoolCounts
+from sidecar.postgres.pool_statements import PooledConnection
+from sidecar.postgres.pool_usage import AcquireContext, PoolUsage
 
-_MARK: Final = "_adopted_by"
+_MARK: Final = "_instrumented_by"
 
 
-class AdoptedPool(PoolCounts):
+class InstrumentedPool(PoolCounts):
     """The numbers of a pool, from the moment it is adopted until `undo`.
 
     Connections that were lent before are not known, nor closed ones that were never lent.
 
     Attributes:
         name: The pool's name in metrics.
-        lending: Who holds its connections.
+        usage: Who holds its connections.
 
     Args:
         pool: Stays its owner's, with every method and signature that it has.
@@ -33,7 +33,7 @@ class AdoptedPool(PoolCounts):
         self.name = name
         self.max: Final = pool.get_max_size()
         self.leak_limit_seconds = DEFAULT_LEAK_LIMIT_SECONDS
-        self.lending = Lending()
+        self.usage = PoolUsage()
         self._pool = pool
         self._original: Final = type(pool)
         # asyncpg's pool has slots, so that no method can be set on the instance.
@@ -43,8 +43,8 @@ class AdoptedPool(PoolCounts):
             {
                 "__slots__": (),
                 _MARK: self,
-                "acquire": _make_acquire(self.lending, self._original),
-                "release": _make_release(self.lending, self._original),
+                "acquire": _make_acquire(self.usage, self._original),
+                "release": _make_release(self.usage, self._original),
             },
         )
         pool.__class__ = self._counted
@@ -60,37 +60,37 @@ def is_pool(target: object) -> TypeGuard[RawPool]:
     return isinstance(target, asyncpg.Pool)
 
 
-def find_adopted(pool: object) -> AdoptedPool | None:
+def find_instrumented(pool: object) -> InstrumentedPool | None:
     """Return who counts a pool already."""
     adopted = getattr(type(pool), _MARK, None)
-    return adopted if isinstance(adopted, AdoptedPool) else None
+    return adopted if isinstance(adopted, InstrumentedPool) else None
 
 
-def _make_acquire(lending: Lending, original: type[RawPool]) -> Callable[..., Any]:
-    async def take(pool: RawPool, limit_seconds: float | None) -> Lent:
-        connection = await lending.take(original.acquire(pool, timeout=limit_seconds))
+def _make_acquire(usage: PoolUsage, original: type[RawPool]) -> Callable[..., Any]:
+    async def take(pool: RawPool, limit_seconds: float | None) -> PooledConnection:
+        connection = await usage.take(original.acquire(pool, timeout=limit_seconds))
         # The same listener again is the same one: asyncpg keeps a set of them.
-        connection.add_termination_listener(lending.note_closed)
+        connection.add_termination_listener(usage.note_closed)
         return connection
 
     @wraps(original.acquire)
-    def acquire(self: RawPool, *, timeout: float | None = None) -> Borrowing[Lent]:
-        return Borrowing(partial(take, self, timeout), lambda lent, _error: self.release(lent))
+    def acquire(self: RawPool, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
+        return AcquireContext(partial(take, self, timeout), lambda lent, _error: self.release(lent))
 
     return acquire
 
 
-def _make_release(lending: Lending, original: type[RawPool]) -> Callable[..., Any]:
+def _make_release(usage: PoolUsage, original: type[RawPool]) -> Callable[..., Any]:
     @wraps(original.release)
     async def release(
         self: RawPool,
-        connection: Lent,
+        connection: PooledConnection,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name for it
     ) -> None:
         try:
             await original.release(self, connection, timeout=timeout)
         finally:
-            lending.end(connection)
+            usage.end(connection)
 
     return release

@@ -6,21 +6,21 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from sidecar.postgres.lending import Borrowing
+from sidecar.postgres.pool_usage import AcquireContext
 
-Lent: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Option: TypeAlias = Any
 """What is only passed on to asyncpg, which checks it."""
 
 
-class Statements(ABC):
+class PoolStatements(ABC):
     """Statements as asyncpg's own pool offers them, so that every one of them is counted.
 
     Options are those of asyncpg's method of the same name; its times are in seconds.
     """
 
     @abstractmethod
-    def acquire(self, *, timeout: float | None = None) -> Borrowing[Lent]:
+    def acquire(self, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
         """Lend a connection: `async with` gives it back, `await` leaves that to the caller."""
 
     async def execute(self, query: str, *args: object, **options: Option) -> str:

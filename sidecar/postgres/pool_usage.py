@@ -43,7 +43,7 @@ class PoolObserver(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Loan:
+class Checkout:
     """A connection in somebody's hands.
 
     Attributes:
@@ -61,7 +61,7 @@ class Loan:
     told: bool = False
 
 
-class Lending:
+class PoolUsage:
     """What one pool's callers wait for and hold. Use it from the pool's event loop.
 
     Attributes:
@@ -81,12 +81,12 @@ class Lending:
         self._clock: Final = clock
         # Both in the order in which they began.
         self._waits: Final[dict[object, float]] = {}
-        self._loans: Final[dict[object, Loan]] = {}
+        self._checkouts: Final[dict[object, Checkout]] = {}
 
     @property
     def held(self) -> int:
         """Connections lent and not yet back, leaving out those that are closed."""
-        return len(self._loans)
+        return len(self._checkouts)
 
     @property
     def pending(self) -> int:
@@ -100,12 +100,12 @@ class Lending:
         began = tuple(self._waits.values())
         return max(self._clock() - began[0], 0.0) if began else 0.0
 
-    def overdue(self, limit_seconds: float) -> list[tuple[Loan, float]]:
-        """Return the loans that are older than a limit, with their age in seconds."""
+    def overdue(self, limit_seconds: float) -> list[tuple[Checkout, float]]:
+        """Return the checkouts that are older than a limit, with their age in seconds."""
         now = self._clock()
-        loans = tuple(self._loans.values())
-        aged = ((loan, now - loan.taken_mono) for loan in loans)
-        return [(loan, seconds) for loan, seconds in aged if seconds > limit_seconds]
+        checkouts = tuple(self._checkouts.values())
+        aged = ((checkout, now - checkout.taken_mono) for checkout in checkouts)
+        return [(checkout, seconds) for checkout, seconds in aged if seconds > limit_seconds]
 
     async def take(self, acquiring: Awaitable[C]) -> C:
         """Wait for a connection, and count both the wait and what came of it."""
@@ -127,14 +127,14 @@ class Lending:
             now_mono = self._clock()
             if self.observer is not None:
                 self.observer.waited(now_mono - began_mono, outcome)
-        self._loans[connection] = self._make_loan(now_mono)
+        self._checkouts[connection] = self._make_checkout(now_mono)
         return connection
 
     def end(self, connection: object) -> None:
         """Take note that a connection came back; the second time it makes no difference."""
-        loan = self._loans.pop(connection, None)
-        if loan is not None and self.observer is not None:
-            self.observer.used(self._clock() - loan.taken_mono)
+        checkout = self._checkouts.pop(connection, None)
+        if checkout is not None and self.observer is not None:
+            self.observer.used(self._clock() - checkout.taken_mono)
 
     def note_opened(self, seconds: float) -> None:
         """Take note of a new connection, and of how long opening it took."""
@@ -150,7 +150,7 @@ class Lending:
         self.closed += 1
         self.end(connection)
 
-    def _make_loan(self, now_mono: float) -> Loan:
+    def _make_checkout(self, now_mono: float) -> Checkout:
         stack = None
         if self.keeps_stacks:
             newest_first = traceback.walk_stack(sys._getframe())  # noqa: SLF001 - as documented
@@ -160,16 +160,16 @@ class Lending:
             stack.reverse()
         task = asyncio.current_task()
         if task is None:
-            return Loan(None, "no task", now_mono, stack)
+            return Checkout(None, "no task", now_mono, stack)
         coroutine = getattr(task.get_coro(), "__qualname__", "?")
-        return Loan(weakref.ref(task), f"{task.get_name()} ({coroutine})", now_mono, stack)
+        return Checkout(weakref.ref(task), f"{task.get_name()} ({coroutine})", now_mono, stack)
 
 
 def _is_ours(place: tuple[FrameType, int]) -> bool:
     return Path(place[0].f_code.co_filename).parent == _HERE
 
 
-class Borrowing(Awaitable[C]):
+class AcquireContext(Awaitable[C]):
     """Lends one connection: `async with` gives it back, `await` leaves that to the caller."""
 
     __slots__ = ("_connection", "_give_back", "_take")

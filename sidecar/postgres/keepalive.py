@@ -17,7 +17,7 @@ _OPTIONS: Final = {
 }
 
 
-class WatchfulConnection(GuardedConnection):
+class KeepaliveConnection(GuardedConnection):
     """A connection that ends soon after its server has vanished."""
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:  # noqa: ANN401 - asyncpg's own

@@ -8,9 +8,9 @@ import asyncpg
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.server import Server, Unreachable
 from sidecar.errors import MigrationError, StoreUnavailableError, StoreUnreachableError
+from sidecar.postgres.connect_failure import no_answer
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.migration import pending
-from sidecar.postgres.refusal import no_answer
 
 TIMEOUT_SECONDS: Final = 5.0
 
@@ -39,7 +39,7 @@ _PROBE_KEY: Final = (0x51DE, 0x11FE)
 _PROBES: Final = 3
 
 
-async def ask(dsn: str, *, application_name: str) -> Server | Unreachable:
+async def inspect_server(dsn: str, *, application_name: str) -> Server | Unreachable:
     """Open a connection, ask, and close it again; never raises for what the server does.
 
     Args:

@@ -28,7 +28,7 @@ async def list_passed_over(connection: RawConnection) -> dict[str, tuple[PassedO
     }
 
 
-class PassedOverCount:
+class PassedOverCounter:
     """Counts for the projections of one worker, each part of the log once.
 
     Args:

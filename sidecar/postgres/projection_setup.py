@@ -18,7 +18,7 @@ from sidecar.errors import (
 from sidecar.postgres.checkpoint import fail_setup, prepare, register
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
-from sidecar.postgres.transience import is_transient
+from sidecar.postgres.transient import is_transient
 from sidecar.projections.projection import Subscription
 
 TURN_SECONDS: Final = 5.0

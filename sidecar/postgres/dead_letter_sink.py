@@ -37,7 +37,7 @@ def stream_of(event: object) -> str:
     return type(event).__name__
 
 
-class LetterSink:
+class PostgresDeadLetterSink:
     """What `sidecar.DeadLetterSink` does, once it is said how secrets are masked."""
 
     def __init__(

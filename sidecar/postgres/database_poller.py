@@ -14,13 +14,13 @@ from sidecar.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from sidecar.postgres.connect_failure import no_answer, unreachable
 from sidecar.postgres.connection import RawConnection, connect, is_lost, open_session
+from sidecar.postgres.database_sampler import DatabaseSampler
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.query import sql
-from sidecar.postgres.refusal import no_answer, unreachable
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.sample import Sample
-from sidecar.postgres.sampler import Sampler
 from sidecar.projections.head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
@@ -37,7 +37,7 @@ HOLD_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Watch:
+class DatabasePoller:
     """What is known of the database, for readers that must not wait.
 
     A failed look takes nothing back: the last answers stay, and readers judge them by their age.
@@ -74,7 +74,7 @@ class Watch:
         self._application_name = application_name
         self._auto_migrate = auto_migrate
         self._clock = clock
-        self._sampler = Sampler(clock=clock)
+        self._sampler = DatabaseSampler(clock=clock)
         self._connection: RawConnection | None = None
         self._is_schema_seen = False
         self._hold_told = False

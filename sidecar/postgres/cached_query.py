@@ -21,7 +21,7 @@ _SESSION_BOUND: Final = (asyncpg.ReadOnlySQLTransactionError,)
 T = TypeVar("T")
 
 
-class Question(Generic[T]):
+class CachedQuery(Generic[T]):
     """One question to the database.
 
     Attributes:

@@ -17,7 +17,7 @@ LIST_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterFilter:
+class DeadLetterFilter:
     """Which letters are meant; None means any.
 
     Attributes:
@@ -33,7 +33,7 @@ class LetterFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterRow:
+class DeadLetterRow:
     """One dead letter without its event; times are aware wall times."""
 
     id: int
@@ -54,7 +54,7 @@ class LetterRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterDetail:
+class DeadLetterDetail:
     """One dead letter with its event and what went wrong.
 
     Attributes:
@@ -86,12 +86,12 @@ class LetterDetail:
     queued: int
 
 
-async def list_letters(
-    connection: RawConnection, which: LetterFilter, *, limit: int = LIST_LIMIT
-) -> list[LetterRow]:
+async def list_dead_letters(
+    connection: RawConnection, which: DeadLetterFilter, *, limit: int = LIST_LIMIT
+) -> list[DeadLetterRow]:
     """Return dead letters, the oldest failure first."""
     rows = await connection.fetch(
-        sql("list_letters"),
+        sql("list_dead_letters"),
         which.projection,
         which.stream,
         which.error_type,
@@ -99,19 +99,19 @@ async def list_letters(
         which.open_only,
         limit,
     )
-    return [LetterRow(*row) for row in rows]
+    return [DeadLetterRow(*row) for row in rows]
 
 
-async def show_letter(connection: RawConnection, letter_id: int) -> LetterDetail:
+async def show_dead_letter(connection: RawConnection, letter_id: int) -> DeadLetterDetail:
     """Return one dead letter.
 
     Raises:
         UsageError: There is none of that number.
     """
-    row = await connection.fetchrow(sql("show_letter"), letter_id)
+    row = await connection.fetchrow(sql("show_dead_letter"), letter_id)
     if row is None:
         raise UsageError(f"There is no dead letter {letter_id}; see `sidecar dead-letters list`.")
-    return LetterDetail(*row)
+    return DeadLetterDetail(*row)
 
 
 async def request_retry(
@@ -228,8 +228,8 @@ async def _require_retriable(connection: RawConnection, letter_id: int) -> None:
         )
 
 
-async def _find_open(connection: RawConnection, letter_id: int) -> LetterDetail:
-    letter = await show_letter(connection, letter_id)
+async def _find_open(connection: RawConnection, letter_id: int) -> DeadLetterDetail:
+    letter = await show_dead_letter(connection, letter_id)
     if letter.resolution is not None:
         raise UsageError(f"Dead letter {letter_id} was {letter.resolution} already.")
     return letter

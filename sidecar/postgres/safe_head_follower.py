@@ -16,11 +16,11 @@ from sidecar.postgres.connection import (
 from sidecar.postgres.query import sql
 from sidecar.projections.head import Gap, Glimpse, Head, Writer, held_seconds, step, suspect
 
-LOOK_EVENTS: Final = 10_000
-WAKE_CHANNEL: Final = "sidecar_events"
+SCAN_EVENTS: Final = 10_000
+NOTIFY_CHANNEL: Final = "sidecar_events"
 
 
-class HeadFollower:
+class SafeHeadFollower:
     """One follower per process; use it from one task at a time.
 
     Attributes:
@@ -67,11 +67,11 @@ class HeadFollower:
         suspects = head.hold.suspects if head.hold is not None else None
         self.writers = tuple(w for w in writers if suspects and w.id in suspects)
         noted = head.hold is not None and head.hold != before.hold
-        more = seen == LOOK_EVENTS and head.position > before.position
+        more = seen == SCAN_EVENTS and head.position > before.position
         return noted or more
 
     async def _look(self, connection: RawConnection) -> tuple[Glimpse, int]:
-        row = await connection.fetchrow(sql("look_at_head"), self.head.position, LOOK_EVENTS)
+        row = await connection.fetchrow(sql("scan_log"), self.head.position, SCAN_EVENTS)
         if row is None:
             raise RuntimeError("an aggregate without GROUP BY returned no row")
         gaps = tuple(Gap(*ends) for ends in zip(row["firsts"], row["lasts"], strict=True))
@@ -94,14 +94,14 @@ class ListeningHead:
         follower: What to advance.
     """
 
-    def __init__(self, connection: RawConnection, follower: HeadFollower) -> None:
+    def __init__(self, connection: RawConnection, follower: SafeHeadFollower) -> None:
         self._connection = connection
         self._follower = follower
         self._told = asyncio.Event()
 
     async def listen(self) -> None:
         """Start to hear writers. Behind a transaction pooler nothing is heard, and polling does."""
-        await self._connection.add_listener(WAKE_CHANNEL, self._hear)
+        await self._connection.add_listener(NOTIFY_CHANNEL, self._hear)
 
     async def advance(self) -> int:
         """Return the safe head, moved as far as it can be proved.
@@ -122,7 +122,7 @@ class ListeningHead:
 
 
 @asynccontextmanager
-async def open_head(
+async def open_safe_head(
     dsn: str, *, application_name: str, answer_seconds: float = ANSWER_SECONDS
 ) -> AsyncIterator[ListeningHead]:
     """Open the session that a worker follows the safe head on.
@@ -133,6 +133,6 @@ async def open_head(
     async with open_session(
         dsn, application_name=application_name, answer_seconds=answer_seconds
     ) as session:
-        source = ListeningHead(session, HeadFollower())
+        source = ListeningHead(session, SafeHeadFollower())
         await source.listen()
         yield source
