@@ -33,22 +33,31 @@ class ConcurrencyError(SidecarError):
 
     Attributes:
         stream: The stream's name.
-        expected: The version that the writer expected; 0 means "no such stream yet".
+        expected: The version that the writer expected; 0 means "no such stream yet", None any.
         actual: The version found. `None` when a concurrent writer won the race for the same
             version and its number could not be read inside the failed transaction.
     """
 
     code = "concurrency_conflict"
 
-    def __init__(self, stream: str, expected: int, actual: int | None) -> None:
-        found = "another writer was faster" if actual is None else f"it is at {actual}"
-        super().__init__(
-            f"Stream {stream!r} was expected at version {expected}, but {found}. "
-            "Read the stream again, decide anew, and append with the version just read."
-        )
+    def __init__(self, stream: str, expected: int | None, actual: int | None) -> None:
+        super().__init__(_describe_conflict(stream, expected, actual))
         self.stream = stream
         self.expected = expected
         self.actual = actual
+
+
+def _describe_conflict(stream: str, expected: int | None, actual: int | None) -> str:
+    if expected is None:
+        return (
+            f"Other writers of stream {stream!r} were faster. Append again; where that is part of "
+            "an open transaction, roll back and run the whole of it again."
+        )
+    found = "another writer was faster" if actual is None else f"it is at {actual}"
+    return (
+        f"Stream {stream!r} was expected at version {expected}, but {found}. "
+        "Read the stream again, decide anew, and append with the version just read."
+    )
 
 
 class SerializationConflictError(SidecarError):

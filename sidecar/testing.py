@@ -2,23 +2,25 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import override
+
 from sidecar.errors import ConcurrencyError, EventDecodingError
 from sidecar.events.append_arguments import require_arguments, write_metadata
+from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.health.check import Check
 from sidecar.health.inquiry import Inquiry
 from sidecar.health.outcome import CheckResult
-from sidecar.postgres.store import PAGE_EVENTS, Appended
 
 _SAMPLE_PATTERN: Final = "*.v*.json"
 
 
-class InMemoryEventStore:
+class InMemoryEventStore(EventLog):
     """Behaves as `EventStore` does, without a server; nothing survives the object.
 
     Args:
@@ -29,6 +31,7 @@ class InMemoryEventStore:
         self._types = types
         self._log: list[RecordedEvent] = []
 
+    @override
     async def append(
         self,
         stream: str,
@@ -36,22 +39,11 @@ class InMemoryEventStore:
         *,
         expected_version: int | None = ANY,
         metadata: Mapping[str, object] | None = None,
-        connection: object | None = None,  # noqa: ARG002 - so that one function serves both stores
+        connection: object | None = None,
     ) -> Appended:
-        """Append events to a stream, all or none.
+        """Append events to a stream, all or none, as `EventLog.append` says.
 
-        Args:
-            stream: Name of the stream, such as `order-4711`.
-            events: Registered event objects, in order.
-            expected_version: `ANY`, `NO_STREAM`, or the version last read.
-            metadata: Kept with each event.
-            connection: Anything; here the events stand at once, and no rollback undoes them.
-
-        Raises:
-            ConcurrencyError: The stream is at another version.
-            EventTypeError: An event's class is not registered.
-            UsageError: The metadata has no JSON form.
-            ValueError: There are no events, or the stream has no name that can be kept.
+        `connection` can be anything: the events stand at once, and no rollback undoes them.
         """
         require_arguments(stream, events, metadata)
         encoded = [self._types.encode(event) for event in events]
@@ -75,34 +67,21 @@ class InMemoryEventStore:
             )
         return Appended(version + len(events), len(self._log))
 
+    @override
     async def read_stream(
         self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
-        """Return a stream's events above a version, ascending by version, at most `limit`."""
         found = (r for r in self._log if r.stream == stream and r.version > after_version)
         return list(found)[:limit]
 
+    @override
     async def read(
         self, *, after_position: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
-        """Return the log above a position, ascending by position, at most `limit`."""
         return self._log[after_position : after_position + limit]
 
-    async def read_all(self, *, page_events: int = PAGE_EVENTS) -> AsyncIterator[RecordedEvent]:
-        """Yield the whole log, ascending by position, reading it in pages."""
-        position = 0
-        while page := await self.read(after_position=position, limit=page_events):
-            for record in page:
-                yield record
-            position = page[-1].position
-
+    @override
     def decode(self, record: RecordedEvent) -> object:
-        """Make the event object of a record whose type is registered.
-
-        Raises:
-            EventDecodingError: The record does not fit its type.
-            KeyError: The type is not registered.
-        """
         return self._types.decode(record)
 
 

@@ -6,10 +6,11 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import LogShortenedError
+from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
-from sidecar.projections.projection import PAGE_EVENTS, Partition
+from sidecar.projections.projection import Partition
 from sidecar.projections.work import Span
 
 # Bounds one page in memory; a single larger event still passes. As stored, that is: a page of what

@@ -1,11 +1,11 @@
 """`EventStore`: append with an expected version, read by stream and by position."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import asyncpg
+from typing_extensions import override
 
 from sidecar.errors import (
     ConcurrencyError,
@@ -14,6 +14,7 @@ from sidecar.errors import (
     StoreUnavailableError,
 )
 from sidecar.events.append_arguments import require_arguments, write_metadata
+from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
@@ -23,7 +24,6 @@ from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 
-PAGE_EVENTS: Final = 1000
 _MAX_POSITION: Final = 2**63 - 1
 # A writer without an expected version who loses a race reads the stream again; each round at least
 # one writer wins, so this many losses in a row mean a stream that should not be written like that.
@@ -40,14 +40,6 @@ class Arguments(NamedTuple):
     schema_versions: object
     data: object
     headers: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where the events went: version and position of the last one."""
-
-    version: int
-    position: int
 
 
 class AppendUnderWay(Protocol):
@@ -70,7 +62,7 @@ class AppendObserver(Protocol):
         """Take note of an append for the length of the block, and of how it ends."""
 
 
-class EventStore:
+class EventStore(EventLog):
     """The log in PostgreSQL. No lock serialises writers; positions grow, with gaps.
 
     Attributes:
@@ -87,6 +79,7 @@ class EventStore:
         self._wake = CommitNotifier(pool)
         self.observer: AppendObserver | None = None
 
+    @override
     async def append(
         self,
         stream: str,
@@ -155,13 +148,14 @@ class EventStore:
         self._wake.tell()
         return appended
 
+    @override
     async def read_stream(
         self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
-        """Return a stream's events above a version, ascending by version, at most `limit`."""
         rows = await self._pool.fetch(sql("read_stream"), stream, after_version, limit)
         return [RecordedEvent(*row) for row in rows]
 
+    @override
     async def read(
         self, *, after_position: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
@@ -173,21 +167,8 @@ class EventStore:
         rows = await self._pool.fetch(sql("read_log"), after_position, _MAX_POSITION, limit)
         return [RecordedEvent(*row) for row in rows]
 
-    async def read_all(self, *, page_events: int = PAGE_EVENTS) -> AsyncIterator[RecordedEvent]:
-        """Yield the whole log, ascending by position, reading it in pages."""
-        position = 0
-        while page := await self.read(after_position=position, limit=page_events):
-            for record in page:
-                yield record
-            position = page[-1].position
-
+    @override
     def decode(self, record: RecordedEvent) -> object:
-        """Make the event object of a record whose type is registered.
-
-        Raises:
-            EventDecodingError: The record does not fit its type.
-            KeyError: The type is not registered.
-        """
         return self._types.decode(record)
 
     def _arguments(
@@ -261,7 +242,7 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
             raise _set_back() from error
         if error.constraint_name != "events_stream_version_key":
             raise
-        raise ConcurrencyError(stream, expected_version or 0, None) from error
+        raise ConcurrencyError(stream, expected_version, None) from error
     except asyncpg.UndefinedTableError as error:
         raise MigrationError(
             "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
@@ -275,7 +256,7 @@ async def _insert(connection: RawConnection, query: str, arguments: Arguments) -
         ) from error
     if not rows:
         actual = await _read_version(connection, stream)
-        raise ConcurrencyError(stream, expected_version or 0, actual)
+        raise ConcurrencyError(stream, expected_version, actual)
     return Appended(*rows[-1])
 
 

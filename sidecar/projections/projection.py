@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
 
 from sidecar.errors import ProjectionError
+from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.events.subscriber import Connection, Subscriber
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
-# One page is one transaction. Longer ones share the commit's wait for the disk among more events,
-# and lose more by the versions of a row that an open transaction keeps: 1000 measured best.
-PAGE_EVENTS: Final = 1000
 # A handler's effect lies outside the read model's transaction, so the checkpoint follows closely:
 # after a crash at most this many events are handled again.
 HANDLER_CHUNK_EVENTS: Final = 1

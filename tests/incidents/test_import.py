@@ -30,6 +30,16 @@ def test_import_sidecar_loads_no_library_and_does_nothing() -> None:
     assert (told["threads"], told["handlers"], told["signal"]) == (1, 0, True)
 
 
+def test_tests_of_a_service_load_neither_driver_nor_server_nor_exporter() -> None:
+    program = "import sys\nimport sidecar.testing\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "msgspec" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
 def test_every_public_name_can_be_had() -> None:
     program = "import sidecar\nfor name in sidecar.__all__: getattr(sidecar, name)"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

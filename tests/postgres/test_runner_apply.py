@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from sidecar.errors import StoreUnavailableError
+from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import set_state
-from sidecar.projections.projection import PAGE_EVENTS
 from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Paid, Placed

@@ -4,9 +4,10 @@ import random
 
 import pytest
 
+from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.postgres import page
 from sidecar.projections.page import PageReader
-from sidecar.projections.projection import PAGE_EVENTS, Partition
+from sidecar.projections.projection import Partition
 from sidecar.projections.route import Router
 from tests.postgres.shop import Journal, Paid, Placed
 from tests.postgres.stage import Stage, open_stage

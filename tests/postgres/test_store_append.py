@@ -6,11 +6,14 @@ import msgspec
 import pytest
 
 from sidecar.errors import ConcurrencyError, EventTypeError, StoreUnavailableError
+from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY, NO_STREAM
 from sidecar.events.types import EventTypes
-from sidecar.postgres.store import Appended
+from tests.postgres.eventually import eventually
 from tests.postgres.shop import Paid, Placed
 from tests.postgres.stage import Stage, open_stage
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -74,6 +77,21 @@ async def test_of_concurrent_writers_of_one_version_exactly_one_wins(stage: Stag
     assert len(winners) == 1
     assert len(losers) == 19
     assert {loser.actual for loser in losers} == {2}
+
+
+async def test_writer_of_any_version_who_loses_too_often_hears_of_no_version(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.postgres.store._MAX_RACES", 0)
+    async with stage.pool.acquire() as connection, connection.transaction():
+        await stage.store.append("order-1", [Placed("1", 1)], connection=connection)
+        late = asyncio.create_task(stage.store.append("order-1", [Placed("1", 2)]))
+        await eventually(lambda: stage.pool.fetchval(WAITING))
+    with pytest.raises(ConcurrencyError, match="'order-1' were faster") as caught:
+        await late
+    assert "version" not in str(caught.value)
+    assert (caught.value.expected, caught.value.actual) == (ANY, None)
+    assert (await stage.store.append("order-1", [Placed("1", 2)])).version == 2
 
 
 async def test_batch_is_one_run_of_versions_and_positions(stage: Stage) -> None:

@@ -1,17 +1,19 @@
 """One suite over the store in PostgreSQL and the one in memory: tests of a service may trust it."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
 
 from sidecar.errors import ConcurrencyError, EventDecodingError, EventTypeError, UsageError
-from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
+from sidecar.events.event_log import Appended, EventLog
+from sidecar.events.record import ANY, NO_STREAM
 from sidecar.events.types import EventTypes
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.store import PAGE_EVENTS, Appended, EventStore
+from sidecar.postgres.store import EventStore
 from sidecar.testing import InMemoryEventStore
 from tests.postgres.cluster import TEMPLATE, Cluster
 
@@ -35,33 +37,8 @@ class Unregistered(msgspec.Struct, frozen=True):
     order: str
 
 
-class Store(Protocol):
-    """What both have."""
-
-    async def append(
-        self,
-        stream: str,
-        events: Sequence[object],
-        *,
-        expected_version: int | None = ANY,
-        metadata: dict[str, object] | None = None,
-    ) -> Appended: ...
-
-    async def read_stream(
-        self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
-    ) -> list[RecordedEvent]: ...
-
-    async def read(
-        self, *, after_position: int = 0, limit: int = PAGE_EVENTS
-    ) -> list[RecordedEvent]: ...
-
-    def read_all(self, *, page_events: int = PAGE_EVENTS) -> AsyncIterator[RecordedEvent]: ...
-
-    def decode(self, record: RecordedEvent) -> object: ...
-
-
 @pytest.fixture(params=["postgres", "memory"])
-async def store(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[EventLog]:
     if request.param == "memory":
         yield InMemoryEventStore(types)
         return
@@ -72,11 +49,21 @@ async def store(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterat
         yield EventStore(pool, types)
 
 
+@asynccontextmanager
+async def transaction_of(store: EventLog) -> AsyncIterator[object]:
+    """Yield what a function of a service would append with; the stand-in takes anything."""
+    if not isinstance(store, EventStore):
+        yield object()
+        return
+    async with store._pool.acquire() as connection, connection.transaction():
+        yield connection
+
+
 def placed(*amounts: int) -> list[Placed]:
     return [Placed("o", amount) for amount in amounts]
 
 
-async def test_appends_tell_version_and_position(store: Store) -> None:
+async def test_appends_tell_version_and_position(store: EventLog) -> None:
     assert await store.append("a", placed(1)) == Appended(1, 1)
     assert await store.append("b", placed(1, 2), expected_version=NO_STREAM) == Appended(2, 3)
     assert await store.append("a", placed(2, 3), expected_version=1) == Appended(3, 5)
@@ -86,7 +73,7 @@ async def test_appends_tell_version_and_position(store: Store) -> None:
 @pytest.mark.parametrize("expected", [NO_STREAM, 1, 3])
 @pytest.mark.parametrize("amounts", [(9,), (9, 9)])
 async def test_conflict_tells_both_versions_and_appends_nothing(
-    store: Store, expected: int, amounts: tuple[int, ...]
+    store: EventLog, expected: int, amounts: tuple[int, ...]
 ) -> None:
     await store.append("a", placed(1, 2))
     with pytest.raises(ConcurrencyError) as caught:
@@ -96,7 +83,7 @@ async def test_conflict_tells_both_versions_and_appends_nothing(
     assert await store.append("b", placed(1)) == Appended(1, 3)
 
 
-async def test_stream_that_is_not_there_is_at_version_0(store: Store) -> None:
+async def test_stream_that_is_not_there_is_at_version_0(store: EventLog) -> None:
     with pytest.raises(ConcurrencyError) as caught:
         await store.append("a", placed(1), expected_version=4)
     assert caught.value.actual == 0
@@ -105,21 +92,21 @@ async def test_stream_that_is_not_there_is_at_version_0(store: Store) -> None:
 
 @pytest.mark.parametrize(("stream", "amounts"), [("", (1,)), ("a", ())])
 async def test_nothing_and_nowhere_are_refused(
-    store: Store, stream: str, amounts: tuple[int, ...]
+    store: EventLog, stream: str, amounts: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match="name of a stream and at least one event"):
         await store.append(stream, placed(*amounts))
 
 
 @pytest.mark.parametrize("stream", ["nul \0", "half \ud800", 5])
-async def test_stream_that_postgres_cannot_keep_is_refused(store: Store, stream: Any) -> None:
+async def test_stream_that_postgres_cannot_keep_is_refused(store: EventLog, stream: Any) -> None:
     with pytest.raises(ValueError, match="no name that PostgreSQL can keep"):
         await store.append(stream, placed(1))
     assert await store.read() == []
 
 
 @pytest.mark.parametrize("events", [Placed("o", 1), iter(placed(1)), "events"])
-async def test_what_is_no_list_of_events_is_refused(store: Store, events: Any) -> None:
+async def test_what_is_no_list_of_events_is_refused(store: EventLog, events: Any) -> None:
     with pytest.raises(ValueError, match=f"a list of events, and {type(events).__name__} is none"):
         await store.append("a", events)
 
@@ -135,7 +122,7 @@ async def test_what_is_no_list_of_events_is_refused(store: Store, events: Any) -
     ],
 )
 async def test_metadata_that_nobody_could_read_is_refused(
-    store: Store, metadata: Any, words: str
+    store: EventLog, metadata: Any, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
         await store.append("a", placed(1), metadata=metadata)
@@ -143,13 +130,13 @@ async def test_metadata_that_nobody_could_read_is_refused(
 
 
 @pytest.mark.parametrize("event", [Unregistered("o"), Odd(object()), "text"])
-async def test_event_that_cannot_be_written_appends_nothing(store: Store, event: object) -> None:
+async def test_event_that_cannot_be_written_appends_nothing(store: EventLog, event: object) -> None:
     with pytest.raises(EventTypeError):
         await store.append("a", [*placed(1), event])
     assert await store.read() == []
 
 
-async def test_record_carries_its_envelope(store: Store) -> None:
+async def test_record_carries_its_envelope(store: EventLog) -> None:
     await store.append("a", placed(5, 6), metadata={"traceparent": "00-ab-cd-01"})
     first, second = await store.read_stream("a")
     assert (first.position, first.stream, first.version) == (1, "a", 1)
@@ -162,20 +149,25 @@ async def test_record_carries_its_envelope(store: Store) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {}])
-async def test_no_metadata_stays_absent(store: Store, metadata: dict[str, object] | None) -> None:
+async def test_no_metadata_stays_absent(
+    store: EventLog, metadata: dict[str, object] | None
+) -> None:
     await store.append("a", placed(1), metadata=metadata)
     [record] = await store.read()
     assert record.metadata is None
     assert record.headers() == {}
 
 
-async def test_stand_in_takes_whatever_connection_a_function_under_test_has() -> None:
-    store = InMemoryEventStore(types)
-    await store.append("a", placed(1), expected_version=NO_STREAM, connection=object())
+async def test_append_takes_the_connection_of_an_open_transaction(store: EventLog) -> None:
+    async with transaction_of(store) as connection:
+        appended = await store.append(
+            "a", placed(1), expected_version=NO_STREAM, metadata={"a": 1}, connection=connection
+        )
+    assert appended == Appended(1, 1)
     assert [store.decode(record) for record in await store.read_stream("a")] == placed(1)
 
 
-async def test_stream_is_read_above_a_version_up_to_a_limit(store: Store) -> None:
+async def test_stream_is_read_above_a_version_up_to_a_limit(store: EventLog) -> None:
     for amount in range(5):
         await store.append("a", placed(amount))
         await store.append("b", placed(amount))
@@ -189,7 +181,7 @@ async def test_stream_is_read_above_a_version_up_to_a_limit(store: Store) -> Non
     assert await store.read_stream("nobody") == []
 
 
-async def test_log_is_read_above_a_position_up_to_a_limit(store: Store) -> None:
+async def test_log_is_read_above_a_position_up_to_a_limit(store: EventLog) -> None:
     for stream in "abcd":
         await store.append(stream, placed(1, 2))
     records = await store.read(after_position=3, limit=2)
@@ -198,13 +190,13 @@ async def test_log_is_read_above_a_position_up_to_a_limit(store: Store) -> None:
 
 
 @pytest.mark.parametrize("page_events", [1, 3, 7, 1000])
-async def test_whole_log_is_read_in_pages(store: Store, page_events: int) -> None:
+async def test_whole_log_is_read_in_pages(store: EventLog, page_events: int) -> None:
     await store.append("a", placed(*range(7)))
     records = [record async for record in store.read_all(page_events=page_events)]
     assert [store.decode(record) for record in records] == placed(*range(7))
 
 
-async def test_event_that_does_not_fit_its_type_is_a_decoding_error(store: Store) -> None:
+async def test_event_that_does_not_fit_its_type_is_a_decoding_error(store: EventLog) -> None:
     await store.append("a", placed(1))
     [record] = await store.read()
     record = msgspec.structs.replace(record, data='{"order":"o","amount":"secret"}')
@@ -215,7 +207,7 @@ async def test_event_that_does_not_fit_its_type_is_a_decoding_error(store: Store
 
 @pytest.mark.parametrize("amount", ["secret", 1.5, True, None])
 async def test_event_that_nobody_could_read_is_refused_with_class_field_and_reason(
-    store: Store, amount: Any
+    store: EventLog, amount: Any
 ) -> None:
     words = r"Placed could be stored, but never be read again: Expected `int`, .*`\$\.amount`"
     with pytest.raises(EventTypeError, match=words) as caught:
@@ -225,14 +217,14 @@ async def test_event_that_nobody_could_read_is_refused_with_class_field_and_reas
     assert await store.append("a", placed(1)) == Appended(1, 1)
 
 
-async def test_type_that_is_not_registered_is_a_key_error(store: Store) -> None:
+async def test_type_that_is_not_registered_is_a_key_error(store: EventLog) -> None:
     await store.append("a", placed(1))
     [record] = await store.read()
     with pytest.raises(KeyError, match="Unheard"):
         store.decode(msgspec.structs.replace(record, type="Unheard"))
 
 
-async def test_reader_cannot_change_what_is_stored(store: Store) -> None:
+async def test_reader_cannot_change_what_is_stored(store: EventLog) -> None:
     await store.append("a", placed(1))
     records = await store.read()
     records.clear()

@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 
 from sidecar.errors import ConcurrencyError, SerializationConflictError
+from sidecar.events.event_log import Appended
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.store import Appended, EventStore
+from sidecar.postgres.store import EventStore
 from sidecar.postgres.transient import is_transient
 from tests.postgres.shop import Placed
 from tests.postgres.stage import open_stage, session

@@ -3,9 +3,11 @@
 import ast
 import re
 import shlex
+import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from unittest.mock import AsyncMock, MagicMock
 
 import click
 import pytest
@@ -16,10 +18,12 @@ from sidecar.cli import main
 from sidecar.config import reference, sidecar_file
 from sidecar.config.rules import RULES
 from sidecar.config.secret import Secret
+from sidecar.errors import ConcurrencyError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.board import Board
 from sidecar.health.monitor import Monitor
 from sidecar.telemetry.contract import INSTRUMENTS
+from sidecar.testing import InMemoryEventStore
 from sidecar.web.app import Sources, build
 from sidecar.web.openapi import openapi_document
 from tests.benchmarks.kept import kept_table
@@ -82,7 +86,7 @@ def shell_lines(program: str) -> list[list[str]]:
 
 def public_names() -> dict[str, set[str]]:
     """Give the names that a service can rely on, by module."""
-    rows = re.findall(r"^\| `(sidecar\.[a-z.]+)` \| ([^|]*) \|", read(), re.MULTILINE)
+    rows = re.findall(r"^\| `(sidecar\.[a-z._]+)` \| ([^|]*) \|", read(), re.MULTILINE)
     told = {module: set(re.findall(r"`(\w+)`", names)) for module, names in rows}
     return {"sidecar": set(sidecar.__all__), **told}
 
@@ -152,17 +156,40 @@ def test_what_a_service_can_rely_on_is_there(module: str) -> None:
     assert [name for name in names if not hasattr(import_module(module), name)] == []
 
 
-def test_the_shown_shop_is_a_publisher_with_a_projection() -> None:
-    (source,) = (text for text in fenced("python") if "class OrderTotals" in text)
-    # The dataclass looks its own module up.
-    namespace: dict[str, Any] = {"__name__": __name__}
-    exec(source, namespace)
-    publisher = namespace["publisher"]
+def run_block(words: str, monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
+    """Run the Python block with these words as a module that other blocks import."""
+    (source,) = (text for text in fenced("python") if words in text)
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(source, vars(module))
+    return module
+
+
+def test_the_shown_shop_is_a_publisher_with_a_projection(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = run_block("class OrderTotals", monkeypatch, "shop")
+    publisher = shop.publisher
 
     assert isinstance(publisher, EventPublisher)
     assert [each.name for each in publisher.projections] == ["order_totals"]
     assert publisher.projections[0].wants_connection
-    assert publisher.types.encode(namespace["OrderPlaced"]("Ada", 1200))[0] == "OrderPlaced"
+    assert publisher.types.encode(shop.OrderPlaced("Ada", 1200))[0] == "OrderPlaced"
+
+
+async def test_the_shown_append_is_testable_without_a_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = run_block("class OrderTotals", monkeypatch, "shop")
+    application = run_block("async def place_order", monkeypatch, "application")
+    pool, store = MagicMock(), InMemoryEventStore(shop.types)
+    connection = pool.acquire.return_value.__aenter__.return_value
+    connection.transaction = MagicMock()
+    connection.fetchval = AsyncMock(return_value=7)
+
+    assert await application.place_order(pool, store, shop.OrderPlaced("Ada", 1200)) == 7
+    (record,) = await store.read_stream("order-7")
+    assert store.decode(record) == shop.OrderPlaced("Ada", 1200)
+    with pytest.raises(ConcurrencyError):
+        await application.place_order(pool, store, shop.OrderPlaced("Ada", 1200))
 
 
 def test_the_shown_rules_of_a_project_are_accepted(tmp_path: Path) -> None:
