@@ -14,7 +14,7 @@ from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.health.check import Check
-from sidecar.health.inquiry import Inquiry
+from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import CheckResult
 
 _SAMPLE_PATTERN: Final = "*.v*.json"
@@ -94,7 +94,7 @@ async def ask(check: Check) -> CheckResult:
     Example:
         assert await ask(checks["payments"]) == failed("payments.unreachable")
     """
-    return await Inquiry(check).ask()
+    return await CheckRunner(check).ask()
 
 
 def check_samples(types: EventTypes, directory: Path) -> None:

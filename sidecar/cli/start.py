@@ -10,8 +10,8 @@ from sidecar.process.reaper import leave_a_reaper
 from sidecar.telemetry.terminal import say
 from sidecar.wiring.admin import migrate_database
 from sidecar.wiring.boot import prepare
-from sidecar.wiring.serving import serve as serve_until_signal
-from sidecar.wiring.working import work
+from sidecar.wiring.run import work
+from sidecar.wiring.serve import serve as serve_until_signal
 
 
 @click.command()

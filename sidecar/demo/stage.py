@@ -13,8 +13,8 @@ from sidecar.demo.office import Office
 from sidecar.telemetry.terminal import Screen
 from sidecar.wiring.access import Access, address_of
 from sidecar.wiring.boot import Boot, prepare
-from sidecar.wiring.probe import ProbeProcess
-from sidecar.wiring.serving import serve
+from sidecar.wiring.probe_process import ProbeProcess
+from sidecar.wiring.serve import serve
 
 TARGET: Final = "sidecar.demo.shop:publisher"
 TELL_SECONDS: Final = 1.0

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from sidecar.errors import UsageError
 from sidecar.health.check import Check
+from sidecar.health.check_state import CheckState
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
-from sidecar.health.watch import CheckWatch
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Monitor:
         self._clock = clock
         self._now = now
         self._listeners = tuple(listeners)
-        self._watches: dict[str, CheckWatch] = {}
+        self._states: dict[str, CheckState] = {}
         self._is_running = False
         for check in checks:
             self.add(check)
@@ -83,31 +83,31 @@ class Monitor:
         Raises:
             UsageError: Its name is taken.
         """
-        if check.name in self._watches:
+        if check.name in self._states:
             raise UsageError(f"Two checks are named {check.name!r}; rename one of them.")
-        watch = self._watches[check.name] = CheckWatch(check)
+        state = self._states[check.name] = CheckState(check)
         self.revision += 1
         if self._is_running:
-            self._start(watch)
+            self._start(state)
 
     def discard(self, name: str) -> None:
         """Forget a check and stop its loop; an unknown name is fine."""
-        watch = self._watches.pop(name, None)
-        if watch is None:
+        state = self._states.pop(name, None)
+        if state is None:
             return
         self.revision += 1
-        if watch.loop is not None:
-            watch.loop.cancel()
+        if state.loop is not None:
+            state.loop.cancel()
 
     def snapshot(self, now_mono: float) -> tuple[CheckStatus, ...]:
         """Return every check's status at a monotonic time, in order of registration."""
-        return tuple(watch.status(now_mono) for watch in self._watches.values())
+        return tuple(state.status(now_mono) for state in self._states.values())
 
     async def run(self) -> None:
         """Ask all checks until cancelled; may be called again afterwards."""
         self._is_running = True
-        for watch in self._watches.values():
-            self._start(watch)
+        for state in self._states.values():
+            self._start(state)
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -115,46 +115,46 @@ class Monitor:
             await self._stop_loops()
 
     async def _stop_loops(self) -> None:
-        loops = [watch.loop for watch in self._watches.values() if watch.loop is not None]
+        loops = [state.loop for state in self._states.values() if state.loop is not None]
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
 
-    def _wants(self, watch: CheckWatch) -> bool:
-        return self._is_running and self._watches.get(watch.check.name) is watch
+    def _wants(self, state: CheckState) -> bool:
+        return self._is_running and self._states.get(state.check.name) is state
 
-    def _start(self, watch: CheckWatch) -> None:
-        if not self._wants(watch) or (watch.loop is not None and not watch.loop.done()):
+    def _start(self, state: CheckState) -> None:
+        if not self._wants(state) or (state.loop is not None and not state.loop.done()):
             return
-        watch.loop = asyncio.create_task(self._keep_asking(watch), name=f"ask {watch.check.name}")
-        watch.loop.add_done_callback(partial(self._restart, watch))
+        state.loop = asyncio.create_task(self._keep_asking(state), name=f"ask {state.check.name}")
+        state.loop.add_done_callback(partial(self._restart, state))
 
-    def _restart(self, watch: CheckWatch, ended: "asyncio.Task[None]") -> None:
+    def _restart(self, state: CheckState, ended: "asyncio.Task[None]") -> None:
         error = None if ended.cancelled() else ended.exception()
-        if not self._wants(watch):
+        if not self._wants(state):
             return
         self.loop_restarts += 1
         logger.error(
             "The loop of check %s ended and is started again",
-            watch.check.name,
+            state.check.name,
             exc_info=error,
-            extra={"event": "sidecar.check.loop_restarted", "check": watch.check.name},
+            extra={"event": "sidecar.check.loop_restarted", "check": state.check.name},
         )
         # After a pause: a loop that dies at once must not spin.
-        ended.get_loop().call_later(watch.check.interval_seconds, self._start, watch)
+        ended.get_loop().call_later(state.check.interval_seconds, self._start, state)
 
-    async def _keep_asking(self, watch: CheckWatch) -> None:
+    async def _keep_asking(self, state: CheckState) -> None:
         while True:
-            self._take(watch, await watch.inquiry.ask())
-            await asyncio.sleep(watch.check.interval_seconds)
+            self._take(state, await state.runner.ask())
+            await asyncio.sleep(state.check.interval_seconds)
 
-    def _take(self, watch: CheckWatch, result: CheckResult) -> None:
-        before = watch.outcome or Outcome.UNKNOWN
-        if watch.take(result, now_mono=self._clock(), now=self._now()):
+    def _take(self, state: CheckState, result: CheckResult) -> None:
+        before = state.outcome or Outcome.UNKNOWN
+        if state.take(result, now_mono=self._clock(), now=self._now()):
             self.revision += 1
-        after = watch.outcome or Outcome.UNKNOWN
+        after = state.outcome or Outcome.UNKNOWN
         if after is not before:
-            self._announce(CheckChange(watch.check.name, before, after, watch.reason, watch.detail))
+            self._announce(CheckChange(state.check.name, before, after, state.reason, state.detail))
 
     def _announce(self, change: CheckChange) -> None:
         self.transitions[change.check, change.after] += 1

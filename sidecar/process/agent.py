@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from sidecar.errors import UsageError
 from sidecar.process.agent_server import AgentServer
 from sidecar.process.host import is_rebound
-from sidecar.process.pulse import Pulse
+from sidecar.process.loop_lag import LoopLagMonitor
 
 SHUTDOWN_SECONDS: Final = 1.0
 
@@ -40,7 +40,7 @@ class Agent:
         listeners: Listening sockets, which the agent closes.
         exposition: Renders the metrics; reads memory only.
         heartbeat: What else the process tells of itself, as plain JSON data.
-        pulse: The loop lag told, and beaten while the agent runs.
+        lag_monitor: The loop lag told, and beaten while the agent runs.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Agent:
         *listeners: socket.socket,
         exposition: Exposition,
         heartbeat: Tell,
-        pulse: Pulse,
+        lag_monitor: LoopLagMonitor,
     ) -> None:
         self._listeners: Final = listeners
         self._exposition = exposition
         self._heartbeat = heartbeat
-        self._pulse = pulse
+        self._lag_monitor = lag_monitor
         self._server: web.Server | None = None
         self._accepting: Final[list[asyncio.Server]] = []
         self._beat: asyncio.Task[None] | None = None
@@ -61,7 +61,7 @@ class Agent:
     async def __aenter__(self) -> Self:
         """Start to answer."""
         loop = asyncio.get_running_loop()
-        self._beat = asyncio.create_task(self._pulse.run())
+        self._beat = asyncio.create_task(self._lag_monitor.run())
         self._server = AgentServer(self._answer, access_log=None)
         for listener in self._listeners:
             is_unix = listener.family == socket.AF_UNIX
@@ -90,7 +90,7 @@ class Agent:
                 body, content_type = self._exposition(request.headers.get(hdrs.ACCEPT))
             case "/heartbeat":
                 told = _to_builtins(self._heartbeat())
-                lag_seconds = self._pulse.lag_seconds
+                lag_seconds = self._lag_monitor.lag_seconds
                 body, content_type = _encode(told | {"loop_lag_seconds": lag_seconds}), _JSON
             case _:
                 return web.Response(status=404)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import Life, list_sockets
 from sidecar.process.host import names_loopback
-from sidecar.process.listener import AgentListener
 
 SCAN_SECONDS: Final = 0.5
 MAX_PROCESSES: Final = 128
@@ -34,11 +34,11 @@ class Member:
 
     Attributes:
         name: `app-1` and so on.
-        listener: What its agent told last.
+        poller: What its agent told last.
     """
 
     name: str
-    listener: AgentListener
+    poller: AgentPoller
 
 
 class Application:
@@ -63,8 +63,8 @@ class Application:
         self.left_out = 0
         self.has_died = False
         self._directory: Final = directory
-        self._by_url: Final = {url: AgentListener(url) for url in urls}
-        self._by_name: Final[dict[str, AgentListener]] = {}
+        self._by_url: Final = {url: AgentPoller(url) for url in urls}
+        self._by_name: Final[dict[str, AgentPoller]] = {}
         self._paths: dict[str, Path] = {}
         self._numbers: dict[str, int] = {}
         self._lost: Final[dict[str, float]] = {}
@@ -73,8 +73,8 @@ class Application:
     async def run(self) -> None:
         """Follow until cancelled."""
         try:
-            for key, listener in (*self._by_url.items(), *self._by_name.items()):
-                self._listen(key, listener)
+            for key, poller in (*self._by_url.items(), *self._by_name.items()):
+                self._poll(key, poller)
             while True:
                 self._follow(await self._scan())
                 await asyncio.sleep(SCAN_SECONDS)
@@ -86,7 +86,7 @@ class Application:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
-    def unheard(self) -> tuple[AgentListener, ...]:
+    def unheard(self) -> tuple[AgentPoller, ...]:
         """Those at given addresses that never answered, and are not known otherwise."""
         silent = (each for each in self._by_url.values() if not was_heard(each))
         return tuple(
@@ -96,8 +96,8 @@ class Application:
     @property
     def failures(self) -> dict[str, int]:
         """How often a process was asked in vain, since the start; `app` where it has no name."""
-        counts = {member.name: member.listener.hearing.failures for member in self.members}
-        nameless = sum(listener.hearing.failures for listener in self.unheard)
+        counts = {member.name: member.poller.contact.failures for member in self.members}
+        nameless = sum(poller.contact.failures for poller in self.unheard)
         return counts | ({"app": nameless} if nameless else {})
 
     def lost(self, now_mono: float) -> tuple[str, ...]:
@@ -137,39 +137,39 @@ class Application:
         newcomers = [name for name in paths if name not in self._by_name]
         room = MAX_PROCESSES - len(self._by_name)
         for name in newcomers[:room]:
-            self._by_name[name] = AgentListener.at(paths[name])
-            self._listen(name, self._by_name[name])
+            self._by_name[name] = AgentPoller.at(paths[name])
+            self._poll(name, self._by_name[name])
         self.left_out = len(newcomers[room:])
         self._number()
 
     def _number(self) -> None:
         """Give everybody a number, and whoever is known by a socket only one."""
-        for url, listener in self._by_url.items():
-            listener.is_echo = listener.heartbeat.agent in self._by_name
-            if listener.is_echo and url in self._numbers:
+        for url, poller in self._by_url.items():
+            poller.is_echo = poller.heartbeat.agent in self._by_name
+            if poller.is_echo and url in self._numbers:
                 own = self._numbers.pop(url)
-                known = self._numbers.get(listener.heartbeat.agent, own)
-                self._numbers[listener.heartbeat.agent] = min(own, known)
+                known = self._numbers.get(poller.heartbeat.agent, own)
+                self._numbers[poller.heartbeat.agent] = min(own, known)
         present = dict(self._seen())
         self._numbers = number(self._numbers, tuple(present))
         order = sorted(present, key=self._numbers.__getitem__)
         self.members = tuple(Member(f"app-{self._numbers[key]}", present[key]) for key in order)
         self.is_known = self.is_known or bool(self.members)
 
-    def _seen(self) -> Iterator[tuple[str, AgentListener]]:
+    def _seen(self) -> Iterator[tuple[str, AgentPoller]]:
         """Yield whoever answered, or hangs with its socket open; the oldest sockets first."""
         for name in self._paths:
-            listener = self._by_name.get(name)
-            if listener is not None and (was_heard(listener) or is_hung(listener)):
-                yield name, listener
-        for url, listener in self._by_url.items():
-            if was_heard(listener) and not listener.is_echo:
-                yield url, listener
+            poller = self._by_name.get(name)
+            if poller is not None and (was_heard(poller) or is_hung(poller)):
+                yield name, poller
+        for url, poller in self._by_url.items():
+            if was_heard(poller) and not poller.is_echo:
+                yield url, poller
 
     def _bury(self, name: str) -> None:
         """Forget a process whose socket nobody listens at, and remember that it was lost."""
-        listener = self._by_name[name]
-        if listener.life is Life.DEAD:
+        poller = self._by_name[name]
+        if poller.life is Life.DEAD:
             if name in self._numbers:
                 self._lost[f"app-{self._numbers[name]}"] = time.monotonic()
                 self.has_died = True
@@ -181,8 +181,8 @@ class Application:
         self._paths.pop(name, None)
         self._tasks.pop(name).cancel()
 
-    def _listen(self, key: str, listener: AgentListener) -> None:
-        self._tasks[key] = asyncio.create_task(listener.run(), name=f"agent {key}")
+    def _poll(self, key: str, poller: AgentPoller) -> None:
+        self._tasks[key] = asyncio.create_task(poller.run(), name=f"agent {key}")
 
 
 def number(numbers: dict[str, int], present: Sequence[str]) -> dict[str, int]:
@@ -192,14 +192,14 @@ def number(numbers: dict[str, int], present: Sequence[str]) -> dict[str, int]:
     return kept | {key: next(free) for key in present if key not in kept}
 
 
-def was_heard(listener: AgentListener) -> bool:
+def was_heard(poller: AgentPoller) -> bool:
     """Tell whether it ever answered."""
-    return listener.hearing.answered_mono is not None
+    return poller.contact.answered_mono is not None
 
 
-def is_hung(listener: AgentListener) -> bool:
+def is_hung(poller: AgentPoller) -> bool:
     """Tell whether somebody is there who does not answer."""
-    return listener.hearing.is_asked and not listener.hearing.is_unreachable
+    return poller.contact.is_asked and not poller.contact.is_unreachable
 
 
 def is_of_this_machine(url: str) -> bool:

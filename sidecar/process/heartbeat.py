@@ -23,7 +23,7 @@ MAX_DETAIL: Final = 1000
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH)]
 
 
-class PoolTold(msgspec.Struct, frozen=True):
+class PoolReport(msgspec.Struct, frozen=True):
     """One connection pool of another process."""
 
     name: Name
@@ -35,7 +35,7 @@ class PoolTold(msgspec.Struct, frozen=True):
     leaks: int = 0
 
 
-class CheckTold(msgspec.Struct, frozen=True):
+class CheckReport(msgspec.Struct, frozen=True):
     """One check that another process asks itself."""
 
     name: Name
@@ -58,7 +58,7 @@ class CheckTold(msgspec.Struct, frozen=True):
         )
 
 
-class SubscriberTold(msgspec.Struct, frozen=True):
+class SubscriberReport(msgspec.Struct, frozen=True):
     """One subscriber of a publisher, called in the process itself.
 
     Attributes:
@@ -93,9 +93,9 @@ class Heartbeat(msgspec.Struct, frozen=True):
     pid: int = 0
     loop_lag_seconds: float = 0.0
     telemetry_dropped: int = 0
-    pools: tuple[PoolTold, ...] = ()
-    checks: tuple[CheckTold, ...] = ()
-    subscribers: tuple[SubscriberTold, ...] = ()
+    pools: tuple[PoolReport, ...] = ()
+    checks: tuple[CheckReport, ...] = ()
+    subscribers: tuple[SubscriberReport, ...] = ()
     troubles: Mapping[str, int] = {}
     left_out: int = 0
 
@@ -111,11 +111,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
 T = TypeVar("T")
 
 
-def take_heartbeat(told: Mapping[str, object]) -> Heartbeat:
+def parse_heartbeat(told: Mapping[str, object]) -> Heartbeat:
     """Return the parts that are as ours are, without the rest."""
-    pools, more_pools = _take_list(told.get("pools"), PoolTold, MAX_POOLS)
-    checks, more_checks = _take_list(told.get("checks"), CheckTold, MAX_CHECKS)
-    subscribers, more = _take_list(told.get("subscribers"), SubscriberTold, MAX_SUBSCRIBERS)
+    pools, more_pools = _take_list(told.get("pools"), PoolReport, MAX_POOLS)
+    checks, more_checks = _take_list(told.get("checks"), CheckReport, MAX_CHECKS)
+    subscribers, more = _take_list(told.get("subscribers"), SubscriberReport, MAX_SUBSCRIBERS)
     left_out = _take(told.get("left_out"), int, 0)
     return Heartbeat(
         agent=_take(told.get("agent"), Name, ""),

@@ -10,10 +10,10 @@ from typing import Final
 
 from sidecar.events.wait import wait_at_most
 from sidecar.process.agent import listen
-from sidecar.process.heartbeat import Heartbeat, take_heartbeat
+from sidecar.process.heartbeat import Heartbeat, parse_heartbeat
+from sidecar.process.liveness import STEADY_SECONDS, backoff_seconds, is_hung
 from sidecar.process.log import log_end, log_unstarted
 from sidecar.process.reader import AgentReader, AgentSilentError
-from sidecar.process.vigil import STEADY_SECONDS, backoff_seconds, is_hung
 
 LISTEN_SECONDS: Final = 1.0
 EX_USAGE: Final = 2
@@ -105,7 +105,7 @@ class WorkerPlace:
         self.state = WorkerState.RUNNING
         self.answered_mono, self.misses = time.monotonic(), 0
         self.heartbeat, self.metrics = heartbeat, metrics
-        self.told = take_heartbeat(heartbeat)
+        self.told = parse_heartbeat(heartbeat)
 
     def miss(self) -> None:
         """Take note of silence."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.health.board import Board
 from sidecar.health.check import Probe
+from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.web.auth import Guard, Token
 from sidecar.web.config_report import ReportPage, TakeReport
 from sidecar.web.metrics import Collect, MetricsPage
@@ -26,7 +26,7 @@ class Sources:
     """What the routes show, handed over by whoever builds the process.
 
     Attributes:
-        board: Answers for the probes.
+        answers: Answers for the probes.
         collect_metrics: Takes the `Accept` header, returns a body and its content type.
         take_report: The configuration report as JSON-able data; `None` until boot has one.
         take_snapshot: What the status page shows; read from memory.
@@ -35,7 +35,7 @@ class Sources:
         token: Opens the guarded routes; `None` leaves them closed to everybody.
     """
 
-    board: Board
+    answers: ProbeAnswers
     collect_metrics: Collect
     take_report: TakeReport
     take_snapshot: TakeSnapshot
@@ -51,7 +51,7 @@ def build(sources: Sources) -> Router:
     router = Router()
     for paths, probe in _PROBES.items():
         page = ProbePage(
-            sources.board,
+            sources.answers,
             probe,
             title=paths[1].removeprefix("/"),
             guard=guard,

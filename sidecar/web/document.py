@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.health.board import Answer
 from sidecar.health.outcome import Outcome
+from sidecar.health.probe_answers import Answer
 from sidecar.health.status import CheckStatus
 
 HEALTH_JSON: Final = "application/health+json"

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from sidecar.health.board import Answer, Board
 from sidecar.health.check import Probe
+from sidecar.health.probe_answers import Answer, ProbeAnswers
 from sidecar.web.auth import Guard
 from sidecar.web.document import HEALTH_JSON, full_document, status_word, verbose_text
 from sidecar.web.header import PLAIN, RETRY_AFTER_SECONDS, headers_for
@@ -17,13 +17,13 @@ from sidecar.web.problem import problem
 class ProbePage:
     """One probe under its paths.
 
-    The public body and the full one are kept until the board gives another answer, so that a
+    The public body and the full one are kept until the answers gives another answer, so that a
     request costs little more than a look at the clock.
     """
 
     def __init__(
         self,
-        board: Board,
+        answers: ProbeAnswers,
         probe: Probe | None,
         *,
         title: str,
@@ -34,20 +34,20 @@ class ProbePage:
         """Prepare the page.
 
         Args:
-            board: Where answers come from.
+            answers: Where answers come from.
             probe: The probe; `None` is start-up, which has no checks to choose from.
             title: Its name in plain text, such as `readyz`.
             guard: Decides who sees the full body.
             service: The service's name, shown in the full body.
             version: The version, shown in the full body.
         """
-        self._board = board
+        self._answers = answers
         self._probe = probe
         self._title = title
         self._guard = guard
         self._service = service
         self._version = version
-        self._current = _current(board, probe)
+        self._current = _current(answers, probe)
         self._answer: Answer | None = None
         self._public = b""
         self._full = b""
@@ -87,7 +87,7 @@ class ProbePage:
     def _select(self, only: list[str], groups: list[str], exclude: list[str]) -> Answer:
         if self._probe is None or not (only or groups or exclude):
             return self._current()
-        return self._board.select(self._probe, only=only, groups=groups, exclude=exclude)
+        return self._answers.select(self._probe, only=only, groups=groups, exclude=exclude)
 
     def _body(self, answer: Answer, content_type: str, *, is_admitted: bool) -> bytes:
         if content_type == PLAIN:
@@ -98,14 +98,14 @@ class ProbePage:
         return status_word(answer)
 
 
-def _current(board: Board, probe: Probe | None) -> Callable[[], Answer]:
+def _current(answers: ProbeAnswers, probe: Probe | None) -> Callable[[], Answer]:
     match probe:
         case Probe.LIVENESS:
-            return board.liveness
+            return answers.liveness
         case Probe.READINESS:
-            return board.readiness
+            return answers.readiness
         case None:
-            return board.startup
+            return answers.startup
 
 
 def _head(answer: Answer, content_type: str) -> tuple[int, CIMultiDict[str]]:

@@ -21,7 +21,7 @@ from sidecar.projections.standing import Standing
 from sidecar.projections.work import State
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.inquiry import CalledInside, ask_application
-from sidecar.wiring.probe import EMBEDDED_DIRECTORY, open_database
+from sidecar.wiring.probe_process import EMBEDDED_DIRECTORY, open_database
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from sidecar.postgres.store import EventStore
 from sidecar.process.agent import Agent, Tell
 from sidecar.process.background import Background
 from sidecar.process.heartbeat import MAX_CHECKS, MAX_SUBSCRIBERS, Heartbeat, at_most
-from sidecar.process.pulse import Pulse
+from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.telemetry.exposition import PLAIN, render_registry
 from sidecar.telemetry.probe_metrics import observe_agent_failures, observe_loop_lag
 from sidecar.telemetry.publisher_metrics import Publishing
@@ -45,13 +45,15 @@ from sidecar.wiring.retries import Retries
 from sidecar.wiring.told import tell_pool, tell_statuses, tell_subscribers
 
 
-def make_agent(telemetry: Telemetry, tell: Tell, pulse: Pulse, *listeners: socket.socket) -> Agent:
+def make_agent(
+    telemetry: Telemetry, tell: Tell, lag_monitor: LoopLagMonitor, *listeners: socket.socket
+) -> Agent:
     """Build an agent that shows a process's telemetry in Prometheus format."""
 
     def exposition(_accept: str | None) -> tuple[bytes, str]:
         return render_registry(telemetry.registry).encode(), PLAIN
 
-    return Agent(*listeners, exposition=exposition, heartbeat=tell, pulse=pulse)
+    return Agent(*listeners, exposition=exposition, heartbeat=tell, lag_monitor=lag_monitor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,8 @@ async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> Non
     settings, _ = load(environ)
     telemetry = _start_telemetry(environ, settings)
     stack.push_async_callback(asyncio.to_thread, telemetry.close)
-    pulse, place = Pulse(), Place()
-    observe_loop_lag(telemetry, lambda: pulse.lag_seconds)
+    lag_monitor, place = LoopLagMonitor(), Place()
+    observe_loop_lag(telemetry, lambda: lag_monitor.lag_seconds)
     observe_agent_failures(telemetry, troubles.read)
     inside = _follow(stack.enter_context(ExitStack()), telemetry, troubles, given, settings)
     background = await stack.enter_async_context(Background())
@@ -123,7 +125,7 @@ async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> Non
     stack.callback(place.leave)
     tell = partial(_tell, place.name, inside, telemetry, troubles)
     with troubles.contained(Part.ANSWER):
-        await stack.enter_async_context(make_agent(telemetry, tell, pulse, *place.listeners))
+        await stack.enter_async_context(make_agent(telemetry, tell, lag_monitor, *place.listeners))
     # The last thing to be done is the first at the end: whoever sees the file gone asks no more.
     stack.callback(place.leave)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, passed, warned
-from sidecar.process.heartbeat import SubscriberTold
+from sidecar.process.heartbeat import SubscriberReport
 from sidecar.projections.standing import LetterCount
 
 STATUS: Final = "in_process"
@@ -46,7 +46,7 @@ class InProcess:
         """What tells it from others."""
         return self.kind.value, self.name
 
-    def with_told(self, owner: str, told: SubscriberTold, heard_mono: float) -> "InProcess":
+    def with_told(self, owner: str, told: SubscriberReport, heard_mono: float) -> "InProcess":
         """Add what one process told, and when."""
         ago = told.failed_seconds_ago
         one = replace(
@@ -76,7 +76,7 @@ class Told:
 
     owner: str
     heard_mono: float
-    subscribers: tuple[SubscriberTold, ...]
+    subscribers: tuple[SubscriberReport, ...]
 
 
 def fold(

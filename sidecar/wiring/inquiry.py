@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sidecar.config.settings import Settings
+from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import list_sockets
-from sidecar.process.listener import AgentListener
 from sidecar.projections.standing import LetterCount, Rebuild
 from sidecar.wiring.in_process import STATUS, InProcess, Told, describe, fold
 
@@ -52,19 +52,19 @@ async def ask_application(
         settings: Where agents are.
         published: Open dead letters of what the application publishes to, by projection.
     """
-    listeners = [AgentListener(url) for url in settings.app_agent_urls]
+    pollers = [AgentPoller(url) for url in settings.app_agent_urls]
     with suppress(OSError):
         sockets = await asyncio.to_thread(list_sockets, settings.agents)
-        listeners += [AgentListener.at(path) for path in sockets.values()]
-    await asyncio.gather(*(listener.ask() for listener in listeners))
+        pollers += [AgentPoller.at(path) for path in sockets.values()]
+    await asyncio.gather(*(poller.ask() for poller in pollers))
     now_mono, now = time.monotonic(), dt.datetime.now(dt.UTC)
-    inside = fold(_tell_each(listeners, now_mono), {}, now_mono).values()
+    inside = fold(_tell_each(pollers, now_mono), {}, now_mono).values()
     return tuple(_show(one, published.get(one.name), now_mono, now) for one in inside)
 
 
-def _tell_each(listeners: Iterable[AgentListener], heard_mono: float) -> Iterable[Told]:
+def _tell_each(pollers: Iterable[AgentPoller], heard_mono: float) -> Iterable[Told]:
     """Yield what each process told, once, by however many ways it was asked."""
-    beats = {each.heartbeat.agent or each.url: each.heartbeat for each in listeners}
+    beats = {each.heartbeat.agent or each.url: each.heartbeat for each in pollers}
     for beat in beats.values():
         yield Told(f"pid {beat.pid}", heard_mono, beat.subscribers)
 

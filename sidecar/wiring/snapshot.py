@@ -11,7 +11,7 @@ from sidecar.health.history import History, Point
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.application import Member
-from sidecar.process.heartbeat import PoolTold
+from sidecar.process.heartbeat import PoolReport
 from sidecar.process.supervisor import WorkerPlace
 from sidecar.projections.passed import describe_passed_over
 from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
@@ -117,18 +117,18 @@ def show_worker(worker: WorkerPlace) -> dict[str, Any]:
 
 def show_member(member: Member) -> dict[str, Any]:
     """Return one process of the application as plain data."""
-    listener = member.listener
+    poller = member.poller
     return {
         "name": member.name,
-        "pid": listener.heartbeat.pid or None,
-        "silent_seconds": listener.hearing.silent_seconds(),
-        "loop_lag_seconds": listener.heartbeat.loop_lag_seconds,
-        "left_out": listener.heartbeat.left_out,
-        "troubles": dict(listener.heartbeat.troubles),
+        "pid": poller.heartbeat.pid or None,
+        "silent_seconds": poller.contact.silent_seconds(),
+        "loop_lag_seconds": poller.heartbeat.loop_lag_seconds,
+        "left_out": poller.heartbeat.left_out,
+        "troubles": dict(poller.heartbeat.troubles),
     }
 
 
-def show_pool(process: str, pool: PoolTold) -> dict[str, Any]:
+def show_pool(process: str, pool: PoolReport) -> dict[str, Any]:
     """Return one pool as plain data."""
     return {"process": process, **msgspec.structs.asdict(pool)}
 

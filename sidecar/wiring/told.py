@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from sidecar.events.publisher import SubscriberKind
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.health.status import CheckStatus
-from sidecar.process.heartbeat import MAX_DETAIL, CheckTold, PoolTold, SubscriberTold
+from sidecar.process.heartbeat import MAX_DETAIL, CheckReport, PoolReport, SubscriberReport
 from sidecar.telemetry.pool import PoolNumbers
 
 
-def tell_pool(pool: PoolNumbers) -> PoolTold:
+def tell_pool(pool: PoolNumbers) -> PoolReport:
     """Return a pool as a heartbeat tells it."""
-    return PoolTold(
+    return PoolReport(
         name=pool.name,
         used=pool.used,
         idle=pool.idle,
@@ -22,10 +22,10 @@ def tell_pool(pool: PoolNumbers) -> PoolTold:
     )
 
 
-def tell_statuses(statuses: Iterable[CheckStatus]) -> Sequence[CheckTold]:
+def tell_statuses(statuses: Iterable[CheckStatus]) -> Sequence[CheckReport]:
     """Return checks as a heartbeat tells them."""
     return [
-        CheckTold(
+        CheckReport(
             name=status.name,
             outcome=status.outcome,
             reason=status.reason,
@@ -40,7 +40,7 @@ def tell_statuses(statuses: Iterable[CheckStatus]) -> Sequence[CheckTold]:
     ]
 
 
-def tell_subscribers(tally: PublishTally, now_mono: float) -> Sequence[SubscriberTold]:
+def tell_subscribers(tally: PublishTally, now_mono: float) -> Sequence[SubscriberReport]:
     """Return subscribers as a heartbeat tells them; those that failed last come first."""
     subscribers = [
         *_tell_each(SubscriberKind.PROJECTION, tally.projections, now_mono),
@@ -51,10 +51,10 @@ def tell_subscribers(tally: PublishTally, now_mono: float) -> Sequence[Subscribe
 
 def _tell_each(
     kind: SubscriberKind, tallies: dict[str, SubscriberTally], now_mono: float
-) -> Iterable[SubscriberTold]:
+) -> Iterable[SubscriberReport]:
     for name, own in tuple(tallies.items()):
         failed_mono = own.failures.last_mono
-        yield SubscriberTold(
+        yield SubscriberReport(
             kind=kind,
             name=name,
             handled=own.handled,
@@ -64,5 +64,5 @@ def _tell_each(
         )
 
 
-def _by_failure(told: SubscriberTold) -> float:
+def _by_failure(told: SubscriberReport) -> float:
     return float("inf") if told.failed_seconds_ago is None else told.failed_seconds_ago

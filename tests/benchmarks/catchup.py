@@ -18,7 +18,7 @@ from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.work import PostgresDesk
-from sidecar.process.heap import settle
+from sidecar.process.garbage_collector import freeze_gc
 from sidecar.projections.projection import subscriptions_of
 from sidecar.projections.runner import Runner
 from sidecar.projections.signal import HeadSignal
@@ -225,7 +225,7 @@ async def _open_log(
             async with session(dsn) as connection:
                 await connection.execute("VACUUM ANALYZE sidecar.events")
             # As a worker does, to the good of both sides.
-            settle()
+            freeze_gc()
             yield Log(pool, head, telemetry)
     finally:
         telemetry.close()

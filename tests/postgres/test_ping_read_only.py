@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sidecar.health.inquiry import Inquiry
+from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
@@ -17,7 +17,7 @@ from tests.postgres.stage import session
 
 
 async def ask(ping: Ping) -> CheckResult:
-    return await Inquiry(postgres_check(ping)).ask()
+    return await CheckRunner(postgres_check(ping)).ask()
 
 
 async def test_a_database_set_read_only_fails_on_every_replica_and_recovers(database: str) -> None:
@@ -33,7 +33,7 @@ async def test_a_database_set_read_only_fails_on_every_replica_and_recovers(data
             # Nothing is to be migrated, so that a replica that starts now says the same.
             watch = DatabasePoller(database, application_name="watch", auto_migrate=True)
             await watch._look()
-            assert (await Inquiry(migrations_check(watch)).ask()).outcome is Outcome.PASS
+            assert (await CheckRunner(migrations_check(watch)).ask()).outcome is Outcome.PASS
             watch._drop()
         finally:
             await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")

@@ -14,7 +14,7 @@ from sidecar.config.server import Unreachable
 from sidecar.config.settings import load
 from sidecar.diagnosis.cause import Cause
 from sidecar.errors import StoreUnreachableError
-from sidecar.health.inquiry import Inquiry
+from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.connection import connect
 from sidecar.postgres.ping import Ping
@@ -173,7 +173,7 @@ async def test_pool_live_rule_and_check_say_the_same(guarded: Cluster) -> None:
     assert (found.rule.id, found.hint) == ("DB16", error.cure)
     assert error.reason in found.message
 
-    answer = await Inquiry(postgres_check(Ping(dsn, application_name="test"))).ask()
+    answer = await CheckRunner(postgres_check(Ping(dsn, application_name="test"))).ask()
     assert (answer.outcome, answer.reason) == (Outcome.FAIL, "postgres.unreachable")
     assert (answer.detail, answer.cause) == (str(error), "password-refused")
 
@@ -181,7 +181,7 @@ async def test_pool_live_rule_and_check_say_the_same(guarded: Cluster) -> None:
 async def test_a_silent_server_is_told_by_the_check_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         dsn = f"postgresql://shop:{QUOTED}@127.0.0.1:{silent.getsockname()[1]}/orders"
-        answer = await Inquiry(postgres_check(Ping(dsn, application_name="test"))).ask()
+        answer = await CheckRunner(postgres_check(Ping(dsn, application_name="test"))).ask()
     assert (answer.reason, answer.cause) == ("postgres.timeout", "no-answer")
     assert "gave no answer in time" in answer.detail
 
@@ -189,13 +189,13 @@ async def test_a_silent_server_is_told_by_the_check_in_time() -> None:
 async def test_a_password_that_was_rotated_is_seen_while_sessions_live(guarded: Cluster) -> None:
     ping = Ping(url(guarded, "unlocked", "orders"), application_name="test")
     await guarded.execute(f"CREATE ROLE unlocked LOGIN PASSWORD '{CANARY}'")
-    check = Inquiry(postgres_check(ping))
+    check = CheckRunner(postgres_check(ping))
     try:
         assert (await check.ask()).outcome is Outcome.PASS
-        assert (await Inquiry(login_check(ping)).ask()).outcome is Outcome.PASS
+        assert (await CheckRunner(login_check(ping)).ask()).outcome is Outcome.PASS
         await guarded.execute("ALTER ROLE unlocked PASSWORD 'another'")
         assert (await check.ask()).outcome is Outcome.PASS
-        answer = await Inquiry(login_check(ping)).ask()
+        answer = await CheckRunner(login_check(ping)).ask()
         assert (answer.reason, answer.cause) == ("postgres-login.unreachable", "password-refused")
     finally:
         ping.close()
@@ -203,7 +203,7 @@ async def test_a_password_that_was_rotated_is_seen_while_sessions_live(guarded: 
 
 async def test_logins_that_pass_are_seldom_and_leave_no_session(guarded: Cluster) -> None:
     ping = Ping(url(guarded, "shop", "orders"), application_name="login")
-    check = Inquiry(login_check(ping))
+    check = CheckRunner(login_check(ping))
     assert [(await check.ask()).outcome for _ in range(3)] == [Outcome.PASS] * 3
 
     async def is_gone() -> bool:

@@ -1,6 +1,6 @@
 """A server that answers late is told from one that answers soon."""
 
-from sidecar.health.inquiry import Inquiry
+from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.ping import Ping
 from sidecar.wiring.checks.database import SLOW_SECONDS, postgres_check
@@ -16,9 +16,9 @@ async def test_an_answer_that_takes_long_is_warned_of(cluster: Cluster) -> None:
         )
         check = postgres_check(ping)
         await ping.ask()
-        assert (await Inquiry(check).ask()).outcome is Outcome.PASS
+        assert (await CheckRunner(check).ask()).outcome is Outcome.PASS
 
         proxy.delay_seconds = SLOW_SECONDS * 0.6
-        slow = await Inquiry(check).ask()
+        slow = await CheckRunner(check).ask()
         assert (slow.outcome, slow.reason) == (Outcome.WARN, "postgres.slow")
         ping.close()

@@ -12,7 +12,7 @@ from sidecar.process.agent import Agent, listen
 from sidecar.process.agent_socket import AgentSocket, open_socket
 from sidecar.process.application import Application, number
 from sidecar.process.heartbeat import Heartbeat
-from sidecar.process.pulse import Pulse
+from sidecar.process.loop_lag import LoopLagMonitor
 from tests.incidents.patience import eventually
 
 
@@ -20,7 +20,7 @@ from tests.incidents.patience import eventually
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(application, "SCAN_SECONDS", 0.02)
-    monkeypatch.setattr("sidecar.process.listener.INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr("sidecar.process.agent_poller.INTERVAL_SECONDS", 0.05)
     return tmp_path / "agents"
 
 
@@ -35,7 +35,7 @@ class Process:
             *(self.socket.listener, *more),
             exposition=lambda _: (b"up 1\n", "text/plain"),
             heartbeat=lambda: Heartbeat(agent=self.socket.name),
-            pulse=Pulse(),
+            lag_monitor=LoopLagMonitor(),
         )
 
     async def start(self) -> "Process":
@@ -85,7 +85,7 @@ async def test_processes_are_numbered_while_they_live_and_the_next_takes_a_free_
         assert made.lost(0.0) == ()
         third = await Process(directory).start()
         await known(made, "app-1", "app-2")
-        assert [each.listener.metrics for each in made.members] == ["up 1\n"] * 2
+        assert [each.poller.metrics for each in made.members] == ["up 1\n"] * 2
         await second.end()
         await third.end()
         await known(made)
@@ -132,7 +132,7 @@ async def test_a_process_that_never_answers_is_known_by_its_socket(directory: Pa
     with hung.listener:
         async with followed(directory) as made:
             await known(made, "app-1")
-            assert made.members[0].listener.hearing.answered_mono is None
+            assert made.members[0].poller.contact.answered_mono is None
 
 
 async def test_a_process_that_is_heard_at_a_socket_and_at_a_port_is_one(directory: Path) -> None:
@@ -141,7 +141,7 @@ async def test_a_process_that_is_heard_at_a_socket_and_at_a_port_is_one(director
     async with followed(directory, both.url, alone.url) as made:
         await known(made, "app-1", "app-2")
         await asyncio.sleep(0)
-        assert {each.listener.url for each in made.members} == {"http://agent", alone.url}
+        assert {each.poller.url for each in made.members} == {"http://agent", alone.url}
         assert made.unheard == ()
     await both.end()
     await alone.end()

@@ -9,9 +9,9 @@ from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
+from sidecar.process.agent_poller import AgentPoller, Contact, PortProbe
 from sidecar.process.application import Application, Member
-from sidecar.process.heartbeat import CheckTold, Heartbeat, PoolTold, take_heartbeat
-from sidecar.process.listener import AgentListener, Hearing, PortProbe
+from sidecar.process.heartbeat import CheckReport, Heartbeat, PoolReport, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
 from sidecar.projections.standing import Rebuild, Standing, Status
 from sidecar.testing import ask
@@ -19,9 +19,9 @@ from sidecar.wiring.checks.database import SAMPLE_LIFE_SECONDS, Advance, store_c
 from sidecar.wiring.checks.process import (
     application_check,
     judge_application,
-    judge_hearing,
+    judge_contact,
     pool_check,
-    told_check,
+    reported_check,
 )
 from sidecar.wiring.checks.projection import judge_standing
 
@@ -108,14 +108,14 @@ def test_a_projection_is_judged_by_all_that_is_known_of_it(
     assert judge_standing("totals", standing, silent_seconds, 30.0).reason == reason
 
 
-def heard(seconds_ago: float | None = None, error: AgentSilentError | None = None) -> Hearing:
-    hearing = Hearing()
+def heard(seconds_ago: float | None = None, error: AgentSilentError | None = None) -> Contact:
+    contact = Contact()
     if seconds_ago is not None:
-        hearing.hear()
-        hearing.answered_mono = time.monotonic() - seconds_ago
+        contact.answered()
+        contact.answered_mono = time.monotonic() - seconds_ago
     if error is not None:
-        hearing.miss(error)
-    return hearing
+        contact.missed(error)
+    return contact
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def heard(seconds_ago: float | None = None, error: AgentSilentError | None = Non
 def test_a_late_application_is_told_from_one_that_is_not_there(
     seconds_ago: float | None, error: AgentSilentError | None, outcome: str, reason: str
 ) -> None:
-    answer = judge_hearing(heard(seconds_ago, error))
+    answer = judge_contact(heard(seconds_ago, error))
     assert (answer.outcome.value, answer.reason) == (outcome, reason)
 
 
@@ -141,15 +141,15 @@ def application(*beats: Heartbeat | AgentSilentError) -> Application:
     made = Application(None)
     members = []
     for number, beat in enumerate(beats, 1):
-        listener = AgentListener("http://agent")
-        listener.hearing.hear()
+        poller = AgentPoller("http://agent")
+        poller.contact.answered()
         if isinstance(beat, Heartbeat):
-            listener.heartbeat = beat
+            poller.heartbeat = beat
         else:
-            assert listener.hearing.answered_mono is not None
-            listener.hearing.answered_mono -= 3.0
-            listener.hearing.miss(beat)
-        members.append(Member(f"app-{number}", listener))
+            assert poller.contact.answered_mono is not None
+            poller.contact.answered_mono -= 3.0
+            poller.contact.missed(beat)
+        members.append(Member(f"app-{number}", poller))
     made.members, made.is_known = tuple(members), True
     return made
 
@@ -169,7 +169,7 @@ async def test_an_application_that_answers_is_judged_by_what_and_how_late(
 ) -> None:
     port = PortProbe("http://127.0.0.1:8000/")
     port.status = status
-    port.hearing.hear()
+    port.contact.answered()
     agents = application(Heartbeat(loop_lag_seconds=lag_seconds))
     answer = await ask(application_check(agents, port))
     assert (answer.outcome, answer.reason) == (expected.outcome, expected.reason)
@@ -201,7 +201,7 @@ def test_one_process_that_is_not_well_is_named_while_another_answers(
 
 
 def tax(outcome: str, reason: str = "") -> Heartbeat:
-    return take_heartbeat({"checks": [{"name": "tax", "outcome": outcome, "reason": reason}]})
+    return parse_heartbeat({"checks": [{"name": "tax", "outcome": outcome, "reason": reason}]})
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def tax(outcome: str, reason: str = "") -> Heartbeat:
 async def test_a_check_of_the_application_is_as_bad_as_its_worst_process_says(
     beats: tuple[Heartbeat | AgentSilentError, ...], expected: CheckResult
 ) -> None:
-    about = CheckTold("tax", Outcome.PASS, groups=("money",))
-    made: Check = told_check(about, application(*beats))
+    about = CheckReport("tax", Outcome.PASS, groups=("money",))
+    made: Check = reported_check(about, application(*beats))
     assert await ask(made) == expected
     assert made.groups == {"application", "money"}
 
@@ -226,7 +226,7 @@ async def test_a_check_of_the_application_is_as_bad_as_its_worst_process_says(
 async def test_a_pool_that_is_full_for_a_moment_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(mono=0.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock.mono)
-    made = pool_check("pool-app", lambda: PoolTold("app", 5, 0, 5, 3, 0))
+    made = pool_check("pool-app", lambda: PoolReport("app", 5, 0, 5, 3, 0))
     run = made.run
     reasons = []
     for clock.mono in (0.0, 9.0, 11.0, 61.0):
@@ -237,5 +237,5 @@ async def test_a_pool_that_is_full_for_a_moment_is_sound(monkeypatch: pytest.Mon
 
 
 async def test_a_pool_that_leaks_is_no_longer_sound() -> None:
-    made = pool_check("pool-app", lambda: PoolTold("app", 2, 3, 5, 0, 0, leaks=2))
+    made = pool_check("pool-app", lambda: PoolReport("app", 2, 3, 5, 0, 0, leaks=2))
     assert await ask(made) == warned("pool-app.leaking", 2)

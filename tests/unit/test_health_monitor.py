@@ -113,7 +113,7 @@ async def test_a_hanging_and_a_raising_check_leave_the_others_alone(
 
 async def kill_loop(monitor: Monitor, check: str) -> None:
     """Cancel a check's loop, and wait until it was started again."""
-    loop = monitor._watches[check].loop
+    loop = monitor._states[check].loop
     assert loop is not None
     loop.cancel()
     await until(lambda: monitor.loop_restarts == 1)

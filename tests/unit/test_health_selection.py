@@ -2,14 +2,14 @@ from collections.abc import Callable
 
 import pytest
 
-from sidecar.health.board import Board
 from sidecar.health.check import Check
 from sidecar.health.monitor import Monitor
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.health.phase import Phase, Stage
+from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.health.registry import Checks
 from sidecar.testing import ask
-from sidecar.wiring.roster import Roster
+from sidecar.wiring.checks.dynamic import DynamicChecks
 
 
 async def never_asked() -> CheckResult:
@@ -34,78 +34,78 @@ def monitor() -> Monitor:
 def tell(monitor: Monitor) -> Callable[..., None]:
     def put(**results: CheckResult) -> None:
         for name, result in results.items():
-            monitor._take(monitor._watches[name], result)
+            monitor._take(monitor._states[name], result)
 
     return put
 
 
 @pytest.fixture
-def board(monitor: Monitor) -> Board:
-    return Board(monitor, clock=lambda: 0.0)
+def answers(monitor: Monitor) -> ProbeAnswers:
+    return ProbeAnswers(monitor, clock=lambda: 0.0)
 
 
 def test_a_group_is_judged_alone_and_each_of_its_checks_counts(
-    board: Board, tell: Callable[..., None]
+    answers: ProbeAnswers, tell: Callable[..., None]
 ) -> None:
     tell(postgres=failed("postgres.unreachable"), card=failed("card.refused"), cash=passed())
-    answer = board.select(check("x").probe, groups=["money"])
+    answer = answers.select(check("x").probe, groups=["money"])
     assert [status.name for status in answer.statuses] == ["card", "cash"]
     assert answer.verdict.reasons == ("card.refused",)
     assert not answer.verdict.ok
 
 
-def test_names_and_groups_add_up_and_exclusions_take_away(board: Board) -> None:
-    answer = board.select(
+def test_names_and_groups_add_up_and_exclusions_take_away(answers: ProbeAnswers) -> None:
+    answer = answers.select(
         check("x").probe, only=["postgres"], groups=["money"], exclude=["cash", "coin"]
     )
     assert [status.name for status in answer.statuses] == ["postgres", "card"]
     assert answer.unknown_names == ("coin",)
 
 
-def test_a_group_that_no_check_is_in_is_named(board: Board) -> None:
-    assert board.select(check("x").probe, groups=["mony"]).unknown_groups == ("mony",)
+def test_a_group_that_no_check_is_in_is_named(answers: ProbeAnswers) -> None:
+    assert answers.select(check("x").probe, groups=["mony"]).unknown_groups == ("mony",)
 
 
 def test_start_up_tells_what_it_is_busy_with_and_which_checks_it_waits_for(
-    board: Board, tell: Callable[..., None]
+    answers: ProbeAnswers, tell: Callable[..., None]
 ) -> None:
-    board.begin(Stage.DATABASE)
-    assert board.startup().verdict.reasons == ("process.starting", "startup.database")
-    board.enter(Phase.RUNNING)
-    assert board.startup().verdict.reasons == ("cash.pending", "postgres.pending")
+    answers.begin(Stage.DATABASE)
+    assert answers.startup().verdict.reasons == ("process.starting", "startup.database")
+    answers.enter(Phase.RUNNING)
+    assert answers.startup().verdict.reasons == ("cash.pending", "postgres.pending")
     tell(cash=passed())
-    assert board.startup().verdict.reasons == ("postgres.pending",)
+    assert answers.startup().verdict.reasons == ("postgres.pending",)
 
 
-def test_an_outage_is_no_boot_that_hangs(board: Board, tell: Callable[..., None]) -> None:
-    board.enter(Phase.RUNNING)
+def test_an_outage_is_no_boot_that_hangs(answers: ProbeAnswers, tell: Callable[..., None]) -> None:
+    answers.enter(Phase.RUNNING)
     tell(cash=passed(), postgres=failed("postgres.unreachable"))
-    assert board.startup().verdict.ok
-    assert not board.readiness().verdict.ok
+    assert answers.startup().verdict.ok
+    assert not answers.readiness().verdict.ok
 
 
 def test_a_check_that_comes_later_does_not_take_back_that_boot_is_over(
-    board: Board, monitor: Monitor, tell: Callable[..., None]
+    answers: ProbeAnswers, monitor: Monitor, tell: Callable[..., None]
 ) -> None:
-    board.enter(Phase.RUNNING)
+    answers.enter(Phase.RUNNING)
     tell(cash=passed(), postgres=passed())
-    assert board.startup().verdict.ok
+    assert answers.startup().verdict.ok
     monitor.add(check("late"))
-    assert board.startup().verdict.ok
-    assert not board.readiness().verdict.ok
+    assert answers.startup().verdict.ok
+    assert not answers.readiness().verdict.ok
 
 
 def test_a_check_that_cannot_be_added_takes_no_other_with_it(
     monitor: Monitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    roster = Roster(monitor)
+    dynamic = DynamicChecks(monitor)
     wanted = {name: lambda name=name: check(name) for name in ("cash", "Not Kebab", "tax")}
     for _ in range(2):
-        roster.update(wanted)
+        dynamic.update(wanted)
     names = [status.name for status in monitor.snapshot(0.0)]
     assert names == ["postgres", "card", "cash", "tax"]
     assert len(caplog.records) == 2
-    roster.update({})
+    dynamic.update({})
     assert [status.name for status in monitor.snapshot(0.0)] == ["postgres", "card", "cash"]
 
 

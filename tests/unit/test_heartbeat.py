@@ -11,12 +11,12 @@ from sidecar.health.outcome import Outcome
 from sidecar.process.heartbeat import (
     MAX_CHECKS,
     MAX_HEARTBEAT_BYTES,
-    CheckTold,
+    CheckReport,
     Heartbeat,
-    PoolTold,
-    SubscriberTold,
+    PoolReport,
+    SubscriberReport,
     at_most,
-    take_heartbeat,
+    parse_heartbeat,
 )
 
 
@@ -31,19 +31,19 @@ def test_what_is_written_is_read() -> None:
         pid=7,
         loop_lag_seconds=0.25,
         telemetry_dropped=3,
-        pools=(PoolTold("shop", 1, 2, 3, 0, 0),),
-        checks=(CheckTold("tax", Outcome.WARN, "tax.slow", groups=("money",), observed_value=2),),
-        subscribers=(SubscriberTold(SubscriberKind.HANDLER, "mails", 5, 1, "KeyError", 1.5),),
+        pools=(PoolReport("shop", 1, 2, 3, 0, 0),),
+        checks=(CheckReport("tax", Outcome.WARN, "tax.slow", groups=("money",), observed_value=2),),
+        subscribers=(SubscriberReport(SubscriberKind.HANDLER, "mails", 5, 1, "KeyError", 1.5),),
         troubles={"port": 1},
         left_out=2,
     )
-    assert take_heartbeat(msgspec.json.decode(msgspec.json.encode(told))) == told
+    assert parse_heartbeat(msgspec.json.decode(msgspec.json.encode(told))) == told
 
 
 def test_more_checks_than_can_be_shown_are_counted_and_cost_nothing() -> None:
     told = {"checks": [check(number) for number in range(15_000)]}
     began = time.process_time()
-    heartbeat = take_heartbeat(told)
+    heartbeat = parse_heartbeat(told)
     assert time.process_time() - began < 0.05
     assert [each.name for each in heartbeat.checks[:2]] == ["tenant-0", "tenant-1"]
     assert len(heartbeat.checks) == MAX_CHECKS
@@ -54,7 +54,7 @@ def test_more_checks_than_can_be_shown_are_counted_and_cost_nothing() -> None:
     "bad", [7, {"name": "tax"}, {"name": "x" * 9999, "outcome": "pass"}, {"outcome": "fine"}, None]
 )
 def test_one_check_that_is_not_as_it_should_be_takes_no_other_with_it(bad: object) -> None:
-    heartbeat = take_heartbeat({"checks": [check(1), bad, check(2)]})
+    heartbeat = parse_heartbeat({"checks": [check(1), bad, check(2)]})
     assert [each.name for each in heartbeat.checks] == ["tenant-1", "tenant-2"]
     assert heartbeat.left_out == 1
 
@@ -69,17 +69,17 @@ def test_one_check_that_is_not_as_it_should_be_takes_no_other_with_it(bad: objec
     ],
 )
 def test_what_is_no_heartbeat_of_ours_reads_as_an_empty_one(told: dict[str, object]) -> None:
-    assert take_heartbeat(told) == Heartbeat()
+    assert parse_heartbeat(told) == Heartbeat()
 
 
 def test_a_heartbeat_that_could_not_be_taken_leaves_no_check_that_passes() -> None:
-    silenced = take_heartbeat({"checks": [check(1)]}).silenced()
+    silenced = parse_heartbeat({"checks": [check(1)]}).silenced()
     assert [each.result.outcome for each in silenced.checks] == [Outcome.UNKNOWN]
     assert silenced.silenced() == silenced
     assert silenced.left_out == 1
 
 
 def test_what_an_agent_of_ours_tells_at_most_is_never_too_long() -> None:
-    checks, left_out = at_most(MAX_CHECKS, [CheckTold("x" * 200, Outcome.PASS)] * 500)
+    checks, left_out = at_most(MAX_CHECKS, [CheckReport("x" * 200, Outcome.PASS)] * 500)
     assert left_out == 400
     assert len(msgspec.json.encode(Heartbeat(checks=checks))) < MAX_HEARTBEAT_BYTES

@@ -9,7 +9,7 @@ import pytest
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.events.tally import PublishTally
 from sidecar.health.outcome import CheckResult, passed, warned
-from sidecar.process.heartbeat import SubscriberTold
+from sidecar.process.heartbeat import SubscriberReport
 from sidecar.projections.standing import LetterCount
 from sidecar.telemetry.instrumented_publisher import InstrumentedPublisher
 from sidecar.wiring.in_process import (
@@ -82,9 +82,9 @@ def test_those_that_failed_last_are_told_first_for_only_so_many_are() -> None:
     assert [told.name for told in tell_subscribers(tally, time.monotonic())] == list("dabc")
 
 
-def told(handled: int, failed: int = 0, ago: float | None = None) -> tuple[SubscriberTold, ...]:
+def told(handled: int, failed: int = 0, ago: float | None = None) -> tuple[SubscriberReport, ...]:
     error_type = "" if ago is None else "KeyError"
-    return (SubscriberTold(KIND, "totals", handled, failed, error_type, ago),)
+    return (SubscriberReport(KIND, "totals", handled, failed, error_type, ago),)
 
 
 def test_what_several_processes_tell_is_one_projection_with_the_latest_failure() -> None:

@@ -20,8 +20,8 @@ from sidecar.config.rules import RULES
 from sidecar.config.secret import Secret
 from sidecar.errors import ConcurrencyError
 from sidecar.events.publisher import EventPublisher
-from sidecar.health.board import Board
 from sidecar.health.monitor import Monitor
+from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.testing import InMemoryEventStore
 from sidecar.web.app import Sources, build
@@ -207,7 +207,7 @@ async def test_the_table_of_paths_has_every_route_and_who_may_ask() -> None:
         return b"", accept
 
     sources = Sources(
-        board=Board(Monitor([])),
+        answers=ProbeAnswers(Monitor([])),
         collect_metrics=collect,
         take_report=lambda: None,
         take_snapshot=dict,

@@ -7,11 +7,11 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 
 from sidecar.config.secret import Secret
-from sidecar.health.board import Board
 from sidecar.health.check import Check, Probe
 from sidecar.health.monitor import Monitor
 from sidecar.health.outcome import CheckResult, passed
 from sidecar.health.phase import Phase
+from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.web.app import Sources, build
 from sidecar.web.server import Listener, serve
 
@@ -30,7 +30,7 @@ def clock() -> SimpleNamespace:
 
 
 @pytest.fixture
-def board(clock: SimpleNamespace) -> Board:
+def answers(clock: SimpleNamespace) -> ProbeAnswers:
     monitor = Monitor(
         [
             Check(name="loop", run=never_asked, probe=Probe.LIVENESS, in_process=True),
@@ -39,25 +39,25 @@ def board(clock: SimpleNamespace) -> Board:
         ],
         clock=lambda: float(clock.mono),
     )
-    return Board(monitor, clock=lambda: float(clock.mono))
+    return ProbeAnswers(monitor, clock=lambda: float(clock.mono))
 
 
 @pytest.fixture
-def tell(board: Board) -> Tell:
+def tell(answers: ProbeAnswers) -> Tell:
     """Put answers of checks in, as their loops would."""
 
     def put(**results: CheckResult) -> None:
         for name, result in results.items():
-            board.monitor._take(board.monitor._watches[name], result)
+            answers.monitor._take(answers.monitor._states[name], result)
 
     return put
 
 
 @pytest.fixture
-def ready(board: Board, tell: Tell) -> Board:
-    board.enter(Phase.RUNNING)
+def ready(answers: ProbeAnswers, tell: Tell) -> ProbeAnswers:
+    answers.enter(Phase.RUNNING)
     tell(loop=passed(), postgres=passed(1.5, "ms"), disk=passed())
-    return board
+    return answers
 
 
 @pytest.fixture
@@ -91,13 +91,13 @@ def snapshot() -> dict[str, Any]:
 
 
 @pytest.fixture
-def sources(ready: Board, snapshot: dict[str, Any]) -> Sources:
+def sources(ready: ProbeAnswers, snapshot: dict[str, Any]) -> Sources:
     async def collect(accept: str) -> tuple[bytes, str]:
         kind = "openmetrics-text" if "openmetrics" in accept else "plain"
         return kind.encode(), f"text/{kind}; charset=utf-8"
 
     return Sources(
-        board=ready,
+        answers=ready,
         collect_metrics=collect,
         take_report=lambda: {"status": "ok", "findings": []},
         take_snapshot=lambda: snapshot,

@@ -10,11 +10,11 @@ from typing import Any, Final
 import pytest
 from aiohttp import ClientSession
 
-from sidecar.health.board import Board
 from sidecar.health.check import Check
 from sidecar.health.monitor import Monitor
 from sidecar.health.outcome import CheckResult, passed
 from sidecar.health.phase import Phase
+from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.process.background import Background
 from sidecar.web.app import Sources, build
 from sidecar.web.server import serve
@@ -77,9 +77,9 @@ async def serving(
 ) -> AsyncIterator[tuple[str, Monitor, Background]]:
     """Serve a monitor with these checks and a sound critical one."""
     monitor = Monitor([Check(name="sound", run=be_well, **{**QUICK, "critical": True}), *checks])
-    board = Board(monitor)
-    board.enter(Phase.RUNNING)
-    listener = await serve(build(replace(sources, board=board)), "127.0.0.1", 0)
+    answers = ProbeAnswers(monitor)
+    answers.enter(Phase.RUNNING)
+    listener = await serve(build(replace(sources, answers=answers)), "127.0.0.1", 0)
     try:
         async with Background() as background:
             background.start("monitor", monitor.run)
@@ -137,7 +137,7 @@ async def test_a_killed_loop_is_started_again_and_counted(
 ) -> None:
     async with serving(sources) as (url, monitor, _):
         await eventually(lambda: is_answered(http, url, 200))
-        loop = monitor._watches["sound"].loop
+        loop = monitor._states["sound"].loop
         assert loop is not None
         loop.cancel()
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from sidecar.health.board import Board
 from sidecar.health.outcome import failed, passed, warned
 from sidecar.health.phase import Phase
+from sidecar.health.probe_answers import ProbeAnswers
 
 BEARER = {"Authorization": "Bearer correct-horse"}
 PROBES = ["/health", "/livez", "/ready", "/readyz", "/startup", "/startupz"]
@@ -114,7 +114,7 @@ async def test_a_stale_answer_makes_readiness_503_without_anyone_telling(
 
 
 async def test_a_change_is_answered_by_the_next_request(
-    start: Any, http: ClientSession, tell: Any, ready: Board
+    start: Any, http: ClientSession, tell: Any, ready: ProbeAnswers
 ) -> None:
     listener = await start()
     statuses = []
@@ -131,7 +131,7 @@ async def test_a_change_is_answered_by_the_next_request(
 
 
 async def test_draining_and_held_processes_stay_alive(
-    start: Any, http: ClientSession, ready: Board
+    start: Any, http: ClientSession, ready: ProbeAnswers
 ) -> None:
     listener = await start()
 
@@ -145,7 +145,7 @@ async def test_draining_and_held_processes_stay_alive(
 
 
 async def test_startup_is_503_until_boot_is_over(
-    start: Any, http: ClientSession, ready: Board
+    start: Any, http: ClientSession, ready: ProbeAnswers
 ) -> None:
     ready.enter(Phase.STARTING)
     listener = await start()

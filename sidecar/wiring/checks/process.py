@@ -8,9 +8,9 @@ from sidecar.health.check import Check
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.health.verdict import severity
+from sidecar.process.agent_poller import Contact, PortProbe
 from sidecar.process.application import Application
-from sidecar.process.heartbeat import CheckTold, PoolTold
-from sidecar.process.listener import Hearing, PortProbe
+from sidecar.process.heartbeat import CheckReport, PoolReport
 from sidecar.process.supervisor import Supervisor, WorkerState
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
@@ -82,7 +82,7 @@ def application_check(application: Application | None, port: PortProbe | None) -
 
 def judge_port(port: PortProbe) -> CheckResult:
     """Turn what the application answered on its own port into an answer."""
-    result = judge_hearing(port.hearing)
+    result = judge_contact(port.contact)
     if result.outcome is not Outcome.PASS or port.status is None or port.status < CLIENT_ERROR:
         return result
     return judge_status(port.status)
@@ -93,11 +93,11 @@ def judge_application(application: Application, now_mono: float) -> CheckResult:
 
     While one process answers, traffic may come: those that hang take none, or nearly none.
     """
-    listeners = [*(each.listener for each in application.members), *application.unheard]
-    if not listeners:
+    pollers = [*(each.poller for each in application.members), *application.unheard]
+    if not pollers:
         reason = "application.unreachable" if application.has_died else "application.ended"
         return failed(reason, detail=_DETAILS[reason].format("any agent"))
-    heard = [judge_hearing(listener.hearing) for listener in listeners]
+    heard = [judge_contact(poller.contact) for poller in pollers]
     if all(result.outcome is not Outcome.PASS for result in heard):
         return heard[0]
     return _find_blemish(application, now_mono) or max(heard, key=_silence)
@@ -109,7 +109,7 @@ def _find_blemish(application: Application, now_mono: float) -> CheckResult | No
         return _warn_of(reason, names)
     if lost := application.lost(now_mono):
         return _warn_of("application.lost", lost)
-    beats = [member.listener.heartbeat for member in application.members]
+    beats = [member.poller.heartbeat for member in application.members]
     lag_seconds = max((beat.loop_lag_seconds for beat in beats), default=0.0)
     if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
         return warned("application.late", lag_seconds, "s")
@@ -130,11 +130,11 @@ def _warn_of(reason: str, names: Sequence[str]) -> CheckResult:
 
 def _name_by_reason(application: Application) -> dict[str, list[str]]:
     """Return the processes that do not answer, by why that is."""
-    asked = [(each.name, each.listener) for each in application.members]
+    asked = [(each.name, each.poller) for each in application.members]
     asked += [(each.url, each) for each in application.unheard]
     names: dict[str, list[str]] = {}
-    for name, listener in asked:
-        result = judge_hearing(listener.hearing)
+    for name, poller in asked:
+        result = judge_contact(poller.contact)
         if result.outcome is not Outcome.PASS:
             names.setdefault(result.reason, []).append(name)
     return names
@@ -154,26 +154,26 @@ def judge_status(status: int) -> CheckResult:
     return warned("application.refusing", status)
 
 
-def judge_hearing(hearing: Hearing) -> CheckResult:
+def judge_contact(contact: Contact) -> CheckResult:
     """Turn when the application was last heard into an answer.
 
     Nobody listening is a fact at once; a late answer becomes one when it has lasted.
     """
-    if not hearing.is_asked:
+    if not contact.is_asked:
         return CheckResult(Outcome.UNKNOWN, "application.unheard")
-    if hearing.is_unreachable:
+    if contact.is_unreachable:
         return failed("application.unreachable")
-    silent_seconds = hearing.silent_seconds()
+    silent_seconds = contact.silent_seconds()
     if silent_seconds is None or silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
         return failed("application.silent", silent_seconds, "s")
     return passed(silent_seconds, "s")
 
 
-def told_check(about: CheckTold, application: Application) -> Check:
+def reported_check(about: CheckReport, application: Application) -> Check:
     """What does the application's own check say? It damps itself; here it is only passed on."""
 
     async def ask() -> CheckResult:
-        return judge_told(about.name, application)
+        return judge_reported(about.name, application)
 
     return Check(
         name=about.name,
@@ -187,20 +187,20 @@ def told_check(about: CheckTold, application: Application) -> Check:
     )
 
 
-def judge_told(name: str, application: Application) -> CheckResult:
+def judge_reported(name: str, application: Application) -> CheckResult:
     """Return the worst that a process says which answers; a silent one is told of elsewhere."""
     told = [
         check.result
         for member in application.members
-        if judge_hearing(member.listener.hearing).outcome is Outcome.PASS
-        for check in member.listener.heartbeat.checks
+        if judge_contact(member.poller.contact).outcome is Outcome.PASS
+        for check in member.poller.heartbeat.checks
         if check.name == name
     ]
     unheard = CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
     return max(told, key=lambda result: severity(result.outcome), default=unheard)
 
 
-def pool_check(name: str, read: Callable[[], PoolTold | None]) -> Check:
+def pool_check(name: str, read: Callable[[], PoolReport | None]) -> Check:
     """Is a connection pool used up for long, or does it leak? One full moment is no news."""
     started_mono: float | None = None
 

@@ -12,9 +12,9 @@ from sidecar.process.supervisor import LISTENER_VARIABLE
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
 from sidecar.wiring.own_rules import ask_here
 from sidecar.wiring.place import DEFAULT_PORT, LOOPBACK, find_address
-from sidecar.wiring.probe import open_database
+from sidecar.wiring.probe_process import open_database
 from sidecar.wiring.target import load_target
-from sidecar.wiring.worker import WorkerProcess
+from sidecar.wiring.worker_process import WorkerProcess
 
 logger = logging.getLogger(__name__)
 

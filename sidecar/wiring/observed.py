@@ -10,14 +10,14 @@ from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
+from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application, Member
-from sidecar.process.heartbeat import Heartbeat, PoolTold
-from sidecar.process.listener import PortProbe
+from sidecar.process.heartbeat import Heartbeat, PoolReport
 from sidecar.process.supervisor import Supervisor, WorkerPlace
 from sidecar.projections.standing import LetterCount, Standing
 from sidecar.wiring import in_process
 from sidecar.wiring.checks.database import is_fresh
-from sidecar.wiring.checks.process import pool_check, told_check
+from sidecar.wiring.checks.process import pool_check, reported_check
 from sidecar.wiring.checks.projection import projection_check
 from sidecar.wiring.in_process import InProcess, Key, subscriber_check
 from sidecar.wiring.naming import name_checks
@@ -25,7 +25,7 @@ from sidecar.wiring.snapshot import refusals_of, silences_of
 
 
 @dataclass(slots=True)
-class Scene:
+class ObservedState:
     """What is there to be watched; what is None is not there, or not yet."""
 
     watch: DatabasePoller | None = None
@@ -59,14 +59,14 @@ class Scene:
     def expositions(self) -> dict[str, str | None]:
         """Return each process's metrics as text; None for those that are silent."""
         texts = {worker.name: worker.metrics for worker in self.workers}
-        return texts | {member.name: member.listener.metrics for member in self.members}
+        return texts | {member.name: member.poller.metrics for member in self.members}
 
     def heartbeats(self) -> dict[str, Heartbeat]:
         """Return what each process told of itself last."""
         told = {worker.name: worker.told for worker in self.workers}
-        return told | {member.name: member.listener.heartbeat for member in self.members}
+        return told | {member.name: member.poller.heartbeat for member in self.members}
 
-    def pools(self) -> Iterator[tuple[str, PoolTold]]:
+    def pools(self) -> Iterator[tuple[str, PoolReport]]:
         """Yield (process, pool) for every pool told of."""
         for process, heartbeat in self.heartbeats().items():
             for pool in heartbeat.pools:
@@ -81,8 +81,8 @@ class Scene:
         told = (
             in_process.Told(
                 member.name,
-                member.listener.hearing.answered_mono or now_mono,
-                member.listener.heartbeat.subscribers,
+                member.poller.contact.answered_mono or now_mono,
+                member.poller.heartbeat.subscribers,
             )
             for member in self.members
         )
@@ -119,7 +119,7 @@ class Scene:
         """Tell whether our workers must not run a projection, whoever runs it elsewhere."""
         return name in refusals_of(self.workers)
 
-    def find_pool(self, process: str, name: str) -> PoolTold | None:
+    def find_pool(self, process: str, name: str) -> PoolReport | None:
         """Return a pool; None when nothing is heard of it now."""
         if self.expositions().get(process) is None:
             return None
@@ -188,7 +188,7 @@ class Scene:
         if self.application is None:
             return {}
         return {
-            told.name: partial(told_check, told, self.application)
+            told.name: partial(reported_check, told, self.application)
             for member in self.members
-            for told in member.listener.heartbeat.checks
+            for told in member.poller.heartbeat.checks
         }

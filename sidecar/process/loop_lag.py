@@ -9,7 +9,7 @@ INTERVAL_SECONDS: Final = 0.1
 WINDOW_BEATS: Final = 50
 
 
-class Pulse:
+class LoopLagMonitor:
     """Beats on the event loop that it runs on and measures by how much each beat is late."""
 
     def __init__(self) -> None:

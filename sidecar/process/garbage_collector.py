@@ -3,7 +3,7 @@
 import gc
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Spare what follows the pauses in which the collector looks through all of it."""
     gc.collect()
     gc.freeze()

@@ -10,7 +10,7 @@ from sidecar.config.finding import Severity
 from sidecar.config.verdict import Verdict
 from sidecar.health.check import Check, ComponentType, Probe
 from sidecar.health.outcome import CheckResult, failed, passed, warned
-from sidecar.process.pulse import Pulse
+from sidecar.process.loop_lag import LoopLagMonitor
 
 # A probe process whose loop is this late again and again is stuck, and a restart would help. One
 # that was stopped for a while, as its machine is for a snapshot, was late once.
@@ -21,11 +21,11 @@ TELEMETRY_MEMORY_SECONDS: Final = 60.0
 GROUP: Final = frozenset({"process"})
 
 
-def loop_check(pulse: Pulse) -> Check:
+def loop_check(lag_monitor: LoopLagMonitor) -> Check:
     """Does the event loop turn?"""
 
     async def ask() -> CheckResult:
-        lag = pulse.last_lag_seconds
+        lag = lag_monitor.last_lag_seconds
         if lag > LOOP_LAG_LIMIT_SECONDS:
             return failed("event-loop.late", lag, "s")
         return passed(lag, "s")

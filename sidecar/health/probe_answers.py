@@ -52,7 +52,7 @@ class _Kept:
         self.until_mono = until_mono
 
 
-class Board:
+class ProbeAnswers:
     """Where the monitor's findings and the phase of the process become answers."""
 
     def __init__(

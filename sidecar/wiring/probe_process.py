@@ -12,17 +12,17 @@ from typing import Any, Final
 import sidecar
 from sidecar.config.settings import Settings
 from sidecar.events.publisher import SubscriberKind
-from sidecar.health.board import Board
 from sidecar.health.history import History
 from sidecar.health.monitor import Monitor
 from sidecar.health.phase import Phase
+from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.ping import Ping
+from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application
 from sidecar.process.background import Background
-from sidecar.process.listener import PortProbe
-from sidecar.process.pulse import Pulse
+from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.process.supervisor import Supervisor
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.probe_metrics import Sight, observe_loop_lag, observe_sight
@@ -31,11 +31,11 @@ from sidecar.web.app import Sources
 from sidecar.wiring import in_process, snapshot
 from sidecar.wiring.access import open_access
 from sidecar.wiring.boot import Boot
-from sidecar.wiring.checks import database, own, process
+from sidecar.wiring.checks import database, probe_process, process
+from sidecar.wiring.checks.dynamic import DynamicChecks
 from sidecar.wiring.headline import list_troubled, weigh
 from sidecar.wiring.live import Examination
-from sidecar.wiring.roster import Roster
-from sidecar.wiring.scene import Scene
+from sidecar.wiring.observed import ObservedState
 
 REFRESH_SECONDS: Final = 0.5
 SWITCH_SECONDS: Final = 0.0001
@@ -51,10 +51,10 @@ class ProbeProcess:
 
     Attributes:
         access: How people are let in.
-        board: Answers of the probes.
+        answers: Answers of the probes.
         examination: Of the configuration.
         monitor: Asks the checks.
-        pulse: Of this process's own loop.
+        lag_monitor: Of this process's own loop.
 
     Args:
         boot: The prepared process.
@@ -62,35 +62,39 @@ class ProbeProcess:
     """
 
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:
-        self.pulse: Final = Pulse()
-        self._scene: Final = Scene()
+        self.lag_monitor: Final = LoopLagMonitor()
+        self._state: Final = ObservedState()
         self.examination: Final = Examination(boot.verdict, boot.child_environ())
         self.monitor: Final = Monitor(
             [
-                own.loop_check(self.pulse),
-                own.configuration_check(boot.verdict, lambda: self.examination.verdict),
-                own.telemetry_check(lambda: telemetry.losses.total() + self._scene.count_losses()),
+                probe_process.loop_check(self.lag_monitor),
+                probe_process.configuration_check(boot.verdict, lambda: self.examination.verdict),
+                probe_process.telemetry_check(
+                    lambda: telemetry.losses.total() + self._state.count_losses()
+                ),
             ]
         )
-        self.board: Final = Board(self.monitor, drain_readiness=boot.settings.drain_readiness)
+        self.answers: Final = ProbeAnswers(
+            self.monitor, drain_readiness=boot.settings.drain_readiness
+        )
         self.access: Final = open_access(boot.settings, boot.redactor)
         self._boot = boot
         self._history: Final = History()
-        self._roster: Final = Roster(self.monitor)
+        self._dynamic_checks: Final = DynamicChecks(self.monitor)
         self._exposition: Final = Exposition(
             "probe", telemetry.registry, service=telemetry.identity.service_name
         )
         self._sight = Sight()
         self._judges_application = False
         self._backgrounds: Final[list[Background]] = []
-        observe_loop_lag(telemetry, lambda: self.pulse.lag_seconds)
+        observe_loop_lag(telemetry, lambda: self.lag_monitor.lag_seconds)
         observe_sight(telemetry, lambda: self._sight)
         sys.setswitchinterval(SWITCH_SECONDS)
 
     def sources(self) -> Sources:
         """Return what the web shows."""
         return Sources(
-            board=self.board,
+            answers=self.answers,
             collect_metrics=self.collect_metrics,
             take_report=self.take_report,
             take_snapshot=self.take_snapshot,
@@ -110,7 +114,7 @@ class ProbeProcess:
         watch = DatabasePoller(
             dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate
         )
-        self._scene.watch = watch
+        self._state.watch = watch
         self.examination.attach_database(dsn)
         ping = Ping(dsn, application_name=f"{name} check")
         self.monitor.add(database.postgres_check(ping))
@@ -118,22 +122,22 @@ class ProbeProcess:
         self.monitor.add(database.migrations_check(watch))
         self.monitor.add(database.store_check(watch))
         if settings.database_url is None:
-            self.monitor.add(own.disk_check(settings.data_directory))
+            self.monitor.add(probe_process.disk_check(settings.data_directory))
         return watch
 
     def attach_workers(self, supervisor: Supervisor) -> None:
         """Judge and show these workers; the caller runs them."""
-        self._scene.supervisor = supervisor
+        self._state.supervisor = supervisor
         self.monitor.add(process.workers_check(supervisor))
 
     def attach_application(self, application: Application, port: PortProbe | None) -> None:
         """Judge and show the application; the caller runs what listens to it."""
-        self._scene.application, self._scene.port = application, port
+        self._state.application, self._state.port = application, port
         self._meet_application()
 
     def _meet_application(self) -> None:
         """Judge the application from when one is known; it is never forgotten then."""
-        application, port = self._scene.application, self._scene.port
+        application, port = self._state.application, self._state.port
         is_known = port is not None or (application is not None and application.is_known)
         if is_known and not self._judges_application:
             self._judges_application = True
@@ -144,13 +148,13 @@ class ProbeProcess:
         while True:
             now_mono = time.monotonic()
             self._meet_application()
-            self._scene.look_inside(now_mono)
-            checks = self._scene.passing_checks(self._boot.settings.lag_limit_seconds)
+            self._state.look_inside(now_mono)
+            checks = self._state.passing_checks(self._boot.settings.lag_limit_seconds)
             if checks is not None:
-                self._roster.update(checks)
-            self._exposition.update(self._scene.expositions())
+                self._dynamic_checks.update(checks)
+            self._exposition.update(self._state.expositions())
             self._sight = self._look()
-            self._history.record(snapshot.see_points(self._scene.sample), now_mono)
+            self._history.record(snapshot.see_points(self._state.sample), now_mono)
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def collect_metrics(self, accept: str) -> tuple[bytes, str]:
@@ -164,26 +168,26 @@ class ProbeProcess:
 
     def take_snapshot(self) -> Mapping[str, Any]:
         """Return what `/api/status` and the status page show."""
-        scene, readiness = self._scene, self.board.readiness().verdict
-        failures = scene.sample.failures if scene.sample else ()
+        state, readiness = self._state, self.answers.readiness().verdict
+        failures = state.sample.failures if state.sample else ()
         now_mono = time.monotonic()
-        silences = snapshot.silences_of(scene.workers, now_mono)
-        setups = snapshot.setups_of(scene.workers)
-        refusals = snapshot.refusals_of(scene.workers)
+        silences = snapshot.silences_of(state.workers, now_mono)
+        setups = snapshot.setups_of(state.workers)
+        refusals = snapshot.refusals_of(state.workers)
         statuses = self.monitor.snapshot(now_mono)
         return {
             "service": self._boot.settings.service_name,
             "version": sidecar.__version__,
-            "phase": self.board.phase.value,
+            "phase": self.answers.phase.value,
             "ready": readiness.ok,
             "outcome": weigh(readiness.ok, statuses),
             "verdict": snapshot.say(
                 readiness.ok,
                 readiness.reasons,
-                scene.sample,
-                workers=scene.workers,
+                state.sample,
+                workers=state.workers,
                 statuses=statuses,
-                inside=in_process.say(scene.in_process.values(), now_mono),
+                inside=in_process.say(state.in_process.values(), now_mono),
             ),
             "trouble": [snapshot.show_check(status) for status in list_troubled(statuses)],
             "checks": [snapshot.show_check(status) for status in statuses],
@@ -196,14 +200,14 @@ class ProbeProcess:
                     refusals.get(standing.name),
                 )
                 | snapshot.show_history(standing.name, self._history)
-                for standing in scene.standings
+                for standing in state.standings
             ]
             + self._show_inside(SubscriberKind.PROJECTION, now_mono),
             "handlers": self._show_inside(SubscriberKind.HANDLER, now_mono),
-            "store": snapshot.show_store(scene.sample),
-            "workers": [snapshot.show_worker(worker) for worker in scene.workers],
-            "application": [snapshot.show_member(member) for member in scene.members],
-            "pools": [snapshot.show_pool(owner, pool) for owner, pool in scene.pools()],
+            "store": snapshot.show_store(state.sample),
+            "workers": [snapshot.show_worker(worker) for worker in state.workers],
+            "application": [snapshot.show_member(member) for member in state.members],
+            "pools": [snapshot.show_pool(owner, pool) for owner, pool in state.pools()],
             "loop_restarts": self._loop_restarts(),
             "findings": self._findings(),
             "failures": [snapshot.show_failure(failure) for failure in failures],
@@ -214,19 +218,19 @@ class ProbeProcess:
         now = datetime.now(UTC)
         return [
             in_process.show(
-                one, self._scene.letters_of(key), in_process.failed_at(one, now_mono, now)
+                one, self._state.letters_of(key), in_process.failed_at(one, now_mono, now)
             )
-            for key, one in self._scene.in_process.items()
+            for key, one in self._state.in_process.items()
             if one.kind is kind
         ]
 
     def _look(self) -> Sight:
         """Return what the metrics show until the next refresh."""
-        scene = self._scene
+        state = self._state
         statuses = self.monitor.snapshot(time.monotonic())
         return Sight(
-            projections=snapshot.see_projections(scene.sample),
-            store=snapshot.see_store(scene.sample),
+            projections=snapshot.see_projections(state.sample),
+            store=snapshot.see_store(state.sample),
             checks={status.name: status.outcome.value for status in statuses},
             causes=frozenset(status.cause for status in statuses if status.cause),
             transitions={
@@ -234,16 +238,16 @@ class ProbeProcess:
                 for (name, outcome), count in self.monitor.transitions.items()
             },
             findings=snapshot.count_findings(self._findings()),
-            restarts=snapshot.count_restarts(scene.workers),
+            restarts=snapshot.count_restarts(state.workers),
             scrape_failures=self._scrape_failures(),
-            connections=scene.sample.activity if scene.sample else {},
-            ready=self.board.readiness().verdict.ok,
-            draining=self.board.phase is Phase.DRAINING,
+            connections=state.sample.activity if state.sample else {},
+            ready=self.answers.readiness().verdict.ok,
+            draining=self.answers.phase is Phase.DRAINING,
         )
 
     def _findings(self) -> list[Mapping[str, Any]]:
         found = [finding.as_dict() for finding in self.examination.verdict.findings]
-        return [*found, *self._scene.findings()]
+        return [*found, *self._state.findings()]
 
     def _loop_restarts(self) -> dict[str, int]:
         counts = {"checks": self.monitor.loop_restarts}
@@ -252,8 +256,8 @@ class ProbeProcess:
         return counts
 
     def _scrape_failures(self) -> dict[str, int]:
-        failures = dict.fromkeys(self._scene.expositions(), 0) | dict(self._exposition.failures)
-        for target, count in self._scene.missed().items():
+        failures = dict.fromkeys(self._state.expositions(), 0) | dict(self._exposition.failures)
+        for target, count in self._state.missed().items():
             failures[target] = failures.get(target, 0) + count
         return failures
 

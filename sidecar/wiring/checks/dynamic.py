@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 MakeCheck = Callable[[], Check]
 
 
-class Roster:
+class DynamicChecks:
     """Keeps a changing set of checks on a monitor.
 
     A check that cannot be added, as one of the application's that bears the name of ours, is left

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.process.vigil import START_SECONDS, is_hung
+from sidecar.process.liveness import START_SECONDS, is_hung
 
 HANG_SECONDS = 15.0
 

@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack
 from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase, Stage
+from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application
 from sidecar.process.background import Background
 from sidecar.process.descriptors import raise_limit, share
-from sidecar.process.heap import settle
+from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.lifecycle import Shutdown
-from sidecar.process.listener import PortProbe
 from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.client_connection import MAX_CONNECTIONS
@@ -22,7 +22,7 @@ from sidecar.web.server import serve as listen
 from sidecar.wiring.access import address_of
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
 from sidecar.wiring.own_rules import ask_apart
-from sidecar.wiring.probe import ProbeProcess, open_database
+from sidecar.wiring.probe_process import ProbeProcess, open_database
 from sidecar.wiring.target import split_target
 
 logger = logging.getLogger(__name__)
@@ -55,16 +55,16 @@ async def serve(
     async with AsyncExitStack() as stack:
         probe = await _open_probe(stack, boot)
         if boot.verdict.refused:
-            probe.board.enter(Phase.HELD)
+            probe.answers.enter(Phase.HELD)
             await shutdown.requested.wait()
             return 0
-        probe.board.begin(Stage.DATABASE)
+        probe.answers.begin(Stage.DATABASE)
         dsn = await stack.enter_async_context(open_database(settings))
         # Whatever uses the database ends before an embedded server does.
         attached = await _open_background(stack, probe)
         attached.start("watch", probe.attach_database(dsn).run)
         _attach_application(probe, attached, settings)
-        probe.board.begin(Stage.WORKERS)
+        probe.answers.begin(Stage.WORKERS)
         supervisor = make_supervisor(boot, target, workers, dsn)
         if supervisor.workers:
             probe.attach_workers(supervisor)
@@ -91,7 +91,7 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     background = await _open_background(stack, probe)
     if probe.access.kept is not None:
         background.start("token", probe.access.kept.follow)
-    background.start("pulse", probe.pulse.run)
+    background.start("pulse", probe.lag_monitor.run)
     background.start("monitor", probe.monitor.run)
     background.start("refresh", probe.refresh)
     background.start("examination", probe.examination.run)
@@ -146,11 +146,11 @@ async def _supervise(
     """
     supervising = asyncio.create_task(supervisor.run())
     try:
-        settle()
+        freeze_gc()
         if not shutdown.requested.is_set():
-            probe.board.enter(Phase.RUNNING)
+            probe.answers.enter(Phase.RUNNING)
         await _wait_for_end(supervisor, supervising, shutdown)
-        probe.board.enter(Phase.DRAINING)
+        probe.answers.enter(Phase.DRAINING)
         logger.info("Draining", extra={"event": "sidecar.serve.draining"})
         if not supervisor.refused:
             await shutdown.rest(settings.drain_delay_seconds)

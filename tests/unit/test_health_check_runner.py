@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.health.check import Check, Run
-from sidecar.health.inquiry import Inquiry
+from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed
 
 SHORT_SECONDS = 0.02
@@ -22,13 +22,13 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
-def inquiry(run: Run, *, timeout_seconds: float = 5.0) -> Inquiry:
-    return Inquiry(
+def runner(run: Run, *, timeout_seconds: float = 5.0) -> CheckRunner:
+    return CheckRunner(
         Check(name="payments", run=run, timeout_seconds=timeout_seconds, max_age_seconds=60)
     )
 
 
-async def first_in_time(asked: Inquiry) -> CheckResult:
+async def first_in_time(asked: CheckRunner) -> CheckResult:
     """Ask until an answer comes within the short timeout, which a busy machine may miss."""
     async with asyncio.timeout(10):
         while True:
@@ -42,7 +42,7 @@ async def test_an_answer_is_returned_as_given() -> None:
     async def run() -> CheckResult:
         return failed("payments.refused", 3, "1")
 
-    assert await inquiry(run).ask() == failed("payments.refused", 3, "1")
+    assert await runner(run).ask() == failed("payments.refused", 3, "1")
 
 
 async def test_a_check_that_raises_fails_with_a_code_and_its_text_is_logged_once(
@@ -51,7 +51,7 @@ async def test_a_check_that_raises_fails_with_a_code_and_its_text_is_logged_once
     async def run() -> CheckResult:
         raise OSError("text of the driver")
 
-    asked = inquiry(run)
+    asked = runner(run)
     first, second = await asked.ask(), await asked.ask()
 
     assert first == second == failed("payments.error")
@@ -65,7 +65,7 @@ async def test_anything_but_a_result_is_a_failure(rubbish: object) -> None:
     async def run() -> Any:
         return rubbish
 
-    assert await inquiry(run).ask() == failed("payments.invalid")
+    assert await runner(run).ask() == failed("payments.invalid")
 
 
 async def test_a_hanging_check_fails_within_its_timeout() -> None:
@@ -73,7 +73,7 @@ async def test_a_hanging_check_fails_within_its_timeout() -> None:
         await asyncio.Event().wait()
         return passed()
 
-    assert await inquiry(run, timeout_seconds=SHORT_SECONDS).ask() == failed("payments.timeout")
+    assert await runner(run, timeout_seconds=SHORT_SECONDS).ask() == failed("payments.timeout")
 
 
 async def test_a_check_that_resists_cancellation_is_left_behind_and_not_started_again() -> None:
@@ -88,7 +88,7 @@ async def test_a_check_that_resists_cancellation_is_left_behind_and_not_started_
                 await may_end.wait()
         return passed()
 
-    asked = inquiry(run, timeout_seconds=SHORT_SECONDS)
+    asked = runner(run, timeout_seconds=SHORT_SECONDS)
     assert await asked.ask() == failed("payments.timeout")
     assert await asked.ask() == failed("payments.timeout")
     assert runs == 1
@@ -107,7 +107,7 @@ async def test_a_blocking_check_runs_in_a_thread_and_is_not_started_twice(
         release.wait()
         return passed()
 
-    asked = inquiry(run, timeout_seconds=SHORT_SECONDS)
+    asked = runner(run, timeout_seconds=SHORT_SECONDS)
     assert await asked.ask() == failed("payments.timeout")
     assert await asked.ask() == failed("payments.timeout")
     assert threads == ["check-payments"]
@@ -121,7 +121,7 @@ async def test_a_blocking_check_that_raises_fails(caplog: pytest.LogCaptureFixtu
         raise ValueError("from the thread")
 
     with caplog.at_level(logging.WARNING):
-        assert await inquiry(run).ask() == failed("payments.error")
+        assert await runner(run).ask() == failed("payments.error")
     assert "from the thread" in caplog.text
 
 
@@ -133,9 +133,9 @@ async def test_callables_of_every_shape_are_understood() -> None:
     async def answer(value: int) -> CheckResult:
         return passed(value)
 
-    assert await inquiry(Gateway()).ask() == passed(observed_value=True)
-    assert await inquiry(lambda: answer(1)).ask() == passed(1)
-    assert await inquiry(lambda: passed(2)).ask() == passed(2)
+    assert await runner(Gateway()).ask() == passed(observed_value=True)
+    assert await runner(lambda: answer(1)).ask() == passed(1)
+    assert await runner(lambda: passed(2)).ask() == passed(2)
 
 
 async def test_cancelling_the_asker_cancels_the_run() -> None:
@@ -149,7 +149,7 @@ async def test_cancelling_the_asker_cancels_the_run() -> None:
             ended.set()
         return passed()
 
-    asking = asyncio.create_task(inquiry(run).ask())
+    asking = asyncio.create_task(runner(run).ask())
     await started.wait()
     asking.cancel()
 
@@ -164,4 +164,4 @@ async def test_a_check_that_cancels_itself_is_only_a_failed_check() -> None:
         await asyncio.Event().wait()
         return passed()
 
-    assert await inquiry(run).ask() == failed("payments.timeout")
+    assert await runner(run).ask() == failed("payments.timeout")

@@ -26,9 +26,9 @@ from sidecar.postgres.projection_setup import Setups
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
 from sidecar.postgres.work import PostgresDesk
-from sidecar.process.heap import settle
+from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.lifecycle import Shutdown
-from sidecar.process.pulse import Pulse
+from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.projections.observer import Numbers, RunnerTally
 from sidecar.projections.passed import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
@@ -75,7 +75,7 @@ class WorkerProcess:
         self._publisher = publisher
         self._dsn = dsn
         self._telemetry = telemetry
-        self._pulse: Final = Pulse()
+        self._lag_monitor: Final = LoopLagMonitor()
         self._head: Final = HeadSignal()
         self._observer: Final = RunnerTelemetry(telemetry)
         self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
@@ -96,12 +96,12 @@ class WorkerProcess:
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
-        observe_loop_lag(self._telemetry, lambda: self._pulse.lag_seconds)
-        agent = make_agent(self._telemetry, self._tell, self._pulse, listener)
+        observe_loop_lag(self._telemetry, lambda: self._lag_monitor.lag_seconds)
+        agent = make_agent(self._telemetry, self._tell, self._lag_monitor, listener)
         async with agent, AsyncExitStack() as stack:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
-                settle()
+                freeze_gc()
                 counting = asyncio.create_task(self._passed_over.run(pool))
                 try:
                     await self._set_up_and_work(PostgresDesk(pool, self._handled), shutdown)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sidecar.errors import UsageError
 from sidecar.process.agent_socket import Life, look_at, shorten
-from sidecar.process.heartbeat import MAX_HEARTBEAT_BYTES, Heartbeat, take_heartbeat
+from sidecar.process.heartbeat import MAX_HEARTBEAT_BYTES, Heartbeat, parse_heartbeat
 from sidecar.process.reader import AgentReader, AgentSilentError, OverlongError, UnreachableError
 
 INTERVAL_SECONDS: Final = 1.0
@@ -17,7 +17,7 @@ _ANY_HOST: Final = "http://agent"
 """What a Unix socket is asked for: HTTP wants a host, and nobody looks at it."""
 
 
-class Hearing:
+class Contact:
     """When somebody was last heard.
 
     Attributes:
@@ -37,23 +37,23 @@ class Hearing:
         """Return for how long nothing was heard; None before the first answer."""
         return None if self.answered_mono is None else time.monotonic() - self.answered_mono
 
-    def hear(self) -> None:
+    def answered(self) -> None:
         """Take note of an answer."""
         self.answered_mono = time.monotonic()
         self.is_asked, self.is_unreachable = True, False
 
-    def miss(self, error: AgentSilentError) -> None:
+    def missed(self, error: AgentSilentError) -> None:
         """Take note that none came."""
         self.failures += 1
         self.is_asked, self.is_unreachable = True, isinstance(error, UnreachableError)
 
 
-class AgentListener:
+class AgentPoller:
     """What an agent last told, for readers that must not wait.
 
     Attributes:
         url: Where it is asked, without a slash at the end.
-        hearing: When it was last heard.
+        contact: When it was last heard.
         heartbeat: Its last heartbeat; an empty one before the first, or where it has none.
         metrics: Its last exposition; None while it is silent.
         life: Of the file, where it is a Unix socket.
@@ -67,7 +67,7 @@ class AgentListener:
 
     def __init__(self, url: str, path: Path | None = None) -> None:
         self.url: Final = url.rstrip("/")
-        self.hearing: Final = Hearing()
+        self.contact: Final = Contact()
         self.heartbeat = Heartbeat()
         self.metrics: str | None = None
         self.life = Life.ALIVE
@@ -108,12 +108,12 @@ class AgentListener:
             metrics = None if self.is_echo else await reader.read_metrics(self._metrics_url)
         except AgentSilentError as error:
             self.metrics = None
-            self.hearing.miss(error)
-            if self._path is not None and self.hearing.is_unreachable:
+            self.contact.missed(error)
+            if self._path is not None and self.contact.is_unreachable:
                 self._look_at(self._path)
         else:
             self.heartbeat, self.metrics = heartbeat, metrics
-            self.hearing.hear()
+            self.contact.answered()
 
     async def _read_heartbeat(self, reader: AgentReader) -> Heartbeat:
         """Return the heartbeat; an empty one where there never was one, as in other languages."""
@@ -127,24 +127,24 @@ class AgentListener:
             if self.heartbeat != Heartbeat():
                 raise
             return Heartbeat()
-        return take_heartbeat(told)
+        return parse_heartbeat(told)
 
     def _look_at(self, path: Path) -> None:
         """Tell a process that is dead from one whose queue of callers is full."""
         self.life = look_at(path)
-        self.hearing.is_unreachable = self.life is not Life.ALIVE
+        self.contact.is_unreachable = self.life is not Life.ALIVE
 
 
 class PortProbe:
     """Asks the application's real port and path, as its clients do.
 
     Attributes:
-        hearing: When it was last heard.
+        contact: When it was last heard.
         status: HTTP status of the last answer; None before the first.
     """
 
     def __init__(self, url: str) -> None:
-        self.hearing: Final = Hearing()
+        self.contact: Final = Contact()
         self.status: int | None = None
         self._url = url
 
@@ -155,7 +155,7 @@ class PortProbe:
                 try:
                     self.status = await reader.read_status(self._url)
                 except AgentSilentError as error:
-                    self.hearing.miss(error)
+                    self.contact.missed(error)
                 else:
-                    self.hearing.hear()
+                    self.contact.answered()
                 await asyncio.sleep(INTERVAL_SECONDS)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class Inquiry:
+class CheckRunner:
     """The asking side of one check.
 
     A blocking check runs in a daemon thread of its own rather than in a pool: a pool's workers

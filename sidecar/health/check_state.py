@@ -5,18 +5,18 @@ from datetime import datetime
 from typing import Final
 
 from sidecar.health.check import Check
+from sidecar.health.check_runner import CheckRunner
 from sidecar.health.hysteresis import Damped, step
-from sidecar.health.inquiry import Inquiry
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
 
 
-class CheckWatch:
+class CheckState:
     """A check, its answers so far, and the loop that asks it.
 
     Attributes:
         check: The question.
-        inquiry: How it is asked.
+        runner: How it is asked.
         loop: The task that asks it, once there is one.
         reason: Stable code that goes with the outcome shown.
         detail: What is wrong and what to do, likewise.
@@ -31,14 +31,14 @@ class CheckWatch:
         "cause",
         "check",
         "detail",
-        "inquiry",
         "loop",
         "reason",
+        "runner",
     )
 
     def __init__(self, check: Check) -> None:
         self.check: Final = check
-        self.inquiry: Final = Inquiry(check)
+        self.runner: Final = CheckRunner(check)
         self.loop: asyncio.Task[None] | None = None
         self.reason = f"{check.name}.pending"
         self.detail = self.cause = ""
