@@ -13,28 +13,30 @@ import click
 import sidecar
 from sidecar.cli.exit_code import EX_FAILED, EX_USAGE, finish
 from sidecar.config import environ as environment
-from sidecar.config import example, own_rule, sidecar_file
-from sidecar.config.annotation import github_lines, sarif
+from sidecar.config import sidecar_file
 from sidecar.config.bounded import STANDARD_INPUT
-from sidecar.config.custody import exposures
-from sidecar.config.environ import Environ, Gathered
+from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, Severity
-from sidecar.config.judgement import Judgement
-from sidecar.config.render import groups, summary_of_all, workloads
-from sidecar.config.repair import left_alone, repair, repairable
-from sidecar.config.rules.live import DB16
 from sidecar.config.secret import generate
-from sidecar.config.source.file import Dialect
 from sidecar.config.variable import ENV_FILE, PROCESS
-from sidecar.config.verdict import validate_all
 from sidecar.errors import UsageError
+from sidecar.lint import custom_rule, example
+from sidecar.lint.annotation import github_lines, sarif
+from sidecar.lint.deployment import Gathered, gather_all
+from sidecar.lint.file_access import exposures
+from sidecar.lint.linter import validate_all
+from sidecar.lint.render import groups, summary_of_all, workloads
+from sidecar.lint.repair import left_alone, repair, repairable
+from sidecar.lint.result import LintResult
+from sidecar.lint.rules.live_server import DB16
+from sidecar.lint.source.file import Dialect
 from sidecar.telemetry.terminal import Screen, say, say_json
 from sidecar.telemetry.uncaught import redact_uncaught, tell_exit
 from sidecar.telemetry.visible import visible
 from sidecar.wiring.boot import EX_CONFIG, redact_environment
+from sidecar.wiring.custom_rules import ask_here
 from sidecar.wiring.live import examine
-from sidecar.wiring.own_rules import ask_here
 
 _STYLES: Final = {
     Severity.INFO: "cyan",
@@ -62,23 +64,21 @@ class CheckRequest:
         files = [each for each in self.files if not to_fix or each.exists()]
         if not files:
             return Gathered((self._renamed(Environ.of({})),))
-        return environment.gather_all(
-            files, dialect=self.dialect, part=self.part, environment=self.environment
-        )
+        return gather_all(files, dialect=self.dialect, part=self.part, environment=self.environment)
 
-    def judge(self, *, to_fix: bool = False) -> Judgement:
+    def judge(self, *, to_fix: bool = False) -> LintResult:
         """Judge them by every rule that needs no server.
 
         Args:
             to_fix: What is missing is going to be written: a file that is not there is empty.
         """
         repository = Path.cwd()
-        own, _ = sidecar_file.read(repository)
+        project, _ = sidecar_file.read(repository)
         gathered = self.gather(to_fix=to_fix)
         redact_uncaught(redact_environment(*gathered.environs))
         # What rules in code print must not mix with the answer.
         with redirect_stdout(sys.stderr), _rules_that_end():
-            rules, faults = own_rule.load(own.rules)
+            rules, faults = custom_rule.load(project.rules)
             verdicts = validate_all(
                 gathered.environs,
                 now=datetime.now(UTC),
@@ -87,7 +87,7 @@ class CheckRequest:
                 rules=rules,
             )
         extended = (each.extended(faults) if faults else each for each in verdicts)
-        return Judgement(tuple(extended), (*gathered.unread, *example.unread(self.examples)))
+        return LintResult(tuple(extended), (*gathered.unread, *example.unread(self.examples)))
 
     def _renamed(self, environ: Environ) -> Environ:
         return environ if self.environment is None else environ.with_environment(self.environment)
@@ -144,25 +144,25 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
 ) -> None:
     """Judge the environment; exit with 78 when a start would be refused."""
     request = CheckRequest(files, Dialect(dialect), part, environment, examples)
-    judgement = request.judge(to_fix=fix)
+    result = request.judge(to_fix=fix)
     if fix:
-        judgement = _fixed(request, judgement)
+        result = _fixed(request, result)
     unasked = ""
     if live:
-        judgement, unasked = _asked(judgement)
-    _print(judgement, output)
-    for reason in (*judgement.unread, *filter(None, (unasked,))):
+        result, unasked = _asked(result)
+    _print(result, output)
+    for reason in (*result.unread, *filter(None, (unasked,))):
         say(f"Error: {reason}", err=True)
     least = Severity.WARNING if strict else Severity.REFUSE
-    sys.exit(_exit_code(judgement, least, is_asked=not unasked))
+    sys.exit(_exit_code(result, least, is_asked=not unasked))
 
 
 @click.command(hidden=True)
 def own_rules() -> None:
     """Ask the project's rules in code for a `sidecar serve` that starts."""
     with redirect_stdout(sys.stderr):
-        own, _ = sidecar_file.read(Path.cwd())
-        seen = ask_here(own, environment.read())
+        project, _ = sidecar_file.read(Path.cwd())
+        seen = ask_here(project, environment.read())
     say_json(seen)
 
 
@@ -182,57 +182,55 @@ def _rules_that_end() -> Iterator[None]:
         raise UsageError("A rule in code ended the check; let it yield or return.") from None
 
 
-def _exit_code(judgement: Judgement, least: Severity, *, is_asked: bool) -> int:
-    if judgement.unread:
+def _exit_code(result: LintResult, least: Severity, *, is_asked: bool) -> int:
+    if result.unread:
         return EX_USAGE
-    if judgement.has(least):
+    if result.has(least):
         return EX_CONFIG
     return 0 if is_asked else EX_FAILED
 
 
-def _asked(judgement: Judgement) -> tuple[Judgement, str]:
+def _asked(result: LintResult) -> tuple[LintResult, str]:
     """Ask the server of every workload; give the reason, too, when one could not be asked."""
-    if not any(each.settings.database_url for each in judgement.verdicts):
-        return judgement, "--live has no server to ask: DATABASE_URL is not set."
-    verdicts = tuple(finish(examine(each)) for each in judgement.verdicts)
-    judgement = replace(judgement, verdicts=verdicts)
-    unasked = (
-        "The server of DATABASE_URL could not be asked." if judgement.has_active(DB16.id) else ""
-    )
-    return judgement, unasked
+    if not any(each.settings.database_url for each in result.verdicts):
+        return result, "--live has no server to ask: DATABASE_URL is not set."
+    verdicts = tuple(finish(examine(each)) for each in result.verdicts)
+    result = replace(result, verdicts=verdicts)
+    unasked = "The server of DATABASE_URL could not be asked." if result.has_active(DB16.id) else ""
+    return result, unasked
 
 
-def _fixed(request: CheckRequest, judgement: Judgement) -> Judgement:
+def _fixed(request: CheckRequest, result: LintResult) -> LintResult:
     """Write missing secrets, tell which and what is left to a person, and judge again."""
     path = request.files[-1] if request.files else Path(ENV_FILE)
     if path.suffix.lower() in {".json", ".yaml", ".yml"} or path == STANDARD_INPUT:
         raise UsageError(f"--fix writes into env files only, and {path} is none.")
-    lengths = judgement.verdicts[0].own.bytes
+    lengths = result.verdicts[0].project.bytes
     try:
-        written = repair(path, repairable(judgement.findings), lengths)
+        written = repair(path, repairable(result.findings), lengths)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be written: {type(error).__name__}.") from error
     for name in written:
         say(f"Wrote {name} into {path}", err=True)
     for warning in exposures(path) if written else ():
         say(f"Warning: {warning}", err=True)
-    for name, reason in left_alone(judgement.findings):
+    for name, reason in left_alone(result.findings):
         say(f"Left {name} alone: {reason}.", err=True)
     return request.judge()
 
 
-def _print(judgement: Judgement, output: str) -> None:
+def _print(result: LintResult, output: str) -> None:
     match output:
         case "json":
-            say_json(judgement.as_dict())
+            say_json(result.as_dict())
         case "sarif":
-            say_json(sarif(judgement.findings, sidecar.__version__, judgement.origins))
+            say_json(sarif(result.findings, sidecar.__version__, result.origins))
         case "github":
-            for text in github_lines(judgement.findings, judgement.origins):
+            for text in github_lines(result.findings, result.origins):
                 say(visible(text))
         case _:
-            _print_text(judgement.findings)
-            say(summary_of_all(judgement))
+            _print_text(result.findings)
+            say(summary_of_all(result))
 
 
 def _print_text(findings: Sequence[Finding]) -> None:

@@ -1,5 +1,5 @@
-"""Is this environment fit to run? Settings, rules, findings and the report made of them.
+"""What was this process told? Its environment, settings, secrets and `sidecar.toml`.
 
-Everything here is pure but for `environ.py`, which alone reads the process environment, for the
-readers of files (`source/`, `sidecar_file.py`, `example.py`), and for `repair.py`, which writes.
+Everything here is pure but for `environ.py`, which alone reads the process environment, and for
+the readers of files (`mount.py`, `env_file.py`, `sidecar_file.py`, `token_file.py`).
 """

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sidecar.config.environ import Environ
-from sidecar.config.naming import is_path, is_secret_name, is_secret_value, is_switch
-from sidecar.config.own import SidecarFile
+from sidecar.config.project_rules import ProjectRules
 from sidecar.config.secret import Secret
 from sidecar.config.text import tidy
 from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_path, is_secret_name, is_secret_value, is_switch
 
 # Any log says `true`, `postgres` and 5432: masked, half of it could not be read.
 _COMMON = re.compile(r".{0,5}|[a-z]{1,8}|[A-Z]{1,8}|[A-Z][a-z]{1,7}|[0-9]{1,8}", re.DOTALL)
@@ -18,21 +18,21 @@ _IN_ADDRESS = re.compile(r"://[^\s:/@]*:(\S+)@")
 _LONGEST_ADDRESS = 4096
 
 
-def find_secrets(environ: Environ, own: SidecarFile) -> Iterator[Secret]:
+def find_secrets(environ: Environ, project: ProjectRules) -> Iterator[Secret]:
     """Yield what to mask: values of secret variables, and passwords inside of addresses.
 
     Short words, short numbers and what has fewer than 6 characters are left out.
     """
-    secret = (variable.value for variable in secret_variables(environ, own))
+    secret = (variable.value for variable in secret_variables(environ, project))
     addresses = (variable.value for variable in environ if "://" in variable.value)
     inside = (password for address in addresses for password in _passwords(address))
     for value in (*secret, *inside):
         yield from (Secret(text) for text in {value, tidy(value)} if not _COMMON.fullmatch(text))
 
 
-def secret_variables(environ: Environ, own: SidecarFile) -> Iterator[Variable]:
+def secret_variables(environ: Environ, project: ProjectRules) -> Iterator[Variable]:
     """Yield every variable that is set and that name, value or the project make a secret."""
-    listed = {*own.required, *own.bytes}
+    listed = {*project.required, *project.bytes}
     return (variable for variable in environ if _is_secret(variable, listed))
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sidecar.config.finding import Severity, Sighting
+from sidecar.config import dotenv
+from sidecar.config.finding import Severity, Violation
 from sidecar.config.mount import ENV06, read_text, reason_of
-from sidecar.config.source import dotenv
-from sidecar.config.source.reading import Reading
 from sidecar.config.variable import ENV_FILE
+from sidecar.config.workload_reading import Reading
 
 
 def read(path: Path, shell: Mapping[str, str]) -> Reading:
@@ -24,6 +24,6 @@ def read(path: Path, shell: Mapping[str, str]) -> Reading:
     except (OSError, ValueError) as error:
         hint = f"Put {ENV_FILE} right; it is read in development only."
         message = f"{ENV_FILE} is {reason_of(error)}."
-        fault = Sighting(ENV06, ENV_FILE, message, hint, ENV_FILE, at_most=Severity.WARNING)
-        return Reading(sightings=[fault])
+        fault = Violation(ENV06, ENV_FILE, message, hint, ENV_FILE, at_most=Severity.WARNING)
+        return Reading(violations=[fault])
     return dotenv.read(text, ENV_FILE, shell)

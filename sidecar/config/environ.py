@@ -1,21 +1,18 @@
 """A snapshot of everything that configures the process; the only reader of `os.environ`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from sidecar.config import env_file, workload
+from sidecar.config import env_file
 from sidecar.config.environment import Environment, environment_of
-from sidecar.config.finding import Finding, Sighting, weigh_all
+from sidecar.config.finding import Finding, Violation, weigh_all
 from sidecar.config.mount import mount, read_text
-from sidecar.config.naming import is_plain_name
-from sidecar.config.source import deployment as source
-from sidecar.config.source.file import Dialect
-from sidecar.config.source.reading import Reading
 from sidecar.config.text import tidy
 from sidecar.config.variable import ENV_FILE, OPTION, PROCESS, Variable
+from sidecar.config.variable_name import is_plain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,98 +95,16 @@ def compose(process: Mapping[str, str], directory: Path) -> Environ:
     what is in a file or missing.
     """
     given = {name: value for name, value in process.items() if is_plain_name(name)}
-    sightings: list[Sighting] = []
+    violations: list[Violation] = []
     variables: dict[str, Variable] = {}
     if _environment(given) is Environment.DEVELOPMENT:
         reading = env_file.read(directory / ENV_FILE, process)
-        variables, sightings = reading.variables, reading.sightings
+        variables, violations = reading.variables, reading.violations
     own = {name: Variable(name, value) for name, value in given.items()}
     for layer in (variables, own):
-        sightings += mount(layer)
+        violations += mount(layer)
     variables |= own
-    return _weighed(variables, sightings)
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What files of a deployment would start.
-
-    Attributes:
-        environs: One for each workload, at least one; what is wrong with the files themselves is
-            told of the first.
-        unread: Why a part could not be read: no verdict can rest on the rest.
-    """
-
-    environs: tuple[Environ, ...]
-    unread: tuple[str, ...] = ()
-
-
-def gather(
-    paths: Sequence[Path],
-    *,
-    dialect: Dialect = Dialect.AUTO,
-    part: str | None = None,
-    environment: str | None = None,
-    shell: Mapping[str, str] | None = None,
-) -> Environ:
-    """Put together what files set for the one workload that they start, or that `part` names.
-
-    Takes what `gather_all` takes.
-
-    Raises:
-        ValueError: They start several.
-    """
-    gathered = gather_all(paths, dialect=dialect, part=part, environment=environment, shell=shell)
-    [environ] = gathered.environs
-    return environ
-
-
-def gather_all(
-    paths: Sequence[Path],
-    *,
-    dialect: Dialect = Dialect.AUTO,
-    part: str | None = None,
-    environment: str | None = None,
-    shell: Mapping[str, str] | None = None,
-) -> Gathered:
-    """Put together what files of a deployment would set, workload by workload.
-
-    Args:
-        paths: Files for docker, compose, Kubernetes or from Doppler; of two the later one wins.
-        dialect: Who would read them.
-        part: The service of a compose file, or the container of a manifest.
-        environment: Stands for ENVIRONMENT, whatever the files say.
-        shell: What references are filled in from; the process environment when `None`.
-    """
-    given = os.environ if shell is None else shell
-    deployment = source.read(paths, dialect=dialect, shell=given, part=part)
-    readings = deployment.workloads
-    assumed = workload.settle(readings, environment)
-    first, *others = [_of_workload(each, assumed) for each in readings]
-    faults = (*deployment.unread, *deployment.sightings)
-    told = weigh_all(faults, _strictest((first, *others)))
-    return Gathered(
-        (replace(first, findings=(*told, *first.findings)), *others),
-        tuple(f"{each.message} {each.hint}" for each in deployment.unread),
-    )
-
-
-def _of_workload(reading: Reading, assumed: Environment) -> Environ:
-    environ = Environ(
-        reading.variables,
-        promised=frozenset(reading.promised),
-        workload=reading.workload,
-        origin=None if reading.source is None else (reading.source, reading.line),
-        assumed=assumed,
-    )
-    weighed = weigh_all(tuple(reading.sightings), environ.environment)
-    return replace(
-        environ, findings=tuple(replace(each, workload=reading.workload) for each in weighed)
-    )
-
-
-def _strictest(environs: Iterable[Environ]) -> Environment:
-    return max((each.environment for each in environs), key=list(Environment).index)
+    return _weighed(variables, violations)
 
 
 def reread(environ: Environ) -> Environ:
@@ -210,9 +125,9 @@ def _reread(variable: Variable) -> Variable:
         return variable
 
 
-def _weighed(variables: Mapping[str, Variable], sightings: Sequence[Sighting]) -> Environ:
+def _weighed(variables: Mapping[str, Variable], violations: Sequence[Violation]) -> Environ:
     environ = Environ(variables)
-    return replace(environ, findings=weigh_all(tuple(sightings), environ.environment))
+    return replace(environ, findings=weigh_all(tuple(violations), environ.environment))
 
 
 def _environment(values: Mapping[str, str]) -> Environment:

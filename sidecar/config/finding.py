@@ -1,4 +1,4 @@
-"""What a rule reports: severities, rules, sightings and the findings made of them."""
+"""What a rule reports: severities, rules, violations and the findings made of them."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Violation:
     """A rule that applies to one variable; not yet weighed by the environment.
 
     Attributes:
@@ -146,25 +146,25 @@ class Finding:
         return fields
 
 
-def weigh(sighting: Sighting, environment: Environment) -> Finding | None:
-    """Turn a sighting into a finding; `None` where the rule does not matter."""
-    severity = sighting.rule.severity(environment)
+def weigh(violation: Violation, environment: Environment) -> Finding | None:
+    """Turn a violation into a finding; `None` where the rule does not matter."""
+    severity = violation.rule.severity(environment)
     if severity is None:
         return None
-    milder = min(severity, sighting.at_most, key=lambda each: each.rank)
+    milder = min(severity, violation.at_most, key=lambda each: each.rank)
     return Finding(
-        id=sighting.rule.id,
+        id=violation.rule.id,
         severity=milder.in_environment(environment),
-        field=sighting.field,
-        message=sighting.message,
-        hint=sighting.hint,
-        source=sighting.source,
-        refs=sighting.rule.refs,
-        line=sighting.line,
+        field=violation.field,
+        message=violation.message,
+        hint=violation.hint,
+        source=violation.source,
+        refs=violation.rule.refs,
+        line=violation.line,
     )
 
 
-def weigh_all(sightings: tuple[Sighting, ...], environment: Environment) -> tuple[Finding, ...]:
-    """Weigh each sighting, leaving out those that do not matter in this environment."""
-    findings = (weigh(sighting, environment) for sighting in sightings)
+def weigh_all(violations: tuple[Violation, ...], environment: Environment) -> tuple[Finding, ...]:
+    """Weigh each violation, leaving out those that do not matter in this environment."""
+    findings = (weigh(violation, environment) for violation in violations)
     return tuple(finding for finding in findings if finding is not None)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from sidecar.config.bounded import FileTooLargeError, SilentPipeError, read_bounded
-from sidecar.config.finding import Rule, Severity, Sighting
-from sidecar.config.naming import is_mounted_name
+from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_mounted_name
 
 LIMIT_BYTES = 1024 * 1024
 
@@ -18,21 +18,21 @@ ENV06 = Rule(
 )
 
 
-def mount(layer: dict[str, Variable]) -> list[Sighting]:
+def mount(layer: dict[str, Variable]) -> list[Violation]:
     """Replace each `NAME_FILE` of a layer by the `NAME` that its file holds."""
-    sightings = []
+    violations = []
     for pointer in [each for each in layer.values() if each.name.endswith("_FILE")]:
         name = pointer.name.removesuffix("_FILE")
         if not is_mounted_name(name) or not pointer.value.strip():
             continue
         if name in layer:
-            sightings.append(_both_set(name, layer[name].source))
+            violations.append(_both_set(name, layer[name].source))
             continue
         try:
             layer[name] = Variable(name, read_text(pointer.value.strip()), pointer.value.strip())
         except (OSError, ValueError) as error:
-            sightings.append(_unreadable_mount(pointer, reason_of(error)))
-    return sightings
+            violations.append(_unreadable_mount(pointer, reason_of(error)))
+    return violations
 
 
 def read_text(path_text: str) -> str:
@@ -63,8 +63,8 @@ def reason_of(error: Exception) -> str:
     return reasons.get(type(error), "a file that cannot be read")
 
 
-def _both_set(name: str, source: str) -> Sighting:
-    return Sighting(
+def _both_set(name: str, source: str) -> Violation:
+    return Violation(
         ENV06,
         name,
         f"{name} and {name}_FILE are both set; {name} is used.",
@@ -74,9 +74,9 @@ def _both_set(name: str, source: str) -> Sighting:
     )
 
 
-def _unreadable_mount(pointer: Variable, reason: str) -> Sighting:
+def _unreadable_mount(pointer: Variable, reason: str) -> Violation:
     name = pointer.name.removesuffix("_FILE")
-    return Sighting(
+    return Violation(
         ENV06,
         pointer.name,
         f"{pointer.name} names {reason}.",

@@ -11,7 +11,7 @@ from sidecar.config.cors import CorsPolicy
 from sidecar.config.declaration import DB07, Declaration, declared
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, Sighting, weigh_all
+from sidecar.config.finding import Finding, Violation, weigh_all
 from sidecar.config.opaque import has_opaque
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
@@ -316,8 +316,8 @@ def declarations() -> tuple[Declaration, ...]:
 
 def load(environ: Environ) -> tuple[Settings, tuple[Finding, ...]]:
     """Read the settings; a value out of form becomes a finding and its default is used."""
-    settings, sightings = load_sightings(environ)
-    return settings, weigh_all(sightings, settings.environment)
+    settings, violations = load_violations(environ)
+    return settings, weigh_all(violations, settings.environment)
 
 
 def cors_policy(environ: Environ) -> CorsPolicy:
@@ -326,10 +326,10 @@ def cors_policy(environ: Environ) -> CorsPolicy:
     return settings.cors
 
 
-def load_sightings(environ: Environ) -> tuple[Settings, tuple[Sighting, ...]]:
+def load_violations(environ: Environ) -> tuple[Settings, tuple[Violation, ...]]:
     """Read the settings, and what is out of form, not yet weighed by the environment."""
     environment = environ.environment
-    sightings: list[Sighting] = []
+    violations: list[Violation] = []
     values: dict[str, Any] = {"environment": environment}
     for declaration in declarations():
         if declaration.name == "ENVIRONMENT":
@@ -339,10 +339,10 @@ def load_sightings(environ: Environ) -> tuple[Settings, tuple[Sighting, ...]]:
         except (ValueError, OverflowError, RuntimeError):
             values[declaration.field] = declaration.default_in(environment)
             if not has_opaque(environ.text(declaration.name)):
-                sightings.append(_misfit(declaration, environ, environment))
+                violations.append(_misfit(declaration, environ, environment))
     settings = replace(Settings(), **values)
     bounded, crossed = _bound_pool(settings, environ)
-    return bounded, (*sightings, *crossed)
+    return bounded, (*violations, *crossed)
 
 
 def _value(declaration: Declaration, environ: Environ, environment: Environment) -> object:
@@ -355,11 +355,11 @@ def _value(declaration: Declaration, environ: Environ, environment: Environment)
     return declaration.form.read(variable.value if is_opaque else text)
 
 
-def _misfit(declaration: Declaration, environ: Environ, environment: Environment) -> Sighting:
+def _misfit(declaration: Declaration, environ: Environ, environment: Environment) -> Violation:
     variable = environ.get(declaration.name)
     default = declaration.default_in(environment)
     meanwhile = "it counts as unset" if default is None else "the default is used"
-    return Sighting(
+    return Violation(
         declaration.misfit,
         declaration.name,
         f"{declaration.name} is not {declaration.form.expected}; {meanwhile} meanwhile.",
@@ -368,13 +368,13 @@ def _misfit(declaration: Declaration, environ: Environ, environment: Environment
     )
 
 
-def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[Sighting, ...]]:
+def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[Violation, ...]]:
     if settings.pool_min_size <= settings.pool_max_size:
         return settings, ()
     # The pool must open with what is left, where a finding does not stop the start.
     bounded = replace(settings, pool_min_size=settings.pool_max_size)
     given = environ.get("DB_POOL_MIN_SIZE") or environ.get("DB_POOL_MAX_SIZE")
-    sighting = Sighting(
+    violation = Violation(
         DB07,
         "DB_POOL_MIN_SIZE",
         f"DB_POOL_MIN_SIZE ({settings.pool_min_size}) is above "
@@ -382,4 +382,4 @@ def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[S
         "Raise the maximum or lower the minimum; small 5/20, medium 10/50, large 20/100.",
         None if given is None else given.source,
     )
-    return bounded, (sighting,)
+    return bounded, (violation,)

@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 import msgspec
 
 from sidecar.config.bounded import FileTooLargeError, read_bounded
-from sidecar.config.finding import Rule, Severity, Sighting
-from sidecar.config.naming import is_plain_name
-from sidecar.config.own import NEVER_SILENCED, SidecarFile
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.project_rules import NEVER_SILENCED, ProjectRules
+from sidecar.config.variable_name import is_plain_name
 
 _OWN_FILE = "sidecar.toml"
 _PROJECT_FILE = "pyproject.toml"
@@ -41,12 +41,12 @@ class _Source:
     name: str
     text: str
 
-    def mistake(self, what: str, key: str, inner: str = "") -> Sighting:
+    def mistake(self, what: str, key: str, inner: str = "") -> Violation:
         """Say what is wrong with a key, or with an entry inside of it."""
         line = self._line(key, inner)
         place = "" if line is None else f", line {line}"
         message = f"{self.name}{place}: {what}."
-        return Sighting(ENV07, self.name, message, _HINT, self.name, _AT_MOST, line)
+        return Violation(ENV07, self.name, message, _HINT, self.name, _AT_MOST, line)
 
     def _line(self, key: str, inner: str) -> int | None:
         quoted = r"""["']?{}["']?"""
@@ -63,13 +63,13 @@ class _Source:
 
 def read(
     repository: Path | None, *, today: date | None = None
-) -> tuple[SidecarFile, tuple[Sighting, ...]]:
-    """Read a project's rules; a mistake becomes a sighting, and what is right still holds.
+) -> tuple[ProjectRules, tuple[Violation, ...]]:
+    """Read a project's rules; a mistake becomes a violation, and what is right still holds.
 
     `sidecar.toml` wins over `pyproject.toml`. Never raises for what is in the files.
     """
     if repository is None:
-        return SidecarFile(), ()
+        return ProjectRules(), ()
     for name in (_OWN_FILE, _PROJECT_FILE):
         path = repository / name
         try:
@@ -80,8 +80,8 @@ def read(
             if table is not None:
                 return _checked(source, table, today)
         except (OSError, ValueError, RecursionError) as error:
-            return SidecarFile(), (_unread(name, error),)
-    return SidecarFile(), ()
+            return ProjectRules(), (_unread(name, error),)
+    return ProjectRules(), ()
 
 
 def _text(path: Path) -> str:
@@ -99,10 +99,10 @@ def _table(source: _Source) -> dict[str, Any] | None:
 
 def _checked(
     source: _Source, table: dict[str, Any], today: date | None
-) -> tuple[SidecarFile, tuple[Sighting, ...]]:
-    types = {key: kind for key, kind in get_type_hints(SidecarFile).items() if key != "file"}
+) -> tuple[ProjectRules, tuple[Violation, ...]]:
+    types = {key: kind for key, kind in get_type_hints(ProjectRules).items() if key != "file"}
     known: dict[str, Any] = {"file": source.name}
-    mistakes: list[Sighting] = []
+    mistakes: list[Violation] = []
     for key, value in table.items():
         if key not in types:
             mistakes.append(source.mistake(f"it contains the unknown field `{key}`", key))
@@ -111,11 +111,14 @@ def _checked(
             known[key] = msgspec.convert(value, types[key])
         except msgspec.ValidationError as error:
             mistakes.append(_misfit(source, key, error))
-    own = SidecarFile(**known)
-    return own, (*mistakes, *(fault for check in _CHECKS for fault in check(own, source, today)))
+    project = ProjectRules(**known)
+    return project, (
+        *mistakes,
+        *(fault for check in _CHECKS for fault in check(project, source, today)),
+    )
 
 
-def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Sighting:
+def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Violation:
     # The message may quote a value of the file, and nobody knows what people put there.
     said = re.sub(r"'[^']*'", "a value", str(error))
     what, _, place = said.partition(" - at `")
@@ -124,8 +127,10 @@ def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Sighti
     return source.mistake(f"{where}: {what[:1].lower()}{what[1:]}", key, (inner and inner[1]) or "")
 
 
-def _silence_faults(own: SidecarFile, source: _Source, today: date | None) -> Iterator[Sighting]:
-    for rule, silence in own.silences():
+def _silence_faults(
+    project: ProjectRules, source: _Source, today: date | None
+) -> Iterator[Violation]:
+    for rule, silence in project.silences():
         if not silence.reason.strip():
             yield source.mistake(f"it silences {rule} without a reason", "silenced", rule)
         elif rule in NEVER_SILENCED:
@@ -136,38 +141,48 @@ def _silence_faults(own: SidecarFile, source: _Source, today: date | None) -> It
             yield source.mistake(what, "silenced", rule)
 
 
-def _severity_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
-    for rule in NEVER_SILENCED & own.severity.keys():
+def _severity_faults(
+    project: ProjectRules, source: _Source, _today: date | None
+) -> Iterator[Violation]:
+    for rule in NEVER_SILENCED & project.severity.keys():
         what = f"it changes the severity of {rule}, which cannot be: rotate the secret instead"
         yield source.mistake(what, "severity", rule)
 
 
-def _pattern_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
-    for name, pattern in own.pattern.items():
+def _pattern_faults(
+    project: ProjectRules, source: _Source, _today: date | None
+) -> Iterator[Violation]:
+    for name, pattern in project.pattern.items():
         if compiled(pattern) is None:
             yield source.mistake(f"the pattern of {name} is no regular expression", "pattern", name)
 
 
-def _length_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
-    for name, length in own.bytes.items():
+def _length_faults(
+    project: ProjectRules, source: _Source, _today: date | None
+) -> Iterator[Violation]:
+    for name, length in project.bytes.items():
         if length < 1:
             yield source.mistake(f"the bytes of {name} are not 1 or more", "bytes", name)
 
 
-def _pair_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
-    for pair in own.pairs:
+def _pair_faults(
+    project: ProjectRules, source: _Source, _today: date | None
+) -> Iterator[Violation]:
+    for pair in project.pairs:
         if len(pair) < len(("one", "other")):
             yield source.mistake("a pair has fewer than two names", "pairs", *pair[:1])
 
 
-def _name_faults(own: SidecarFile, source: _Source, _today: date | None) -> Iterator[Sighting]:
+def _name_faults(
+    project: ProjectRules, source: _Source, _today: date | None
+) -> Iterator[Violation]:
     keys: dict[str, tuple[str, ...]] = {
-        "required": own.required,
-        "any_of": tuple(own.grouped()),
-        "pairs": tuple(name for pair in own.pairs for name in pair),
-        "pattern": tuple(own.pattern),
-        "bytes": tuple(own.bytes),
-        "deprecated": tuple(own.deprecated),
+        "required": project.required,
+        "any_of": tuple(project.grouped()),
+        "pairs": tuple(name for pair in project.pairs for name in pair),
+        "pattern": tuple(project.pattern),
+        "bytes": tuple(project.bytes),
+        "deprecated": tuple(project.deprecated),
     }
     for key, names in keys.items():
         for name in names:
@@ -183,7 +198,7 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
         return None
 
 
-def _unread(name: str, error: Exception) -> Sighting:
+def _unread(name: str, error: Exception) -> Violation:
     what, line = "it cannot be read", None
     if isinstance(error, tomllib.TOMLDecodeError):
         # The message may quote the file; the place is enough to find the mistake.
@@ -194,10 +209,10 @@ def _unread(name: str, error: Exception) -> Sighting:
         what = "it is not UTF-8 text"
     elif isinstance(error, FileTooLargeError):
         what = "it is larger than 1 MiB"
-    return Sighting(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, _AT_MOST, line)
+    return Violation(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, _AT_MOST, line)
 
 
-_CHECKS: tuple[Callable[[SidecarFile, _Source, date | None], Iterator[Sighting]], ...] = (
+_CHECKS: tuple[Callable[[ProjectRules, _Source, date | None], Iterator[Violation]], ...] = (
     _silence_faults,
     _severity_faults,
     _pattern_faults,

@@ -6,8 +6,8 @@ from typing import Final
 import asyncpg
 
 from sidecar.config.dsn import Dsn, DsnError
-from sidecar.config.server import Server, Unreachable
 from sidecar.errors import MigrationError, StoreUnavailableError, StoreUnreachableError
+from sidecar.lint.server_facts import Server, Unreachable
 from sidecar.postgres.connect_failure import no_answer
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.migration import pending

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from sidecar.config.report import Status
+from sidecar.lint.config_report import Status
 from sidecar.web.auth import Handler
 from sidecar.web.document import HEALTH_JSON
 from sidecar.web.header import JSON, respond

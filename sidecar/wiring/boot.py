@@ -12,13 +12,13 @@ import sidecar
 from sidecar.config import confidential, sidecar_file
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Finding, Severity, Sighting
+from sidecar.config.finding import Finding, Severity, Violation
 from sidecar.config.option import LogFormat
-from sidecar.config.own import SidecarFile
-from sidecar.config.render import line
+from sidecar.config.project_rules import ProjectRules
 from sidecar.config.secret import Secret
 from sidecar.config.settings import Settings, load
-from sidecar.config.verdict import Verdict, validate
+from sidecar.lint.linter import Verdict, validate
+from sidecar.lint.render import line
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.logs import configure
 from sidecar.telemetry.redaction import Redactor
@@ -75,7 +75,7 @@ class Boot:
         )
         return replace(self, verdict=replace(self.verdict, settings=settings))
 
-    def extended(self, more: Iterable[Sighting]) -> "Boot":
+    def extended(self, more: Iterable[Violation]) -> "Boot":
         """Return the same with what was seen later."""
         return replace(self, verdict=self.verdict.extended(more))
 
@@ -108,7 +108,7 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
     environ = environment.compose(environment.inherit(**changes), Path.cwd())
     verdict = validate(environ, now=datetime.now(UTC), repository=Path.cwd())
     settings = verdict.settings
-    redactor = Redactor(secrets_of(settings, environ, verdict.own))
+    redactor = Redactor(secrets_of(settings, environ, verdict.project))
     redact_uncaught(redactor)
     configure(
         format="text" if quiet else _log_format(settings),
@@ -123,22 +123,24 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
 
 def make_redactor(settings: Settings, environ: Environ) -> Redactor:
     """Return what masks every secret of an application, which is not judged at its start."""
-    own, _ = sidecar_file.read(Path.cwd())
-    return Redactor(secrets_of(settings, environ, own))
+    project, _ = sidecar_file.read(Path.cwd())
+    return Redactor(secrets_of(settings, environ, project))
 
 
 def redact_environment(*more: Environ) -> Redactor:
     """Return what masks every secret of the environment as it is now, and of those beside it."""
-    own, _ = sidecar_file.read(Path.cwd())
+    project, _ = sidecar_file.read(Path.cwd())
     environs = (environment.read(), *more)
-    return Redactor(secret for each in environs for secret in secrets_of(load(each)[0], each, own))
+    return Redactor(
+        secret for each in environs for secret in secrets_of(load(each)[0], each, project)
+    )
 
 
-def secrets_of(settings: Settings, environ: Environ, own: SidecarFile) -> Iterator[Secret]:
+def secrets_of(settings: Settings, environ: Environ, project: ProjectRules) -> Iterator[Secret]:
     """Yield every secret of settings and environment, and those of telemetry's receivers."""
     values = (getattr(settings, field.name) for field in fields(settings))
     yield from (value for value in values if isinstance(value, Secret))
-    yield from confidential.find_secrets(environ, own)
+    yield from confidential.find_secrets(environ, project)
     yield from find_secrets(plain(environ))
 
 

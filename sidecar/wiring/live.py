@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sidecar.config.change import changes, see_rotations
 from sidecar.config.environ import Environ, reread
-from sidecar.config.finding import Sighting
-from sidecar.config.report import Report, ReportFields, status_of
-from sidecar.config.rules.live import judge_live
-from sidecar.config.verdict import Verdict, validate
+from sidecar.config.finding import Violation
+from sidecar.lint.change import changes, find_rotations
+from sidecar.lint.config_report import Report, ReportFields, status_of
+from sidecar.lint.linter import Verdict, validate
+from sidecar.lint.rules.live_server import judge_live
 from sidecar.postgres.server_inspection import inspect_server
 from sidecar.wiring.boot import log_findings
-from sidecar.wiring.own_rules import ask_apart
+from sidecar.wiring.custom_rules import ask_apart
 
 APPLICATION_NAME: Final = "sidecar-check"
 REFRESH_SECONDS: Final = 5.0
@@ -57,7 +57,7 @@ class LiveReport:
         is_changed = bool(changes(self._environ, fresh))
         if is_changed:
             self._environ = fresh
-            rotated = see_rotations(changes(self._at_boot.environ, fresh))
+            rotated = find_rotations(changes(self._at_boot.environ, fresh))
             self._verdict = self._judge(fresh).extended(rotated)
         return is_changed
 
@@ -88,8 +88,8 @@ class Examination:
         self._environ: Final = environ
         self._report: Final = LiveReport(verdict, _judge_here)
         self._dsn: str | None = None
-        self._sightings: tuple[Sighting, ...] = ()
-        self._own_sightings: tuple[Sighting, ...] = ()
+        self._violations: tuple[Violation, ...] = ()
+        self._custom_violations: tuple[Violation, ...] = ()
 
     def attach_database(self, dsn: str) -> None:
         """Ask this server from now on."""
@@ -106,18 +106,18 @@ class Examination:
         asked_mono = float("-inf")
         while True:
             if await asyncio.to_thread(self._report.refresh):
-                own = self._report.verdict.own
-                self._own_sightings = await ask_apart(own, self._environ)
+                project = self._report.verdict.project
+                self._custom_violations = await ask_apart(project, self._environ)
             if self._dsn is not None and time.monotonic() - asked_mono > ASK_SECONDS:
                 asked_mono = time.monotonic()
                 server = await inspect_server(self._dsn, application_name=APPLICATION_NAME)
-                self._sightings = judge_live(self._settings, server)
+                self._violations = judge_live(self._settings, server)
             self._weigh()
             await asyncio.sleep(REFRESH_SECONDS)
 
     def _weigh(self) -> None:
         known = {(f.id, f.field) for f in self.verdict.findings}
-        self.verdict = self._report.verdict.extended((*self._own_sightings, *self._sightings))
+        self.verdict = self._report.verdict.extended((*self._custom_violations, *self._violations))
         news = [f for f in self.verdict.findings if (f.id, f.field) not in known]
         log_findings(news)
 

@@ -10,7 +10,7 @@ from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
 from sidecar.process.supervisor import LISTENER_VARIABLE
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
-from sidecar.wiring.own_rules import ask_here
+from sidecar.wiring.custom_rules import ask_here
 from sidecar.wiring.place import DEFAULT_PORT, LOOPBACK, find_address
 from sidecar.wiring.probe_process import open_database
 from sidecar.wiring.target import load_target
@@ -37,7 +37,7 @@ async def work(boot: Boot, target: str, *, supervised: bool) -> int:
     if supervised:
         end_with_parent()
     else:
-        boot = boot.extended(ask_here(boot.verdict.own, boot.environ))
+        boot = boot.extended(ask_here(boot.verdict.project, boot.environ))
         log_findings(boot.verdict.findings)
     if boot.verdict.refused:
         return EX_CONFIG

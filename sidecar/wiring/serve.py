@@ -21,7 +21,7 @@ from sidecar.web.client_connection import MAX_CONNECTIONS
 from sidecar.web.server import serve as listen
 from sidecar.wiring.access import address_of
 from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
-from sidecar.wiring.own_rules import ask_apart
+from sidecar.wiring.custom_rules import ask_apart
 from sidecar.wiring.probe_process import ProbeProcess, open_database
 from sidecar.wiring.target import split_target
 
@@ -115,7 +115,7 @@ def _most_connections() -> int:
 
 async def _judge(boot: Boot) -> Boot:
     """Have the rules in code asked, too, and log every finding."""
-    boot = boot.extended(await ask_apart(boot.verdict.own, boot.child_environ()))
+    boot = boot.extended(await ask_apart(boot.verdict.project, boot.child_environ()))
     log_findings(boot.verdict.findings)
     return boot
 

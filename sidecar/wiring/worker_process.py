@@ -13,8 +13,8 @@ from typing import Final
 from sidecar.config.environment import Environment
 from sidecar.config.finding import Finding, weigh_all
 from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableError
-from sidecar.events.fault import find_faults
 from sidecar.events.publisher import EventPublisher, SubscriberKind
+from sidecar.lint.rules.event_versions import find_faults
 from sidecar.postgres.checkpoint import list_recent_versions
 from sidecar.postgres.connection import open_session
 from sidecar.postgres.leak import watch_leaks

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from sidecar.config.environ import Environ
-from sidecar.config.verdict import validate
+from sidecar.lint.linter import validate
 from tests.benchmarks.measure import Pair, Result, ours_at_most
 from tests.benchmarks.place import Place
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from sidecar.config.reference import markdown
+from sidecar.lint.reference import markdown
 from tests.benchmarks.measure import Result
 
 KEPT: Final = Path(__file__).with_name("kept.json")

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from dashboards.build import RULES_OBJECT, wrap_rules
-from sidecar.config.environ import gather
 from sidecar.config.finding import Severity
 from sidecar.config.settings import Settings
-from sidecar.config.verdict import validate
+from sidecar.lint.deployment import gather
+from sidecar.lint.linter import validate
 from tests.dashboards import source
 
 OTEL = source.ROOT / "otel"

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.rules.live import judge_live
-from sidecar.config.server import Server, Unreachable
 from sidecar.config.settings import load
+from sidecar.lint.rules.live_server import judge_live
+from sidecar.lint.server_facts import Server, Unreachable
 from sidecar.postgres import server_inspection
 from sidecar.postgres.migration import load_migrations
 from sidecar.postgres.server_inspection import inspect_server

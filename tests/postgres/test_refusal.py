@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.rules.live import judge_live
-from sidecar.config.server import Unreachable
 from sidecar.config.settings import load
 from sidecar.diagnosis.cause import Cause
 from sidecar.errors import StoreUnreachableError
 from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import Outcome
+from sidecar.lint.rules.live_server import judge_live
+from sidecar.lint.server_facts import Unreachable
 from sidecar.postgres.connection import connect
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.pool import MeteredPool

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli import main
-from sidecar.config import bounded, repair
-from sidecar.config.rules import RULES
+from sidecar.config import bounded
+from sidecar.lint import repair
+from sidecar.lint.rules import RULES
 from tests.incidents.tool import find_tool
 
 KEY = "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVxT7qRwZ3"
@@ -242,7 +243,7 @@ def test_a_rule_in_code_is_asked_and_its_faults_are_told(
     monkeypatch.syspath_prepend(str(folder))
     write(
         folder,
-        "from sidecar.config.own_rule import Complaint, rule\n"
+        "from sidecar.lint.custom_rule import Complaint, rule\n"
         "@rule('SHOP01', 'a till without a drawer')\n"
         "def till(environ):\n"
         "    yield Complaint('TILL', f'it is {environ.text(\"TILL_SECRET\")}', 'open it')\n"

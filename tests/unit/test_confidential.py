@@ -4,17 +4,17 @@ import pytest
 
 from sidecar.config.confidential import find_secrets
 from sidecar.config.environ import Environ
-from sidecar.config.own import SidecarFile
+from sidecar.config.project_rules import ProjectRules
 from sidecar.config.secret import Secret
 from sidecar.config.settings import load
 from sidecar.telemetry.redaction import Redactor
 from sidecar.wiring.boot import secrets_of
 
 
-def redacted(text: str, values: dict[str, str], own: SidecarFile | None = None) -> str:
+def redacted(text: str, values: dict[str, str], project: ProjectRules | None = None) -> str:
     environ = Environ.of(values)
     settings, _ = load(environ)
-    return Redactor(secrets_of(settings, environ, own or SidecarFile()))(text)
+    return Redactor(secrets_of(settings, environ, project or ProjectRules()))(text)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,10 @@ def test_a_secret_is_masked_by_name_shape_or_place(name: str, value: str, spoken
 
 
 def test_what_the_project_requires_or_measures_is_a_secret() -> None:
-    own = SidecarFile(required=("LOYALTY",), bytes={"SEED": 8})
-    said = redacted("canary-1 canary-2 canary-3", {"LOYALTY": "canary-1", "SEED": "canary-2"}, own)
+    project = ProjectRules(required=("LOYALTY",), bytes={"SEED": 8})
+    said = redacted(
+        "canary-1 canary-2 canary-3", {"LOYALTY": "canary-1", "SEED": "canary-2"}, project
+    )
     assert said == "*** *** canary-3"
 
 
@@ -53,10 +55,10 @@ def test_a_common_word_stays_readable(word: str) -> None:
 
 def test_a_switch_and_a_path_are_no_secrets() -> None:
     environ = Environ.of({"USE_TOKEN": "false", "TLS_KEY": "/run/certs/server-key.pem"})
-    assert list(find_secrets(environ, SidecarFile())) == []
+    assert list(find_secrets(environ, ProjectRules())) == []
 
 
 def test_an_endless_address_is_left_alone() -> None:
     address = "redis://:" + "@" * 100_000
-    assert list(find_secrets(Environ.of({"CACHE": address}), SidecarFile())) == []
-    assert Secret(address) == next(find_secrets(Environ.of({"A_TOKEN": address}), SidecarFile()))
+    assert list(find_secrets(Environ.of({"CACHE": address}), ProjectRules())) == []
+    assert Secret(address) == next(find_secrets(Environ.of({"A_TOKEN": address}), ProjectRules()))

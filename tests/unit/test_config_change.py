@@ -4,10 +4,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sidecar.config.change import ChangeKind, changes
 from sidecar.config.environ import Environ, compose, reread
 from sidecar.config.finding import Severity
-from sidecar.config.verdict import validate
+from sidecar.lint.change import ChangeKind, changes
+from sidecar.lint.linter import validate
 from sidecar.wiring.live import LiveReport
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

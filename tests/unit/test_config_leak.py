@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sidecar.config import render
-from sidecar.config.annotation import github_lines, sarif
-from sidecar.config.change import changes
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ, compose
 from sidecar.config.settings import declarations
-from sidecar.config.verdict import Verdict, validate
+from sidecar.lint import render
+from sidecar.lint.annotation import github_lines, sarif
+from sidecar.lint.change import changes
+from sidecar.lint.linter import Verdict, validate
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
@@ -90,7 +90,7 @@ def everything_said(verdict: Verdict, environ: Environ) -> str:
         *github_lines(verdict.findings),
         json.dumps(sarif(verdict.findings, "1")),
         repr(list(render.groups(verdict.findings))),
-        repr(verdict.sightings),
+        repr(verdict.violations),
         repr(changes(environ, Environ.of({}))),
         verdict.report(NOW, changes(environ, Environ.of({}))).as_json().decode(),
     ]

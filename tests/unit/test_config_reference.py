@@ -2,12 +2,12 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sidecar.config import reference
 from sidecar.config.environ import Environ
-from sidecar.config.placeholder import shape_of
-from sidecar.config.rules import RULES
 from sidecar.config.settings import declarations
-from sidecar.config.verdict import validate
+from sidecar.lint import reference
+from sidecar.lint.linter import validate
+from sidecar.lint.placeholder import shape_of
+from sidecar.lint.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()

@@ -2,10 +2,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sidecar.config import render
 from sidecar.config.environ import Environ
-from sidecar.config.report import Status, length_bucket
-from sidecar.config.verdict import Verdict, validate
+from sidecar.lint import render
+from sidecar.lint.config_report import Status, length_bucket
+from sidecar.lint.linter import Verdict, validate
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

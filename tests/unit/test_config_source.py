@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sidecar.config.environ import Environ, compose, gather, gather_all
-from sidecar.config.source.file import Dialect
-from sidecar.config.source.interpolation import interpolate
-from sidecar.config.verdict import validate
+from sidecar.config.environ import Environ, compose
+from sidecar.lint.deployment import gather, gather_all
+from sidecar.lint.linter import validate
+from sidecar.lint.source.file import Dialect
+from sidecar.lint.source.interpolation import interpolate
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 

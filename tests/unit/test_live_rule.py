@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity, Sighting
-from sidecar.config.rules.live import connections_wanted, judge_live
-from sidecar.config.server import Server, Unreachable
+from sidecar.config.finding import Severity, Violation
 from sidecar.config.settings import Settings, load
-from sidecar.config.verdict import validate
+from sidecar.lint.linter import validate
+from sidecar.lint.rules.live_server import connections_wanted, judge_live
+from sidecar.lint.server_facts import Server, Unreachable
 
 FINE = Server(
     is_local=False,
@@ -29,7 +29,7 @@ def settings(**values: str) -> Settings:
     return found
 
 
-def seen(server: Server, **values: str) -> dict[str, Sighting]:
+def seen(server: Server, **values: str) -> dict[str, Violation]:
     return {each.rule.id: each for each in judge_live(settings(**values), server)}
 
 

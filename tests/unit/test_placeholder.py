@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sidecar.config.naming import is_mounted_name, is_near, is_secret_name
-from sidecar.config.placeholder import shape_of
-from sidecar.config.published import origin_of
-from sidecar.config.shape import Shape
+from sidecar.config.variable_name import is_mounted_name, is_near, is_secret_name
+from sidecar.lint.placeholder import shape_of
+from sidecar.lint.published import origin_of
+from sidecar.lint.shape import Shape
 
 Make = Callable[[Random], str]
 SYLLABLES = tuple(first + last for first in "bdfgklmnprst" for last in "aeiou")

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.environ import Environ, gather
+from sidecar.config.environ import Environ
 from sidecar.config.finding import Severity
-from sidecar.config.naming import is_path, is_secret_name
-from sidecar.config.published import digests, is_unmistakable, origin_of
-from sidecar.config.rules.secrets import credentials_of
 from sidecar.config.secret import generate
 from sidecar.config.variable import Variable
-from sidecar.config.verdict import validate
+from sidecar.config.variable_name import is_path, is_secret_name
+from sidecar.lint.deployment import gather
+from sidecar.lint.linter import validate
+from sidecar.lint.published import digests, is_unmistakable, origin_of
+from sidecar.lint.rules.secrets import credentials_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.env"))

@@ -15,13 +15,14 @@ from aiohttp.test_utils import make_mocked_request
 
 import sidecar
 from sidecar.cli import main
-from sidecar.config import reference, sidecar_file
-from sidecar.config.rules import RULES
+from sidecar.config import sidecar_file
 from sidecar.config.secret import Secret
 from sidecar.errors import ConcurrencyError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.monitor import Monitor
 from sidecar.health.probe_answers import ProbeAnswers
+from sidecar.lint import reference
+from sidecar.lint.rules import RULES
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.testing import InMemoryEventStore
 from sidecar.web.app import Sources, build

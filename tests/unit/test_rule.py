@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from sidecar.config.environ import Environ
 from sidecar.config.finding import Severity
-from sidecar.config.rules import RULES
-from sidecar.config.rules.quality import entropy_bits, expiry, jwt_claims
 from sidecar.config.secret import generate
 from sidecar.config.settings import declarations
-from sidecar.config.verdict import Verdict, validate
+from sidecar.lint.linter import Verdict, validate
+from sidecar.lint.rules import RULES
+from sidecar.lint.rules.quality import entropy_bits, expiry, jwt_claims
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import example
 from sidecar.config.environ import Environ
 from sidecar.config.finding import Finding, Severity
-from sidecar.config.own import AI_KEYS, SidecarFile
+from sidecar.config.project_rules import AI_KEYS, ProjectRules
 from sidecar.config.sidecar_file import read
-from sidecar.config.verdict import validate
+from sidecar.lint import example
+from sidecar.lint.linter import validate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,9 +21,9 @@ def judge(directory: Path, **values: str) -> dict[str, Finding]:
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
 
-    assert read(tmp_path) == (SidecarFile(), ())
-    assert read(None) == (SidecarFile(), ())
-    assert SidecarFile().any_of == {"ai": AI_KEYS}
+    assert read(tmp_path) == (ProjectRules(), ())
+    assert read(None) == (ProjectRules(), ())
+    assert ProjectRules().any_of == {"ai": AI_KEYS}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from opentelemetry.trace import get_tracer_provider
 
-from sidecar.config.rules.telemetry import EXPORTERS, PROTOCOLS, SAMPLERS
+from sidecar.lint.rules.telemetry import EXPORTERS, PROTOCOLS, SAMPLERS
 from sidecar.telemetry import contract
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.identity import Identity

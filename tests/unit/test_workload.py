@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.environ import Environ, gather_all
-from sidecar.config.judgement import Judgement
-from sidecar.config.verdict import validate_all
+from sidecar.config.environ import Environ
+from sidecar.lint.deployment import gather_all
+from sidecar.lint.linter import validate_all
+from sidecar.lint.result import LintResult
 from tests.unit.test_config_source import KEY, NOW, encoded, values
 
 GOOD_URL = "postgresql://shop:Zr4tQ9wLk2Vn7Xc1@db.internal:5432/orders?sslmode=verify-full"
@@ -24,7 +25,7 @@ def workloads(path: Path, text: str, *more: Path, **options: str) -> dict[str | 
 def judge(path: Path, text: str, **options: str) -> set[tuple[str, str | None]]:
     """Give what is refused, by variable and workload."""
     environs = workloads(path, text, **options).values()
-    judgement = Judgement(validate_all(environs, now=NOW))
+    judgement = LintResult(validate_all(environs, now=NOW))
     return {(f.field, f.workload) for f in judgement.findings if f.severity == "refuse"}
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.finding import Severity
-from sidecar.config.verdict import Verdict
 from sidecar.health.check import Check, ComponentType, Probe
 from sidecar.health.outcome import CheckResult, failed, passed, warned
+from sidecar.lint.linter import Verdict
 from sidecar.process.loop_lag import LoopLagMonitor
 
 # A probe process whose loop is this late again and again is stuck, and a restart would help. One

@@ -1,0 +1,149 @@
+"""What files say about the environments of a deployment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sidecar.config.finding import Severity, Violation
+from sidecar.config.mount import ENV06
+from sidecar.config.opaque import is_opaque
+from sidecar.config.text import ENV03
+from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_mounted_name
+
+MOST_VARIABLES = 200_000
+MOST_WORKLOADS = 1_000
+MOST_FAULTS = 20
+_LONGEST_NAME = 128
+
+
+@dataclass(slots=True)
+class Reading:
+    """The environment of one workload, or what one env file holds.
+
+    Attributes:
+        workload: The container or service; `None` for an env file, which is an environment itself.
+        violations: What is wrong with it.
+        promised: Variables that the deployment takes from elsewhere; nothing can be said of them.
+            `*` for any: then none can be called missing.
+        ends_early: It runs before the service and needs a part of its environment only.
+        source: The file that starts it, or the first one that it is made of.
+        line: Where in that file, counted from 1.
+    """
+
+    workload: str | None = None
+    variables: dict[str, Variable] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    promised: set[str] = field(default_factory=set)
+    ends_early: bool = False
+    source: str | None = None
+    line: int | None = None
+
+    def put(self, variable: Variable) -> None:
+        """Take a variable; the later of two wins, and that there are two is told."""
+        earlier = self.variables.get(variable.name)
+        if earlier is not None and earlier.source == variable.source:
+            self.violations.append(
+                Violation(
+                    ENV06,
+                    variable.name,
+                    f"{variable.name} stands twice, in lines {earlier.line} and {variable.line}.",
+                    "Keep one of them; the last one wins here, the first one elsewhere.",
+                    variable.source,
+                    at_most=Severity.WARNING,
+                    line=variable.line,
+                )
+            )
+        self.set(variable)
+
+    def set(self, variable: Variable) -> None:
+        """Take a variable over an earlier one, where that is meant to be."""
+        if is_opaque(variable.value):
+            self.promise(variable.name)
+            return
+        self.promised.discard(variable.name)
+        self.variables[variable.name] = variable
+
+    def mount(self, files: Mapping[str, Variable]) -> None:
+        """Take `NAME` from the file that `NAME_FILE` points to, where its content is known.
+
+        Args:
+            files: What is in them, by their paths.
+        """
+        for pointer in list(self.variables.values()):
+            name = pointer.name.removesuffix("_FILE")
+            held = files.get(pointer.value.strip())
+            if held is not None and name not in self.variables and is_mounted_name(name):
+                text = held.value.removesuffix("\n").removesuffix("\r")
+                self.set(replace(held, name=name, value=text))
+
+    def promise(self, name: str) -> None:
+        """Take a variable whose value comes from elsewhere, over an earlier one."""
+        self.variables.pop(name, None)
+        self.promised.add(name)
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Everything that files start, workload by workload.
+
+    Attributes:
+        violations: What is wrong with the files themselves.
+        unread: What could not be read; no verdict can rest on the rest.
+    """
+
+    workloads: list[Reading] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    unread: list[Violation] = field(default_factory=list)
+
+    def take(self, more: "Deployment") -> None:
+        """Add what other files start."""
+        self.workloads += more.workloads
+        self.violations += more.violations
+        self.unread += more.unread
+
+    def has_room(self, source: str) -> bool:
+        """Tell whether more can be read; aliases let a small file stand for an endless one."""
+        variables = sum(len(each.variables) for each in self.workloads)
+        if len(self.workloads) < MOST_WORKLOADS and variables <= MOST_VARIABLES:
+            return True
+        message = (
+            f"{source} has more than {MOST_WORKLOADS} workloads or {MOST_VARIABLES} variables, "
+            "and was not read whole."
+        )
+        self.unread.append(unusable(source, message, hint="Check it in parts, with --part."))
+        return False
+
+
+def unusable(source: str, message: str, line: int | None = None, *, hint: str = "") -> Violation:
+    """Say that a file, or a line of it, cannot be used."""
+    return Violation(
+        ENV06,
+        source,
+        message,
+        hint or "Put the file right: nothing of it can be judged.",
+        source,
+        line=line,
+    )
+
+
+def few(faults: Sequence[Violation]) -> list[Violation]:
+    """Give the first faults of a file and the number of the others; a binary has thousands."""
+    if len(faults) <= MOST_FAULTS:
+        return list(faults)
+    left = len(faults) - MOST_FAULTS
+    first = faults[MOST_FAULTS]
+    message = f"{left} more faults of {first.source} are not told, from line {first.line} on."
+    hint = "Put the first ones right; is it the file that was meant?"
+    return [*faults[:MOST_FAULTS], replace(first, message=message, hint=hint)]
+
+
+def marked(source: str, message: str, hint: str, line: int) -> Violation:
+    """Say what an editor left in a file."""
+    return Violation(ENV03, source, message, hint, source, at_most=Severity.WARNING, line=line)
+
+
+def shown(name: str) -> str:
+    """Give a name out of a file fit to be printed: short, and without control characters."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)[
+        :_LONGEST_NAME
+    ]

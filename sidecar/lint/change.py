@@ -1,0 +1,79 @@
+"""What is different in the environment since the process started."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypedDict
+
+from sidecar.config.environ import Environ
+from sidecar.config.finding import Rule, Severity, Violation
+
+ENV09 = Rule(
+    "ENV09",
+    "a mounted file that was replaced since the start; the process works on with what it read",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
+
+
+class ChangeKind(StrEnum):
+    """How a variable is different."""
+
+    ROTATED = "rotated"
+    ADDED = "added"
+    REMOVED = "removed"
+
+
+class ChangeFields(TypedDict):
+    """A change as JSON."""
+
+    field: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A variable that the process still knows by its old value.
+
+    Attributes:
+        source: Where the new value stands, or where the old one stood.
+    """
+
+    field: str
+    kind: ChangeKind
+    source: str
+
+    def as_dict(self) -> ChangeFields:
+        """Give the change as `/config-report` shows it."""
+        return {"field": self.field, "kind": self.kind.value, "source": self.source}
+
+
+def changes(before: Environ, now: Environ) -> tuple[Change, ...]:
+    """Compare two snapshots by name; a change tells nothing of either value."""
+    return tuple(sorted(_compare(before, now), key=lambda change: change.field))
+
+
+def find_rotations(found: Iterable[Change]) -> Iterator[Violation]:
+    """See each variable whose file holds another value than the process works with."""
+    for change in found:
+        if change.kind is ChangeKind.ROTATED:
+            yield Violation(
+                ENV09,
+                change.field,
+                f"{change.field} was rotated; the process still works with the value before.",
+                "Start it again before the old value ends to be valid.",
+                change.source,
+            )
+
+
+def _compare(before: Environ, now: Environ) -> Iterator[Change]:
+    for variable in now:
+        earlier = before.get(variable.name)
+        if earlier is None:
+            yield Change(variable.name, ChangeKind.ADDED, variable.source)
+        elif earlier.value != variable.value:
+            yield Change(variable.name, ChangeKind.ROTATED, variable.source)
+    for variable in before:
+        if variable.name not in now:
+            yield Change(variable.name, ChangeKind.REMOVED, variable.source)

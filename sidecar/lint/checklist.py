@@ -1,0 +1,171 @@
+"""The checklist to go through before a production deployment, ticked from findings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import TypedDict
+
+from sidecar.config.environment import Environment
+from sidecar.config.finding import Violation
+from sidecar.config.project_rules import AI_KEYS, ProjectRules
+
+
+class ItemState(StrEnum):
+    """Whether a line is done."""
+
+    TICKED = "ticked"
+    OPEN = "open"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class ItemFields(TypedDict):
+    """A line as JSON."""
+
+    id: str
+    group: str
+    text: str
+    state: str
+    findings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the checklist and what would keep it open.
+
+    Attributes:
+        fields: Variables that it is about.
+        rules: Ids of the rules that must be quiet about them; empty: no rule can tell.
+    """
+
+    id: str
+    group: str
+    text: str
+    fields: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line, judged.
+
+    Attributes:
+        findings: Ids of the rules that keep it open.
+    """
+
+    id: str
+    group: str
+    text: str
+    state: ItemState
+    findings: tuple[str, ...] = ()
+
+    def as_dict(self) -> ItemFields:
+        """Give the line as `/config-report` shows it."""
+        return {
+            "id": self.id,
+            "group": self.group,
+            "text": self.text,
+            "state": self.state.value,
+            "findings": list(self.findings),
+        }
+
+
+LINES = (
+    Line(
+        "database",
+        "Secrets",
+        "DATABASE_URL set to the production database",
+        frozenset({"DATABASE_URL"}),
+        frozenset({"DB01", "DB02", "DB04", "DB13", "DB16", "ENV03", "SEC02", "SEC03", "SEC04"}),
+    ),
+    Line(
+        "ai_key",
+        "Secrets",
+        "At least one AI provider key configured",
+        frozenset(AI_KEYS),
+        frozenset({"ENV03", "SEC02", "SEC03", "SEC04", "SEC11", "SEC13"}),
+    ),
+    Line(
+        "secret_key",
+        "Secrets",
+        "SECRET_KEY generated, with `sidecar secret` or `openssl rand -hex 32`",
+        frozenset({"SECRET_KEY"}),
+        frozenset(
+            {"ENV03", "SEC01", "SEC02", "SEC03", "SEC04", "SEC05", "SEC07", "SEC08", "SEC09"}
+        ),
+    ),
+    Line(
+        "environment",
+        "Secrets",
+        "ENVIRONMENT=production set",
+        frozenset({"ENVIRONMENT"}),
+        frozenset({"ENV01"}),
+    ),
+    Line(
+        "cors",
+        "Security",
+        "CORS_ORIGINS set to actual frontend domains, not *",
+        frozenset({"CORS_ORIGINS"}),
+        frozenset({"APP03", "APP04", "ENV04"}),
+    ),
+    Line("debug", "Security", "DEBUG=false", frozenset({"DEBUG"}), frozenset({"APP01", "ENV04"})),
+    Line(
+        "docs",
+        "Security",
+        "ENABLE_DOCS=false, or access restricted",
+        frozenset({"ENABLE_DOCS"}),
+        frozenset({"APP02", "ENV04"}),
+    ),
+    Line(
+        "pool",
+        "Database",
+        "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE tuned for the expected load",
+        frozenset({"DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE"}),
+        frozenset({"DB07", "DB08", "DB09", "DB15"}),
+    ),
+    Line(
+        "tls",
+        "Database",
+        "Database connection uses SSL (?sslmode=require)",
+        frozenset({"DATABASE_URL"}),
+        frozenset({"DB01", "DB05", "SEC02"}),
+    ),
+    Line("logs", "Monitoring", "Log aggregation catches CRITICAL projection failures"),
+    Line("alerts", "Monitoring", "Alerts configured for projection failures"),
+    Line("pool_metrics", "Monitoring", "Database pool metrics monitored"),
+)
+
+
+def go_through(
+    violations: Sequence[Violation], *, environment: Environment, project: ProjectRules, on: date
+) -> tuple[Item, ...]:
+    """Judge every line as for production, also in development, from what the rules saw.
+
+    A rule that is silenced on that day keeps no line open. What no variable can show is not
+    applicable.
+    """
+    return tuple(_judge(line, violations, environment, project, on) for line in LINES)
+
+
+def _judge(
+    line: Line,
+    violations: Sequence[Violation],
+    environment: Environment,
+    project: ProjectRules,
+    on: date,
+) -> Item:
+    against = sorted(
+        {
+            each.rule.id
+            for each in violations
+            if each.field in line.fields
+            and each.rule.id in line.rules
+            and project.reason(each.rule.id, each.field, on) is None
+        }
+    )
+    state = ItemState.OPEN if against else ItemState.TICKED
+    if not line.rules or (line.id == "ai_key" and line.fields.isdisjoint(project.grouped())):
+        state = ItemState.NOT_APPLICABLE
+    elif line.id == "environment" and environment is not Environment.PRODUCTION:
+        state = ItemState.OPEN
+    return Item(line.id, line.group, line.text, state, tuple(against))

@@ -1,0 +1,130 @@
+"""What `/config-report` and `sidecar check` tell, made from the same findings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypedDict
+
+import msgspec
+
+from sidecar.config.declaration import Declaration
+from sidecar.config.environ import Environ
+from sidecar.config.environment import Environment
+from sidecar.config.finding import Finding, FindingFields, Severity
+from sidecar.config.form import Shown
+from sidecar.config.opaque import has_opaque
+from sidecar.config.settings import Settings, declarations
+from sidecar.lint.change import Change, ChangeFields
+from sidecar.lint.checklist import Item, ItemFields
+
+DEFAULT_SOURCE = "default"
+LONGEST_BUCKET = 128
+
+
+class Status(StrEnum):
+    """The findings in one word; `refused` in strict environments only."""
+
+    OK = "ok"
+    WARNINGS = "warnings"
+    INVALID = "invalid"
+    REFUSED = "refused"
+
+
+SettingFields = dict[str, Shown]
+
+
+class ReportFields(TypedDict):
+    """The report as JSON."""
+
+    status: str
+    environment: str
+    generated_at: str
+    findings: list[FindingFields]
+    settings: dict[str, SettingFields]
+    checklist: list[ItemFields]
+    changes: list[ChangeFields]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The configuration's state at one moment, fit to be shown: it holds no secret.
+
+    Attributes:
+        generated_at: Aware UTC.
+        settings: By variable; only what each form allows to be shown.
+        changes: What is different since the process started.
+    """
+
+    status: Status
+    environment: Environment
+    generated_at: datetime
+    findings: tuple[Finding, ...]
+    settings: Mapping[str, SettingFields]
+    checklist: tuple[Item, ...]
+    changes: tuple[Change, ...] = ()
+
+    def as_dict(self) -> ReportFields:
+        """Give the report as plain values for JSON; times as RFC 3339."""
+        return {
+            "status": self.status.value,
+            "environment": self.environment.value,
+            "generated_at": self.generated_at.isoformat().replace("+00:00", "Z"),
+            "findings": [finding.as_dict() for finding in self.findings],
+            "settings": {name: dict(shown) for name, shown in self.settings.items()},
+            "checklist": [item.as_dict() for item in self.checklist],
+            "changes": [change.as_dict() for change in self.changes],
+        }
+
+    def as_json(self) -> bytes:
+        """Give the report as one JSON document."""
+        return msgspec.json.encode(self.as_dict())
+
+
+def status_of(findings: Sequence[Finding]) -> Status:
+    """Sum the active findings up by the worst of them."""
+    worst = max(
+        (finding.severity for finding in findings if finding.is_active),
+        key=lambda severity: severity.rank,
+        default=Severity.INFO,
+    )
+    return {
+        Severity.INFO: Status.OK,
+        Severity.WARNING: Status.WARNINGS,
+        Severity.ERROR: Status.INVALID,
+        Severity.REFUSE: Status.REFUSED,
+    }[worst]
+
+
+def shown_settings(settings: Settings, environ: Environ) -> dict[str, SettingFields]:
+    """Give every declared variable: its value where the form allows, else set and length."""
+    return {each.name: _shown(each, settings, environ) for each in declarations()}
+
+
+def length_bucket(length: int) -> str:
+    """Give the power-of-two range that a length lies in, such as `32-63`; `128+` at the top."""
+    if length == 0:
+        return "0"
+    if length >= LONGEST_BUCKET:
+        return f"{LONGEST_BUCKET}+"
+    low = 1 << (length.bit_length() - 1)
+    return f"{low}-{2 * low - 1}"
+
+
+def _shown(declaration: Declaration, settings: Settings, environ: Environ) -> SettingFields:
+    variable = environ.get(declaration.name)
+    is_set = variable is not None and bool(variable.value)
+    shown: SettingFields = {
+        "set": is_set,
+        "source": variable.source if variable is not None and is_set else DEFAULT_SOURCE,
+    }
+    if variable is not None and has_opaque(variable.value):
+        return shown
+    public = declaration.shown(getattr(settings, declaration.field))
+    if isinstance(public, Mapping):
+        return shown | dict(public)
+    if public is not None:
+        return shown | {"value": public}
+    if variable is not None and is_set and declaration.default is None:
+        return shown | {"length": length_bucket(len(variable.value))}
+    return shown

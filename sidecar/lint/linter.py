@@ -1,0 +1,178 @@
+"""The judgement of an environment: settings, findings, and whether to start."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+
+from sidecar.config import sidecar_file
+from sidecar.config.environ import Environ
+from sidecar.config.environment import Environment
+from sidecar.config.finding import Finding, Severity, Violation, weigh_all
+from sidecar.config.project_rules import NEVER_SILENCED, ProjectRules
+from sidecar.config.settings import Settings, load_violations
+from sidecar.config.sidecar_file import ENV07
+from sidecar.lint import custom_rule, example
+from sidecar.lint.change import Change
+from sidecar.lint.checklist import Item, go_through
+from sidecar.lint.config_report import Report, shown_settings, status_of
+from sidecar.lint.custom_rule import CustomRule
+from sidecar.lint.rule_context import RuleContext
+from sidecar.lint.rules import CHECKS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found, most severe first; `/config-report` and `sidecar check` tell the same.
+
+    Attributes:
+        project: The project's own rules, by which later violations are judged too.
+        violations: What the rules saw, before it was weighed.
+        now: When the judgement was made, aware UTC; silences end by it.
+    """
+
+    settings: Settings
+    findings: tuple[Finding, ...]
+    checklist: tuple[Item, ...]
+    environ: Environ = field(repr=False)
+    project: ProjectRules = field(repr=False)
+    violations: tuple[Violation, ...] = field(repr=False)
+    now: datetime = field(repr=False)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the start is refused: exit with 78, or hold, as SIDECAR_ON_INVALID says."""
+        return self.has(Severity.REFUSE)
+
+    def has(self, severity: Severity) -> bool:
+        """Tell whether a finding that counts is at least so severe."""
+        active = (each.severity for each in self.findings if each.is_active)
+        return any(each.rank >= severity.rank for each in active)
+
+    def extended(self, more: Iterable[Violation]) -> "Verdict":
+        """Return the same with what was seen later, such as by asking the server.
+
+        What a rule has said of a variable already is not said twice.
+        """
+        told = {
+            (each.rule.id, each.field) for each in self.violations if each.field in self.environ
+        }
+        news = (
+            each
+            for each in more
+            if (each.rule.id, each.field) not in told and each not in self.violations
+        )
+        return _weighed(
+            self.environ, self.settings, self.project, (*self.violations, *news), self.now
+        )
+
+    def report(self, now: datetime, changed: Sequence[Change] = ()) -> Report:
+        """Make the report; `now` is aware UTC, `changed` what is different since the start."""
+        return Report(
+            status=status_of(self.findings),
+            environment=self.settings.environment,
+            generated_at=now,
+            findings=self.findings,
+            settings=shown_settings(self.settings, self.environ),
+            checklist=self.checklist,
+            changes=tuple(changed),
+        )
+
+
+def validate(
+    environ: Environ,
+    *,
+    now: datetime,
+    repository: Path | None = None,
+    examples: Iterable[Path] = (),
+    rules: Sequence[CustomRule] = (),
+) -> Verdict:
+    """Judge an environment by every rule; never raises for what is in it.
+
+    Args:
+        environ: The snapshot to judge.
+        now: Aware UTC.
+        repository: Where `sidecar.toml`, `pyproject.toml`, example and compose files are looked
+            for; `None` judges by the default rules alone.
+        examples: More files whose values are published.
+        rules: Rules of the project's own, in code.
+    """
+    [verdict] = validate_all(
+        [environ], now=now, repository=repository, examples=examples, rules=rules
+    )
+    return verdict
+
+
+def validate_all(
+    environs: Iterable[Environ],
+    *,
+    now: datetime,
+    repository: Path | None = None,
+    examples: Iterable[Path] = (),
+    rules: Sequence[CustomRule] = (),
+) -> tuple[Verdict, ...]:
+    """Judge each environment by itself, as `validate` does; the repository is read once."""
+    project, mistakes = sidecar_file.read(repository, today=now.date())
+    published = example.read(repository, examples)
+    verdicts = []
+    for environ in environs:
+        settings, misfits = load_violations(environ)
+        context = RuleContext(
+            environ=environ, settings=settings, project=project, now=now, examples=published
+        )
+        seen = (*misfits, *mistakes, *look(context), *custom_rule.judge(rules, environ))
+        verdicts.append(_weighed(environ, settings, project, seen, now))
+    return tuple(verdicts)
+
+
+def look(context: RuleContext) -> tuple[Violation, ...]:
+    """Ask every rule, in the order of the catalogue; what is promised is not found missing."""
+    seen = (violation for each in CHECKS for violation in each(context))
+    return tuple(each for each in seen if not context.environ.is_promised(each.field))
+
+
+def arrange(
+    findings: Sequence[Finding], project: ProjectRules, environment: Environment, on: date
+) -> tuple[Finding, ...]:
+    """Apply the project's severities and silences, and put the most severe first."""
+    adapted = (_adapt(finding, project, environment, on) for finding in findings)
+    return tuple(
+        sorted(
+            adapted, key=lambda each: (not each.is_active, -each.severity.rank, each.id, each.field)
+        )
+    )
+
+
+def _weighed(
+    environ: Environ,
+    settings: Settings,
+    project: ProjectRules,
+    violations: tuple[Violation, ...],
+    now: datetime,
+) -> Verdict:
+    weighed = weigh_all(violations, settings.environment)
+    of_workload = (_named(each, environ.workload) for each in weighed)
+    found = (*environ.findings, *of_workload)
+    items = go_through(violations, environment=settings.environment, project=project, on=now.date())
+    return Verdict(
+        settings=settings,
+        findings=arrange(found, project, settings.environment, now.date()),
+        checklist=items,
+        environ=environ,
+        project=project,
+        violations=violations,
+        now=now,
+    )
+
+
+def _named(finding: Finding, workload: str | None) -> Finding:
+    """Name the workload, but for a mistake in the rules themselves."""
+    return finding if finding.id == ENV07.id else replace(finding, workload=workload)
+
+
+def _adapt(finding: Finding, project: ProjectRules, environment: Environment, on: date) -> Finding:
+    severity = project.severity_in(finding.id, environment)
+    if severity is not None and finding.id not in NEVER_SILENCED:
+        finding = replace(finding, severity=severity.in_environment(environment))
+    reason = project.reason(finding.id, finding.field, on)
+    return finding if reason is None else finding.silence(reason)

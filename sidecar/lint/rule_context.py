@@ -1,0 +1,119 @@
+"""All that the rules look at."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sidecar.config.confidential import secret_variables
+from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.environ import Environ
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.project_rules import ProjectRules
+from sidecar.config.settings import Settings
+from sidecar.config.text import uncommented
+from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_uncertain_name
+from sidecar.lint.example import Examples
+from sidecar.lint.placeholder import shape_of
+from sidecar.lint.shape import SPEAKING, Shape
+
+_NEIGHBOURS = ("user", "username", "login", "db", "database", "dbname", "db_name", "schema", "host")
+_LONGEST_REPEATED = 24
+# What the driver takes from the environment where DATABASE_URL leaves it out.
+_DRIVER_DEFAULTS = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleContext:
+    """What is known when the rules are asked.
+
+    Attributes:
+        project: The project's own rules.
+        examples: Values that the repository publishes.
+        now: Aware UTC; expiry dates are judged by it.
+        secrets: Every variable that name or value make a secret, declared or not, where set.
+        shapes: Placeholders among the secrets, by name.
+    """
+
+    environ: Environ
+    settings: Settings
+    project: ProjectRules
+    now: datetime
+    examples: Examples = field(default_factory=Examples, repr=False)
+    secrets: tuple[Variable, ...] = field(init=False, repr=False)
+    shapes: Mapping[str, Shape] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the secrets and judge the shape of each once, for the many rules that ask."""
+        object.__setattr__(self, "secrets", tuple(secret_variables(self.environ, self.project)))
+        neighbours = frozenset(self._neighbours())
+        judged = {each.name: self._shape(each, neighbours) for each in self.secrets}
+        shapes = {name: shape for name, shape in judged.items() if shape is not None}
+        object.__setattr__(self, "shapes", shapes)
+
+    def violation(
+        self,
+        rule: Rule,
+        name: str,
+        message: str,
+        hint: str,
+        *,
+        at_most: Severity = Severity.REFUSE,
+    ) -> Violation:
+        """Note that a rule applies to a variable, with where its value came from."""
+        variable = self.environ.get(name)
+        line = None if variable is None else variable.line
+        return Violation(rule, name, message, hint, self.source(name), at_most, line)
+
+    def source(self, name: str) -> str | None:
+        """Tell where a variable came from; `None` when it is not set."""
+        variable = self.environ.get(name)
+        return None if variable is None else variable.source
+
+    def is_missing(self, name: str) -> bool:
+        """Tell whether a variable has no value, and none is promised from elsewhere."""
+        return not self.environ.text(name) and not self.environ.is_promised(name)
+
+    def real_secrets(self) -> Iterator[Variable]:
+        """Give the secrets that are no placeholders, for the rules on how good a secret is."""
+        return (variable for variable in self.secrets if variable.name not in self.shapes)
+
+    def dsn(self) -> Dsn | None:
+        """Give the parsed DATABASE_URL; `None` when it is missing or cannot be parsed."""
+        if self.settings.database_url is None:
+            return None
+        try:
+            return self.parse_dsn(self.settings.database_url.reveal())
+        except DsnError:
+            return None
+
+    def parse_dsn(self, text: str) -> Dsn:
+        """Read an address with what the driver would take from the environment.
+
+        Raises:
+            DsnError: With what is wrong, never with the text.
+        """
+        return Dsn.parse(text, {name: self.environ.text(name) for name in _DRIVER_DEFAULTS})
+
+    def _shape(self, variable: Variable, neighbours: frozenset[str]) -> Shape | None:
+        bare = uncommented(variable.value)
+        # One user may stand under two names; only a secret says something by repeating one.
+        is_judged = not _is_neighbour(variable) and not is_uncertain_name(variable.name)
+        if is_judged and bare.lower() in neighbours:
+            return Shape.NEIGHBOUR
+        shape = shape_of(bare or variable.value, variable.name)
+        return None if is_uncertain_name(variable.name) and shape not in SPEAKING else shape
+
+    def _neighbours(self) -> Iterator[str]:
+        """Give what people know without asking: names of users, databases and hosts."""
+        for variable in filter(_is_neighbour, self.environ):
+            text = uncommented(variable.value).lower()
+            if text and len(text) <= _LONGEST_REPEATED:
+                yield text
+
+
+def _is_neighbour(variable: Variable) -> bool:
+    return variable.name.lower().endswith(_NEIGHBOURS)
+
+
+Check = Callable[[RuleContext], Iterator[Violation]]

@@ -1,0 +1,168 @@
+"""Rules about the server that DATABASE_URL leads to."""
+
+import re
+from collections.abc import Iterator
+
+from sidecar.config.dsn import Dsn
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rules.address import FIELD, real_address
+
+POOLER_PORT = 6543
+
+DB03 = Rule(
+    "DB03",
+    "connects as a superuser",
+    relaxed=None,
+    strict=Severity.WARNING,
+    refs=("CWE-250",),
+)
+DB04 = Rule(
+    "DB04",
+    "a database on this machine in production",
+    relaxed=None,
+    strict=Severity.WARNING,
+)
+DB05 = Rule(
+    "DB05",
+    "no TLS demanded of a remote database: sslmode missing, disable, allow or prefer",
+    relaxed=None,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 9.2", "CWE-319"),
+)
+DB06 = Rule(
+    "DB06",
+    "sslmode=require, which checks no certificate",
+    relaxed=None,
+    strict=Severity.INFO,
+    refs=("CWE-295",),
+)
+DB12 = Rule(
+    "DB12",
+    "a pooler in transaction mode, which breaks session locks and prepared statements",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+DB13 = Rule(
+    "DB13",
+    "a test database in production, or a production database in development",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+_TESTING = re.compile(r"(?:^|[-_.])(?:tests?|testing|dev|development)(?:$|[-_.])", re.IGNORECASE)
+# `shop_test` and `dev-db` are for tests; `ab_test_results` and `dev-portal` are not.
+_IS_FOR_TESTING = re.compile(
+    r"(?:^|(?<!ab)[-_.])(?:tests?|testing|dev|development)"
+    r"(?:[-_.]?(?:\d+|db|database|pg|postgres|postgresql|sql|rds|server))*$",
+    re.IGNORECASE,
+)
+_PRODUCTION = re.compile(r"(?:^|[-_.])(?:prod|production|live)(?:$|[-_.])", re.IGNORECASE)
+# Names that no public resolver knows: the network between is the cluster's or the provider's own.
+_PRIVATE = re.compile(
+    r"[^.:]+|.+\.(?:internal|flycast|local|localdomain|lan|svc|intranet|home\.arpa)", re.IGNORECASE
+)
+
+
+def superuser(context: RuleContext) -> Iterator[Violation]:
+    """See the usual names of superusers."""
+    dsn = real_address(context)
+    if dsn is not None and dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
+        yield context.violation(
+            DB03,
+            FIELD,
+            "DATABASE_URL connects as a superuser.",
+            "Create a role that owns the schema and nothing else.",
+        )
+
+
+def local_server(context: RuleContext) -> Iterator[Violation]:
+    """See an address of this machine; a proxy or a socket beside the service is a good case."""
+    dsn = real_address(context)
+    if dsn is not None and any(host.is_loopback for host in dsn.hosts):
+        yield context.violation(
+            DB04,
+            FIELD,
+            "DATABASE_URL points to this machine.",
+            "Right for a local proxy (Cloud SQL, PgBouncer): silence DB04 with that reason.",
+        )
+
+
+def no_encryption(context: RuleContext) -> Iterator[Violation]:
+    """See a connection over the network that may fall back to plain text."""
+    dsn = real_address(context)
+    if dsn is None or dsn.is_local:
+        return
+    if dsn.sslmode in {None, "disable", "allow", "prefer"}:
+        yield context.violation(
+            DB05,
+            FIELD,
+            "DATABASE_URL does not demand TLS: sslmode is missing or too weak.",
+            "Append ?sslmode=verify-full&sslrootcert=FILE with the certificate of the server's "
+            "authority, or at least ?sslmode=require; the driver's default falls back to plain "
+            "text.",
+            at_most=Severity.WARNING if _is_private(dsn) else Severity.REFUSE,
+        )
+    elif dsn.sslmode == "require" and root_certificate(context, dsn) is None:
+        yield context.violation(
+            DB06,
+            FIELD,
+            "sslmode=require encrypts, but checks no certificate.",
+            "Use sslmode=verify-full with sslrootcert.",
+        )
+
+
+def root_certificate(context: RuleContext, dsn: Dsn) -> str | None:
+    """Give the file that the server's certificate is checked by, where one is named."""
+    return dsn.options.get("sslrootcert") or context.environ.text("PGSSLROOTCERT") or None
+
+
+def _is_private(dsn: Dsn) -> bool:
+    """Tell whether every host that is not this machine has a name of a private network only."""
+    return all(host.is_local or _PRIVATE.fullmatch(host.name or "") for host in dsn.hosts)
+
+
+def transaction_pooler(context: RuleContext) -> Iterator[Violation]:
+    """See addresses of poolers that give each transaction another session."""
+    dsn = real_address(context)
+    if dsn is None:
+        return
+    is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
+    if dsn.port == POOLER_PORT or is_pooler:
+        yield context.violation(
+            DB12,
+            FIELD,
+            "DATABASE_URL points to a pooler in transaction mode.",
+            "Connect to the server itself or to a pooler in session mode: leases need a session.",
+        )
+
+
+def other_stage(context: RuleContext) -> Iterator[Violation]:
+    """See a database whose name says that it belongs to another environment."""
+    dsn = real_address(context)
+    if dsn is None:
+        return
+    is_strict = context.settings.environment.is_strict
+    kind, is_named, is_meant = (
+        ("a test", _TESTING, _IS_FOR_TESTING)
+        if is_strict
+        else ("a production", _PRODUCTION, _PRODUCTION)
+    )
+    names = [dsn.database or "", (dsn.host or "").partition(".")[0]]
+    if any(is_named.search(name) for name in names):
+        yield context.violation(
+            DB13,
+            FIELD,
+            f"DATABASE_URL names {kind} database, in {context.settings.environment}.",
+            "Set the address that belongs to this environment.",
+            at_most=Severity.REFUSE if any(map(is_meant.search, names)) else Severity.INFO,
+        )
+
+
+RULES = (DB03, DB04, DB05, DB06, DB12, DB13)
+CHECKS: tuple[Check, ...] = (
+    superuser,
+    local_server,
+    no_encryption,
+    transaction_pooler,
+    other_stage,
+)

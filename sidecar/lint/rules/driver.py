@@ -1,0 +1,174 @@
+"""Rules about what the driver and the server make of the parameters of DATABASE_URL."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from sidecar.config.dsn import SSLMODES, Dsn
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.opaque import has_opaque
+from sidecar.config.variable import PROCESS
+from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rules.address import FIELD, real_address
+from sidecar.lint.rules.database_host import root_certificate
+
+DB17 = Rule(
+    "DB17",
+    "a parameter of DATABASE_URL that the driver does not know, or a value that it does not take",
+    relaxed=Severity.ERROR,
+    strict=Severity.REFUSE,
+)
+DB18 = Rule(
+    "DB18",
+    "a certificate to be checked, and no file to check it by",
+    relaxed=Severity.INFO,
+    strict=Severity.REFUSE,
+)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\S+", text))
+
+
+# Read by asyncpg itself; everything else goes to the server as a setting of the session.
+_DRIVER = _names(
+    """
+    database dbname gsslib host krbsrvname passfile password port service sslcert sslcrl sslkey
+    sslmode sslnegotiation sslpassword sslrootcert ssl_max_protocol_version
+    ssl_min_protocol_version target_session_attrs user
+    """
+)
+_VALUES = {
+    "gsslib": frozenset({"gssapi", "sspi"}),
+    "sslnegotiation": frozenset({"postgres", "direct"}),
+    "target_session_attrs": frozenset(
+        {"any", "primary", "standby", "read-write", "read-only", "prefer-standby"}
+    ),
+    "ssl_min_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
+    "ssl_max_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
+}
+# Parameters of libpq and of other drivers: known well enough to be named, and to be sure.
+_FOREIGN = _names(
+    """
+    applicationname async_fallback binary_parameters channel_binding charset command_timeout
+    connect_timeout connection_limit connection_timeout connecttimeout conn_max_age currentschema
+    default_query_exec_mode encoding fallback_application_name gssdelegation gssencmode hostaddr
+    keepalives keepalives_count keepalives_idle keepalives_interval load_balance_hosts
+    logintimeout max_overflow max_pool_size max_protocol_version max_size min_pool_size
+    min_protocol_version min_size pgbouncer pool pool_max_conn_idle_time pool_max_conn_lifetime
+    pool_max_conns pool_min_conns pool_mode pool_pre_ping pool_recycle pool_size pool_timeout
+    prepared_statement_cache_size prepared_statements preparethreshold reconnect require_auth
+    requirepeer requiressl schema scram_client_key scram_server_key servicefile socket_timeout
+    sockettimeout ssl sslaccept sslcertmode sslcompression sslcrldir sslfactory sslidentity
+    sslkeylogfile sslsni statement_cache_size supa tcpkeepalive timeout uselibpqcompat
+    """
+)
+_CURES = {
+    "ssl": "Write sslmode=require, or sslmode=verify-full with sslrootcert.",
+    "requiressl": "Write sslmode=require, or sslmode=verify-full with sslrootcert.",
+    "schema": "Write search_path=NAME.",
+    "currentschema": "Write search_path=NAME.",
+    "applicationname": "Remove it; the sidecar names its sessions itself.",
+    "keepalives_idle": "Write tcp_keepalives_idle.",
+    "keepalives_interval": "Write tcp_keepalives_interval.",
+    "keepalives_count": "Write tcp_keepalives_count.",
+    "encoding": "Write client_encoding.",
+    "charset": "Write client_encoding.",
+}
+_REMOVE = "Remove it: the driver hands it to the server, which refuses each connection for it."
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+
+def unknown_parameter(context: RuleContext) -> Iterator[Violation]:
+    """See parameters for which no connection comes about."""
+    dsn = real_address(context)
+    for name in dsn.options if dsn is not None else ():
+        lower = name.lower()
+        if name in _DRIVER or "." in name or lower in session_settings():
+            continue
+        if lower in _FOREIGN:
+            message = f"The driver does not know the parameter {lower} of DATABASE_URL."
+            yield context.violation(DB17, FIELD, message, _CURES.get(lower, _REMOVE))
+        else:
+            # It may be a setting of a later server, and its name may be half of a password.
+            message = "DATABASE_URL has a parameter that neither driver nor server is known for."
+            yield context.violation(DB17, FIELD, message, _REMOVE, at_most=Severity.WARNING)
+
+
+def unknown_value(context: RuleContext) -> Iterator[Violation]:
+    """See parameters of a closed set whose value is none of it."""
+    dsn = real_address(context)
+    if dsn is None:
+        return
+    for name, values in _VALUES.items():
+        text = dsn.options.get(name)
+        if text is not None and text not in values and not has_opaque(text):
+            message = f"The driver does not take this value of {name} in DATABASE_URL."
+            yield context.violation(
+                DB17, FIELD, message, f"Write one of {', '.join(sorted(values))}."
+            )
+
+
+def no_certificate(context: RuleContext) -> Iterator[Violation]:
+    """See a check of the server's certificate that has nothing to check by.
+
+    What files there are is known where this process itself connects, and not of another machine.
+    """
+    dsn = real_address(context)
+    if dsn is None or dsn.is_local or not _is_own(context):
+        return
+    if _is_verified(dsn) and root_certificate(context, dsn) is None and not _usual_root().is_file():
+        message = f"sslmode={dsn.sslmode} needs a root certificate, and no sslrootcert names it."
+        yield context.violation(
+            DB18,
+            FIELD,
+            message,
+            "Append &sslrootcert=FILE with the certificate of the server's authority; without "
+            "one the driver looks for ~/.postgresql/root.crt.",
+            at_most=Severity.WARNING,
+        )
+
+
+def missing_file(context: RuleContext) -> Iterator[Violation]:
+    """See files of the TLS parameters that the driver would look for in vain."""
+    dsn = real_address(context)
+    if dsn is None or dsn.sslmode in {"disable", "allow"}:
+        return
+    named = {name: dsn.options[name] for name in _FILES if name in dsn.options}
+    for name, path in named.items():
+        if path == "system":
+            message = f"{name}=system of DATABASE_URL is libpq's; the driver takes it for a file."
+            yield context.violation(
+                DB18, FIELD, message, "Name the file of the system's authorities."
+            )
+        elif _is_own(context) and not has_opaque(path) and not Path(path).is_file():
+            message = f"The file that {name} of DATABASE_URL names is not there."
+            yield context.violation(DB18, FIELD, message, "Mount it, or correct the path.")
+
+
+@cache
+def session_settings() -> frozenset[str]:
+    """Give what PostgreSQL 15 to 18 let a session set when it connects, in lower case."""
+    text = resources.files("sidecar.lint").joinpath("session_settings.txt").read_text("utf-8")
+    return _names(text)
+
+
+def _is_own(context: RuleContext) -> bool:
+    return context.source(FIELD) == PROCESS
+
+
+def _is_verified(dsn: Dsn) -> bool:
+    return dsn.sslmode in SSLMODES[SSLMODES.index("verify-ca") :]
+
+
+def _usual_root() -> Path:
+    try:
+        return Path.home() / ".postgresql" / "root.crt"
+    except RuntimeError:
+        return Path("root.crt")
+
+
+RULES = (DB17, DB18)
+CHECKS: tuple[Check, ...] = (unknown_parameter, unknown_value, no_certificate, missing_file)

@@ -1,0 +1,46 @@
+"""Faults of event versioning, told as findings when a worker starts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.events.types import EventTypes
+
+HOLE: Final = Rule(
+    "EVT01",
+    "a chain of upcasters with a hole",
+    relaxed=Severity.ERROR,
+    strict=Severity.ERROR,
+)
+FUTURE: Final = Rule(
+    "EVT02",
+    "stored events of a schema version from the future",
+    relaxed=Severity.ERROR,
+    strict=Severity.ERROR,
+)
+
+
+def find_faults(types: EventTypes, stored: Mapping[str, int]) -> Iterator[Violation]:
+    """Yield what will park events, before it does.
+
+    Args:
+        types: What this service knows.
+        stored: Newest schema version by type name, as far as it was looked for.
+    """
+    for name, version in types.find_holes():
+        yield Violation(
+            HOLE,
+            name,
+            f"Events of type {name} in schema version {version} cannot be read.",
+            f"Register an upcaster: @types.upcast({name!r}, from_version={version}).",
+        )
+    for name, version in stored.items():
+        known = types.find(name)
+        if known is not None and version > known.version:
+            yield Violation(
+                FUTURE,
+                name,
+                f"Events of type {name} are stored in schema version {version}; this service "
+                f"knows {known.version}.",
+                "Deploy the newer service here as well; until then these events are parked.",
+            )

@@ -1,0 +1,172 @@
+"""Rules that ask the server itself: what no text of a variable can tell."""
+
+from collections.abc import Callable, Iterator
+
+from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.settings import Settings
+from sidecar.lint.rules.address import FIELD
+from sidecar.lint.rules.database_host import DB03, DB05, DB06, DB12
+from sidecar.lint.rules.pool_size import POOL_ADVICE
+from sidecar.lint.server_facts import Server, Unreachable
+
+SIDECAR_CONNECTIONS = 3
+CROWDED_SHARE = 0.8
+
+DB08 = Rule(
+    "DB08",
+    "replicas x workers x pool above what the server has left (live)",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+DB10 = Rule(
+    "DB10",
+    "no limit to how long a statement or an idle transaction may take (live)",
+    relaxed=Severity.INFO,
+    strict=Severity.WARNING,
+)
+DB14 = Rule(
+    "DB14",
+    "migrations that are not applied, or a schema of a later release (live)",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+DB16 = Rule(
+    "DB16",
+    "a server that cannot be reached (live)",
+    relaxed=Severity.WARNING,
+    strict=Severity.ERROR,
+)
+
+LiveCheck = Callable[[Settings, Server], Iterator[Violation]]
+
+
+def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violation, ...]:
+    """Judge the server behind DATABASE_URL by every rule that needs one."""
+    if isinstance(server, Unreachable):
+        return (Violation(DB16, FIELD, server.reason, server.cure),)
+    return tuple(violation for look in CHECKS for violation in look(settings, server))
+
+
+def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
+    """See a role that may do everything."""
+    if server.is_superuser:
+        yield Violation(
+            DB03,
+            FIELD,
+            "The role of DATABASE_URL is a superuser.",
+            "Create a role that owns the schema and nothing else: ALTER ROLE ... NOSUPERUSER.",
+        )
+
+
+def plain_text(_settings: Settings, server: Server) -> Iterator[Violation]:
+    """See a connection over the network that is not encrypted."""
+    if not server.is_local and server.is_encrypted is False:
+        yield Violation(
+            DB05,
+            FIELD,
+            "The connection to the server is not encrypted.",
+            "Switch ssl on at the server and append ?sslmode=verify-full.",
+        )
+
+
+def unchecked_certificate(settings: Settings, server: Server) -> Iterator[Violation]:
+    """See an encrypted connection whose other end may be anybody."""
+    mode = _sslmode(settings)
+    if not server.is_local and server.is_encrypted and mode not in {"verify-ca", "verify-full"}:
+        yield Violation(
+            DB06,
+            FIELD,
+            "The connection is encrypted, but nobody has checked the server's certificate.",
+            "Use sslmode=verify-full with sslrootcert.",
+        )
+
+
+def connection_budget(settings: Settings, server: Server) -> Iterator[Violation]:
+    """Add up what all replicas may open, against what the server has left."""
+    wanted = connections_wanted(settings)
+    usable = server.usable_connections
+    if wanted <= usable * CROWDED_SHARE:
+        return
+    total = (
+        f"{settings.replicas} replica(s) x ({settings.workers} worker(s) + application) x "
+        f"{settings.pool_max_size} + {SIDECAR_CONNECTIONS} each = {wanted} connections"
+    )
+    yield Violation(
+        DB08,
+        "DB_POOL_MAX_SIZE",
+        f"{total}; the server has {usable} (max_connections {server.max_connections} less "
+        f"{server.reserved_connections} reserved).",
+        f"Lower DB_POOL_MAX_SIZE, raise max_connections, or put a pooler before it. {POOL_ADVICE}",
+        at_most=Severity.REFUSE if wanted > usable else Severity.WARNING,
+    )
+
+
+def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
+    """See sessions that may hang for ever."""
+    limits = {
+        "statement_timeout": server.statement_timeout_seconds,
+        "idle_in_transaction_session_timeout": server.idle_timeout_seconds,
+    }
+    missing = [name for name, seconds in limits.items() if seconds <= 0]
+    if missing:
+        yield Violation(
+            DB10,
+            FIELD,
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set for the role.",
+            f"ALTER ROLE ... SET {missing[0]} = '60s'; one stuck statement holds a connection.",
+        )
+
+
+def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
+    """See a pooler that gives each transaction another session."""
+    if server.is_transaction_pooled:
+        yield Violation(
+            DB12,
+            FIELD,
+            "DATABASE_URL leads to a pooler in transaction mode.",
+            "Connect to the server itself or to a pooler in session mode: leases need a session.",
+        )
+
+
+def schema_not_at_head(settings: Settings, server: Server) -> Iterator[Violation]:
+    """See a schema that this release cannot work with; it may apply migrations itself."""
+    if server.newer_schema:
+        message = "The schema was made by a later release of the sidecar."
+        yield Violation(DB14, FIELD, message, "Upgrade event-sidecar.")
+    elif server.pending_migrations:
+        count = len(server.pending_migrations)
+        yield Violation(
+            DB14,
+            FIELD,
+            f"{count} migration(s) are not applied, from {server.pending_migrations[0]} on.",
+            "Run: sidecar migrate.",
+            at_most=Severity.INFO if settings.auto_migrate else Severity.REFUSE,
+        )
+
+
+def connections_wanted(settings: Settings) -> int:
+    """Add up the pools of workers and application of all replicas, and the sidecars' own."""
+    pools = (settings.workers + 1) * settings.pool_max_size
+    return settings.replicas * (pools + SIDECAR_CONNECTIONS)
+
+
+def _sslmode(settings: Settings) -> str | None:
+    if settings.database_url is None:
+        return None
+    try:
+        return Dsn.parse(settings.database_url.reveal()).sslmode
+    except DsnError:
+        return None
+
+
+RULES = (DB08, DB10, DB14, DB16)
+CHECKS: tuple[LiveCheck, ...] = (
+    superuser_role,
+    plain_text,
+    unchecked_certificate,
+    connection_budget,
+    no_time_limit,
+    session_pooler,
+    schema_not_at_head,
+)

@@ -1,0 +1,63 @@
+"""Rules about the size of the pool."""
+
+from collections.abc import Iterator
+
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.lint.rule_context import Check, RuleContext
+
+POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."
+LOW_MAX_SIZE = 10
+LOW_MIN_SIZE = 2
+
+DB09 = Rule(
+    "DB09",
+    "pool sizes left at their defaults",
+    relaxed=None,
+    strict=Severity.INFO,
+)
+DB15 = Rule(
+    "DB15",
+    "a pool too small for production",
+    relaxed=Severity.INFO,
+    strict=Severity.WARNING,
+)
+DB11 = Rule(
+    "DB11",
+    "waiting for a connection longer than callers wait for an answer",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
+# Load balancers and gateways give up after 30 to 60 s by default.
+PATIENCE_SECONDS = 30.0
+
+
+def long_wait(context: RuleContext) -> Iterator[Violation]:
+    """See a wait for the pool that outlasts whoever asked."""
+    wait = context.settings.pool_acquire_timeout_seconds
+    if wait >= PATIENCE_SECONDS:
+        yield context.violation(
+            DB11,
+            "DB_POOL_ACQUIRE_TIMEOUT_SECONDS",
+            f"A connection is waited for up to {wait:g} s; callers give up after "
+            f"{PATIENCE_SECONDS:g} s.",
+            "Lower it, to fail while somebody still listens; 10 s is the default.",
+        )
+
+
+def pool_size(context: RuleContext) -> Iterator[Violation]:
+    """See pools that are small, or that nobody has thought about."""
+    settings = context.settings
+    names = ("DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE")
+    if not any(context.environ.text(name) for name in names):
+        message = "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE are the defaults, 5 and 20."
+        yield context.violation(DB09, names[0], message, f"Tune them for the load. {POOL_ADVICE}")
+    if settings.pool_max_size < LOW_MAX_SIZE:
+        message = f"DB_POOL_MAX_SIZE is low: {settings.pool_max_size}."
+        yield context.violation(DB15, names[1], message, f"Raise it. {POOL_ADVICE}")
+    if settings.pool_min_size < LOW_MIN_SIZE:
+        message = f"DB_POOL_MIN_SIZE is low: {settings.pool_min_size}."
+        yield context.violation(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
+
+
+RULES = (DB09, DB11, DB15)
+CHECKS: tuple[Check, ...] = (pool_size, long_wait)

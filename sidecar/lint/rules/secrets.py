@@ -1,0 +1,174 @@
+"""Rules about secrets that are missing, or that are none."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
+
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.text import uncommented
+from sidecar.config.variable import Variable
+from sidecar.lint.placeholder import shape_of
+from sidecar.lint.published import is_unmistakable, origin_of
+from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.shape import Shape
+
+GENERATE = "Generate one with: sidecar secret (or: openssl rand -hex 32)."
+
+SEC01 = Rule(
+    "SEC01",
+    "a required secret missing, empty or blank",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 2.10", "12-factor III"),
+)
+SEC02 = Rule(
+    "SEC02",
+    "a placeholder, example or default in place of a secret, also inside an address",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 2.10", "CWE-1392"),
+)
+SEC03 = Rule(
+    "SEC03",
+    "a secret equal to a value in the repository's example or compose file",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 2.10", "CWE-798"),
+)
+SEC04 = Rule(
+    "SEC04",
+    "a secret that is published in documentation or a well-known repository",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("OWASP ASVS 2.10", "CWE-798"),
+)
+SEC11 = Rule(
+    "SEC11",
+    "none of a group of variables set, of which one is needed",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+_USER_INFO = re.compile(r"://([^/:\s]*):([^/\s]+)@[^@]*$")
+
+
+def missing_secret(context: RuleContext) -> Iterator[Violation]:
+    """See required secrets without a value."""
+    for name in dict.fromkeys(("SECRET_KEY", *context.project.required)):
+        if context.is_missing(name):
+            yield context.violation(SEC01, name, f"{name} is required in production.", GENERATE)
+
+
+def placeholder(context: RuleContext) -> Iterator[Violation]:
+    """See secrets, declared or not, that have the shape of a placeholder."""
+    for name, shape in context.shapes.items():
+        yield context.violation(
+            SEC02,
+            name,
+            f"{name} contains a placeholder value: {shape}.",
+            "Set the actual key of the provider." if "API_KEY" in name else GENERATE,
+        )
+
+
+def default_in_address(context: RuleContext) -> Iterator[Violation]:
+    """See addresses, but for DATABASE_URL, whose password is a placeholder or a default."""
+    for variable in context.environ:
+        if variable.name == "DATABASE_URL" or "://" not in variable.value:
+            continue
+        reason = reason_in_address(variable)
+        if reason is not None:
+            yield context.violation(
+                SEC02,
+                variable.name,
+                f"The password inside {variable.name} is none: {reason}.",
+                "Set the actual password.",
+            )
+
+
+def reason_in_address(variable: Variable) -> str | None:
+    """Tell why the password of an address is no password; `None` when it is one or has none."""
+    user, password, others = credentials_of(uncommented(variable.value))
+    if not password:
+        return None
+    if password.lower() in {user.lower(), *others}:
+        return "it repeats user, host or database"
+    shape: str | None = shape_of(password, variable.name)
+    return shape or ("it is published" if origin_of(password) else None)
+
+
+def credentials_of(address: str) -> tuple[str, str, frozenset[str]]:
+    """Give user, password, and host and database in lower case; empty where there are none."""
+    others: frozenset[str] = frozenset()
+    try:
+        parts = urlsplit(address)
+        others = frozenset({(parts.hostname or "").lower(), parts.path.strip("/").lower()} - {""})
+    except ValueError:
+        pass
+    found = _USER_INFO.search(address)
+    return (unquote(found[1]), unquote(found[2]), others) if found else ("", "", others)
+
+
+def published_example(context: RuleContext) -> Iterator[Violation]:
+    """See secrets that everybody can read in the repository."""
+    for variable in context.real_secrets():
+        if context.examples.has(variable.name, uncommented(variable.value)):
+            yield context.violation(
+                SEC03,
+                variable.name,
+                f"{variable.name} is a value of the repository's example or compose file.",
+                f"Rotate it: everybody who can read the repository knows it. {GENERATE}",
+            )
+
+
+def published_secret(context: RuleContext) -> Iterator[Violation]:
+    """See secrets that everybody can read in the web, and odd ones under whatever name."""
+    secrets = {each.name for each in context.secrets}
+    for variable in context.environ:
+        bare = uncommented(variable.value)
+        is_judged = variable.name in secrets or is_unmistakable(bare)
+        origin = origin_of(bare) if is_judged and variable.name not in context.shapes else None
+        if origin is not None:
+            yield context.violation(
+                SEC04,
+                variable.name,
+                f"{variable.name} is a published secret ({origin}).",
+                f"Rotate it: everybody can look it up. {GENERATE}",
+            )
+
+
+def empty_group(context: RuleContext) -> Iterator[Violation]:
+    """See groups of which no variable is set; a placeholder in one is told by itself."""
+    for group, names in context.project.any_of.items():
+        if names and all(map(context.is_missing, names)):
+            yield context.violation(
+                SEC11,
+                names[0],
+                f"None of {', '.join(names)} is set; one is needed.",
+                _group_hint(group),
+            )
+
+
+def says_default(value: str, name: str) -> bool:
+    """Tell whether a value is a placeholder, or published as somebody's default."""
+    bare = uncommented(value)
+    shape: Shape | None = shape_of(bare, name)
+    return shape is not None or origin_of(bare) is not None
+
+
+def _group_hint(group: str) -> str:
+    if group == "ai":
+        return (
+            "Set one of them. A service without AI writes any_of = {} into sidecar.toml, "
+            "or under [tool.sidecar] in pyproject.toml."
+        )
+    return f"Set one of them, or take the group {group} out of any_of."
+
+
+RULES = (SEC01, SEC02, SEC03, SEC04, SEC11)
+CHECKS: tuple[Check, ...] = (
+    missing_secret,
+    placeholder,
+    default_in_address,
+    published_example,
+    published_secret,
+    empty_group,
+)

@@ -1,0 +1,92 @@
+"""Rules about `OTEL_*`: what is asked for there, and not offered here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.lint.rule_context import Check, RuleContext
+
+OPS04 = Rule(
+    "OPS04",
+    "an `OTEL_*` variable, or a value of one, that the sidecar does not offer",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
+EXPORTERS: Final[Mapping[str, frozenset[str]]] = {
+    "OTEL_TRACES_EXPORTER": frozenset({"otlp", "none"}),
+    # /metrics is there whatever is sent.
+    "OTEL_METRICS_EXPORTER": frozenset({"otlp", "none", "prometheus"}),
+}
+PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
+SAMPLERS: Final = frozenset(
+    f"{parent}{kind}"
+    for parent in ("", "parentbased_")
+    for kind in ("always_on", "always_off", "traceidratio")
+)
+_CHOICES: Final[Mapping[str, frozenset[str]]] = {
+    **EXPORTERS,
+    "OTEL_EXPORTER_OTLP_PROTOCOL": PROTOCOLS,
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": PROTOCOLS,
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": PROTOCOLS,
+    "OTEL_TRACES_SAMPLER": SAMPLERS,
+}
+_FILES: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
+_LOGS: Final = ("OTEL_EXPORTER_OTLP_LOGS_", "OTEL_BLRP_")
+_PORT: Final = ("OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT")
+
+
+def unread_file(context: RuleContext) -> Iterator[Violation]:
+    """See a file of settings, for which the SDK would pass over all variables."""
+    for name in _FILES:
+        if context.environ.text(name):
+            yield context.violation(
+                OPS04,
+                name,
+                f"The file of {name} is not read; OTEL_* variables are.",
+                "Set what it says by variables, such as OTEL_EXPORTER_OTLP_ENDPOINT.",
+            )
+
+
+def unknown_choice(context: RuleContext) -> Iterator[Violation]:
+    """See an exporter, protocol or sampler that is not there."""
+    for name, offered in _CHOICES.items():
+        asked = {one.strip().lower() for one in context.environ.text(name).split(",")} - {""}
+        if asked - offered:
+            yield context.violation(
+                OPS04,
+                name,
+                f"{name} asks for what the sidecar does not offer; it goes without.",
+                f"Offered here: {', '.join(sorted(offered))}.",
+            )
+
+
+def unsent_logs(context: RuleContext) -> Iterator[Violation]:
+    """See logs that are to go to a collector; the application's own may go there all the same."""
+    asked = [each.name for each in context.environ if each.name.startswith(_LOGS) and each.value]
+    if context.environ.text("OTEL_LOGS_EXPORTER").lower() not in {"", "none"}:
+        asked.insert(0, "OTEL_LOGS_EXPORTER")
+    for name in asked:
+        yield context.violation(
+            OPS04,
+            name,
+            "The sidecar sends no logs by OTLP; it writes them to standard error.",
+            "Collect them there, with SIDECAR_LOG_FORMAT=json.",
+            at_most=Severity.INFO,
+        )
+
+
+def unused_port(context: RuleContext) -> Iterator[Violation]:
+    """See an address for Prometheus that only the application may listen on."""
+    for name in _PORT:
+        if context.environ.text(name):
+            yield context.violation(
+                OPS04,
+                name,
+                f"{name} is not read; /metrics is where SIDECAR_HOST and SIDECAR_PORT say.",
+                "Scrape it there.",
+                at_most=Severity.INFO,
+            )
+
+
+RULES = (OPS04,)
+CHECKS: tuple[Check, ...] = (unread_file, unknown_choice, unsent_logs, unused_port)

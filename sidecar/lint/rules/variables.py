@@ -1,0 +1,185 @@
+"""Rules about the names and the raw text of variables."""
+
+import re
+from collections.abc import Iterator
+
+from sidecar.config.environment import is_known
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.settings import declarations
+from sidecar.config.text import ENV03, has_mark, is_quoted, tidy
+from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_near, is_secret_name
+from sidecar.lint.rule_context import Check, RuleContext
+
+ENV01 = Rule(
+    "ENV01",
+    "ENVIRONMENT missing or unknown; an unknown name counts as production",
+    relaxed=Severity.INFO,
+    strict=Severity.REFUSE,
+    refs=("12-factor III",),
+)
+ENV02 = Rule(
+    "ENV02",
+    "a variable that looks like a misspelt known one",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+)
+_UNEXPANDED = re.compile(r"\$\{[A-Za-z_][^{}]{0,200}\}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
+# Linux gives a process at most 128 KiB in one variable (MAX_ARG_STRLEN).
+LONGEST_VALUE = 128 * 1024
+_SHORTEST_JUDGED = 5
+_PREFIX = "SIDECAR_"
+_SHARED_START = 3
+_SHARED_END = 9
+
+
+def unknown_environment(context: RuleContext) -> Iterator[Violation]:
+    """See an ENVIRONMENT that is not set, or set to no name we know."""
+    name = context.environ.text("ENVIRONMENT")
+    allowed = "development, test, staging or production"
+    if not name and context.environ.assumed is not None:
+        yield context.violation(
+            ENV01,
+            "ENVIRONMENT",
+            f"ENVIRONMENT is not set here; it is judged as for {context.environ.environment}.",
+            "Set it, or pass --environment: a process without it counts as development.",
+            at_most=Severity.WARNING,
+        )
+    elif not name:
+        yield context.violation(
+            ENV01,
+            "ENVIRONMENT",
+            "ENVIRONMENT is not set; it counts as development.",
+            f"Set it to {allowed}; only the last two refuse a bad configuration.",
+            at_most=Severity.INFO,
+        )
+    elif not is_known(name):
+        yield context.violation(
+            ENV01,
+            "ENVIRONMENT",
+            "ENVIRONMENT is not a known name; it counts as production.",
+            f"Set it to {allowed}.",
+        )
+
+
+def misspelt_name(context: RuleContext) -> Iterator[Violation]:
+    """See names within two edits of a known variable that is itself not set."""
+    known = {each.name for each in declarations()} | context.project.named()
+    missing = [name for name in known if not context.environ.text(name)]
+    starts = {name[:_SHARED_START] for name in missing}
+    ends = {name[-_SHARED_END:] for name in missing}
+    for variable in context.environ:
+        name = variable.name
+        is_far = name[:_SHARED_START] not in starts and name[-_SHARED_END:] not in ends
+        if name in known or name.removesuffix("_FILE") in known or len(name) < _SHORTEST_JUDGED:
+            continue
+        candidates = () if is_far else missing
+        meant = next((each for each in candidates if _may_be_meant(name, each)), None)
+        if meant is not None:
+            yield context.violation(
+                ENV02,
+                name,
+                f"{name} is not a variable that is read; did you mean {meant}?",
+                f"Rename it to {meant}, or remove it.",
+            )
+        elif name.startswith(_PREFIX):
+            yield context.violation(
+                ENV02,
+                name,
+                f"{name} is not a variable of the sidecar.",
+                "Remove it, or look its name up in the README.",
+            )
+
+
+def kept_mark(context: RuleContext) -> Iterator[Violation]:
+    """See what editors and container tools leave inside a value."""
+    declared = {each.name for each in declarations()}
+    for variable in context.environ:
+        if len(variable.value) > LONGEST_VALUE:
+            yield context.violation(
+                ENV03,
+                variable.name,
+                f"{variable.name} is longer than {LONGEST_VALUE // 1024} KiB.",
+                "No process can be given so much in a variable; put it into a file.",
+            )
+            continue
+        is_secret = is_secret_name(variable.name) or variable.name == "DATABASE_URL"
+        if not is_secret and variable.name not in declared:
+            continue
+        mark = mark_in(variable)
+        if mark is not None:
+            what, hint = mark
+            is_mild = not is_secret or "comment" in what
+            yield context.violation(
+                ENV03,
+                variable.name,
+                f"{variable.name} {what}.",
+                hint,
+                at_most=Severity.WARNING if is_mild else Severity.REFUSE,
+            )
+
+
+def mark_in(variable: Variable) -> tuple[str, str] | None:
+    """Tell what is left inside a value, with its place, and what to do; never the value."""
+    value = variable.value
+    bare = tidy(value)
+    if has_mark(value):
+        return (
+            "begins with a byte order mark, at character 1",
+            "Save the file as UTF-8 without BOM.",
+        )
+    if is_quoted(value.strip()):
+        return "still has its quotes, at the first and last character", (
+            "Leave the quotes out: docker --env-file and Kubernetes keep them."
+        )
+    if value.endswith("\r"):
+        place = len(value)
+        return (
+            f"ends with a carriage return, at character {place}",
+            "Save the file with Unix line ends (dos2unix).",
+        )
+    if value != value.strip() and not _ends_as_a_file(value):
+        place = 1 if value[0].isspace() else len(value.rstrip()) + 1
+        return f"has blanks or line breaks around it, from character {place} on", "Remove them."
+    return _mark_inside(bare)
+
+
+def _ends_as_a_file(value: str) -> bool:
+    """Tell whether the only blank around it is the line end that a file of its kind ends with.
+
+    A key in PEM or a JSON document is text of several lines; OpenSSH refuses a key without the
+    last line end.
+    """
+    text = value.removesuffix("\n")
+    is_document = "\n" in text or (text.startswith("{") and text.endswith("}"))
+    return is_document and text == text.strip()
+
+
+def _mark_inside(bare: str) -> tuple[str, str] | None:
+    if found := _UNEXPANDED.search(bare):
+        return f"has an unexpanded ${{...}} at character {found.start() + 1}", (
+            "Write the value itself: only a shell or compose expands it."
+        )
+    if found := _CONTROL.search(bare):
+        return f"has a control character at character {found.start() + 1}", "Copy it again."
+    if found := _NOT_UTF8.search(bare):
+        return f"is not UTF-8 text at character {found.start() + 1}", "Store it as UTF-8."
+    if (place := bare.find(" #")) >= 0:
+        return f"seems to hold a comment from character {place + 1} on", (
+            "Put comments on lines of their own: docker --env-file keeps them in the value."
+        )
+    return None
+
+
+def _may_be_meant(name: str, known: str) -> bool:
+    # Vendors differ in their first letters and share the rest (GENAI_API_KEY, OPENAI_API_KEY):
+    # two edits count only after a common start. It also spares comparing most pairs.
+    if name[:_SHARED_START] == known[:_SHARED_START]:
+        return is_near(name, known)
+    return name[-_SHARED_END:] == known[-_SHARED_END:] and is_near(name, known, edits=1)
+
+
+RULES = (ENV01, ENV02)
+CHECKS: tuple[Check, ...] = (unknown_environment, misspelt_name, kept_mark)

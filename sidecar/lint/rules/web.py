@@ -1,0 +1,121 @@
+"""Rules about what browsers and strangers get to see."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from sidecar.config.cors import APP_SCHEMES
+from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.option import LogLevel
+from sidecar.lint.rule_context import Check, RuleContext
+
+APP01 = Rule(
+    "APP01",
+    "DEBUG or a log level of DEBUG in production",
+    relaxed=None,
+    strict=Severity.WARNING,
+    refs=("OWASP ASVS 14.3", "CWE-489"),
+)
+APP02 = Rule(
+    "APP02",
+    "API docs on in production",
+    relaxed=None,
+    strict=Severity.WARNING,
+    refs=("OWASP ASVS 14.3",),
+)
+APP03 = Rule(
+    "APP03",
+    "CORS open to every origin, also when `*` stands inside a list",
+    relaxed=Severity.WARNING,
+    strict=Severity.WARNING,
+    refs=("OWASP ASVS 14.5", "CWE-942"),
+)
+APP04 = Rule(
+    "APP04",
+    "a CORS origin that is local, unencrypted or an example; or none set",
+    relaxed=None,
+    strict=Severity.WARNING,
+    refs=("OWASP ASVS 14.5",),
+)
+
+_EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|.*your-?domain.*|.*your-frontend.*")
+
+
+def debug_on(context: RuleContext) -> Iterator[Violation]:
+    """See the switch that shows tracebacks to strangers."""
+    if context.settings.debug:
+        yield context.violation(
+            APP01,
+            "DEBUG",
+            "DEBUG is enabled in production; it may expose sensitive information.",
+            "Set DEBUG=false.",
+        )
+    if context.settings.log_level is LogLevel.DEBUG:
+        yield context.violation(
+            APP01,
+            "SIDECAR_LOG_LEVEL",
+            "SIDECAR_LOG_LEVEL is DEBUG; libraries then log what they send.",
+            "Set it to INFO.",
+        )
+
+
+def docs_on(context: RuleContext) -> Iterator[Violation]:
+    """See API docs switched on."""
+    if context.settings.enable_docs:
+        yield context.violation(
+            APP02,
+            "ENABLE_DOCS",
+            "ENABLE_DOCS is on; the API docs are public in production.",
+            "Set ENABLE_DOCS=false, or restrict access and silence APP02 with that reason.",
+        )
+
+
+def open_cors(context: RuleContext) -> Iterator[Violation]:
+    """See the wildcard."""
+    if context.settings.cors.is_wildcard:
+        yield context.violation(
+            APP03,
+            "CORS_ORIGINS",
+            "CORS_ORIGINS is set to '*': any web page may call; credentials are left out.",
+            "List the origins of your frontends, separated by commas.",
+        )
+
+
+def unfit_origin(context: RuleContext) -> Iterator[Violation]:
+    """See origins that no user of a deployed service comes from."""
+    if not context.environ.text("CORS_ORIGINS"):
+        yield context.violation(
+            APP04,
+            "CORS_ORIGINS",
+            "CORS_ORIGINS is not set; only http://localhost:5000 may call.",
+            "List the origins of your frontends; a service without browsers can leave it.",
+            at_most=Severity.INFO,
+        )
+        return
+    unfit = [origin for origin in context.settings.cors.origins if _is_unfit(origin)]
+    if unfit:
+        yield context.violation(
+            APP04,
+            "CORS_ORIGINS",
+            f"CORS_ORIGINS holds {len(unfit)} origin(s) that are local, http:// or an example.",
+            "List the https:// origins of your frontends only.",
+        )
+
+
+def _is_unfit(origin: str) -> bool:
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    # A packaged application comes from its own `localhost` on each phone.
+    return (
+        origin != "*"
+        and parts.scheme not in APP_SCHEMES
+        and (
+            parts.scheme == "http"
+            or host in {"localhost", "127.0.0.1", "::1"}
+            or _EXAMPLE.fullmatch(host) is not None
+        )
+    )
+
+
+RULES = (APP01, APP02, APP03, APP04)
+CHECKS: tuple[Check, ...] = (debug_on, docs_on, open_cors, unfit_origin)

@@ -1,0 +1,169 @@
+"""Compose files: the environment of each service, as docker compose would make it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from yaml.nodes import Node
+
+from sidecar.config.finding import Severity, Violation
+from sidecar.config.mount import ENV06
+from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_plain_name
+from sidecar.config.workload_reading import Deployment, Reading, few, shown, unusable
+from sidecar.lint.source import compose_env, docker
+from sidecar.lint.source.compose_project import ComposeFile, Definition, Project
+from sidecar.lint.source.compose_secret import files_of
+from sidecar.lint.source.file import Dialect, Loaded, load
+from sidecar.lint.source.interpolation import Filling
+from sidecar.lint.source.loss import loss
+from sidecar.lint.source.manifest import child, entries, is_null, items, line_of, text_of
+
+_PROFILES = "COMPOSE_PROFILES"
+
+
+def read(
+    files: Sequence[Loaded],
+    shell: Mapping[str, str],
+    part: str | None = None,
+    *,
+    alone: bool = False,
+) -> Deployment:
+    """Read what each service would be given; a service of several files is merged as compose does.
+
+    Args:
+        files: The parsed files, in the order of `docker compose -f`.
+        shell: What `${NAME}` is filled in from, before `.env` beside the first file.
+        part: Read this service only, also when its profile is not active.
+        alone: Leave out env files, which may be kept out of the repository.
+    """
+    deployment = Deployment()
+    if not files:
+        return deployment
+    project = Project(files, shell, alone=alone)
+    deployment.unread += project.unread
+    for name, definitions in project.services.items():
+        if part not in {None, name, called(name)}:
+            continue
+        if not deployment.has_room(files[0].source):
+            break
+        if part is None and not _is_active(definitions, shell):
+            deployment.violations.append(_asleep(name, files[0].source))
+            continue
+        service = _Service(called(name), definitions, alone)
+        deployment.workloads.append(service.read())
+        deployment.unread += service.unread
+    if part is not None and not deployment.workloads:
+        names = ", ".join(map(shown, project.services)) or "none"
+        message = f"{files[0].source} has no such service; it has {names}."
+        deployment.unread.append(unusable(files[0].source, message, hint="Correct --part."))
+    elif not deployment.workloads and not deployment.violations:
+        message = f"{files[0].source} has no service."
+        deployment.unread.append(unusable(files[0].source, message))
+    return deployment
+
+
+def called(name: str) -> str:
+    """Give what findings call a service."""
+    return f"service {shown(name)}"
+
+
+@dataclass(slots=True)
+class _Service:
+    """Reads the environment of one service.
+
+    Attributes:
+        definitions: What it is made of; of two, the later one wins.
+        alone: Leave its env files out.
+        unread: Env files that it needs and that cannot be read.
+    """
+
+    workload: str
+    definitions: Sequence[Definition]
+    alone: bool
+    unread: list[Violation] = field(default_factory=list)
+
+    def read(self) -> Reading:
+        """Give the service's environment: `environment` wins over every `env_file`."""
+        own = self.definitions[-1]
+        reading = Reading(self.workload, source=own.file.source, line=line_of(own.node))
+        for definition in () if self.alone else self.definitions:
+            for entry in _env_files(child(definition.node, "env_file")):
+                self._take_env_file(reading, entry, definition.file)
+        for definition in self.definitions:
+            _take_environment(reading, definition)
+        if not self.alone:
+            reading.mount(files_of(self.definitions))
+        return reading
+
+    def _take_env_file(self, reading: Reading, entry: "_EnvFile", file: ComposeFile) -> None:
+        path = file.directory / Filling(file.shell).fill(entry.path)
+        if not entry.is_required and not path.exists():
+            return
+        loaded = load(path, Dialect.DOCKER, by_file=True)
+        if isinstance(loaded, Violation):
+            self.unread.append(loaded)
+            return
+        read_file = docker.read if entry.is_raw else compose_env.read
+        given = read_file(loaded.text, loaded.source, file.shell)
+        for variable in given.variables.values():
+            reading.set(variable)
+        reading.promised |= given.promised
+        reading.violations += few(given.violations)
+        if loaded.undecodable is not None:
+            reading.violations.append(loaded.undecodable)
+
+
+@dataclass(frozen=True, slots=True)
+class _EnvFile:
+    path: str
+    is_required: bool
+    is_raw: bool
+
+
+def _env_files(node: Node | None) -> Iterator[_EnvFile]:
+    for each in items(node) or ((node,) if node is not None else ()):
+        path = text_of(each) or text_of(child(each, "path"))
+        if path:
+            is_required = text_of(child(each, "required")).lower() != "false"
+            yield _EnvFile(path, is_required, text_of(child(each, "format")) == "raw")
+
+
+def _take_environment(reading: Reading, definition: Definition) -> None:
+    source, shell = definition.file.source, definition.file.shell
+    for name, node, value in _pairs(child(definition.node, "environment")):
+        filling = Filling(shell)
+        given = shell.get(name) if value is None else filling.fill(value)
+        if given is None or not is_plain_name(name):
+            continue
+        reading.set(Variable(name, given, source, line_of(node)))
+        if filling.lost:
+            # An optional setting is often passed on as it is: ${LEVEL}.
+            at_most = Severity.WARNING if given else Severity.INFO
+            reading.violations.append(loss(name, source, line_of(node), at_most))
+
+
+def _pairs(node: Node | None) -> Iterator[tuple[str, Node, str | None]]:
+    """Give name, node and value of `environment`, a mapping or a list; no value is `None`."""
+    for name, value in entries(node):
+        yield name, value, None if is_null(value) else text_of(value)
+    for item in items(node):
+        name, equals, text = text_of(item).partition("=")
+        yield name, item, text if equals else None
+
+
+def _is_active(definitions: Sequence[Definition], shell: Mapping[str, str]) -> bool:
+    """Tell whether compose starts a service when nobody names it."""
+    profiles = {text_of(each) for one in definitions for each in items(child(one.node, "profiles"))}
+    active = {each.strip() for each in shell.get(_PROFILES, "").split(",")}
+    return not profiles or not profiles.isdisjoint(active) or "*" in active
+
+
+def _asleep(name: str, source: str) -> Violation:
+    return Violation(
+        ENV06,
+        source,
+        f"The {called(name)} is of a profile that is not active, and was not judged.",
+        f"Judge it with --part {shown(name)}, or set {_PROFILES}.",
+        source,
+        at_most=Severity.INFO,
+    )

@@ -1,0 +1,50 @@
+"""Files that compose reads for `env_file`: like dotenv, but every `$` begins a reference."""
+
+import io
+from collections import ChainMap
+from collections.abc import Mapping
+
+from dotenv.parser import Binding, parse_stream
+
+from sidecar.config.dotenv import faults_of
+from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_plain_name
+from sidecar.config.workload_reading import Reading
+from sidecar.lint.source.interpolation import Filling
+from sidecar.lint.source.loss import loss
+
+
+def read(text: str, source: str, shell: Mapping[str, str]) -> Reading:
+    """Read every line that is sound; a name alone takes its value from the shell.
+
+    Args:
+        text: The file.
+        source: What to call it.
+        shell: What references are filled in from, before earlier lines of the file.
+    """
+    reading = Reading()
+    bindings = list(parse_stream(io.StringIO(text.removeprefix("\ufeff"))))
+    known: dict[str, str] = {}
+    around = ChainMap(dict(shell), known)
+    for binding in bindings:
+        name = binding.key
+        if name is None or binding.error or not is_plain_name(name):
+            continue
+        filling = Filling(around)
+        value = shell.get(name) if binding.value is None else _value(binding, filling)
+        if value is None:
+            continue
+        known[name] = value
+        reading.set(Variable(name, value, source, binding.original.line))
+        if filling.lost:
+            reading.violations.append(loss(name, source, binding.original.line))
+    reading.violations += faults_of(bindings, source)
+    return reading
+
+
+def _value(binding: Binding, filling: Filling) -> str:
+    value = binding.value or ""
+    given = binding.original.string.partition("=")[2].lstrip()
+    if given.startswith("'"):
+        return value
+    return filling.fill(value.replace("\\$", "$$"))

@@ -1,0 +1,107 @@
+"""Secrets and ConfigMaps of manifests, by namespace and name."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from yaml.nodes import Node
+
+from sidecar.config.finding import Violation
+from sidecar.config.variable import Variable
+from sidecar.config.variable_name import is_plain_name
+from sidecar.config.workload_reading import Reading, shown, unusable
+from sidecar.lint.source.manifest import child, entries, line_of, text_of
+
+_KINDS = frozenset({"Secret", "ConfigMap"})
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A Secret or ConfigMap.
+
+    Attributes:
+        values: By key; a variable is called like the key.
+        unreadable: Keys whose values are not known.
+    """
+
+    kind: str
+    name: str
+    values: dict[str, Variable] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
+
+    def lacks(self, key: str) -> bool:
+        """Tell whether a key is missing; a store without any is filled in the cluster."""
+        keys = self.values.keys() | self.unreadable
+        return bool(keys) and key not in keys
+
+    def variables(self, prefix: str) -> Iterator[Variable]:
+        """Give what a container gets by `envFrom`: keys that no shell could set are left out."""
+        for key, variable in self.values.items():
+            if is_plain_name(prefix + key):
+                yield replace(variable, name=prefix + key)
+
+
+class Stores:
+    """Every Secret and ConfigMap of files that are applied together."""
+
+    def __init__(self) -> None:
+        self._stores: dict[tuple[str, str, str], Store] = {}
+
+    def take(self, node: Node, source: str) -> list[Violation]:
+        """Take a store in, and tell what of it is not base64; anything else is passed over."""
+        kind = text_of(child(node, "kind"))
+        if kind not in _KINDS:
+            return []
+        name = text_of(child(node, "metadata", "name"))
+        values: dict[str, Variable] = {}
+        faults: dict[str, Violation] = {}
+        for key, value in entries(child(node, "data")):
+            text = text_of(value)
+            decoded = _decode(text) if kind == "Secret" else text
+            if decoded is None:
+                faults[key] = _not_base64(shown(key), shown(name), source, line_of(value))
+            else:
+                values[key] = Variable(key, decoded, source, line_of(value))
+        for key, value in entries(child(node, "stringData")):
+            values[key] = Variable(key, text_of(value), source, line_of(value))
+        namespace = text_of(child(node, "metadata", "namespace"))
+        self._stores[kind, namespace, name] = Store(kind, shown(name), values, frozenset(faults))
+        return list(faults.values())
+
+    def find(self, kind: str, namespace: str, name: str) -> Store | None:
+        """Give the store that a container of the namespace means.
+
+        One without a namespace of its own goes where it is applied to, which may be that one.
+        """
+        return self._stores.get((kind, namespace, name)) or self._stores.get((kind, "", name))
+
+    def readings(self) -> Iterator[Reading]:
+        """Give each store as an environment of which more may come from elsewhere."""
+        for (_, namespace, _), store in self._stores.items():
+            reading = Reading(_called(store, namespace), promised={"*"})
+            for variable in store.variables(""):
+                reading.set(variable)
+                reading.source, reading.line = variable.source, variable.line
+            if reading.variables:
+                yield reading
+
+
+def _called(store: Store, namespace: str) -> str:
+    own = f"{store.kind.lower()}/{store.name}"
+    return f"namespace {shown(namespace)} > {own}" if namespace else own
+
+
+def _decode(text: str) -> str | None:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True).decode(
+            "utf-8", "surrogateescape"
+        )
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _not_base64(key: str, name: str, source: str, line: int) -> Violation:
+    message = f"{key} of Secret {name} is not base64, in line {line}."
+    hint = "Encode it (printf %s VALUE | base64), or move it to stringData."
+    return unusable(source, message, line, hint=hint)
