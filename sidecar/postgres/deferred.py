@@ -2,13 +2,19 @@
 
 import asyncio
 from asyncio import current_task
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from itertools import count
 from typing import Any, Final
 
 import asyncpg
 
-from sidecar.errors import ConcurrentStatementsError, ConnectionMisuseError
+from sidecar.errors import (
+    ConcurrentStatementsError,
+    ConnectionEndedError,
+    ConnectionMisuseError,
+)
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.parameter import are_constant, keep
 from sidecar.postgres.status import DeferredStatus
@@ -25,6 +31,10 @@ _CHECK_CONSTRAINTS: Final = (
 
 Row = Sequence[object]
 
+# A task inherits it from who starts it, so that those of an earlier handler are recognized.
+_turn_of_task: Final = ContextVar("sidecar_turn", default=0)
+_turns: Final = count(1)
+
 
 class DeferredConnection:
     """Defers writes until a read, a flush or the end of the batch, in the order they were made.
@@ -35,7 +45,8 @@ class DeferredConnection:
     made; `is_blurred` tells that it may be another event's than the one being handled.
 
     It is made for one task, and the handlers that it calls one after the other: `begin_turn` comes
-    before each, and `end_turn` after it.
+    before each, and `end_turn` or `drop_turn` after it. A task that a handler left behind would
+    write into another event's turn, or into nothing, and is refused.
 
     Attributes:
         is_blurred: Whether a statement failed that an earlier turn had made.
@@ -54,6 +65,7 @@ class DeferredConnection:
         "_is_eager",
         "_is_touched",
         "_loop",
+        "_open_turn",
         "_outer_blocks",
         "_query",
         "_raw",
@@ -79,8 +91,8 @@ class DeferredConnection:
         self._sending: tuple[asyncio.Task[None], int] | None = None
         self._loop = asyncio.get_running_loop()
         self._task = current_task(self._loop)
-        self._turnstile = Turnstile(self._note_fault)
-        self._turn = 0
+        self._turnstile = Turnstile(self._admit, self._note_fault)
+        self._turn = self._open_turn = 0
         # Rows of the present lot that earlier turns made.
         self._foreign = 0
         self._is_touched = False
@@ -88,8 +100,9 @@ class DeferredConnection:
         self._fault: ConnectionMisuseError | None = None
 
     def begin_turn(self) -> None:
-        """Tell that the next handler begins."""
-        self._turn += 1
+        """Lend it to the next handler, and to the tasks that this starts."""
+        self._turn = self._open_turn = turn = next(_turns)
+        _turn_of_task.set(turn)
         self._foreign = len(self._rows)
         if self._is_touched:
             self._is_touched = False
@@ -98,12 +111,13 @@ class DeferredConnection:
             self._eager = self._is_eager
 
     def end_turn(self) -> None:
-        """Tell that the handler has ended without an error.
+        """Take it back from a handler that has returned.
 
         Raises:
             ConnectionMisuseError: It used the connection in a way that cannot work, whether it
                 caught the error of that or not, or left something of its own under way.
         """
+        self._open_turn = 0
         if not self._is_touched:
             return
         if self._fault is not None:
@@ -113,6 +127,15 @@ class DeferredConnection:
                 "The handler ended while a task of its own was still using the connection; await "
                 "all of them before it returns."
             )
+
+    def drop_turn(self) -> None:
+        """Take it back from a handler that has failed."""
+        self._open_turn = 0
+
+    def close(self) -> None:
+        """Refuse everything from here on: the transaction is over."""
+        self._open_turn = 0
+        self._task = None
 
     def take_back(self) -> bool:
         """Drop the writes of this turn; False when some are sent, so that only a rollback does."""
@@ -201,6 +224,21 @@ class DeferredConnection:
         self._eager = self.is_shared = True
         return self._raw
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Open a savepoint, so that a handler can catch an error of its own statement."""
+        turn = self._open_turn
+        await self.open_block()
+        try:
+            yield
+            self._require_turn(turn)
+            await self.keep_block()
+        except BaseException:
+            # A block that is left after its handler's end is nobody's.
+            self._require_turn(turn)
+            await self.undo_block()
+            raise
+
     async def abandon(self) -> None:
         """Drop what is deferred and leave the connection free for a rollback.
 
@@ -255,6 +293,19 @@ class DeferredConnection:
             self._is_touched = True
             await asyncio.sleep(0)
 
+    def _admit(self, task: asyncio.Task[Any] | None) -> None:
+        """Refuse a task that neither made the connection nor belongs to the handler under way."""
+        if task is None or task is not self._task:
+            self._require_turn(_turn_of_task.get())
+
+    def _require_turn(self, turn: int) -> None:
+        if turn != self._open_turn or not turn:
+            raise ConnectionEndedError(
+                "A statement came after its handler had ended, from a task that it left behind: "
+                "the transaction is that of other events by now, or is over. Await such tasks in "
+                "the handler."
+            )
+
     def _note_fault(self, error: ConnectionMisuseError) -> None:
         self._is_touched = True
         self._fault = error
@@ -271,9 +322,11 @@ class DeferredConnection:
     async def _start_lot(self, query: str) -> list[Row]:
         """Send the present lot ahead and return an empty one for `query`."""
         with self._turnstile:
-            self._is_touched = True
-            await self._settle()
+            if self._sending is not None:
+                self._is_touched = True
+                await self._settle()
             if self._rows:
+                self._is_touched = True
                 turn = self._turn_of_lot()
                 self._sending = asyncio.create_task(self._send(*self._take_lot())), turn
                 # One turn of the loop, in which the lot is written to the socket.

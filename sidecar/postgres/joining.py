@@ -4,16 +4,16 @@ import asyncpg
 
 from sidecar.errors import UsageError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.lent import LentConnection
+from sidecar.postgres.deferred import DeferredConnection
 
 
-def require_transaction(connection: "RawConnection | LentConnection") -> None:
+def require_transaction(connection: "RawConnection | DeferredConnection") -> None:
     """Make sure that what is written on a connection can still be rolled back.
 
     Raises:
         UsageError: It is in no transaction, or no connection of asyncpg.
     """
-    if isinstance(connection, LentConnection):
+    if isinstance(connection, DeferredConnection):
         return  # a projection's, which lives within the transaction of its batch
     if not isinstance(connection, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy):
         raise UsageError(

@@ -526,6 +526,11 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4
 
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters
+WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL
+LIMIT $2;
+
+-- name: list_parked_among
+SELECT stream FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL AND stream = ANY($2);
 
 -- name: park

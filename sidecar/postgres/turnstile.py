@@ -18,17 +18,25 @@ class Turnstile:
         user: The task that is inside; None while nobody is.
 
     Args:
-        note_refusal: Hears of each, for whoever is refused may catch what is raised.
+        admit: Raises for a task that may not enter at all.
+        note_refusal: Hears of each other refusal, for who is refused may catch what is raised.
     """
 
-    __slots__ = ("_freed", "_note_refusal", "user")
+    __slots__ = ("_admit", "_freed", "_note_refusal", "user")
 
-    def __init__(self, note_refusal: Callable[[ConcurrentStatementsError], None]) -> None:
+    def __init__(
+        self,
+        admit: Callable[[asyncio.Task[Any] | None], None],
+        note_refusal: Callable[[ConcurrentStatementsError], None],
+    ) -> None:
         self.user: asyncio.Task[Any] | None = None
+        self._admit = admit
         self._note_refusal = note_refusal
         self._freed: asyncio.Event | None = None
 
     def __enter__(self) -> None:
+        task = asyncio.current_task()
+        self._admit(task)
         if self.user is not None:
             refusal = ConcurrentStatementsError(
                 "Two statements at a time on one connection, as with `asyncio.gather`; await one "
@@ -36,7 +44,7 @@ class Turnstile:
             )
             self._note_refusal(refusal)
             raise refusal
-        self.user = asyncio.current_task()
+        self.user = task
 
     def __exit__(
         self,

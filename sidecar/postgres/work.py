@@ -1,6 +1,6 @@
 """The runner's desk in PostgreSQL: pages of the log and transactions of a read model."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +27,6 @@ from sidecar.postgres.connection import (
 from sidecar.postgres.copies import new_schema
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.guard import keep_transaction
-from sidecar.postgres.lent import LentConnection
 from sidecar.postgres.page import PAGE_BYTES, read_span
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
@@ -36,6 +35,9 @@ from sidecar.postgres.transient import is_transient
 from sidecar.projections.letter import Letter
 from sidecar.projections.projection import Partition
 from sidecar.projections.work import Checkpoint, OpenLetter, Span, State
+
+# Up to so many parked streams are read whole, which is cheaper than to ask for those of a batch.
+FEW_PARKED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,13 @@ class PostgresWork:
         self._place = place
         self._spoilt_by: BaseException | None = None
 
-    async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
+    async def parked_among(self, streams: Collection[str]) -> frozenset[str]:
         """Return those of the streams that are parked."""
-        rows = await self._raw.fetch(sql("list_parked"), self._partition.projection, list(streams))
-        return frozenset(row["stream"] for row in rows)
+        projection = self._partition.projection
+        rows = await self._raw.fetch(sql("list_parked"), projection, FEW_PARKED + 1)
+        if len(rows) > FEW_PARKED:
+            rows = await self._raw.fetch(sql("list_parked_among"), projection, list(streams))
+        return frozenset(row["stream"] for row in rows).intersection(streams)
 
     @property
     def is_spoilt(self) -> bool:
@@ -84,11 +89,6 @@ class PostgresWork:
     def is_blurred(self) -> bool:
         """Whether a write failed that was held back, so that it may be an earlier handler's."""
         return self.connection.is_blurred
-
-    def lend(self) -> LentConnection:
-        """Return what the next handler writes through."""
-        self.connection.begin_turn()
-        return LentConnection(self.connection)
 
     def take_back(self) -> bool:
         """Drop what the last handler has written; False when only a rollback can do that."""
@@ -300,6 +300,8 @@ class PostgresDesk:
                         except BaseException as error:
                             spoilt_by = await _free(raw, work, error)
                             raise
+                        finally:
+                            work.connection.close()
         except StoreUnavailableError:
             # The session that we ended ourselves.
             if spoilt_by is None:

@@ -84,22 +84,22 @@ class Together:
 
     async def _handle(self, deadline: asyncio.Timeout) -> None:
         applied, blocked = self._applied, self._blocked
-        lend, invoke = self._work.lend, self._invoke
+        connection, invoke = self._work.connection, self._invoke
         began_mono = checked_mono = time.monotonic()
         for delivery in self._deliveries:
             record = delivery.record
             if blocked and record.stream in blocked:
                 continue
             self._at = delivery
-            lent = lend()
+            connection.begin_turn()
             try:
                 if delivery.error is not None:
                     raise delivery.error  # noqa: TRY301 - judged as what the handler raises is
-                await invoke(delivery.event, lent, record)
-                lent.end()
+                await invoke(delivery.event, connection, record)
+                connection.end_turn()
             # The edge between user code and ours.
             except BaseException as error:  # noqa: BLE001 - what is no failure is raised again
-                lent.close()
+                connection.drop_turn()
                 self._go_around(delivery, as_failure(error))
             else:
                 applied.events += 1
@@ -197,13 +197,14 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
         raise EventFailedError(delivery, delivery.error) from delivery.error
     try:
         async with work.savepoint(), asyncio.timeout(subscription.timeout_seconds):
-            lent = work.lend()
+            connection, invoke = work.connection, subscription.subscriber.invoke
+            connection.begin_turn()
             try:
                 with no_exit():
-                    await subscription.subscriber.invoke(delivery.event, lent, delivery.record)
-                lent.end()
+                    await invoke(delivery.event, connection, delivery.record)
+                connection.end_turn()
             finally:
-                lent.close()
+                connection.drop_turn()
             await work.settle()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:

@@ -1,6 +1,6 @@
 """What the runner needs of a database, stated as Protocols."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,18 +63,21 @@ class OpenLetter:
     is_waiting: bool
 
 
-class Lent(Connection, Protocol):
-    """What one handler writes through, for as long as it runs."""
+class LentConnection(Connection, Protocol):
+    """What handlers write through, one after the other, each for as long as it runs."""
 
-    def close(self) -> None:
-        """Refuse everything from here on, to tasks that the handler left behind as well."""
+    def begin_turn(self) -> None:
+        """Lend it to the next handler, and to the tasks that this starts."""
 
-    def end(self) -> None:
-        """Close it after the handler has returned.
+    def end_turn(self) -> None:
+        """Take it back from a handler that has returned.
 
         Raises:
             ConnectionMisuseError: It was used in a way that cannot work.
         """
+
+    def drop_turn(self) -> None:
+        """Take it back from a handler that has failed."""
 
 
 class Work(Protocol):
@@ -84,8 +87,9 @@ class Work(Protocol):
     def is_spoilt(self) -> bool:
         """Whether nothing more can be done in this transaction, by a handler's doing."""
 
-    def lend(self) -> Lent:
-        """Return what the next handler writes through."""
+    @property
+    def connection(self) -> LentConnection:
+        """What handlers write through."""
 
     @property
     def is_blurred(self) -> bool:
@@ -98,7 +102,7 @@ class Work(Protocol):
     def has_parked(self) -> bool:
         """Whether the projection has any unresolved dead letter."""
 
-    async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
+    async def parked_among(self, streams: Collection[str]) -> frozenset[str]:
         """Return those of the streams that are parked."""
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:

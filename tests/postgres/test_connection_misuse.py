@@ -154,6 +154,69 @@ async def test_task_that_outlives_its_handler_is_refused_and_writes_nowhere(data
         assert await stage.letters() == []
 
 
+@pytest.mark.parametrize("eager", [False, True], ids=["deferred", "eager"])
+async def test_tasks_that_the_handler_awaits_write_in_its_place(
+    database: str, *, eager: bool
+) -> None:
+    async def wait_for(event: Placed, connection: Any) -> None:
+        await asyncio.wait_for(connection.execute(ADD, f"{event.order} at most"), 5)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(connection.execute(ADD, f"{event.order} in a group"))
+
+    async with open_stage(database, Rows(wait_for, eager=eager), policy=ONCE) as stage:
+        await stage.place("s1", 3)
+        await stage.place("s2", 1)
+        await stage.catch_up()
+        assert await rows(stage) == ["s1", "s1 at most", "s1 in a group", "s2"]
+        assert await stage.letters() == []
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["deferred", "eager"])
+async def test_task_of_an_earlier_event_is_refused_in_the_turn_of_a_later_one(
+    database: str, *, eager: bool
+) -> None:
+    go, refused = asyncio.Event(), asyncio.Event()
+    late: list[asyncio.Task[None]] = []
+
+    async def write_late(connection: Any) -> None:
+        await go.wait()
+        with pytest.raises(ConnectionEndedError):
+            await connection.execute(ADD, "late")
+        refused.set()
+
+    async def leave_then_meet(event: Placed, connection: Any) -> None:
+        if event.order == "s1":
+            late.append(asyncio.create_task(write_late(connection)))
+        else:
+            go.set()
+            await refused.wait()
+
+    async with open_stage(database, Rows(leave_then_meet, eager=eager), policy=ONCE) as stage:
+        await stage.place("s1", 3)
+        await stage.place("s2", 3)
+        await stage.catch_up()
+        await asyncio.gather(*late)
+        assert await rows(stage) == ["s1", "s2"]
+        assert await stage.letters() == []
+
+
+async def test_connection_that_a_handler_kept_is_refused_after_its_batch(database: str) -> None:
+    kept: list[Any] = []
+
+    async def keep(_event: Placed, connection: Any) -> None:
+        kept.append(connection)
+
+    async with open_stage(database, Rows(keep), policy=ONCE) as stage:
+        await stage.place("s1", 3)
+        await stage.catch_up()
+        for use in (kept[0].execute, kept[0].fetch):
+            with pytest.raises(ConnectionEndedError):
+                await use("SELECT 1")
+        with pytest.raises(ConnectionEndedError):
+            await kept[0].executemany(ADD, [("late",)])
+        assert await rows(stage) == ["s1"]
+
+
 async def test_handler_that_reads_its_status_does_the_same_deferred_as_in_process(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

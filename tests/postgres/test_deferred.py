@@ -11,7 +11,6 @@ from sidecar.errors import DeferredStatusError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.deferred import LOT_ROWS, DeferredConnection
 from sidecar.postgres.guard import ends_transaction
-from sidecar.postgres.lent import LentConnection
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO t (n) VALUES ($1)"
@@ -48,7 +47,9 @@ def spy(raw: RawConnection) -> Spy:
 
 
 def defer(spy: Spy, *, eager: bool = False) -> DeferredConnection:
-    return DeferredConnection(spy, eager=eager)  # type: ignore[arg-type]
+    connection = DeferredConnection(spy, eager=eager)  # type: ignore[arg-type]
+    connection.begin_turn()
+    return connection
 
 
 async def test_equal_statements_become_one(spy: Spy, raw: RawConnection) -> None:
@@ -108,7 +109,7 @@ async def test_handler_can_catch_the_error_of_its_own_savepoint(spy: Spy) -> Non
     connection = defer(spy)
     await connection.execute(INSERT, 1)
     with pytest.raises(asyncpg.UniqueViolationError):
-        async with LentConnection(connection).transaction():
+        async with connection.transaction():
             await connection.execute(INSERT, 1)
     await connection.execute(INSERT, 2)
     assert await connection.fetchval("SELECT count(*) FROM t") == 2
@@ -129,7 +130,7 @@ async def test_block_that_is_rolled_back_leaves_nothing(
 
 
 async def write_and_refuse(connection: DeferredConnection, rows: int) -> None:
-    async with LentConnection(connection).transaction():
+    async with connection.transaction():
         for number in range(rows):
             await connection.execute(INSERT, number)
         raise RefusedError
@@ -143,7 +144,7 @@ async def test_lot_that_fails_leaves_nothing_of_its_block_behind(spy: Spy) -> No
 
 
 async def write_twice(connection: DeferredConnection) -> None:
-    async with LentConnection(connection).transaction():
+    async with connection.transaction():
         await connection.executemany(INSERT, [(1,), (1,)])
         await connection.execute(UPSERT, 2)
 

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import pytest
+
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.dead_letter import DeadLetterFilter, list_dead_letters, request_retry
@@ -37,6 +39,24 @@ async def test_poison_event_parks_its_stream_and_the_others_go_on(database: str)
         assert (letter["category"], letter["error_type"]) == ("apply", "BrokenOrderError")
         assert "test_runner_poison" not in letter["error_message"]
         assert "BrokenOrderError: bad" in letter["traceback"]
+
+
+@pytest.mark.parametrize("few", [0, 2, 3])
+async def test_parked_streams_wait_however_many_there_are(
+    database: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.postgres.work.FEW_PARKED", few)
+    journal = Journal()
+    journal.broken.add("bad")
+    async with open_stage(database, journal, policy=ONCE) as stage:
+        for stream in ("a", "b", "c"):
+            await stage.place(stream, 1, order="bad")
+        await stage.catch_up()
+        journal.broken.clear()
+        for stream in ("b", "good", "c", "a"):
+            await stage.place(stream, 2)
+        await stage.catch_up()
+        assert [line.stream for line in await stage.lines()] == ["good"]
 
 
 async def test_retry_after_the_fix_brings_the_stream_in_order(database: str) -> None:
