@@ -1,4 +1,4 @@
-"""A plain asyncpg pool that somebody else has made, counted where it stands."""
+"""A plain asyncpg pool that the service has made, counted without replacing it."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -9,23 +9,19 @@ import asyncpg
 from sidecar.postgres.connection import RawPool
 from sidecar.postgres.pool import DEFAULT_LEAK_LIMIT_SECONDS
 from sidecar.postgres.pool_counts import PoolCounts
-from sidecar.postgres.pool_statements import PooledConnection
+from sidecar.postgres.pool_methods import PooledConnection
 from sidecar.postgres.pool_usage import AcquireContext, PoolUsage
 
 _MARK: Final = "_instrumented_by"
 
 
 class InstrumentedPool(PoolCounts):
-    """The numbers of a pool, from the moment it is adopted until `undo`.
+    """The numbers of a pool, from now until `undo`.
 
-    Connections that were lent before are not known, nor closed ones that were never lent.
-
-    Attributes:
-        name: The pool's name in metrics.
-        usage: Who holds its connections.
+    Connections that were checked out before are not counted, nor closed ones that never were.
 
     Args:
-        pool: Stays its owner's, with every method and signature that it has.
+        pool: Its owner goes on using it, with every method and signature that it has.
         name: The pool's name in metrics.
     """
 
@@ -50,32 +46,34 @@ class InstrumentedPool(PoolCounts):
         pool.__class__ = self._counted
 
     def undo(self) -> None:
-        """Give the pool its own methods back."""
+        """Give the pool its original methods back."""
         if type(self._pool) is self._counted:
             self._pool.__class__ = self._original
 
 
 def is_pool(target: object) -> TypeGuard[RawPool]:
-    """Tell whether something is a pool of asyncpg's."""
+    """Return True when something is a pool of asyncpg."""
     return isinstance(target, asyncpg.Pool)
 
 
 def find_instrumented(pool: object) -> InstrumentedPool | None:
-    """Return who counts a pool already."""
-    adopted = getattr(type(pool), _MARK, None)
-    return adopted if isinstance(adopted, InstrumentedPool) else None
+    """Return the numbers of a pool that is instrumented already."""
+    found = getattr(type(pool), _MARK, None)
+    return found if isinstance(found, InstrumentedPool) else None
 
 
 def _make_acquire(usage: PoolUsage, original: type[RawPool]) -> Callable[..., Any]:
     async def take(pool: RawPool, limit_seconds: float | None) -> PooledConnection:
-        connection = await usage.take(original.acquire(pool, timeout=limit_seconds))
+        connection = await usage.track(original.acquire(pool, timeout=limit_seconds))
         # The same listener again is the same one: asyncpg keeps a set of them.
-        connection.add_termination_listener(usage.note_closed)
+        connection.add_termination_listener(usage.record_closed)
         return connection
 
     @wraps(original.acquire)
     def acquire(self: RawPool, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
-        return AcquireContext(partial(take, self, timeout), lambda lent, _error: self.release(lent))
+        return AcquireContext(
+            partial(take, self, timeout), lambda taken, _error: self.release(taken)
+        )
 
     return acquire
 
@@ -91,6 +89,6 @@ def _make_release(usage: PoolUsage, original: type[RawPool]) -> Callable[..., An
         try:
             await original.release(self, connection, timeout=timeout)
         finally:
-            usage.end(connection)
+            usage.record_returned(connection)
 
     return release

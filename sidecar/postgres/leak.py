@@ -1,57 +1,37 @@
-"""Connections that somebody holds for too long: found, and told of once each."""
+"""Connections that are checked out for too long: found, and logged once each."""
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from typing import Final
 
-from sidecar.postgres.pool_usage import Checkout, PoolUsage
+from sidecar.postgres.pool_counts import PoolCounts
+from sidecar.postgres.pool_usage import Checkout
 
 CHECK_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-class Lender(Protocol):
-    """A pool whose checkouts are counted."""
-
-    @property
-    def name(self) -> str:
-        """The pool's name in metrics."""
-
-    @property
-    def usage(self) -> PoolUsage:
-        """Who holds its connections."""
-
-    @property
-    def leak_limit_seconds(self) -> float:
-        """How long a connection may be held before that counts as a leak."""
-
-
-def count_leaks(pool: Lender) -> int:
-    """Return how many connections are held for too long now."""
-    return len(pool.usage.overdue(pool.leak_limit_seconds))
-
-
-async def watch_leaks(pool: Lender) -> None:
-    """Look every second until cancelled."""
+async def watch_leaks(pool: PoolCounts) -> None:
+    """Log leaks every second until cancelled."""
     while True:
         log_leaks(pool)
         await asyncio.sleep(CHECK_SECONDS)
 
 
-def log_leaks(pool: Lender) -> None:
-    """Log each connection that is held for too long, with its holder, unless it has been told."""
+def log_leaks(pool: PoolCounts) -> None:
+    """Log each connection that is checked out for too long, with its holder, once."""
     for checkout, seconds in pool.usage.overdue(pool.leak_limit_seconds):
-        if not checkout.told:
-            checkout.told = True
+        if not checkout.is_leak_logged:
+            checkout.is_leak_logged = True
             logger.warning(
                 "Pool %r: a connection is held for %.0f s by task %s, which %s. Give it back with "
                 "`async with pool.acquire()`, or do slow work without one.%s",
                 pool.name,
                 seconds,
                 checkout.holder,
-                _say_where(checkout),
-                _show_stack(checkout),
+                _describe_task(checkout),
+                _format_stack(checkout),
                 extra={
                     "event": "sidecar.pool.leak",
                     "pool": pool.name,
@@ -61,7 +41,7 @@ def log_leaks(pool: Lender) -> None:
             )
 
 
-def _say_where(checkout: Checkout) -> str:
+def _describe_task(checkout: Checkout) -> str:
     task = None if checkout.task is None else checkout.task()
     if task is None or task.done():
         return "has ended without giving it back"
@@ -72,7 +52,7 @@ def _say_where(checkout: Checkout) -> str:
     return f"is in {code.co_name} ({code.co_filename}:{frames[-1].f_lineno})"
 
 
-def _show_stack(checkout: Checkout) -> str:
+def _format_stack(checkout: Checkout) -> str:
     if checkout.stack is None:
         return ""
     return "\nTaken at (most recent call last):\n" + "".join(checkout.stack.format()).rstrip()

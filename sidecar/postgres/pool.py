@@ -24,8 +24,8 @@ from sidecar.postgres.connection import (
 )
 from sidecar.postgres.keepalive import KeepaliveConnection
 from sidecar.postgres.pool_counts import PoolCounts
-from sidecar.postgres.pool_statements import Option, PooledConnection, PoolStatements
-from sidecar.postgres.pool_usage import AcquireContext, PoolObserver, PoolUsage
+from sidecar.postgres.pool_methods import Option, PooledConnection, PoolMethods
+from sidecar.postgres.pool_usage import AcquireContext, PoolUsage
 
 DEFAULT_MIN_SIZE: Final = 5
 DEFAULT_MAX_SIZE: Final = 20
@@ -34,14 +34,14 @@ DEFAULT_LEAK_LIMIT_SECONDS: Final = 60.0
 
 
 class ConnectTimeoutError(ConnectionError):
-    """Opening a connection took too long, which says nothing of the pool's own limit."""
+    """Opening a connection took too long, which is not the acquire limit of the pool."""
 
 
-class MeteredPool(PoolStatements, PoolCounts):
-    """A pool whose use, waits and time-outs can be told; it has every method of asyncpg's pool.
+class MeteredPool(PoolMethods, PoolCounts):
+    """A pool that counts its use, waits and time-outs; it has every method of asyncpg's pool.
 
     Use it as an async context manager, or call `open` and `close`. Its own count of connections in
-    use is the truth: asyncpg calls a connection idle while it is being set up.
+    use is the truth: asyncpg counts a connection as idle while it is being set up.
 
     Args:
         dsn: Where the server is. It appears in no message.
@@ -50,7 +50,7 @@ class MeteredPool(PoolStatements, PoolCounts):
         max_size: Connections at most.
         acquire_timeout_seconds: How long an acquire waits at most; always finite.
         command_timeout_seconds: How long a statement may take; None for no limit.
-        leak_limit_seconds: How long a connection may be held before that counts as a leak.
+        leak_limit_seconds: How long a connection may be checked out before it counts as a leak.
         options: Further ones of `asyncpg.create_pool`: `init`, `setup`, `reset`, `ssl` and so on.
     """
 
@@ -89,15 +89,6 @@ class MeteredPool(PoolStatements, PoolCounts):
             **options,
         )
 
-    @property
-    def observer(self) -> PoolObserver | None:
-        """Who hears of durations."""
-        return self.usage.observer
-
-    @observer.setter
-    def observer(self, observer: PoolObserver | None) -> None:
-        self.usage.observer = observer
-
     async def open(self) -> Self:
         """Open the minimum of connections.
 
@@ -112,7 +103,7 @@ class MeteredPool(PoolStatements, PoolCounts):
         return self
 
     async def close(self, *, timeout_seconds: float = 2.0) -> None:
-        """Wait for connections in use, then close all; past the timeout they are cut off."""
+        """Wait for connections in use, then close all; those still in use at the timeout as well."""
         try:
             await asyncio.wait_for(self._pool.close(), timeout_seconds)
         except TimeoutError:
@@ -132,7 +123,7 @@ class MeteredPool(PoolStatements, PoolCounts):
 
     @override
     def acquire(self, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
-        """Lend a connection: for a block with `async with`, until `release` with `await`.
+        """Acquire a connection: for a block with `async with`, until `release` with `await`.
 
         Args:
             timeout: How many seconds to wait at most; the pool's own limit by default.
@@ -141,18 +132,18 @@ class MeteredPool(PoolStatements, PoolCounts):
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
         limit = self._acquire_timeout_seconds if timeout is None else timeout
-        return AcquireContext(partial(self._take, limit), self._give_back)
+        return AcquireContext(partial(self._acquire, limit), self._return)
 
     def acquire_untouched(self) -> AcquireContext[PooledConnection]:
-        """Lend a connection to a block that leaves the session as it found it.
+        """Acquire a connection for a block that leaves the session as it found it.
 
-        It must not set anything but for a transaction, listen, or take a session's locks: the reset
+        It must not set anything outside of a transaction, listen, or take session locks: the reset
         is left out, which saves a round trip each time.
 
         Raises:
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
-        return AcquireContext(self._take_untouched, self._give_back)
+        return AcquireContext(self._acquire_untouched, self._return)
 
     async def release(
         self,
@@ -160,44 +151,12 @@ class MeteredPool(PoolStatements, PoolCounts):
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name for it
     ) -> None:
-        """Give back what `await acquire()` lent; once is enough."""
+        """Return what `await acquire()` gave; a second time makes no difference."""
         limit = CONNECT_TIMEOUT_SECONDS if timeout is None else timeout
         try:
             await self._pool.release(connection, timeout=limit)
         finally:
-            self.usage.end(connection)
-
-    def terminate(self) -> None:
-        """Cut every connection off."""
-        self._pool.terminate()
-
-    async def expire_connections(self) -> None:
-        """Let every connection be replaced when it is lent next."""
-        await self._pool.expire_connections()
-
-    def is_closing(self) -> bool:
-        """Whether the pool is closed, or about to be."""
-        return self._pool.is_closing()
-
-    def get_size(self) -> int:
-        """Return how many connections are open."""
-        return self._pool.get_size()
-
-    def get_init_size(self) -> int:
-        """Return how many connections are opened at first."""
-        return self._pool.get_init_size()
-
-    def get_min_size(self) -> int:
-        """Return how many connections are kept open."""
-        return self._pool.get_min_size()
-
-    def get_max_size(self) -> int:
-        """Return how many connections may be open."""
-        return self._pool.get_max_size()
-
-    def get_idle_size(self) -> int:
-        """Return how many connections asyncpg itself takes for idle."""
-        return self._pool.get_idle_size()
+            self.usage.record_returned(connection)
 
     def set_connect_args(self, dsn: str | None = None, **options: Option) -> None:
         """Choose how connections are opened from now on."""
@@ -207,9 +166,9 @@ class MeteredPool(PoolStatements, PoolCounts):
             dsn, server_settings={**server_settings(self.name), **settings}, **options
         )
 
-    async def _take(self, limit_seconds: float) -> PooledConnection:
+    async def _acquire(self, limit_seconds: float) -> PooledConnection:
         try:
-            return await self.usage.take(self._pool.acquire(timeout=limit_seconds))
+            return await self.usage.track(self._pool.acquire(timeout=limit_seconds))
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"No connection of pool {self.name!r} came free within {limit_seconds:g} s: "
@@ -221,8 +180,8 @@ class MeteredPool(PoolStatements, PoolCounts):
                 _refuse_misuse(self.name, error)
             raise unreachable(error, self._dsn) from error
 
-    async def _take_untouched(self) -> PooledConnection:
-        connection = await self._take(self._acquire_timeout_seconds)
+    async def _acquire_untouched(self) -> PooledConnection:
+        connection = await self._acquire(self._acquire_timeout_seconds)
         self._untouched.add(connection.get_server_pid())
         return connection
 
@@ -233,13 +192,13 @@ class MeteredPool(PoolStatements, PoolCounts):
         else:
             await self._reset_session(connection)
 
-    async def _give_back(self, connection: PooledConnection, error: BaseException | None) -> None:
+    async def _return(self, connection: PooledConnection, error: BaseException | None) -> None:
         lost = error is not None and is_lost(connection, error)
         if error is not None:
             self._untouched.clear()
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 await self._replace_read_only(connection)
-        # When the session is gone, asyncpg drops it, and the error of whoever used it counts.
+        # When the session is gone, asyncpg drops it, and the error of the block counts.
         with suppress(*SESSION_ERRORS, TimeoutError):
             await self.release(connection)
         if lost:
@@ -249,7 +208,7 @@ class MeteredPool(PoolStatements, PoolCounts):
             ) from error
 
     async def _replace_read_only(self, connection: PooledConnection) -> None:
-        """Let sessions go that would stay read-only after the cure, for they began like that."""
+        """Replace sessions that began read-only, and would stay so once the server takes writes."""
         with suppress(*SESSION_ERRORS):
             settings = connection.get_settings()
             if getattr(settings, "default_transaction_read_only", "off") == "on":
@@ -264,13 +223,13 @@ class MeteredPool(PoolStatements, PoolCounts):
                 )
         except TimeoutError as error:
             raise ConnectTimeoutError from error
-        self.usage.note_opened(time.monotonic() - began_mono)
-        connection.add_termination_listener(self.usage.note_closed)
+        self.usage.record_opened(time.monotonic() - began_mono)
+        connection.add_termination_listener(self.usage.record_closed)
         return connection
 
 
 def _refuse_misuse(name: str, error: asyncpg.InterfaceError) -> None:
-    """Tell what the application did from what became of the server, by asyncpg's own words.
+    """Tell an application's mistake from a failure of the server, by the text of asyncpg.
 
     Raises:
         StoreUnavailableError: The pool is not open.

@@ -1,12 +1,17 @@
 """The numbers of one pool, whoever made it: read from memory, without any I/O."""
 
 from sidecar.postgres.connection import RawPool
-from sidecar.postgres.leak import count_leaks
-from sidecar.postgres.pool_usage import PoolUsage
+from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
 
 
 class PoolCounts:
-    """What a counted pool tells; its own count of connections in use is the truth."""
+    """Numbers of a counted pool; its own count of connections in use is the truth.
+
+    Attributes:
+        name: The pool's name in metrics.
+        leak_limit_seconds: How long a connection may be checked out before it counts as a leak.
+        usage: Who waits for its connections, and who has them.
+    """
 
     name: str
     leak_limit_seconds: float
@@ -14,15 +19,24 @@ class PoolCounts:
     _pool: RawPool
 
     @property
+    def observer(self) -> PoolObserver | None:
+        """Receives every duration."""
+        return self.usage.observer
+
+    @observer.setter
+    def observer(self, observer: PoolObserver | None) -> None:
+        self.usage.observer = observer
+
+    @property
     def used(self) -> int:
-        """Connections in somebody's hands."""
-        # A connection that is being given back may be lent again a moment before that is known.
-        return min(self.usage.held, self._pool.get_size())
+        """Connections checked out."""
+        # A connection that is being returned may be checked out again before that is recorded.
+        return min(self.usage.checked_out, self._pool.get_size())
 
     @property
     def idle(self) -> int:
-        """Open connections that nobody uses."""
-        return max(self._pool.get_size() - self.usage.held, 0)
+        """Open connections that are not in use."""
+        return max(self._pool.get_size() - self.usage.checked_out, 0)
 
     @property
     def pending(self) -> int:
@@ -41,10 +55,10 @@ class PoolCounts:
 
     @property
     def oldest_wait_seconds(self) -> float:
-        """For how long the caller that waits longest has waited."""
+        """For how long the caller that waits longest has waited; 0.0 when none waits."""
         return self.usage.oldest_wait_seconds
 
     @property
     def leaks(self) -> int:
-        """Connections held for longer than the limit now."""
-        return count_leaks(self)
+        """Connections that are checked out for longer than the limit now."""
+        return len(self.usage.overdue(self.leak_limit_seconds))

@@ -1,4 +1,4 @@
-"""Who waits for the connections of one pool, and who holds them: counts that asyncpg lacks."""
+"""Who waits for the connections of one pool, and who has them: counts that asyncpg lacks."""
 
 import asyncio
 import sys
@@ -30,7 +30,7 @@ class AcquireOutcome(StrEnum):
 
 
 class PoolObserver(Protocol):
-    """Hears the durations, in seconds; it must neither raise nor wait."""
+    """Receives durations, in seconds; it must neither raise nor wait."""
 
     def waited(self, seconds: float, outcome: str) -> None:
         """An acquire ended: `ok`, `timeout`, `cancelled` or `error`."""
@@ -44,37 +44,35 @@ class PoolObserver(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Checkout:
-    """A connection in somebody's hands.
+    """A connection that the pool handed out and has not got back.
 
     Attributes:
-        task: Who took it, for as long as it is alive; None outside of tasks.
+        task: The task that acquired it, while that is alive; None outside of tasks.
         holder: The task's name and coroutine, which outlive it.
-        taken_mono: Monotonic time.
-        stack: Where it was taken; only while stacks are kept.
-        told: Whether its leak has been told of.
+        acquired_mono: Monotonic time.
+        stack: Where it was acquired; only while stacks are kept.
+        is_leak_logged: Whether it has been logged as a leak.
     """
 
     task: weakref.ref[asyncio.Task[object]] | None
     holder: str
-    taken_mono: float
+    acquired_mono: float
     stack: traceback.StackSummary | None
-    told: bool = False
+    is_leak_logged: bool = False
 
 
 class PoolUsage:
-    """What one pool's callers wait for and hold. Use it from the pool's event loop.
+    """Acquires and checkouts of one pool. Use it from the pool's event loop.
 
     Attributes:
         timeouts: Callers that gave up waiting.
-        opened: Connections opened.
-        closed: Connections closed, by whichever side.
-        observer: Hears every duration.
-        keeps_stacks: Remember where each connection is taken; about 10 µs each.
+        closed: Connections closed, by either side.
+        observer: Receives every duration.
+        keeps_stacks: Keep the stack of each acquire; about 10 µs each.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.timeouts = 0
-        self.opened = 0
         self.closed = 0
         self.observer: PoolObserver | None = None
         self.keeps_stacks = False
@@ -84,8 +82,8 @@ class PoolUsage:
         self._checkouts: Final[dict[object, Checkout]] = {}
 
     @property
-    def held(self) -> int:
-        """Connections lent and not yet back, leaving out those that are closed."""
+    def checked_out(self) -> int:
+        """Connections handed out and not yet returned, leaving out those that are closed."""
         return len(self._checkouts)
 
     @property
@@ -95,20 +93,20 @@ class PoolUsage:
 
     @property
     def oldest_wait_seconds(self) -> float:
-        """For how long the caller that waits longest has waited; 0.0 when nobody waits."""
-        # Read by whichever thread collects metrics, while the loop goes on.
+        """For how long the caller that waits longest has waited; 0.0 when none waits."""
+        # Read by the thread that collects metrics, while the loop goes on.
         began = tuple(self._waits.values())
         return max(self._clock() - began[0], 0.0) if began else 0.0
 
     def overdue(self, limit_seconds: float) -> list[tuple[Checkout, float]]:
-        """Return the checkouts that are older than a limit, with their age in seconds."""
+        """Return the checkouts older than a limit, with their age in seconds."""
         now = self._clock()
         checkouts = tuple(self._checkouts.values())
-        aged = ((checkout, now - checkout.taken_mono) for checkout in checkouts)
+        aged = ((checkout, now - checkout.acquired_mono) for checkout in checkouts)
         return [(checkout, seconds) for checkout, seconds in aged if seconds > limit_seconds]
 
-    async def take(self, acquiring: Awaitable[C]) -> C:
-        """Wait for a connection, and count both the wait and what came of it."""
+    async def track(self, acquiring: Awaitable[C]) -> C:
+        """Wait for a connection, and record the wait, its outcome and the checkout."""
         wait = object()
         began_mono = self._waits[wait] = self._clock()
         outcome = AcquireOutcome.ERROR
@@ -130,32 +128,31 @@ class PoolUsage:
         self._checkouts[connection] = self._make_checkout(now_mono)
         return connection
 
-    def end(self, connection: object) -> None:
-        """Take note that a connection came back; the second time it makes no difference."""
+    def record_returned(self, connection: object) -> None:
+        """Record that a connection was returned; a second time makes no difference."""
         checkout = self._checkouts.pop(connection, None)
         if checkout is not None and self.observer is not None:
-            self.observer.used(self._clock() - checkout.taken_mono)
+            self.observer.used(self._clock() - checkout.acquired_mono)
 
-    def note_opened(self, seconds: float) -> None:
-        """Take note of a new connection, and of how long opening it took."""
-        self.opened += 1
+    def record_opened(self, seconds: float) -> None:
+        """Record how long opening a new connection took."""
         if self.observer is not None:
             self.observer.created(seconds)
 
-    def note_closed(self, connection: object) -> None:
-        """Take note that a connection is no more, in somebody's hands or not.
+    def record_closed(self, connection: object) -> None:
+        """Record that a connection was closed, checked out or not.
 
-        Its holder may keep it for long, but the pool's place for it is free already.
+        Its holder may keep the object for long, but the pool's slot for it is free already.
         """
         self.closed += 1
-        self.end(connection)
+        self.record_returned(connection)
 
     def _make_checkout(self, now_mono: float) -> Checkout:
         stack = None
         if self.keeps_stacks:
             newest_first = traceback.walk_stack(sys._getframe())  # noqa: SLF001 - as documented
-            frames = dropwhile(_is_ours, newest_first)
-            # Looking up source lines is left to whoever prints them.
+            frames = dropwhile(_is_in_this_room, newest_first)
+            # Source lines are looked up when the stack is printed.
             stack = traceback.StackSummary.extract(frames, limit=STACK_FRAMES, lookup_lines=False)
             stack.reverse()
         task = asyncio.current_task()
@@ -165,27 +162,27 @@ class PoolUsage:
         return Checkout(weakref.ref(task), f"{task.get_name()} ({coroutine})", now_mono, stack)
 
 
-def _is_ours(place: tuple[FrameType, int]) -> bool:
+def _is_in_this_room(place: tuple[FrameType, int]) -> bool:
     return Path(place[0].f_code.co_filename).parent == _HERE
 
 
 class AcquireContext(Awaitable[C]):
-    """Lends one connection: `async with` gives it back, `await` leaves that to the caller."""
+    """Acquires one connection: `async with` returns it, `await` leaves that to the caller."""
 
-    __slots__ = ("_connection", "_give_back", "_take")
+    __slots__ = ("_acquire", "_connection", "_release")
 
     def __init__(
         self,
-        take: Callable[[], Awaitable[C]],
-        give_back: Callable[[C, BaseException | None], Awaitable[object]],
+        acquire: Callable[[], Awaitable[C]],
+        release: Callable[[C, BaseException | None], Awaitable[object]],
     ) -> None:
-        self._take = take
-        self._give_back = give_back
+        self._acquire = acquire
+        self._release = release
         self._connection: C | None = None
 
     async def __aenter__(self) -> C:
         """Wait for the connection."""
-        self._connection = await self._take()
+        self._connection = await self._acquire()
         return self._connection
 
     async def __aexit__(
@@ -194,11 +191,11 @@ class AcquireContext(Awaitable[C]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give it back, with what went wrong meanwhile."""
+        """Return it, with the error of the block."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._give_back(connection, error)
+            await self._release(connection, error)
 
     def __await__(self) -> Generator[object, None, C]:
         """Wait for the connection."""
-        return self._take().__await__()
+        return self._acquire().__await__()

@@ -89,27 +89,19 @@ class PoolTelemetry:
 
 
 class CountedPool(PoolNumbers, Protocol):
-    """A pool whose durations can be heard too."""
-
-    @property
-    def usage(self) -> "Heard":
-        """Where its observer is."""
-
-
-class Heard(Protocol):
-    """Tells durations to whoever is its observer."""
+    """A pool whose durations can be observed too."""
 
     observer: Any
 
 
 def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
     """Show a pool's numbers and durations; call the returned function to stop."""
-    previous = pool.usage.observer
-    pool.usage.observer = PoolTelemetry(telemetry, pool.name, previous)
+    previous = pool.observer
+    pool.observer = PoolTelemetry(telemetry, pool.name, previous)
     forget = observe_pool(telemetry, pool)
 
     def stop() -> None:
-        pool.usage.observer = previous
+        pool.observer = previous
         forget()
 
     return stop

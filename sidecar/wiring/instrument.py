@@ -104,8 +104,8 @@ def follow_any_pool(
     if counted is None:
         if not is_pool(pool):
             raise UsageError(f"{type(pool).__name__} is neither a MeteredPool nor asyncpg's pool.")
-        counted = adopted = InstrumentedPool(pool, name)
-        stack.callback(adopted.undo)
+        counted = replaced = InstrumentedPool(pool, name)
+        stack.callback(replaced.undo)
     stack.callback(follow_pool(telemetry, counted))
     return counted
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.pool_usage import PoolUsage
+from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
 from sidecar.projections.observer import Action, RunnerTally
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
@@ -96,6 +96,14 @@ class Pool:
     def __init__(self) -> None:
         self.usage = PoolUsage()
 
+    @property
+    def observer(self) -> PoolObserver | None:
+        return self.usage.observer
+
+    @observer.setter
+    def observer(self, observer: PoolObserver | None) -> None:
+        self.usage.observer = observer
+
 
 def recorded(position: int) -> RecordedEvent:
     parent = f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01"
@@ -129,11 +137,11 @@ async def lend(usage: PoolUsage) -> None:
     async def give() -> object:
         return usage
 
-    usage.note_opened(0.1)
-    usage.end(await usage.take(give()))
+    usage.record_opened(0.1)
+    usage.record_returned(await usage.track(give()))
     for error in (TimeoutError(), OSError(), asyncio.CancelledError()):
         with pytest.raises(type(error)):
-            await usage.take(refuse(error))
+            await usage.track(refuse(error))
 
 
 def run_batch(telemetry: Telemetry) -> None:
