@@ -1,7 +1,7 @@
 """Waking idle workers: a notification now and then, never one per append.
 
 A NOTIFY inside each append takes a lock at commit and halves the throughput of 16 writers. Workers
-poll anyway, fast while events come; only the first event after a quiet while gains from being told.
+poll anyway, fast while events come; only the first event after a quiet time arrives sooner by it.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ QUIET_SECONDS: Final = 0.1
 
 
 class CommitNotifier:
-    """Tells workers, at most every `QUIET_SECONDS`, from a task of its own."""
+    """Notifies workers, at most every `QUIET_SECONDS`, from a task of its own."""
 
     def __init__(self, pool: MeteredPool) -> None:
         self._pool = pool
-        self._told_mono = 0.0
+        self._notified_mono = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def tell(self) -> None:
-        """Tell that something was committed; returns at once."""
+    def notify(self) -> None:
+        """Notify workers that events were committed; returns at once."""
         now_mono = time.monotonic()
-        if now_mono - self._told_mono < QUIET_SECONDS:
+        if now_mono - self._notified_mono < QUIET_SECONDS:
             return
-        self._told_mono = now_mono
-        # Held here, for asyncio keeps only a weak reference.
-        self._task = asyncio.create_task(self._notify())
+        self._notified_mono = now_mono
+        # Kept here, since asyncio keeps only a weak reference.
+        self._task = asyncio.create_task(self._send())
 
-    async def _notify(self) -> None:
+    async def _send(self) -> None:
         try:
-            await self._pool.execute(sql("wake"), NOTIFY_CHANNEL)
+            await self._pool.execute(sql("notify"), NOTIFY_CHANNEL)
         except StoreUnavailableError:
-            # Nobody is woken; polling finds the events all the same.
+            # No worker is woken; polling finds the events all the same.
             return

@@ -103,7 +103,7 @@ class MeteredPool(PoolMethods, PoolCounts):
         return self
 
     async def close(self, *, timeout_seconds: float = 2.0) -> None:
-        """Wait for connections in use, then close all; those still in use at the timeout as well."""
+        """Wait for connections in use, then close all; after the timeout those in use as well."""
         try:
             await asyncio.wait_for(self._pool.close(), timeout_seconds)
         except TimeoutError:

@@ -696,7 +696,7 @@ GROUP BY type;
 -- name: end_session
 SELECT pg_terminate_backend($1, 5000);
 
--- name: wake
+-- name: notify
 SELECT pg_notify($1, '');
 
 -- name: read_clock

@@ -1,0 +1,168 @@
+"""The statement that appends: its arguments, its retries after a lost race, and its errors."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import asyncpg
+
+from sidecar.errors import (
+    ConcurrencyError,
+    MigrationError,
+    SerializationConflictError,
+    StoreUnavailableError,
+)
+from sidecar.events.append_arguments import write_metadata
+from sidecar.events.event_log import Appended
+from sidecar.events.record import ANY
+from sidecar.events.types import EventTypes
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.event_id import make_ids
+from sidecar.postgres.query import sql
+
+# A writer without an expected version that loses a race inserts again; each time at least one
+# writer wins, so this many losses in a row mean a stream that should not be written like that.
+_MAX_RACES: Final = 50
+
+Isolation: TypeAlias = Literal["read_committed"]
+
+
+class AppendArguments(NamedTuple):
+    """Arguments of the append statements, in their order; of many events a column each."""
+
+    stream: str
+    expected_version: int | None
+    ids: object
+    types: object
+    schema_versions: object
+    data: object
+    headers: str | None
+
+    @property
+    def query(self) -> str:
+        """The statement that takes them: of one event it is the cheaper one."""
+        return sql("append_one" if isinstance(self.ids, str) else "append_many")
+
+
+def encode_arguments(
+    types: EventTypes,
+    stream: str,
+    events: Sequence[object],
+    expected_version: int | None,
+    metadata: Mapping[str, object] | None,
+) -> AppendArguments:
+    """Return the arguments that append events, with a new id for each.
+
+    Raises:
+        EventTypeError: An event's class is not registered.
+        UsageError: The metadata has no JSON form.
+    """
+    headers = write_metadata(metadata)
+    ids = make_ids(len(events))
+    if len(events) == 1:
+        return AppendArguments(stream, expected_version, ids[0], *types.encode(events[0]), headers)
+    names, versions, data = zip(*map(types.encode, events), strict=True)
+    return AppendArguments(stream, expected_version, ids, names, versions, data, headers)
+
+
+async def append_alone(connection: RawConnection, arguments: AppendArguments) -> Appended:
+    """Insert in a transaction that holds nothing else, whatever isolation is the default.
+
+    Args:
+        connection: In no transaction.
+        arguments: What to append.
+
+    Raises:
+        ConcurrencyError: The stream is at another version, or other writers won every race.
+    """
+    try:
+        return await _retry_on_race(connection, arguments, None)
+    except SerializationConflictError:
+        # To set the isolation from the start would cost every append two round trips more.
+        return await _retry_on_race(connection, arguments, "read_committed")
+
+
+async def _retry_on_race(
+    connection: RawConnection, arguments: AppendArguments, isolation: Isolation | None
+) -> Appended:
+    """Insert; after a lost race insert again where any version will do."""
+    lost_races = 0
+    while True:
+        try:
+            async with _begin(connection, isolation):
+                return await insert(connection, arguments)
+        except ConcurrencyError as error:
+            if arguments.expected_version is not ANY:
+                if error.actual is not None:
+                    raise
+                async with _begin(connection, isolation):
+                    actual = await _read_version(connection, error.stream)
+                raise ConcurrencyError(error.stream, error.expected, actual) from error
+            if lost_races == _MAX_RACES:
+                raise
+            lost_races += 1
+
+
+def _begin(
+    connection: RawConnection, isolation: Isolation | None
+) -> AbstractAsyncContextManager[object]:
+    """Return a transaction of that isolation; with None each statement is one by itself."""
+    return nullcontext() if isolation is None else connection.transaction(isolation=isolation)
+
+
+async def insert(connection: RawConnection, arguments: AppendArguments) -> Appended:
+    """Insert the events once, in the transaction that is open on the connection, if one is.
+
+    Raises:
+        ConcurrencyError: The stream is at another version, or another writer won a race.
+        MigrationError: The database has no event store yet.
+        SerializationConflictError: The transaction has to be run again as a whole.
+        StoreUnavailableError: There is no room, or the position is taken; nothing was appended.
+    """
+    stream, expected_version = arguments.stream, arguments.expected_version
+    try:
+        rows = await connection.fetch(arguments.query, *arguments)
+    except asyncpg.SerializationError as error:
+        raise _conflict() from error
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "events_pkey":
+            raise _set_back() from error
+        if error.constraint_name != "events_stream_version_key":
+            raise
+        raise ConcurrencyError(stream, expected_version, None) from error
+    except asyncpg.UndefinedTableError as error:
+        raise MigrationError(
+            "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
+            "which applies what is missing outside of production."
+        ) from error
+    # Disk, memory, connections or locks are used up; the same append succeeds once there is room.
+    except asyncpg.InsufficientResourcesError as error:
+        raise StoreUnavailableError(
+            f"PostgreSQL has no room for the event: SQLSTATE {error.sqlstate}. Look at its disk "
+            "and its log; nothing was appended."
+        ) from error
+    if not rows:
+        raise ConcurrencyError(stream, expected_version, await _read_version(connection, stream))
+    return Appended(*rows[-1])
+
+
+async def _read_version(connection: RawConnection, stream: str) -> int:
+    try:
+        version: int = await connection.fetchval(sql("read_stream_version"), stream)
+    except asyncpg.SerializationError as error:
+        raise _conflict() from error
+    return version
+
+
+def _set_back() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "The event store hands out positions that are taken: its sequence was set back. Nothing "
+        "was appended. The sidecar's log and status page give the statement that sets it right."
+    )
+
+
+def _conflict() -> SerializationConflictError:
+    return SerializationConflictError(
+        "The transaction conflicts with one that was committed meanwhile; nothing of it can be "
+        "kept. Roll it back and run the whole transaction again, from its first read."
+    )
