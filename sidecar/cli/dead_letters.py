@@ -8,10 +8,11 @@ from sidecar.cli.exit_code import EX_FAILED, finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError
+from sidecar.postgres import dead_letter
 from sidecar.postgres.dead_letter import DeadLetterDetail, DeadLetterFilter
 from sidecar.telemetry.terminal import say, say_json
 from sidecar.telemetry.visible import visible
-from sidecar.wiring import admin
+from sidecar.wiring.admin import show_dead_letter, with_store
 from sidecar.wiring.boot import Boot, prepare
 
 _COLUMNS = {
@@ -55,7 +56,7 @@ def list_(
         older_than_seconds=older_than,
         open_only=not everything,
     )
-    rows = finish(admin.list_dead_letters(_boot(), which))
+    rows = finish(with_store(_boot(), dead_letter.list_dead_letters, which))
     print_rows(rows, _COLUMNS, output=output, empty="No dead letters.")
 
 
@@ -64,7 +65,7 @@ def list_(
 @FORMAT
 def show(letter_id: int, output: str) -> None:
     """Show the event, the error with its traceback, attempts and trace."""
-    letter = finish(admin.show_dead_letter(_boot(), letter_id))
+    letter = finish(show_dead_letter(_boot(), letter_id))
     if output == "json":
         say_json(letter)
     else:
@@ -92,7 +93,15 @@ def retry(
     if not everything and letter_id is None and projection is None and stream is None:
         raise UsageError("Say which: ID, --projection NAME, --stream NAME or --all.")
     boot = _boot()
-    letters = finish(admin.request_retry(boot, letter_id, projection, stream))
+    letters = finish(
+        with_store(
+            boot,
+            dead_letter.request_retry,
+            letter_id=letter_id,
+            projection=projection,
+            stream=stream,
+        )
+    )
     if not letters:
         say("No open dead letter matches.")
     elif no_wait:
@@ -106,7 +115,7 @@ def retry(
 @click.option("--reason", required=True, help="Why; kept for the audit.")
 def discard(letter_id: int, reason: str) -> None:
     """Give an event up; events queued behind it are taken up again."""
-    finish(admin.discard_letter(_boot(), letter_id, reason))
+    finish(with_store(_boot(), dead_letter.discard, letter_id, reason))
     say(f"Dead letter {letter_id} is discarded.")
 
 

@@ -7,11 +7,19 @@ from typing import Final, Self
 
 from sidecar.cli.takeover import Takeover
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.dead_letter import count_open, list_logged, list_paused, list_unowned
+from sidecar.postgres.dead_letter import (
+    count_discarded,
+    count_open,
+    list_logged,
+    list_paused,
+    list_unowned,
+)
+from sidecar.postgres.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.sample import take_sample
 from sidecar.projections.standing import Rebuild
 from sidecar.telemetry.terminal import Screen, say
 from sidecar.telemetry.visible import visible
-from sidecar.wiring import admin
+from sidecar.wiring.admin import open_session, with_store
 from sidecar.wiring.boot import Boot
 
 LOOK_SECONDS: Final = 0.5
@@ -67,7 +75,7 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
 
     It ends as well when a projection is paused, or has no worker any more.
     """
-    async with admin.open_session(boot) as connection:
+    async with open_session(boot) as connection:
         logged = await list_logged(connection, letters)
         if pushed := len(letters) - len(logged):
             say(
@@ -111,20 +119,23 @@ async def follow_rebuild(boot: Boot, name: str) -> bool:
     """Watch a rebuild until it is swapped in or stops; tell whether it was swapped in."""
     takeover = Takeover()
     with Meter(f"rebuilding {name}", 1) as meter:
-        async with admin.watch_projection(boot, name) as look:
+        async with open_session(boot) as connection:
+            follower = SafeHeadFollower()
             while True:
-                standing, safe_head = await look()
+                sample = await take_sample(connection, follower)
+                standing = next((each for each in sample.standings if each.name == name), None)
                 if standing is None or standing.rebuild is not Rebuild.RUNNING:
                     break
                 unowned = () if standing.owners else (name,)
                 if takeover.is_abandoned(unowned, "The rebuild is noted and goes on"):
                     return False
-                meter.show(int((standing.progress or 0.0) * safe_head), safe_head)
+                done = int((standing.progress or 0.0) * sample.safe_head)
+                meter.show(done, sample.safe_head)
                 await asyncio.sleep(LOOK_SECONDS)
     if standing is not None and standing.rebuild is Rebuild.HALTED:
         say(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
         return False
     say(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
-    if discarded := await admin.count_discarded(boot, name):
+    if discarded := await with_store(boot, count_discarded, name):
         say(f"{discarded} discarded event(s) were passed over, as they are to be.")
     return True

@@ -8,9 +8,17 @@ from sidecar.cli.exit_code import EX_FAILED, finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_rebuild
 from sidecar.errors import UsageError
+from sidecar.postgres import block
+from sidecar.postgres.rebuild import (
+    cancel_rebuild,
+    drop_old_copy,
+    replay_handler,
+    start_rebuild,
+)
 from sidecar.projections.work import State
 from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin
+from sidecar.wiring.admin import list_projections, set_projection_state, with_store
 from sidecar.wiring.boot import Boot, prepare
 
 _COLUMNS = {
@@ -41,7 +49,7 @@ def list_(output: str) -> None:
     What the application calls in its own processes, in `publish`, is shown as `in_process`.
     """
     boot = prepare("projections", quiet=True)
-    standings = finish(admin.list_projections(boot))
+    standings = finish(list_projections(boot))
     print_rows(standings, _COLUMNS, output=output, empty="No projection has run yet.")
 
 
@@ -49,7 +57,7 @@ def list_(output: str) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Stop NAME after its present batch; other projections go on."""
-    finish(admin.set_projection_state(_boot(), name, State.PAUSED))
+    finish(with_store(_boot(), set_projection_state, name, State.PAUSED))
     say(f"{name} is paused; `sidecar projections resume {name}` lets it go on.")
 
 
@@ -57,7 +65,7 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Let NAME go on from its checkpoint."""
-    finish(admin.set_projection_state(_boot(), name, State.RUNNING))
+    finish(with_store(_boot(), set_projection_state, name, State.RUNNING))
     say(f"{name} goes on.")
 
 
@@ -77,16 +85,16 @@ def rebuild(
     """
     boot = _boot()
     if replay_effects:
-        finish(admin.replay_handler(boot, name))
+        finish(with_store(boot, replay_handler, name))
         say(f"{name} hears of every event again.")
     elif cancel:
-        finish(admin.cancel_rebuild(boot, name))
+        finish(with_store(boot, cancel_rebuild, name))
         say(f"The rebuild of {name} is cancelled.")
     elif drop_old:
-        finish(admin.drop_old_copy(boot, name))
+        finish(with_store(boot, drop_old_copy, name))
         say(f"The old copy of {name} is dropped.")
     else:
-        finish(admin.start_rebuild(boot, name))
+        finish(with_store(boot, start_rebuild, name))
         if no_wait:
             say(f"The rebuild of {name} is under way; see `sidecar projections list`.")
         elif not finish(follow_rebuild(boot, name)):
@@ -106,9 +114,11 @@ def accept(name: str, position: int | None, reason: str) -> None:
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
     if position is None:
-        say(f"{name}: {finish(admin.accept(_boot(), name, reason.strip()))}.")
+        boot = _boot()
+        accepted = finish(with_store(boot, admin.accept, boot.service, name, reason.strip()))
+        say(f"{name}: {accepted}.")
     else:
-        finish(admin.accept_position(_boot(), name, position, reason.strip()))
+        finish(with_store(_boot(), block.accept_position, name, position, reason.strip()))
         say(f"{name} goes on after position {position}.")
 
 
@@ -116,7 +126,7 @@ def accept(name: str, position: int | None, reason: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget NAME, which no worker runs any more; its tables stay as they are."""
-    finish(admin.remove_projection(_boot(), name))
+    finish(with_store(_boot(), block.remove, name))
     say(f"{name} is forgotten; its tables are not touched.")
 
 
