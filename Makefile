@@ -12,7 +12,7 @@ INSTRUMENTED := opentelemetry-instrumentation opentelemetry-instrumentation-aioh
 	opentelemetry-util-http wrapt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage check bench drill chaos soak dashboards clean
+.PHONY: help install run test coverage check bench drill chaos soak dashboards docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,7 @@ check: install  ## Format, lint, types, import rules
 bench: install  ## Run the benchmarks: make bench ONLY=append
 	$(BIN)/python -m tests.benchmarks $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 
-drill: install  ## Rehearse every incident and write the table in the README
+drill: install  ## Rehearse every incident and write the table in docs/reference
 	$(BIN)/python -m pytest -n 2 tests/incidents/drills/test_drills.py --drills all $(ARGS)
 	$(BIN)/python -m tests.incidents.drills.report
 
@@ -60,6 +60,9 @@ soak: install  ## Run half an hour of steady load and print what grew
 dashboards: install  ## Write boards and the operator's rules again; OUT= RUNBOOKS= GRAFANA= for a copy
 	$(BIN)/python dashboards/build.py $(if $(OUT),--out "$(OUT)") $(if $(RUNBOOKS),--runbooks "$(RUNBOOKS)") \
 		$(if $(GRAFANA),--grafana "$(GRAFANA)")
+
+docs: install  ## Write the tables of docs/reference again
+	$(BIN)/python -m tests.reference
 
 clean:  ## Remove everything that the other targets made
 	rm -rf .venv build .sidecar .hypothesis .coverage* .*_cache

@@ -1,4 +1,4 @@
-"""What is said once about a variable: for reading, README, `.env.example` and report."""
+"""What is said once about a variable: for reading, docs/reference, `.env.example` and report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

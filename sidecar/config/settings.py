@@ -307,7 +307,7 @@ class Settings:
 
 
 def declarations() -> tuple[Declaration, ...]:
-    """List what is declared about every variable, in the order of the README."""
+    """List what is declared about every variable, in the order of docs/reference."""
     return tuple(
         Declaration(field=each.name, default=each.default, **each.metadata)
         for each in fields(Settings)

@@ -20,7 +20,7 @@ _PROJECT_FILE = "pyproject.toml"
 _LIMIT_BYTES = 1024 * 1024
 _HINT = (
     "Known keys: required, any_of, pairs, pattern, bytes, deprecated, rules, severity and "
-    "silenced; the README shows each."
+    "silenced; docs/configuration.md shows each."
 )
 
 ENV07 = Rule(

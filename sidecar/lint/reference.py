@@ -1,4 +1,4 @@
-"""The tables of the README: every variable, every rule."""
+"""The tables of docs/reference: every variable, every rule."""
 
 from collections.abc import Sequence
 

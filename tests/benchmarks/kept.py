@@ -1,4 +1,4 @@
-"""The last run that was kept: the README shows it, and later runs are compared with it."""
+"""The last run that was kept: shown in docs/reference, and compared with later ones."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -89,7 +89,7 @@ def show(number: float | None) -> str:
 
 
 def kept_table() -> str:
-    """Return the kept run as Markdown, for the README."""
+    """Return the kept run as Markdown."""
     kept = read_kept()
     rows = [
         (

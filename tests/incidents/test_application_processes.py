@@ -1,4 +1,4 @@
-"""The README's FastAPI application under servers with two processes, watched by one sidecar."""
+"""The FastAPI application of docs/develop.md in two processes, watched by one sidecar."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The README's path with two services that were there before: wired, broken, found, cured."""
+"""The path of docs/develop.md with two existing services: wired, broken, found, cured."""
 
 import ast
 import asyncio
@@ -325,12 +325,12 @@ def test_the_directory_that_a_shell_stands_in_is_no_secret(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", SHOPS)
-def test_the_readme_shows_what_these_services_do(name: str) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_guide_shows_what_these_services_do(name: str) -> None:
+    guide = (ROOT / "docs" / "develop.md").read_text("utf-8")
     [other] = {shop.partition("_")[0] for shop in SHOPS} - {name.partition("_")[0]}
     shown = [
         statement
-        for block in re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+        for block in re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
         if re.search("EventTypes|EventStore", block) and other not in block.lower()
         for statement in statements(block)
     ]

@@ -89,7 +89,7 @@ def misspelt_name(context: RuleContext) -> Iterator[Violation]:
                 ENV02,
                 name,
                 f"{name} is not a variable of the sidecar.",
-                "Remove it, or look its name up in the README.",
+                "Remove it, or look its name up in docs/reference/variables.md.",
             )
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.incidents.drills.report`: how the drills went, shown and put in README.md."""
+"""`python -m tests.incidents.drills.report`: how the drills went, shown and put in docs."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ from tests.incidents.drills.drill import (
 )
 from tests.incidents.drills.record import Record, recall
 from tests.incidents.drills.table import DRILLS
-from tests.readme import write_part
+from tests.reference import write_part
 
 HEADER: Final = (
     "Incident",
@@ -41,7 +41,7 @@ _SERIES: Final = re.compile(r"\b(?:up|[\w:]*sidecar_[\w:]+|db_client_\w+)\b")
 
 @click.command()
 def main() -> None:
-    """Show what the last run of each drill measured, and put it into README.md."""
+    """Show what the last run of each drill measured, and put it into docs/reference/drills.md."""
     records = [(drill, recall(drill)) for drill in DRILLS]
     missing = [drill.name for drill, record in records if record is None]
     if missing:

@@ -1,1 +1,1 @@
-"""Services as they stood before, and wired as the README says."""
+"""Services as they stood before, and wired as docs/develop.md says."""

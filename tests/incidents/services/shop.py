@@ -1,4 +1,4 @@
-"""The README's words, and then a read model that can fail."""
+"""The shop of docs/develop.md, and then a read model that can fail."""
 
 from dataclasses import dataclass
 
