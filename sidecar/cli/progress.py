@@ -16,7 +16,7 @@ from sidecar.postgres.dead_letter import (
 )
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.projections.standing import Rebuild
+from sidecar.projections.projection_status import Rebuild
 from sidecar.telemetry.terminal import Screen, say
 from sidecar.telemetry.visible import visible
 from sidecar.wiring.admin import open_session, with_store

@@ -15,7 +15,7 @@ from sidecar.postgres.rebuild import (
     replay_handler,
     start_rebuild,
 )
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin
 from sidecar.wiring.admin import list_projections, set_projection_state, with_store

@@ -15,8 +15,8 @@ from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.table_claims import find_filled, require_sole
+from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition, Subscription
-from sidecar.projections.work import State
 
 RECENT_EVENTS: Final = 10_000
 

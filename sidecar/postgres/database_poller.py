@@ -21,7 +21,7 @@ from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.query import sql
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.sample import Sample
-from sidecar.projections.head import Writer
+from sidecar.projections.safe_head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
 # For each statement, not for a look: the first one takes dozens of round trips, which a slow link

@@ -10,8 +10,8 @@ from sidecar.errors import UsageError
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
+from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-from sidecar.projections.work import State
 
 LIST_LIMIT: Final = 1000
 

@@ -19,7 +19,7 @@ from sidecar.postgres.connection import RawConnection, read_committed, translate
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.rights import missing_rights, translate_refusal
-from sidecar.projections.letter import Redact, describe_error
+from sidecar.projections.dead_letter import Redact, describe_error
 
 StreamOf = Callable[[object], str]
 

@@ -14,8 +14,8 @@ from sidecar.postgres.connection import (
     translate_loss,
 )
 from sidecar.postgres.query import sql
+from sidecar.projections.assignment import assign_partitions
 from sidecar.projections.projection import Partition
-from sidecar.projections.share import plan_share
 
 Restore: TypeAlias = Callable[[RawConnection, frozenset[str]], Awaitable[None]]
 """Registers projections again whose checkpoints are gone."""
@@ -84,7 +84,7 @@ class LeaseTable:
         held = {row["key"]: row["pid"] for row in rows}
         others = frozenset(p for p in partitions if held.get(key_of(p), self._pid) != self._pid)
         members = await self._connection.fetchval(sql("count_members"), self._members_key)
-        plan = plan_share(partitions, self.mine, others, members, self._pid)
+        plan = assign_partitions(partitions, self.mine, others, members, self._pid)
         gained = frozenset([p for p in plan.take if await self._try(p)])
         self.mine |= gained
         return gained, frozenset(plan.give)

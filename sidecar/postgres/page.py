@@ -10,8 +10,8 @@ from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
+from sidecar.projections.ports import Span
 from sidecar.projections.projection import Partition
-from sidecar.projections.work import Span
 
 # Bounds one page in memory; a single larger event still passes. As stored, that is: a page of what
 # PostgreSQL compresses well can become as much larger as the statement's second bound lets it.

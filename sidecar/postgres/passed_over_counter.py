@@ -10,7 +10,7 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, read_committed
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.projections.passed import PassedOver, describe_passed_over
+from sidecar.projections.passed_over import PassedOver, describe_passed_over
 
 INTERVAL_SECONDS: Final = 5.0
 # One statement counts so many positions at most: a server may limit how long it takes.

@@ -1,4 +1,4 @@
-"""Follows the safe head in the database; what to conclude is decided in `projections/head.py`."""
+"""Follows the safe head in the database; `projections/safe_head.py` decides what to conclude."""
 
 import asyncio
 import time
@@ -14,7 +14,15 @@ from sidecar.postgres.connection import (
     translate_loss,
 )
 from sidecar.postgres.query import sql
-from sidecar.projections.head import Gap, Glimpse, Head, Writer, held_seconds, step, suspect
+from sidecar.projections.safe_head import (
+    Gap,
+    Head,
+    LogScan,
+    Writer,
+    add_writers,
+    held_seconds,
+    step,
+)
 
 SCAN_EVENTS: Final = 10_000
 NOTIFY_CHANNEL: Final = "sidecar_events"
@@ -53,29 +61,29 @@ class SafeHeadFollower:
     async def _advance_once(self, connection: RawConnection) -> bool:
         """Take one step and tell whether another may lead further at once."""
         before = self.head
-        held = before.hold is not None and before.hold.suspects is not None
+        held = before.hold is not None and before.hold.possible_writers is not None
         writers = await self._list_writers(connection) if held else ()
         remaining = frozenset(writer.id for writer in writers)
-        glimpse, seen = await self._look(connection)
-        head, dead = step(before, glimpse, remaining, self._clock())
+        scan, seen = await self._look(connection)
+        head, dead = step(before, scan, remaining, self._clock())
         if dead:
             await self._record(connection, dead)
-        if head.hold is not None and head.hold.suspects is None:
+        if head.hold is not None and head.hold.possible_writers is None:
             writers = await self._list_writers(connection)
-            head = suspect(head, frozenset(writer.id for writer in writers))
+            head = add_writers(head, frozenset(writer.id for writer in writers))
         self.head = head
-        suspects = head.hold.suspects if head.hold is not None else None
-        self.writers = tuple(w for w in writers if suspects and w.id in suspects)
+        possible_writers = head.hold.possible_writers if head.hold is not None else None
+        self.writers = tuple(w for w in writers if possible_writers and w.id in possible_writers)
         noted = head.hold is not None and head.hold != before.hold
         more = seen == SCAN_EVENTS and head.position > before.position
         return noted or more
 
-    async def _look(self, connection: RawConnection) -> tuple[Glimpse, int]:
+    async def _look(self, connection: RawConnection) -> tuple[LogScan, int]:
         row = await connection.fetchrow(sql("scan_log"), self.head.position, SCAN_EVENTS)
         if row is None:
             raise RuntimeError("an aggregate without GROUP BY returned no row")
         gaps = tuple(Gap(*ends) for ends in zip(row["firsts"], row["lasts"], strict=True))
-        return Glimpse(row["last"], gaps, row["highest"]), row["seen"]
+        return LogScan(row["last"], gaps, row["highest"]), row["seen"]
 
     async def _record(self, connection: RawConnection, gaps: Sequence[Gap]) -> None:
         rows = [(gap.first, gap.last) for gap in gaps]

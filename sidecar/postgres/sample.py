@@ -14,17 +14,17 @@ from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.postgres.passed_over_counter import list_passed_over
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.projections.head import Writer
-from sidecar.projections.passed import PassedOver
+from sidecar.projections.passed_over import PassedOver
+from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-from sidecar.projections.standing import (
+from sidecar.projections.projection_status import (
+    DeadLetterCount,
     FailureSample,
-    LetterCount,
     PartitionSample,
-    Standing,
-    stand,
+    ProjectionStatus,
+    fold_status,
 )
-from sidecar.projections.work import State
+from sidecar.projections.safe_head import Writer
 
 RECENT_FAILURES: Final = 20
 
@@ -52,11 +52,11 @@ class Sample:
     held_seconds: float
     writers: tuple[Writer, ...]
     skipped_positions: int
-    standings: tuple[Standing, ...]
+    standings: tuple[ProjectionStatus, ...]
     failures: tuple[FailureSample, ...]
     activity: Activity
     unsafe: str = ""
-    published: Mapping[str, LetterCount] = field(default_factory=dict)
+    published: Mapping[str, DeadLetterCount] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
 
 
@@ -77,7 +77,7 @@ class LogSample:
 class DeadLetterSample:
     """What the open dead letters told in one look."""
 
-    counts: Mapping[str, LetterCount]
+    counts: Mapping[str, DeadLetterCount]
     failures: tuple[FailureSample, ...]
 
 
@@ -133,7 +133,7 @@ async def sample_log(connection: RawConnection, follower: SafeHeadFollower) -> L
 async def sample_dead_letters(connection: RawConnection) -> DeadLetterSample:
     """Ask for the open dead letters."""
     counts = {
-        row["projection"]: LetterCount(row["letters"], row["parked"], row["oldest_at"])
+        row["projection"]: DeadLetterCount(row["letters"], row["parked"], row["oldest_at"])
         for row in await connection.fetch(sql("sample_dead_letters"))
     }
     failures = await connection.fetch(sql("sample_recent_failures"), RECENT_FAILURES)
@@ -150,7 +150,9 @@ def compose(
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the answers together. Pure."""
-    standings = stand(log.partitions, letters.counts, log.safe_head, log.taken_at, log.passed_over)
+    standings = fold_status(
+        log.partitions, letters.counts, log.safe_head, log.taken_at, log.passed_over
+    )
     followed = {standing.name for standing in standings}
     return Sample(
         taken_at=log.taken_at,

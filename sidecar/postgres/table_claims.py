@@ -8,8 +8,8 @@ from sidecar.errors import SharedTableError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import key_of
 from sidecar.postgres.query import sql
-from sidecar.projections.claim import Claim, describe_rivals, find_rivals, find_sharers
 from sidecar.projections.projection import Partition
+from sidecar.projections.table_claim import TableClaim, describe_rivals, find_rivals, find_sharers
 
 _PART: Final = r'\s*("([^"]|"")+"|[^\s."]+)\s*'
 _PARTS: Final = re.compile(r'"((?:[^"]|"")+)"|([^\s."]+)')
@@ -47,14 +47,16 @@ async def require_unshared(connection: RawConnection, projection: str) -> None:
         raise SharedTableError(describe_rivals(projection, sharers))
 
 
-async def _list_claims(connection: RawConnection, siblings: Collection[str]) -> dict[str, Claim]:
+async def _list_claims(
+    connection: RawConnection, siblings: Collection[str]
+) -> dict[str, TableClaim]:
     held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
-    claims: dict[str, Claim] = {}
+    claims: dict[str, TableClaim] = {}
     for row in await connection.fetch(sql("list_claims"), _NAME):
         name = row["projection"]
         parts = (Partition(name, index, row["partitions"]) for index in range(row["partitions"]))
         is_alive = name in siblings or any(key_of(part) in held for part in parts)
-        claim = claims.setdefault(name, Claim(name, {}, row["has_run"], is_alive))
+        claim = claims.setdefault(name, TableClaim(name, {}, row["has_run"], is_alive))
         claim.tables[row["oid"] or _place_of(row["name"], row["schema"])] = row["name"]
     return claims
 

@@ -32,9 +32,9 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import refuse_stray_writes, swap
 from sidecar.postgres.transient import is_transient
-from sidecar.projections.letter import Letter
+from sidecar.projections.dead_letter import DeadLetter
+from sidecar.projections.ports import Checkpoint, OpenDeadLetter, Span, State
 from sidecar.projections.projection import Partition
-from sidecar.projections.work import Checkpoint, OpenLetter, Span, State
 
 # Up to so many parked streams are read whole, which is cheaper than to ask for those of a batch.
 FEW_PARKED: Final = 200
@@ -54,7 +54,7 @@ class Place:
     has_parked: bool
 
 
-class PostgresWork:
+class PostgresTransaction:
     """One open transaction of one partition."""
 
     def __init__(
@@ -131,18 +131,18 @@ class PostgresWork:
         """Send deferred writes, and have deferred constraints checked."""
         await self.connection.settle()
 
-    async def park(self, letter: Letter, retry_after_seconds: float | None) -> None:
+    async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter."""
         place = (self._partition.projection, letter.record.stream)
         await self._raw.execute(
             sql("park"), *place, *_event(letter.record), *_failure(letter), retry_after_seconds
         )
 
-    async def take_due_letter(self) -> OpenLetter | None:
+    async def take_due_dead_letter(self) -> OpenDeadLetter | None:
         """Lock the letter that has been due longest."""
         share = (self._partition.index, self._partition.count)
         row = await self._raw.fetchrow(sql("lock_due_letter"), self._partition.projection, *share)
-        return None if row is None else OpenLetter(*row)
+        return None if row is None else OpenDeadLetter(*row)
 
     async def queued_events(
         self, stream: str, from_version: int, upto_position: int, limit: int
@@ -153,7 +153,7 @@ class PostgresWork:
         rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds, projection)
         return [RecordedEvent(*row) for row in rows]
 
-    async def resolve(self, letter: OpenLetter, *, is_erased: bool = False) -> None:
+    async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
         """Close a letter."""
         if is_erased:
             await self._raw.execute(sql("resolve_erased"), letter.id)
@@ -162,12 +162,12 @@ class PostgresWork:
         else:
             await self._raw.execute(sql("resolve_letter"), letter.id, "retried", None)
 
-    async def advance(self, letter: OpenLetter, record: RecordedEvent) -> None:
+    async def advance(self, letter: OpenDeadLetter, record: RecordedEvent) -> None:
         """Let a letter stand for a later event of its stream."""
         await self._raw.execute(sql("advance_letter"), letter.id, *_event(record))
 
     async def fail_again(
-        self, letter: OpenLetter, failure: Letter, retry_after_seconds: float | None
+        self, letter: OpenDeadLetter, failure: DeadLetter, retry_after_seconds: float | None
     ) -> None:
         """Keep a letter open for the event that failed now."""
         await self._raw.execute(
@@ -210,7 +210,7 @@ class PostgresWork:
         )
 
 
-class PostgresDesk:
+class PostgresProjectionStore:
     """Reads pages and opens transactions on connections of a pool.
 
     Args:
@@ -274,7 +274,7 @@ class PostgresDesk:
         eager: bool,
         repeatable: bool,
         halted: bool = False,
-    ) -> AsyncIterator[PostgresWork]:
+    ) -> AsyncIterator[PostgresTransaction]:
         """Open a transaction at the checkpoint.
 
         Raises:
@@ -291,17 +291,17 @@ class PostgresDesk:
                         place = await self._open(
                             raw, partition, position, repeatable=repeatable, halted=halted
                         )
-                        work = PostgresWork(raw, partition, place, eager=eager)
+                        transaction = PostgresTransaction(raw, partition, place, eager=eager)
                         try:
                             with keep_transaction(raw, str(partition)):
-                                yield work
+                                yield transaction
                             if partition.copy == "rebuild":
                                 await refuse_stray_writes(raw, partition.projection)
                         except BaseException as error:
-                            spoilt_by = await _free(raw, work, error)
+                            spoilt_by = await _free(raw, transaction, error)
                             raise
                         finally:
-                            work.connection.close()
+                            transaction.connection.close()
         except StoreUnavailableError:
             # The session that we ended ourselves.
             if spoilt_by is None:
@@ -353,7 +353,7 @@ class PostgresDesk:
         async with self._pool.acquire() as raw:
             return await swap(raw, projection)
 
-    async def has_due_letters(self, partition: Partition, position: int) -> bool:
+    async def has_due_dead_letters(self, partition: Partition, position: int) -> bool:
         """Tell whether a dead letter of the projection is to be tried again."""
         row = await self._pool.fetchrow(sql("has_due_letters"), *_key(partition))
         return bool(_require_there(row, partition, position)["has_due"])
@@ -376,7 +376,7 @@ def _event(record: RecordedEvent) -> tuple[object, ...]:
     return record.position, record.version, str(record.id), record.type
 
 
-def _failure(letter: Letter) -> tuple[object, ...]:
+def _failure(letter: DeadLetter) -> tuple[object, ...]:
     return (
         letter.category.value,
         letter.error_type,
@@ -388,19 +388,19 @@ def _failure(letter: Letter) -> tuple[object, ...]:
 
 
 async def _free(
-    raw: RawConnection, work: PostgresWork, error: BaseException
+    raw: RawConnection, transaction: PostgresTransaction, error: BaseException
 ) -> BaseException | None:
     """Leave the connection free for the rollback; return the error where it cannot be."""
     try:
-        await work.connection.abandon()
-        if work.connection.is_shared and not raw.is_closed():
+        await transaction.connection.abandon()
+        if transaction.connection.is_shared and not raw.is_closed():
             # A task may go on with it that nobody awaits.
             await raw.execute("")
     except (ConcurrentStatementsError, asyncpg.InterfaceError, asyncpg.InternalClientError) as busy:
         if isinstance(busy, ConcurrentStatementsError) or is_busy(busy):
             raw.terminate()
             return error
-    return error if work.is_spoilt else None
+    return error if transaction.is_spoilt else None
 
 
 def _require_there(

@@ -7,13 +7,13 @@ from typing import Final
 
 from sidecar.errors import DeferredStatusError, trace_back
 from sidecar.events.wait import wait_at_most
-from sidecar.projections.containment import NOT_OURS, Containment
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Batch, Delivery, EventFailedError
-from sidecar.projections.log import log_eager
+from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
+from sidecar.projections.failure_log import log_eager
+from sidecar.projections.ports import ProjectionStore
 from sidecar.projections.projection import Subscription
 from sidecar.projections.transaction import Applied, Together, apply_singly
-from sidecar.projections.work import Desk
 
 # A batch in which something failed is divided so, again and again, to find it.
 SEARCH_PARTS: Final = 8
@@ -33,7 +33,7 @@ class Applier:
         subscription: What handles them.
         desk: Knows which errors pass by themselves.
         cursor: Where the partition stands.
-        containment: Judges what fails.
+        failures: Judges what fails.
         stopping: Set when no more transactions are to begin.
     """
 
@@ -41,15 +41,15 @@ class Applier:
         self,
         subscription: Subscription,
         *,
-        desk: Desk,
+        store: ProjectionStore,
         cursor: Cursor,
-        containment: Containment,
+        failures: FailureHandler,
         stopping: asyncio.Event,
     ) -> None:
         self._subscription: Final = subscription
-        self._desk: Final = desk
+        self._store: Final = store
         self._cursor: Final = cursor
-        self._containment: Final = containment
+        self._failures: Final = failures
         self._stopping: Final = stopping
         self._is_eager = subscription.eager
 
@@ -59,22 +59,22 @@ class Applier:
         Raises:
             Exception: What passes by itself, or says that the partition is not ours to go on with.
         """
-        before = self._containment.begin([delivery.record for delivery in batch.deliveries])
+        before = self._failures.begin([delivery.record for delivery in batch.deliveries])
         try:
             # Effects outside the transaction are not undone by a rollback: such a handler must not
             # see an event again only because a later one failed.
-            if not self._subscription.is_repeatable or self._containment.is_suspect(batch):
+            if not self._subscription.is_repeatable or self._failures.is_suspect(batch):
                 await self._apply_singly(batch)
             else:
                 await self._apply_around(batch)
         finally:
-            self._containment.end(before)
+            self._failures.end(before)
         return self._cursor.seen >= batch.upto
 
     async def pass_over(self, upto: int) -> None:
         """Store that everything up to a position is behind us, though nothing was to be handled."""
-        async with self._cursor.begin(eager=True) as work:
-            await work.move(upto)
+        async with self._cursor.begin(eager=True) as transaction:
+            await transaction.move(upto)
         self._moved(Applied(upto))
 
     async def _apply_around(self, batch: Batch) -> None:
@@ -112,10 +112,10 @@ class Applier:
     async def _try_together(self, batch: Batch) -> Failed | None:
         """Apply all in one go; return what failed, if anything did."""
         try:
-            async with self._cursor.begin(eager=self._is_eager) as work:
-                together = Together(work, self._subscription, batch, self._containment)
+            async with self._cursor.begin(eager=self._is_eager) as transaction:
+                together = Together(transaction, self._subscription, batch, self._failures)
                 applied = await together.apply()
-                await work.move(applied.upto)
+                await transaction.move(applied.upto)
         except NOT_OURS:
             raise
         except EventFailedError as failure:
@@ -129,7 +129,7 @@ class Applier:
 
     def _look_at(self, error: Exception) -> None:
         """Raise what passes by itself, and learn from what would fail each batch."""
-        if self._desk.is_transient(error):
+        if self._store.is_transient(error):
             raise error
         is_misread = any(isinstance(cause, DeferredStatusError) for cause in trace_back(error))
         if is_misread and not self._is_eager:
@@ -147,7 +147,7 @@ class Applier:
             await self._apply_singly(batch.condemn(failure.delivery, failure.cause))
         except Exception as error:
             first = batch.deliveries[0]
-            if self._desk.is_transient(error) or not self._subscription.is_repeatable:
+            if self._store.is_transient(error) or not self._subscription.is_repeatable:
                 raise
             if len(batch.deliveries) > 1:
                 await self._apply_apart(batch)
@@ -165,11 +165,11 @@ class Applier:
 
     async def _apply_in_savepoints(self, batch: Batch) -> None:
         """Apply event by event in one transaction, and wait where that is to be tried again."""
-        async with self._cursor.begin(eager=True) as work:
-            applied = await apply_singly(work, self._subscription, batch, self._containment)
+        async with self._cursor.begin(eager=True) as transaction:
+            applied = await apply_singly(transaction, self._subscription, batch, self._failures)
             is_ahead = applied.upto > self._cursor.stored
             if is_ahead:
-                await work.move(applied.upto)
+                await transaction.move(applied.upto)
         if is_ahead:
             self._moved(applied)
         if applied.retry is not None:
@@ -177,5 +177,5 @@ class Applier:
 
     def _moved(self, applied: Applied) -> None:
         self._cursor.moved(applied.upto, applied.events)
-        self._containment.recovered()
-        self._containment.tell_parked(applied.parked)
+        self._failures.recovered()
+        self._failures.tell_parked(applied.parked)

@@ -6,8 +6,8 @@ from typing import Final
 
 from sidecar.errors import ProjectionPausedError
 from sidecar.projections.observer import RunnerTally
+from sidecar.projections.ports import ProjectionStore, State, Transaction
 from sidecar.projections.projection import Partition, Subscription
-from sidecar.projections.work import Desk, State, Work
 
 # A checkpoint that only passed over events nobody handles is stored this often.
 UNHANDLED_MOVE_SECONDS: Final = 1.0
@@ -32,7 +32,12 @@ class Cursor:
     """
 
     def __init__(
-        self, subscription: Subscription, partition: Partition, *, desk: Desk, tally: RunnerTally
+        self,
+        subscription: Subscription,
+        partition: Partition,
+        *,
+        store: ProjectionStore,
+        tally: RunnerTally,
     ) -> None:
         self.seen = 0
         self.stored = _UNKNOWN
@@ -41,7 +46,7 @@ class Cursor:
         self._moved_mono = 0.0
         self._is_repeatable: Final = subscription.is_repeatable
         self.partition: Final = partition
-        self._desk: Final = desk
+        self._store: Final = store
         self._tally: Final = tally
 
     @property
@@ -66,12 +71,12 @@ class Cursor:
             CheckpointGoneError: It has no row.
             ProjectionPausedError: The projection is not to run.
         """
-        checkpoint = await self._desk.read_checkpoint(self.partition)
+        checkpoint = await self._store.read_checkpoint(self.partition)
         if checkpoint.state is State.FAILED and self.partition.copy == "live":
             # By a setup elsewhere, before this worker, whose own succeeded, had the lease; or by a
             # loop that stood still, and this one finds out by itself whether that is over.
             if not self.is_halted:
-                await self._desk.end_failure(self.partition)
+                await self._store.end_failure(self.partition)
         elif checkpoint.state is not State.RUNNING:
             raise ProjectionPausedError(f"{self.partition} is {checkpoint.state}.")
         self.discarded = checkpoint.discarded
@@ -81,9 +86,9 @@ class Cursor:
         """Take note that the checkpoint may be elsewhere, so that it has to be read."""
         self.stored = _UNKNOWN
 
-    def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Work]:
-        """Open a transaction at the checkpoint; `Desk.begin` tells what it raises."""
-        return self._desk.begin(
+    def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction at the checkpoint; `ProjectionStore.begin` tells what it raises."""
+        return self._store.begin(
             self.partition,
             self.stored,
             eager=eager,

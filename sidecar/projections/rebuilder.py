@@ -5,19 +5,19 @@ import time
 from typing import Final, Protocol
 
 from sidecar.errors import ProjectionError, RebuildStrayedError
-from sidecar.projections.containment import Containment, HaltError
 from sidecar.projections.delivery import EventFailedError
+from sidecar.projections.failure_handler import FailureHandler, HaltError
 from sidecar.projections.observer import Action
+from sidecar.projections.ports import ProjectionStore, Transaction
 from sidecar.projections.projection import Partition
 from sidecar.projections.runner import IDLE_SECONDS, Runner
-from sidecar.projections.work import Desk, Work
 
 SWAP_RETRY_SECONDS: Final = 0.2
 
 logger = logging.getLogger(__name__)
 
 
-class RebuildDesk(Desk, Protocol):
+class RebuildStore(ProjectionStore, Protocol):
     """What a rebuild needs besides."""
 
     async def halt(self, partition: Partition, reason: str) -> None:
@@ -45,13 +45,18 @@ class RebuildHaltedError(HaltError):
         self.error_type = error_type
 
 
-class Halting(Containment):
+class Halting(FailureHandler):
     """Parks nothing: a new copy must have no holes."""
 
     giving_up = Action.HALT
     puts_off = False
 
-    async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:  # noqa: ARG002 - the live copy's way needs them
+    async def give_up(
+        self,
+        transaction: Transaction,  # noqa: ARG002 - the live copy needs it
+        failure: EventFailedError,
+        attempt: int,  # noqa: ARG002 - likewise
+    ) -> None:
         """Leave the transaction with the failure."""
         raise RebuildHaltedError(failure) from failure
 
@@ -59,8 +64,8 @@ class Halting(Containment):
 class Rebuilder(Runner):
     """A runner for the copy `rebuild`."""
 
-    containment_type = Halting
-    _desk: RebuildDesk
+    failure_handler_type = Halting
+    _store: RebuildStore
     _swap_due_mono = 0.0
 
     async def _turn(self) -> None:
@@ -80,7 +85,7 @@ class Rebuilder(Runner):
         if self._cursor.is_ahead:
             await self._applier.pass_over(self._cursor.seen)
         if await self._try_swap():
-            discarded = await self._desk.count_discarded(self.partition.projection)
+            discarded = await self._store.count_discarded(self.partition.projection)
             logger.info(
                 "The rebuilt copy of projection %s took over; %d discarded event(s) passed over",
                 self.partition.projection,
@@ -100,12 +105,12 @@ class Rebuilder(Runner):
         # however fast events come.
         if time.monotonic() < self._swap_due_mono:
             return False
-        swapped = await self._desk.swap(self.partition.projection)
+        swapped = await self._store.swap(self.partition.projection)
         self._swap_due_mono = time.monotonic() + SWAP_RETRY_SECONDS
         return swapped
 
     async def _halt(self, reason: str, error_type: str) -> None:
-        await self._desk.halt(self.partition, reason)
+        await self._store.halt(self.partition, reason)
         self._cursor.forget()
         logger.critical(
             "The rebuild of projection %s stopped: %s. The live copy goes on. Once that is mended, "

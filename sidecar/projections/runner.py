@@ -7,18 +7,18 @@ from sidecar.errors import CheckpointGoneError, CheckpointMovedError, Projection
 from sidecar.events.types import EventTypes
 from sidecar.events.wait import wait_at_most
 from sidecar.projections.applier import Applier
-from sidecar.projections.containment import Containment, EnvironmentFailedError
 from sidecar.projections.cursor import Cursor
-from sidecar.projections.log import log_interruption
+from sidecar.projections.dead_letter_retry import DeadLetterRetrier
+from sidecar.projections.failure_handler import EnvironmentFailedError, FailureHandler
+from sidecar.projections.failure_log import log_interruption
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import RunnerObserver, RunnerTally, SilentObserver
-from sidecar.projections.page import Page, PageReader
+from sidecar.projections.page_reader import Page, PageReader
+from sidecar.projections.ports import ProjectionStore
 from sidecar.projections.projection import Partition, Subscription
-from sidecar.projections.retrial import Retrials
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.route import Router
-from sidecar.projections.signal import HeadSignal
 from sidecar.projections.standstill import Standstill
-from sidecar.projections.work import Desk
 
 # An idle loop beats this often, and notices this soon that it is paused or resumed.
 IDLE_SECONDS: Final = 1.0
@@ -41,7 +41,7 @@ class Runner:
         tally: Where it counts; handed on from an earlier runner, so that counters never fall.
     """
 
-    containment_type: ClassVar[type[Containment]] = Containment
+    failure_handler_type: ClassVar[type[FailureHandler]] = FailureHandler
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Runner:
         partition: Partition,
         *,
         types: EventTypes,
-        desk: Desk,
+        store: ProjectionStore,
         head: HeadSignal,
         observer: RunnerObserver | None = None,
         policy: RetryPolicy | None = None,
@@ -58,40 +58,40 @@ class Runner:
         self.partition: Final = partition
         self.tally: Final = tally or RunnerTally()
         self._subscription: Final = subscription
-        self._desk: Desk = desk
+        self._store: ProjectionStore = store
         self._head: Final = head
         self._stopping: Final = asyncio.Event()
-        self._cursor: Final = Cursor(subscription, partition, desk=desk, tally=self.tally)
+        self._cursor: Final = Cursor(subscription, partition, store=store, tally=self.tally)
         observer = observer or SilentObserver()
-        self._containment: Final = self.containment_type(
+        self._failures: Final = self.failure_handler_type(
             subscription,
             partition,
-            desk=desk,
+            store=store,
             observer=observer,
             policy=policy or RetryPolicy(),
             tally=self.tally,
         )
         router = Router(subscription.subscriber, types)
-        self._pages: Final = PageReader(desk, partition, head, router)
+        self._pages: Final = PageReader(store, partition, head, router)
         self._applier: Final = Applier(
             subscription,
-            desk=desk,
+            store=store,
             cursor=self._cursor,
-            containment=self._containment,
+            failures=self._failures,
             stopping=self._stopping,
         )
-        self._retrials: Final = Retrials(
+        self._retrials: Final = DeadLetterRetrier(
             subscription,
             partition,
-            desk=desk,
+            store=store,
             cursor=self._cursor,
             router=router,
-            containment=self._containment,
+            failures=self._failures,
         )
 
         self._standstill: Final = Standstill(
             subscription,
-            desk=desk,
+            store=store,
             cursor=self._cursor,
             router=router,
             redact=observer.redact,
@@ -138,10 +138,10 @@ class Runner:
                 "ahead was discarded, or the server lost its last commits",
             )
         except Exception as error:
-            if not self._desk.is_transient(error):
+            if not self._store.is_transient(error):
                 raise
             self._cursor.forget()
-            await self.rest(self._containment.interrupted(error))
+            await self.rest(self._failures.interrupted(error))
 
     async def _advance(self) -> None:
         if not self._cursor.is_known:
@@ -184,7 +184,7 @@ class Runner:
         if self._cursor.is_ahead and self._cursor.is_move_due:
             await self._applier.pass_over(self._cursor.seen)
         elif not self._retrials.goes_on:
-            self._containment.recovered()
+            self._failures.recovered()
             limit = min(IDLE_SECONDS, self._retrials.look_in_seconds)
             await self._head.wait_beyond(self._cursor.seen, limit)
 
@@ -195,6 +195,6 @@ class Runner:
                 await self._retrials.take_up()
                 self.tally.beat()
         except Exception as error:
-            if not self._desk.is_transient(error):
+            if not self._store.is_transient(error):
                 raise
             self._retrials.interrupted(error)

@@ -4,17 +4,17 @@ import random
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from sidecar.projections.containment import EnvironmentFailedError, HaltError
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import EventFailedError
-from sidecar.projections.environment import describe_halt, has_sqlstate
-from sidecar.projections.log import log_halted, log_relieved
+from sidecar.projections.environment_failure import describe_halt, has_sqlstate
+from sidecar.projections.failure_handler import EnvironmentFailedError, HaltError
+from sidecar.projections.failure_log import log_halted, log_relieved
 from sidecar.projections.observer import Action, RunnerTally
+from sidecar.projections.ports import ProjectionStore, Transaction
 from sidecar.projections.projection import Subscription
 from sidecar.projections.retry import delay_seconds
 from sidecar.projections.route import Router
 from sidecar.projections.transaction import apply_one
-from sidecar.projections.work import Desk, Work
 
 # However long it lasts, its end is noticed within about this time.
 MAX_LOOK_SECONDS: Final = 5.0
@@ -44,14 +44,14 @@ class Standstill:
         self,
         subscription: Subscription,
         *,
-        desk: Desk,
+        store: ProjectionStore,
         cursor: Cursor,
         router: Router,
         redact: Callable[[str], str],
         tally: RunnerTally,
     ) -> None:
         self._subscription: Final = subscription
-        self._desk: Final = desk
+        self._store: Final = store
         self._cursor: Final = cursor
         self._router: Final = router
         self._redact: Final = redact
@@ -80,7 +80,7 @@ class Standstill:
         """Mark the checkpoint, again if somebody resumed it meanwhile."""
         if self._failed is not None:
             reason = self._describe(self._failed)
-            await self._desk.stand_still(self._cursor.partition, reason, self._failed.error_type)
+            await self._store.stand_still(self._cursor.partition, reason, self._failed.error_type)
 
     def next_delay_seconds(self) -> float:
         """Return how long to wait before the next look; grows from one to the next."""
@@ -96,33 +96,33 @@ class Standstill:
         """
         if self._failed is None or not await self._is_over(self._failed):
             return
-        await self._desk.go_on(self._cursor.partition)
+        await self._store.go_on(self._cursor.partition)
         self.drop()
         log_relieved(self._cursor.partition)
 
     async def _is_over(self, failed: EnvironmentFailedError) -> bool:
         try:
-            async with self._cursor.begin(eager=True) as work:
-                await self._look(work, failed)
+            async with self._cursor.begin(eager=True) as transaction:
+                await self._look(transaction, failed)
         except _LookedError as looked:
             return looked.is_over
 
-    async def _look(self, work: Work, failed: EnvironmentFailedError) -> NoReturn:
-        raise _LookedError(is_over=await self._try(work, failed))
+    async def _look(self, transaction: Transaction, failed: EnvironmentFailedError) -> NoReturn:
+        raise _LookedError(is_over=await self._try(transaction, failed))
 
-    async def _try(self, work: Work, failed: EnvironmentFailedError) -> bool:
+    async def _try(self, transaction: Transaction, failed: EnvironmentFailedError) -> bool:
         """Tell whether one of the events is applied, or fails in another way than before."""
         deliveries = self._router.route(failed.records)
         for delivery in deliveries:
             self._tally.beat()
             try:
-                await apply_one(work, self._subscription, delivery)
+                await apply_one(transaction, self._subscription, delivery)
             except EventFailedError as failure:
-                if self._desk.is_transient(failure.cause):
+                if self._store.is_transient(failure.cause):
                     raise failure.cause from failure
                 if not has_sqlstate(failure.cause, failed.sqlstate):
                     return True
-                if work.is_spoilt:
+                if transaction.is_spoilt:
                     return False
             else:
                 return True

@@ -8,12 +8,12 @@ from typing import Final
 
 from sidecar.events.exit import as_failure, no_exit
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.containment import Containment
 from sidecar.projections.delivery import Batch, Delivery, EventFailedError
+from sidecar.projections.failure_handler import FailureHandler
 from sidecar.projections.observer import Action
+from sidecar.projections.ports import Transaction
 from sidecar.projections.projection import Subscription
 from sidecar.projections.retry import Retry
-from sidecar.projections.work import Work
 
 # A transaction ends after about this long even if its page is not done, so that progress is seen,
 # locks are short and a crash costs little.
@@ -45,20 +45,24 @@ class Together:
         work: The transaction.
         subscription: What handles them.
         batch: The events.
-        containment: Judges those that it goes around.
+        failures: Judges those that it goes around.
     """
 
     def __init__(
-        self, work: Work, subscription: Subscription, batch: Batch, containment: Containment
+        self,
+        transaction: Transaction,
+        subscription: Subscription,
+        batch: Batch,
+        failures: FailureHandler,
     ) -> None:
-        self._work: Final = work
+        self._transaction: Final = transaction
         self._invoke: Final = subscription.subscriber.invoke
         self._limit_seconds: Final = subscription.timeout_seconds
         self._deliveries: Final = batch.deliveries
-        self._containment: Final = containment
+        self._failures: Final = failures
         self._applied: Final = Applied(batch.upto)
         self._blocked: Final[set[str]] = set()
-        self._failures: Final[dict[int, EventFailedError]] = {}
+        self._left_out: Final[dict[int, EventFailedError]] = {}
         self._at: Delivery | None = None
 
     async def apply(self) -> Applied:
@@ -68,23 +72,23 @@ class Together:
             EventFailedError: It may be this event's failure; a rollback has to undo it.
             Exception: It is nobody's in particular.
         """
-        parked = await _parked_streams(self._work, self._deliveries)
+        parked = await _parked_streams(self._transaction, self._deliveries)
         self._blocked.update(parked)
         try:
             async with asyncio.timeout(self._limit_seconds) as deadline:
                 await self._handle(deadline)
-                await self._work.flush()
+                await self._transaction.flush()
         except TimeoutError as error:
             if self._at is None:
                 raise
             raise EventFailedError(self._at, error) from error
-        if self._failures or not self._containment.is_calm:
+        if self._left_out or not self._failures.is_calm:
             await self._judge(set(parked))
         return self._applied
 
     async def _handle(self, deadline: asyncio.Timeout) -> None:
         applied, blocked = self._applied, self._blocked
-        connection, invoke = self._work.connection, self._invoke
+        connection, invoke = self._transaction.connection, self._invoke
         began_mono = checked_mono = time.monotonic()
         for delivery in self._deliveries:
             record = delivery.record
@@ -115,12 +119,12 @@ class Together:
 
     def _go_around(self, delivery: Delivery, error: Exception) -> None:
         """Leave an event out if nothing of it is left; else tell whose failure it is."""
-        if self._work.is_blurred:
+        if self._transaction.is_blurred:
             raise error
         failure = EventFailedError(delivery, error)
-        if not (self._containment.goes_around(error) and self._work.take_back()):
+        if not (self._failures.goes_around(error) and self._transaction.take_back()):
             raise failure from error
-        self._failures[delivery.record.position] = failure
+        self._left_out[delivery.record.position] = failure
         self._blocked.add(delivery.record.stream)
 
     async def _judge(self, blocked: set[str]) -> None:
@@ -131,17 +135,17 @@ class Together:
                 break
             if record.stream in blocked:
                 continue
-            failure = self._failures.get(record.position)
+            failure = self._left_out.get(record.position)
             if failure is None:
-                self._containment.succeeded(record.type)
+                self._failures.succeeded(record.type)
                 continue
             blocked.add(record.stream)
-            if await self._containment.judge(self._work, failure) is Action.PARK:
+            if await self._failures.judge(self._transaction, failure) is Action.PARK:
                 self._applied.parked.append(record)
 
 
 async def apply_singly(
-    work: Work, subscription: Subscription, batch: Batch, containment: Containment
+    transaction: Transaction, subscription: Subscription, batch: Batch, failures: FailureHandler
 ) -> Applied:
     """Apply a batch event by event; put off or park what fails, or stop before it.
 
@@ -150,13 +154,13 @@ async def apply_singly(
         Exception: What passes by itself, where a rollback undoes all effects.
     """
     applied = Applied(batch.upto)
-    streams = set(await _parked_streams(work, batch.deliveries))
+    streams = set(await _parked_streams(transaction, batch.deliveries))
     ends_mono = time.monotonic() + BATCH_SECONDS
     for delivery in batch.deliveries:
         record = delivery.record
         if record.stream in streams:
             continue
-        verdict = await _apply_or_judge(work, subscription, delivery, containment)
+        verdict = await _apply_or_judge(transaction, subscription, delivery, failures)
         if isinstance(verdict, Retry):
             applied.upto, applied.retry = record.position - 1, verdict
             break
@@ -173,20 +177,25 @@ async def apply_singly(
 
 
 async def _apply_or_judge(
-    work: Work, subscription: Subscription, delivery: Delivery, containment: Containment
+    transaction: Transaction,
+    subscription: Subscription,
+    delivery: Delivery,
+    failures: FailureHandler,
 ) -> Retry | Action | None:
     """Apply one event; return what is to be done about its failure, if it failed."""
     try:
-        await apply_one(work, subscription, delivery)
+        await apply_one(transaction, subscription, delivery)
     except EventFailedError as failure:
-        if work.is_spoilt:
+        if transaction.is_spoilt:
             raise
-        return await containment.judge(work, failure)
-    containment.succeeded(delivery.record.type)
+        return await failures.judge(transaction, failure)
+    failures.succeeded(delivery.record.type)
     return None
 
 
-async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) -> None:
+async def apply_one(
+    transaction: Transaction, subscription: Subscription, delivery: Delivery
+) -> None:
     """Apply one event in a savepoint of its own.
 
     Raises:
@@ -196,8 +205,8 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
     if delivery.error is not None:
         raise EventFailedError(delivery, delivery.error) from delivery.error
     try:
-        async with work.savepoint(), asyncio.timeout(subscription.timeout_seconds):
-            connection, invoke = work.connection, subscription.subscriber.invoke
+        async with transaction.savepoint(), asyncio.timeout(subscription.timeout_seconds):
+            connection, invoke = transaction.connection, subscription.subscriber.invoke
             connection.begin_turn()
             try:
                 with no_exit():
@@ -205,14 +214,16 @@ async def apply_one(work: Work, subscription: Subscription, delivery: Delivery) 
                 connection.end_turn()
             finally:
                 connection.drop_turn()
-            await work.settle()
+            await transaction.settle()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:
         raise EventFailedError(delivery, error) from error
 
 
-async def _parked_streams(work: Work, deliveries: Sequence[Delivery]) -> frozenset[str]:
+async def _parked_streams(
+    transaction: Transaction, deliveries: Sequence[Delivery]
+) -> frozenset[str]:
     """Return which of the deliveries' streams queue behind a dead letter."""
-    if not work.has_parked:
+    if not transaction.has_parked:
         return frozenset()
-    return await work.parked_among({delivery.record.stream for delivery in deliveries})
+    return await transaction.parked_among({delivery.record.stream for delivery in deliveries})

@@ -7,14 +7,18 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from sidecar.events.wait import wait_at_most
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import Numbers, RunnerTally, add_up
-from sidecar.projections.pace import FASTEST_SECONDS, next_delay_seconds
 from sidecar.projections.projection import Partition
 from sidecar.projections.retry import delay_seconds
 from sidecar.projections.runner import Runner
-from sidecar.projections.signal import HeadSignal
 
 SHARE_SECONDS: Final = 1.0
+
+# The safe head is polled fast while it moves, slowly while it does not.
+FASTEST_SECONDS: Final = 0.005
+SLOWEST_SECONDS: Final = 0.25
+_GROWTH: Final = 1.5
 
 logger = logging.getLogger(__name__)
 
@@ -191,3 +195,10 @@ class Worker:
             await asyncio.wait(tasks)
         self._tasks.clear()
         self.runners.clear()
+
+
+def next_delay_seconds(delay_seconds: float, *, moved: bool) -> float:
+    """Return the pause before the next poll, after one that did or did not find something new."""
+    if moved:
+        return FASTEST_SECONDS
+    return min(delay_seconds * _GROWTH, SLOWEST_SECONDS)

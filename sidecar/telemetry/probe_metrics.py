@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sidecar.health.outcome import Outcome
-from sidecar.projections.standing import Rebuild, Status
+from sidecar.projections.projection_status import Rebuild, Status
 from sidecar.telemetry import contract
 from sidecar.telemetry.collector import Read, Reading
 from sidecar.telemetry.contract import Instrument

@@ -14,8 +14,8 @@ from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.projections.standing import Standing
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
+from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.inquiry import CalledInside, ask_application
 from sidecar.wiring.probe_process import EMBEDDED_DIRECTORY, open_database
@@ -93,7 +93,7 @@ async def migrate_database(boot: Boot) -> list[str]:
         return [step.name for step in await migrate(connection)]
 
 
-async def list_projections(boot: Boot) -> tuple[Standing | CalledInside, ...]:
+async def list_projections(boot: Boot) -> tuple[ProjectionStatus | CalledInside, ...]:
     """Return the status of every projection and handler, those of the application's too."""
     sample = await with_store(boot, take_sample, SafeHeadFollower())
     return (*sample.standings, *await ask_application(boot.settings, sample.published))

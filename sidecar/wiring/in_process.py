@@ -10,7 +10,7 @@ from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.heartbeat import SubscriberReport
-from sidecar.projections.standing import LetterCount
+from sidecar.projections.projection_status import DeadLetterCount
 
 STATUS: Final = "in_process"
 WARN_SECONDS: Final = 300.0
@@ -103,7 +103,7 @@ def fold(
 
 
 def subscriber_check(
-    check_name: str, find: Callable[[], tuple[InProcess | None, LetterCount | None]]
+    check_name: str, find: Callable[[], tuple[InProcess | None, DeadLetterCount | None]]
 ) -> Check:
     """Does a subscriber in the application take what is published to it?
 
@@ -127,7 +127,7 @@ def subscriber_check(
 
 
 def judge(
-    check_name: str, one: InProcess | None, letters: LetterCount | None, now_mono: float
+    check_name: str, one: InProcess | None, letters: DeadLetterCount | None, now_mono: float
 ) -> CheckResult:
     """Turn what is known of a subscriber into a check's answer."""
     if one is not None and one.failed_lately(now_mono):
@@ -147,9 +147,9 @@ def say(subscribers: Iterable[InProcess], now_mono: float) -> list[str]:
     ]
 
 
-def show(one: InProcess, letters: LetterCount | None, failed_at: dt.datetime | None) -> Row:
+def show(one: InProcess, letters: DeadLetterCount | None, failed_at: dt.datetime | None) -> Row:
     """Return one subscriber as plain data, in the keys of those that workers run."""
-    count = letters or LetterCount(0, 0, dt.datetime.min.replace(tzinfo=dt.UTC))
+    count = letters or DeadLetterCount(0, 0, dt.datetime.min.replace(tzinfo=dt.UTC))
     failure = None
     if failed_at is not None:
         failure = {"error_type": one.error_type, "at": failed_at.isoformat()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sidecar.config.settings import Settings
 from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import list_sockets
-from sidecar.projections.standing import LetterCount, Rebuild
+from sidecar.projections.projection_status import DeadLetterCount, Rebuild
 from sidecar.wiring.in_process import STATUS, InProcess, Told, describe, fold
 
 
@@ -44,7 +44,7 @@ class CalledInside:
 
 
 async def ask_application(
-    settings: Settings, published: Mapping[str, LetterCount]
+    settings: Settings, published: Mapping[str, DeadLetterCount]
 ) -> tuple[CalledInside, ...]:
     """Return what is called in the processes that answer now; none answers for longer than 1 s.
 
@@ -70,7 +70,7 @@ def _tell_each(pollers: Iterable[AgentPoller], heard_mono: float) -> Iterable[To
 
 
 def _show(
-    one: InProcess, letters: LetterCount | None, now_mono: float, now: dt.datetime
+    one: InProcess, letters: DeadLetterCount | None, now_mono: float, now: dt.datetime
 ) -> CalledInside:
     is_counted = letters is not None and one.kind == "projection"
     ago = None if one.failed_mono is None else dt.timedelta(seconds=now_mono - one.failed_mono)

@@ -14,7 +14,7 @@ from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application, Member
 from sidecar.process.heartbeat import Heartbeat, PoolReport
 from sidecar.process.supervisor import Supervisor, WorkerPlace
-from sidecar.projections.standing import LetterCount, Standing
+from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.wiring import in_process
 from sidecar.wiring.checks.database import is_fresh
 from sidecar.wiring.checks.process import pool_check, reported_check
@@ -42,7 +42,7 @@ class ObservedState:
         return self.watch.sample
 
     @property
-    def standings(self) -> tuple[Standing, ...]:
+    def standings(self) -> tuple[ProjectionStatus, ...]:
         """How the projections stand; empty while that is not known."""
         return self.sample.standings if self.sample else ()
 
@@ -88,7 +88,7 @@ class ObservedState:
         )
         self.in_process = in_process.fold(told, self.in_process, now_mono)
 
-    def letters_of(self, key: Key) -> LetterCount | None:
+    def letters_of(self, key: Key) -> DeadLetterCount | None:
         """Return the open dead letters of what the application publishes to."""
         kind, name = key
         published = self.sample.published if self.sample else {}
@@ -107,7 +107,7 @@ class ObservedState:
                 found[str(finding["id"]), str(finding["message"])] = finding
         return list(found.values())
 
-    def find_standing(self, name: str) -> Standing | None:
+    def find_standing(self, name: str) -> ProjectionStatus | None:
         """Return how a projection stands; None when that is not known now."""
         return next((standing for standing in self.standings if standing.name == name), None)
 
@@ -173,7 +173,7 @@ class ObservedState:
     def _published(self) -> Iterable[str]:
         return self.sample.published if self.sample else ()
 
-    def _find_inside(self, key: Key) -> tuple[InProcess | None, LetterCount | None]:
+    def _find_inside(self, key: Key) -> tuple[InProcess | None, DeadLetterCount | None]:
         return self.in_process.get(key), self.letters_of(key)
 
     def _pool_checks(self) -> dict[str, Callable[[], Check]]:

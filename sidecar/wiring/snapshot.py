@@ -13,8 +13,14 @@ from sidecar.postgres.sample import Sample
 from sidecar.process.application import Member
 from sidecar.process.heartbeat import PoolReport
 from sidecar.process.supervisor import WorkerPlace
-from sidecar.projections.passed import describe_passed_over
-from sidecar.projections.standing import FailureSample, LetterCount, Rebuild, Standing, Status
+from sidecar.projections.passed_over import describe_passed_over
+from sidecar.projections.projection_status import (
+    DeadLetterCount,
+    FailureSample,
+    ProjectionStatus,
+    Rebuild,
+    Status,
+)
 from sidecar.telemetry.probe_metrics import ProjectionSight, StoreSight
 from sidecar.wiring.headline import order_reasons, say_troubles, say_workers
 
@@ -40,7 +46,7 @@ def show_check(status: CheckStatus) -> dict[str, Any]:
 
 
 def show_standing(
-    standing: Standing,
+    standing: ProjectionStatus,
     failures: Sequence[FailureSample],
     silent_seconds: float | None,
     setup_seconds: float | None = None,
@@ -297,13 +303,13 @@ def _errors_of(sample: Sample) -> dict[str, list[str]]:
     return errors
 
 
-def _rank(standing: Standing) -> tuple[int, bool, float]:
+def _rank(standing: ProjectionStatus) -> tuple[int, bool, float]:
     """Order projections by how much they need a person."""
     place = _WORST_FIRST.index(standing.status) if standing.status in _WORST_FIRST else 99
     return place, not standing.dead_letters, -standing.lag_seconds
 
 
-def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
+def _say_standing(standing: ProjectionStatus, errors: Sequence[str]) -> str:
     parts = []
     if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
         parts.append(f"is {standing.status.value}")
@@ -325,7 +331,7 @@ def _say_standing(standing: Standing, errors: Sequence[str]) -> str:
     return " ".join(said)
 
 
-def _say_published(name: str, count: LetterCount, errors: Sequence[str]) -> str:
+def _say_published(name: str, count: DeadLetterCount, errors: Sequence[str]) -> str:
     letters = _count(count.letters, "dead letter")
     return f"Publishing to {name} left {letters}{_say_cause(count.oldest_at, errors)}."
 

@@ -25,17 +25,17 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_setup import Setups
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
-from sidecar.postgres.work import PostgresDesk
+from sidecar.postgres.work import PostgresProjectionStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.loop_lag import LoopLagMonitor
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import Numbers, RunnerTally
-from sidecar.projections.passed import handled_types
+from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
-from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.probe_metrics import observe_loop_lag
@@ -104,29 +104,31 @@ class WorkerProcess:
                 freeze_gc()
                 counting = asyncio.create_task(self._passed_over.run(pool))
                 try:
-                    await self._set_up_and_work(PostgresDesk(pool, self._handled), shutdown)
+                    await self._set_up_and_work(
+                        PostgresProjectionStore(pool, self._handled), shutdown
+                    )
                 finally:
                     counting.cancel()
 
-    async def _set_up_and_work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
+    async def _set_up_and_work(self, store: PostgresProjectionStore, shutdown: Shutdown) -> None:
         """Work on what is ready; the rest joins as its setup ends."""
         async with asyncio.TaskGroup() as group:
             setting_up = group.create_task(self._setups.run())
             await asyncio.wait((setting_up,), timeout=QUICK_SETUP_SECONDS)
-            await self._work(desk, shutdown)
+            await self._work(store, shutdown)
             setting_up.cancel()
 
     def _list_partitions(self) -> tuple[Partition, ...]:
         return tuple(partition for each in self._setups.ready for partition in each.split())
 
-    async def _work(self, desk: PostgresDesk, shutdown: Shutdown) -> None:
+    async def _work(self, store: PostgresProjectionStore, shutdown: Shutdown) -> None:
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
             make = Runner if partition.copy == "live" else Rebuilder
             return make(
                 self._subscriptions[partition.projection],
                 partition,
                 types=self._publisher.types,
-                desk=desk,
+                store=store,
                 head=self._head,
                 observer=self._observer,
                 policy=self._policy,
@@ -144,7 +146,7 @@ class WorkerProcess:
             ),
             make_runner=make_runner,
             head=self._head,
-            is_transient=desk.is_transient,
+            is_transient=store.is_transient,
         )
         observe_projections(
             self._telemetry, lambda: self._numbers(worker, SubscriberKind.PROJECTION)

@@ -17,11 +17,11 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.work import PostgresDesk
+from sidecar.postgres.work import PostgresProjectionStore
 from sidecar.process.garbage_collector import freeze_gc
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.projection import subscriptions_of
 from sidecar.projections.runner import Runner
-from sidecar.projections.signal import HeadSignal
 from sidecar.telemetry.projection_metrics import RunnerTelemetry
 from sidecar.telemetry.setup import Telemetry
 from tests.benchmarks.measure import (
@@ -111,7 +111,7 @@ class Log:
             subscription,
             subscription.split()[0],
             types=types,
-            desk=PostgresDesk(self.pool),
+            store=PostgresProjectionStore(self.pool),
             head=head,
             observer=finish,
         )

@@ -14,7 +14,7 @@ import yaml
 
 from dashboards import thresholds
 from sidecar.config.settings import Settings
-from sidecar.projections.standing import STALL_SECONDS
+from sidecar.projections.projection_status import STALL_SECONDS
 from sidecar.wiring.checks.database import HOLD_WARN_SECONDS, SLOW_SECONDS
 from sidecar.wiring.checks.probe_process import LOOP_LAG_LIMIT_SECONDS
 from tests.dashboards import source

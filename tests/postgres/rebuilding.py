@@ -12,7 +12,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres import rebuild
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.work import PostgresDesk
+from sidecar.postgres.work import PostgresProjectionStore
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition
 from sidecar.projections.rebuilder import Rebuilder
@@ -68,7 +68,7 @@ class Totals:
         )
 
 
-class TimedDesk(PostgresDesk):
+class TimedStore(PostgresProjectionStore):
     """Takes the time of each swap.
 
     Attributes:
@@ -97,7 +97,7 @@ class TimedDesk(PostgresDesk):
                 return await rebuild.swap(raw, projection)
 
 
-def make_worker(stage: Stage, desk: PostgresDesk | None = None) -> Worker:
+def make_worker(stage: Stage, projection_store: PostgresProjectionStore | None = None) -> Worker:
     """Make a worker as `Stage.make_worker` does, that fills new copies as well."""
     worker = stage.make_worker()
     head = worker._head
@@ -108,7 +108,7 @@ def make_worker(stage: Stage, desk: PostgresDesk | None = None) -> Worker:
             stage.subscriptions[partition.projection],
             partition,
             types=stage.publisher.types,
-            desk=desk or stage.desk,
+            store=projection_store or stage.projection_store,
             head=head,
             policy=stage.policy,
             tally=tally,
@@ -119,9 +119,11 @@ def make_worker(stage: Stage, desk: PostgresDesk | None = None) -> Worker:
 
 
 @asynccontextmanager
-async def working(stage: Stage, desk: PostgresDesk | None = None) -> AsyncIterator[Worker]:
+async def working(
+    stage: Stage, projection_store: PostgresProjectionStore | None = None
+) -> AsyncIterator[Worker]:
     """Run a worker for the length of the block."""
-    worker = make_worker(stage, desk)
+    worker = make_worker(stage, projection_store)
     task = asyncio.create_task(worker.run())
     try:
         yield worker

@@ -16,13 +16,13 @@ from sidecar.postgres.lease import LeaseTable, open_leases
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
 from sidecar.postgres.store import EventStore
-from sidecar.postgres.work import PostgresDesk
+from sidecar.postgres.work import PostgresProjectionStore
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import RunnerTally
-from sidecar.projections.passed import handled_types
+from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
-from sidecar.projections.signal import HeadSignal
 from sidecar.projections.worker import Worker
 from tests.postgres import shop
 from tests.postgres.eventually import eventually
@@ -46,7 +46,7 @@ class Stage:
             name: handled_types(subscription, publisher.types)
             for name, subscription in self.subscriptions.items()
         }
-        self.desk: Final = PostgresDesk(pool, self.handled)
+        self.projection_store: Final = PostgresProjectionStore(pool, self.handled)
         self.partitions: Final = tuple(p for s in self.subscriptions.values() for p in s.split())
         self.runners: Final[list[Runner]] = []
         self.tasks: Final[list[asyncio.Task[None]]] = []
@@ -87,7 +87,7 @@ class Stage:
             self.subscriptions[partition.projection],
             partition,
             types=self.publisher.types,
-            desk=self.desk,
+            store=self.projection_store,
             head=head or self.head,
             policy=self.policy,
             tally=tally,
@@ -206,7 +206,7 @@ class Stage:
             ),
             make_runner=partial(self.make_runner, head=head),
             head=head,
-            is_transient=self.desk.is_transient,
+            is_transient=self.projection_store.is_transient,
         )
 
 

@@ -5,7 +5,7 @@ from sidecar.errors import ProjectionError
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from tests.postgres.shop import Journal
 from tests.postgres.stage import open_stage, session
 

@@ -11,7 +11,7 @@ from sidecar.errors import ProjectionError
 from sidecar.postgres.block import accept_position, remove
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.lease import open_leases
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from sidecar.projections.worker import Worker
 from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually

@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.work import PostgresDesk
+from sidecar.postgres.work import PostgresProjectionStore
 from sidecar.projections.projection import Partition
 from tests.postgres.shop import Placed
 from tests.postgres.stage import open_stage, session
@@ -52,6 +52,6 @@ async def test_effects_outside_the_transaction_are_noted_durably(
     durable: str, *, repeatable: bool, setting: str
 ) -> None:
     async with open_stage(durable, Asking()) as stage:
-        desk, partition = PostgresDesk(stage.pool), Partition("asking")
-        async with desk.begin(partition, 0, eager=True, repeatable=repeatable) as work:
+        projection_store, partition = PostgresProjectionStore(stage.pool), Partition("asking")
+        async with projection_store.begin(partition, 0, eager=True, repeatable=repeatable) as work:
             assert await work.connection.fetchval(SETTING) == setting

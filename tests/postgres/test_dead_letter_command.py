@@ -10,8 +10,8 @@ import pytest
 
 from sidecar.events.publisher import Failure, SubscriberKind
 from sidecar.postgres.checkpoint import set_state
+from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy
-from sidecar.projections.work import State
 from sidecar.wiring.sink import DeadLetterSink
 from tests.incidents.program import Ended, finish
 from tests.postgres.eventually import eventually

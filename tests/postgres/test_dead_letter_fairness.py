@@ -10,7 +10,7 @@ import pytest
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres import work as postgres_work
-from sidecar.projections import retrial
+from sidecar.projections import dead_letter_retry
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Placed
@@ -57,7 +57,7 @@ async def streams_of(stage: Stage) -> list[str]:
 async def test_healthy_event_is_applied_between_slow_ones_of_parked_streams(
     database: str, monkeypatch: pytest.MonkeyPatch, streams: int, events: int
 ) -> None:
-    monkeypatch.setattr(retrial, "BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(dead_letter_retry, "BATCH_SECONDS", 0.0)
     journal = Slow()
     async with open_stage(database, journal, policy=ONCE) as stage:
         await park(stage, journal, streams, events)
@@ -149,8 +149,10 @@ async def test_parked_stream_of_large_events_is_read_piece_by_piece(
         await park(stage, journal, 1, 20)
         [partition] = stage.partitions
         position = await stage.checkpoint()
-        async with stage.desk.begin(partition, position, eager=True, repeatable=True) as work:
-            letter = await work.take_due_letter()
+        async with stage.projection_store.begin(
+            partition, position, eager=True, repeatable=True
+        ) as work:
+            letter = await work.take_due_dead_letter()
             assert letter is not None
             read = await work.queued_events(letter.stream, letter.version, position, 20)
         # {"order":"bad","amount":0} has 26 bytes.

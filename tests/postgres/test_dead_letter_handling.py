@@ -168,7 +168,9 @@ async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event
     letter = await first(stage)
     await stage.ask_retry()
     partition, position = stage.partitions[0], await stage.checkpoint()
-    async with stage.desk.begin(partition, position, eager=True, repeatable=True) as work:
+    async with stage.projection_store.begin(
+        partition, position, eager=True, repeatable=True
+    ) as work:
         discarding = asyncio.create_task(give_up(stage, letter, "bad"))
 
         async def waits() -> bool:
@@ -176,7 +178,7 @@ async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event
             return bool(await stage.pool.fetchval(query))
 
         await eventually(waits)
-        due = await work.take_due_letter()
+        due = await work.take_due_dead_letter()
         assert due is not None
         assert due.id == letter
         records = await work.queued_events("a", 1, position, 3)
@@ -226,7 +228,7 @@ async def test_retry_tells_which_projections_no_worker_runs(stage: Stage) -> Non
 async def test_storm_of_dead_letters_is_counted_and_nothing_dropped(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("CRITICAL", "sidecar.projections.log")
+    caplog.set_level("CRITICAL", "sidecar.projections.failure_log")
     journal = Journal()
     async with open_stage(database, journal, policy=AT_ONCE) as stage:
         await stage.pool.execute(

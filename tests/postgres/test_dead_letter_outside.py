@@ -110,7 +110,7 @@ async def test_crash_in_a_retry_repeats_no_more_than_one_in_the_loop(
 async def test_long_retry_of_a_handler_is_told_once(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "sidecar.projections.log")
+    caplog.set_level("INFO", "sidecar.projections.failure_log")
     mailer = Mailer()
     async with open_stage(database, handlers=[mailer], policy=ONCE) as stage:
         await park(stage, mailer, 20)

@@ -14,7 +14,7 @@ from sidecar.postgres.dead_letter import (
     request_retry,
     show_dead_letter,
 )
-from sidecar.projections.retrial import RETRIAL_EVENTS
+from sidecar.projections.dead_letter_retry import RETRY_EVENTS
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
@@ -128,7 +128,7 @@ async def test_stream_stops_at_its_first_failure_and_others_go_on(
 
 
 async def test_long_stream_goes_on_where_a_crash_left_it(database: str) -> None:
-    count = 2 * RETRIAL_EVENTS + 100
+    count = 2 * RETRY_EVENTS + 100
     journal = Journal()
     journal.broken = {"first"}
     async with open_stage(database, journal, policy=AT_ONCE) as stage:
@@ -141,7 +141,7 @@ async def test_long_stream_goes_on_where_a_crash_left_it(database: str) -> None:
         stage.start()
 
         async def is_in_the_second_part() -> bool:
-            return journal.calls > RETRIAL_EVENTS + 50
+            return journal.calls > RETRY_EVENTS + 50
 
         await eventually(is_in_the_second_part)
         for task in stage.tasks:
@@ -149,9 +149,9 @@ async def test_long_stream_goes_on_where_a_crash_left_it(database: str) -> None:
         await asyncio.wait(stage.tasks)
         stage.tasks.clear()
         stage.runners.clear()
-        assert len(await stage.lines()) == RETRIAL_EVENTS
+        assert len(await stage.lines()) == RETRY_EVENTS
         [letter] = await stage.letters()
-        assert letter["version"] == RETRIAL_EVENTS + 1
+        assert letter["version"] == RETRY_EVENTS + 1
         assert letter["retry_at"] is not None
         # The second part alone is repeated, without being asked for again.
         await stage.place("long", count)
@@ -160,7 +160,7 @@ async def test_long_stream_goes_on_where_a_crash_left_it(database: str) -> None:
         await stage.until_retried()
         await stage.settle()
         await stage.stop()
-        assert journal.calls == count + 1 - RETRIAL_EVENTS
+        assert journal.calls == count + 1 - RETRY_EVENTS
         assert await versions(stage, "long") == list(range(1, count + 2))
 
 

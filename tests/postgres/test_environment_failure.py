@@ -8,8 +8,8 @@ import pytest
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import set_state
+from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy
-from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import (
     Totals,

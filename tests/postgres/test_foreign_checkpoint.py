@@ -9,7 +9,7 @@ from sidecar.postgres.block import accept_service
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from sidecar.testing import ask
 from sidecar.wiring.boot import prepare
 from sidecar.wiring.checks.projection import projection_check

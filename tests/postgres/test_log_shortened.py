@@ -68,8 +68,8 @@ async def test_empty_page_of_a_log_that_became_shorter_is_no_page(database: str)
     async with open_stage(database, Journal()) as stage:
         await stage.place("order-1", *range(5))
         with pytest.raises(LogShortenedError):
-            await stage.desk.read_page(Partition("journal"), 5, 10)
-        assert (await stage.desk.read_page(Partition("journal"), 5, 5)).records == []
+            await stage.projection_store.read_page(Partition("journal"), 5, 10)
+        assert (await stage.projection_store.read_page(Partition("journal"), 5, 5)).records == []
 
 
 async def test_newest_event_that_is_erased_stalls_nobody(database: str) -> None:
@@ -81,7 +81,7 @@ async def test_newest_event_that_is_erased_stalls_nobody(database: str) -> None:
             await writer.execute("LOCK TABLE sidecar.events IN ROW EXCLUSIVE MODE")
             await stage.pool.execute("DELETE FROM sidecar.events WHERE position >= 4")
             with pytest.raises(LogShortenedError):
-                await stage.desk.read_page(Partition("journal"), 3, head)
+                await stage.projection_store.read_page(Partition("journal"), 3, head)
         stage.start()
 
         async def has_passed_over() -> bool:

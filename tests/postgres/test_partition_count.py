@@ -10,7 +10,7 @@ from sidecar.errors import ProjectionError
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.lease import LeaseTable
 from sidecar.postgres.rebuild import start_rebuild
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Journal
@@ -73,7 +73,7 @@ async def test_loops_of_another_number_neither_lose_events_nor_apply_them_twice(
 async def test_batch_under_way_ends_before_the_number_changes(database: str) -> None:
     async with open_stage(database, Journal()) as old:
         (partition,) = old.partitions
-        async with old.desk.begin(partition, 0, eager=True, repeatable=True) as work:
+        async with old.projection_store.begin(partition, 0, eager=True, repeatable=True) as work:
             new = open_stage(database, Journal(partitions=4))
             opening = asyncio.create_task(new.__aenter__())
 

@@ -21,9 +21,9 @@ from sidecar.postgres.block import accept_passed_over, accept_position
 from sidecar.postgres.passed_over_counter import PassedOverCounter
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import Sample, take_sample
-from sidecar.projections.passed import PassedOver
-from sidecar.projections.standing import Standing, Status
-from sidecar.projections.work import State
+from sidecar.projections.passed_over import PassedOver
+from sidecar.projections.ports import State
+from sidecar.projections.projection_status import ProjectionStatus, Status
 from sidecar.wiring.checks.projection import judge_standing
 from sidecar.wiring.snapshot import say
 from tests.postgres import rebuilding
@@ -97,7 +97,7 @@ async def count(stage: Stage) -> None:
         await PassedOverCounter(stage.handled, retired).count(connection)
 
 
-async def standing_of(stage: Stage) -> Standing:
+async def standing_of(stage: Stage) -> ProjectionStatus:
     async with session(stage.dsn) as connection:
         sample = await take_sample(connection, SafeHeadFollower())
     (standing,) = sample.standings
@@ -239,7 +239,7 @@ async def test_a_checkpoint_that_was_deleted_while_nobody_ran_is_noticed_by_what
 def test_the_sentence_names_type_count_and_command() -> None:
     told = tuple(PassedOver(f"Type{n}", n, 1, n) for n in range(1, 8))
     now = dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
-    standing = Standing(
+    standing = ProjectionStatus(
         "seen", "projection", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, (), now, passed_over=told
     )
     sentence = say(True, (), Sample(now, 10, 10, 0.0, (), 0, (standing,), (), {}))

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import Sample, take_sample
-from sidecar.projections.standing import Rebuild, Standing, Status
+from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.projections.worker import Worker
 from sidecar.wiring.checks.projection import judge_standing
 from sidecar.wiring.snapshot import say, see_projections
@@ -41,7 +41,7 @@ async def look(stage: Stage) -> Sample:
         return await take_sample(connection, SafeHeadFollower())
 
 
-async def standing_of(stage: Stage) -> Standing:
+async def standing_of(stage: Stage) -> ProjectionStatus:
     [standing] = (await look(stage)).standings
     return standing
 

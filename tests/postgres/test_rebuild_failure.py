@@ -9,13 +9,13 @@ from sidecar.errors import ProjectionError
 from sidecar.events.publisher import Failure, SubscriberKind
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
+from sidecar.projections.projection_status import Status
 from sidecar.projections.retry import RetryPolicy
-from sidecar.projections.standing import Status
 from sidecar.wiring.sink import DeadLetterSink
 from sidecar.wiring.snapshot import see_projections
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import (
-    TimedDesk,
+    TimedStore,
     Totals,
     cancel,
     fill,
@@ -149,8 +149,8 @@ async def test_swap_leaves_what_was_published_in_process_to_its_application(
 
 
 async def test_swap_does_not_lock_longer_for_ten_thousand_dead_letters(stage: Stage) -> None:
-    desk = TimedDesk(stage.pool)
-    async with working(stage, desk):
+    projection_store = TimedStore(stage.pool)
+    async with working(stage, projection_store):
         await until_live(stage)
         await stage.pool.execute(
             "INSERT INTO sidecar.dead_letters (projection, stream, position, version, event_id, "
@@ -161,7 +161,7 @@ async def test_swap_does_not_lock_longer_for_ten_thousand_dead_letters(stage: St
         await start(stage)
         await until_swapped(stage)
     assert await stage.letters() == []
-    assert desk.locked_seconds < 0.1
+    assert projection_store.locked_seconds < 0.1
 
 
 async def test_partitioned_projection_is_rebuilt(database: str) -> None:
@@ -179,13 +179,13 @@ async def test_partitioned_projection_is_rebuilt(database: str) -> None:
 
 
 async def test_swap_steps_back_from_a_long_reader(stage: Stage) -> None:
-    desk = TimedDesk(stage.pool)
+    projection_store = TimedStore(stage.pool)
 
     async def append() -> None:
         await stage.place("s1", 5)
         await asyncio.sleep(0.002)
 
-    async with working(stage, desk):
+    async with working(stage, projection_store):
         await until_live(stage)
         async with session(stage.dsn, "report") as report, meanwhile(append):
             reading = report.transaction(isolation="repeatable_read")
@@ -194,12 +194,12 @@ async def test_swap_steps_back_from_a_long_reader(stage: Stage) -> None:
             await start(stage)
 
             async def has_tried_often() -> bool:
-                return desk.attempts >= 4
+                return projection_store.attempts >= 4
 
             loop = asyncio.get_running_loop()
             await eventually(has_tried_often)
-            began, tried = loop.time(), desk.attempts
-            await eventually(lambda: _later(desk, tried + 4))
+            began, tried = loop.time(), projection_store.attempts
+            await eventually(lambda: _later(projection_store, tried + 4))
             # However fast events come, it waits between its tries.
             assert loop.time() - began > 0.8
             assert await report.fetchval("SELECT count(*) FROM totals") == before
@@ -210,8 +210,8 @@ async def test_swap_steps_back_from_a_long_reader(stage: Stage) -> None:
     assert await read(stage) == await oracle(stage)
 
 
-async def _later(desk: TimedDesk, attempts: int) -> bool:
-    return desk.attempts >= attempts
+async def _later(projection_store: TimedStore, attempts: int) -> bool:
+    return projection_store.attempts >= attempts
 
 
 async def test_rebuild_survives_the_end_of_its_worker(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from tests.postgres.rebuilding import (
-    TimedDesk,
+    TimedStore,
     Totals,
     fill,
     meanwhile,
@@ -103,7 +103,7 @@ async def test_rebuild_under_load_is_seen_by_no_reader(
     reader, kept_up = Reader(database), 0
     async with open_stage(database, Totals(), max_connections=70) as stage:
         await fill(stage, events)
-        desk, writer = TimedDesk(stage.pool), Writer(stage)
+        store, writer = TimedStore(stage.pool), Writer(stage)
 
         async def keep_up() -> None:
             nonlocal kept_up
@@ -111,7 +111,7 @@ async def test_rebuild_under_load_is_seen_by_no_reader(
             kept_up += bool(await rows_of(stage))
             await asyncio.sleep(0.1)
 
-        async with working(stage, desk):
+        async with working(stage, store):
             await until_live(stage)
             # What the old copy has wrong, for whatever reason, the new one has right.
             await stage.pool.execute("UPDATE totals SET amount = amount + 1000000")
@@ -129,11 +129,11 @@ async def test_rebuild_under_load_is_seen_by_no_reader(
     with capsys.disabled():
         click.echo(
             f"\nrebuild of {events} events under {rate:.0f} appends/s: {seconds:.1f} s, tables "
-            f"locked {desk.locked_seconds * 1000:.1f} ms, slowest of {len(reader.counts)} reads "
+            f"locked {store.locked_seconds * 1000:.1f} ms, slowest of {len(reader.counts)} reads "
             f"{reader.slowest_seconds * 1000:.1f} ms"
         )
     assert reader.error is None
     # Not once was a copy seen that was not full.
     assert min(reader.counts) >= 1000
     assert kept_up > 0
-    assert desk.locked_seconds < MAX_LOCK_SECONDS
+    assert store.locked_seconds < MAX_LOCK_SECONDS

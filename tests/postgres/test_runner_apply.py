@@ -10,7 +10,7 @@ from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import set_state
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Paid, Placed
 from tests.postgres.stage import Stage, open_stage

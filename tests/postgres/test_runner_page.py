@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.postgres import page
-from sidecar.projections.page import PageReader
+from sidecar.projections.page_reader import PageReader
 from sidecar.projections.projection import Partition
 from sidecar.projections.route import Router
 from tests.postgres.shop import Journal, Paid, Placed
@@ -18,7 +18,7 @@ EVENTS = 2 * PAGE_EVENTS + PAGE_EVENTS // 2
 async def read_positions(stage: Stage) -> list[int]:
     (partition,) = stage.partitions
     router = Router(stage.subscriptions[partition.projection].subscriber, stage.publisher.types)
-    pages = PageReader(stage.desk, partition, stage.head, router)
+    pages = PageReader(stage.projection_store, partition, stage.head, router)
     positions: list[int] = []
     after = 0
     while page := await pages.take(after):
@@ -44,10 +44,14 @@ async def test_checkpoint_never_goes_back(database: str) -> None:
     async with open_stage(database, Journal()) as stage:
         (partition,) = stage.partitions
         for position in (0, 7):
-            async with stage.desk.begin(partition, position, eager=True, repeatable=True) as work:
+            async with stage.projection_store.begin(
+                partition, position, eager=True, repeatable=True
+            ) as work:
                 await work.move(7)
         with pytest.raises(ValueError, match="journal would go back from 7 to 6"):
-            async with stage.desk.begin(partition, 7, eager=True, repeatable=True) as work:
+            async with stage.projection_store.begin(
+                partition, 7, eager=True, repeatable=True
+            ) as work:
                 await work.move(6)
         assert await stage.checkpoint() == 7
 
@@ -64,11 +68,11 @@ async def test_page_holds_the_wanted_types_and_looks_no_further_than_its_span(
         spans = []
         after = 0
         while after < head:
-            span = await stage.desk.read_page(partition, after, head, ["Placed"])
+            span = await stage.projection_store.read_page(partition, after, head, ["Placed"])
             spans.append(([record.position for record in span.records], span.upto))
             after = span.upto
         assert spans == [([], 10), ([15], 20), ([], 30)]
-        whole = await stage.desk.read_page(partition, 0, head, None)
+        whole = await stage.projection_store.read_page(partition, 0, head, None)
         assert len(whole.records) == whole.upto == head
         await stage.catch_up()
         assert [line.position for line in await stage.lines()] == [15]
@@ -93,7 +97,7 @@ async def test_page_is_bounded_in_bytes_whatever_the_server_makes_of_them(
             positions: list[int] = []
             after = first
             while after < head:
-                span = await stage.desk.read_page(partition, after, head, types)
+                span = await stage.projection_store.read_page(partition, after, head, types)
                 assert 0 < len(span.records) <= most
                 positions += [record.position for record in span.records]
                 after = span.upto

@@ -64,8 +64,8 @@ async def test_swap_waits_for_the_batch_under_way_past_the_limit(database: str) 
             async with stage.pool.acquire() as connection:
                 await start_rebuild(connection, "totals")
             live = Partition("totals")
-            async with stage.desk.begin(live, 0, eager=False, repeatable=True):
-                swapping = asyncio.create_task(stage.desk.swap("totals"))
+            async with stage.projection_store.begin(live, 0, eager=False, repeatable=True):
+                swapping = asyncio.create_task(stage.projection_store.swap("totals"))
 
                 async def waits() -> bool:
                     return bool(await fetchval(database, WAITING))

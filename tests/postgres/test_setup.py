@@ -12,8 +12,8 @@ from sidecar.postgres import projection_setup
 from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import LeaseTable
+from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
 from tests.postgres.setting_up import Broken, make_setups, names_of, row_of, set_up
 from tests.postgres.shop import Journal

@@ -5,7 +5,7 @@ import pytest
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.subscriber import Connection
-from sidecar.projections.work import State
+from sidecar.projections.ports import State
 from tests.postgres import rebuilding
 from tests.postgres.rebuilding import Totals
 from tests.postgres.setting_up import make_setups, row_of, set_up

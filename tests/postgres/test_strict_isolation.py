@@ -14,9 +14,9 @@ from sidecar.postgres.dead_letter import DeadLetterFilter, discard, list_dead_le
 from sidecar.postgres.migration import load_migrations, migrate
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import cancel_rebuild, start_rebuild, swap
-from sidecar.projections.letter import write_letter
+from sidecar.projections.dead_letter import write_dead_letter
+from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Journal, Placed
@@ -118,7 +118,7 @@ async def test_of_two_processes_one_migrates(empty_database: str) -> None:
 async def batch(stage: Stage, copy: str = "live") -> AsyncIterator[None]:
     """Hold the totals' checkpoint for the length of the block, and move it."""
     partition = Partition("totals", copy=copy)
-    async with stage.desk.begin(partition, 0, eager=False, repeatable=True) as work:
+    async with stage.projection_store.begin(partition, 0, eager=False, repeatable=True) as work:
         yield
         await work.move(1)
 
@@ -181,8 +181,10 @@ async def test_what_waits_for_a_batch_succeeds_after_it(
 async def park(stage: Stage) -> None:
     """Leave a dead letter of the totals, with the checkpoint where it was."""
     record = RecordedEvent(1, "order-1", 1, bytes(16), "Placed", 1, "{}", None, 0.0)
-    async with stage.desk.begin(Partition("totals"), 0, eager=False, repeatable=True) as work:
-        await work.park(write_letter(record, ValueError("no"), 1, None, str), None)
+    async with stage.projection_store.begin(
+        Partition("totals"), 0, eager=False, repeatable=True
+    ) as work:
+        await work.park(write_dead_letter(record, ValueError("no"), 1, None, str), None)
 
 
 async def test_of_two_who_begin_a_rebuild_the_second_finds_the_first_ones(stage: Stage) -> None:

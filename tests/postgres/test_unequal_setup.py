@@ -9,8 +9,8 @@ from typing import Final
 import pytest
 
 from sidecar.postgres.lease import LeaseTable
+from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-from sidecar.projections.work import State
 from tests.postgres.eventually import eventually
 from tests.postgres.setting_up import Broken, row_of, set_up
 from tests.postgres.shop import Journal

@@ -11,13 +11,13 @@ from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.supervisor import RestartReason, WorkerPlace, WorkerState
-from sidecar.projections.standing import Standing, Status
+from sidecar.projections.projection_status import ProjectionStatus, Status
 from sidecar.wiring.headline import list_troubled, weigh
 from sidecar.wiring.snapshot import MOST_TOLD, say
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
-WELL = Standing("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, ("worker-1",), NOW)
+WELL = ProjectionStatus("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, ("worker-1",), NOW)
 
 
 async def run() -> CheckResult:

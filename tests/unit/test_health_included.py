@@ -13,7 +13,7 @@ from sidecar.process.agent_poller import AgentPoller, Contact, PortProbe
 from sidecar.process.application import Application, Member
 from sidecar.process.heartbeat import CheckReport, Heartbeat, PoolReport, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
-from sidecar.projections.standing import Rebuild, Standing, Status
+from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import SAMPLE_LIFE_SECONDS, Advance, store_check
 from sidecar.wiring.checks.process import (
@@ -27,7 +27,9 @@ from sidecar.wiring.checks.projection import judge_standing
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
-STANDING = Standing("totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, ("worker-1",), NOW)
+STANDING = ProjectionStatus(
+    "totals", "table", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, ("worker-1",), NOW
+)
 
 
 def at(safe_head: int, head: int, held_seconds: float = 0.0) -> Sample:
@@ -103,7 +105,7 @@ async def test_what_had_no_answer_for_long_is_warned_of() -> None:
     ],
 )
 def test_a_projection_is_judged_by_all_that_is_known_of_it(
-    standing: Standing, silent_seconds: float, reason: str
+    standing: ProjectionStatus, silent_seconds: float, reason: str
 ) -> None:
     assert judge_standing("totals", standing, silent_seconds, 30.0).reason == reason
 

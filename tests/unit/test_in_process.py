@@ -10,7 +10,7 @@ from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.events.tally import PublishTally
 from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.heartbeat import SubscriberReport
-from sidecar.projections.standing import LetterCount
+from sidecar.projections.projection_status import DeadLetterCount
 from sidecar.telemetry.instrumented_publisher import InstrumentedPublisher
 from sidecar.wiring.in_process import (
     WARN_SECONDS,
@@ -25,7 +25,7 @@ from sidecar.wiring.in_process import (
 from sidecar.wiring.told import tell_subscribers
 
 KIND = SubscriberKind.PROJECTION
-LETTERS = LetterCount(2, 0, dt.datetime(2026, 11, 24, tzinfo=dt.UTC))
+LETTERS = DeadLetterCount(2, 0, dt.datetime(2026, 11, 24, tzinfo=dt.UTC))
 
 
 class Totals:
@@ -122,7 +122,7 @@ def test_a_failure_is_remembered_when_its_process_has_ended_but_not_for_ever() -
     ],
 )
 def test_a_failure_of_the_last_minutes_warns_and_so_does_what_is_open(
-    one: InProcess | None, letters: LetterCount | None, now_mono: float, expected: CheckResult
+    one: InProcess | None, letters: DeadLetterCount | None, now_mono: float, expected: CheckResult
 ) -> None:
     assert judge("p", one, letters, now_mono) == expected
 

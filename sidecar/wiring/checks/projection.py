@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed, warned
-from sidecar.projections.standing import STALL_SECONDS, Rebuild, Standing, Status
+from sidecar.projections.projection_status import STALL_SECONDS, ProjectionStatus, Rebuild, Status
 
 _AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
 
@@ -13,7 +13,7 @@ _AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
 def projection_check(
     name: str,
     check_name: str,
-    find: Callable[[str], Standing | None],
+    find: Callable[[str], ProjectionStatus | None],
     find_silence: Callable[[str], float | None],
     is_refused: Callable[[str], bool],
     lag_limit_seconds: float,
@@ -51,7 +51,7 @@ def projection_check(
 
 
 def judge_standing(
-    check_name: str, standing: Standing, silent_seconds: float, lag_limit_seconds: float
+    check_name: str, standing: ProjectionStatus, silent_seconds: float, lag_limit_seconds: float
 ) -> CheckResult:
     """Turn how a projection stands into a check's answer.
 
@@ -68,7 +68,7 @@ def judge_standing(
     return passed(lag_seconds, "s")
 
 
-def _find_blemish(standing: Standing, lag_limit_seconds: float) -> str:
+def _find_blemish(standing: ProjectionStatus, lag_limit_seconds: float) -> str:
     """Say what is not as it should be, though the loop does its work; empty for nothing.
 
     What readers see comes first: a rebuild that runs changes nothing, one that halted comes last.

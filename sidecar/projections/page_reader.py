@@ -7,10 +7,10 @@ from typing import Final
 
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.delivery import Batch, Delivery
+from sidecar.projections.head_signal import HeadSignal
+from sidecar.projections.ports import ProjectionStore
 from sidecar.projections.projection import Partition
 from sidecar.projections.route import Router
-from sidecar.projections.signal import HeadSignal
-from sidecar.projections.work import Desk
 
 # Decoding holds up everything else in the process, so it is done in portions of about 0.1 ms.
 DECODE_EVENTS: Final = 100
@@ -45,8 +45,10 @@ class PageReader:
         router: Chooses and decodes what is to be handled.
     """
 
-    def __init__(self, desk: Desk, partition: Partition, head: HeadSignal, router: Router) -> None:
-        self._desk: Final = desk
+    def __init__(
+        self, store: ProjectionStore, partition: Partition, head: HeadSignal, router: Router
+    ) -> None:
+        self._store: Final = store
         self._partition: Final = partition
         self._head: Final = head
         self._router: Final = router
@@ -92,7 +94,7 @@ class PageReader:
     async def _read(self, after: int, discarded: Container[int]) -> Page:
         # A head that starts anew is below what is known, for as long as it has not caught up.
         upto = max(after, self._head.position)
-        span = await self._desk.read_page(self._partition, after, upto, self._router.wanted)
+        span = await self._store.read_page(self._partition, after, upto, self._router.wanted)
         wanted = [record for record in span.records if record.position not in discarded]
         return Page(after, span.upto, await self._decode(wanted), is_last=span.upto >= upto)
 

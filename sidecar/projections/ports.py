@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.projections.letter import Letter
+from sidecar.projections.dead_letter import DeadLetter
 from sidecar.projections.projection import Partition
 
 
@@ -48,7 +48,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenLetter:
+class OpenDeadLetter:
     """An unresolved dead letter, or an event that waits for its next try.
 
     Attributes:
@@ -80,7 +80,7 @@ class LentConnection(Connection, Protocol):
         """Take it back from a handler that has failed."""
 
 
-class Work(Protocol):
+class Transaction(Protocol):
     """One open transaction of one partition: read model, dead letters and checkpoint together."""
 
     @property
@@ -114,10 +114,10 @@ class Work(Protocol):
     async def settle(self) -> None:
         """Send deferred writes, and have deferred constraints checked."""
 
-    async def park(self, letter: Letter, retry_after_seconds: float | None) -> None:
+    async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter, to be tried again after a while or, with None, when asked."""
 
-    async def take_due_letter(self) -> OpenLetter | None:
+    async def take_due_dead_letter(self) -> OpenDeadLetter | None:
         """Lock the letter of this partition that has been due longest."""
 
     async def queued_events(
@@ -128,7 +128,7 @@ class Work(Protocol):
         Bounded in bytes as well; empty only when there is none up to the position.
         """
 
-    async def resolve(self, letter: OpenLetter, *, is_erased: bool = False) -> None:
+    async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
         """Close a letter: its stream is no longer parked.
 
         Args:
@@ -136,11 +136,11 @@ class Work(Protocol):
             is_erased: The event that it stands for is no longer in the log.
         """
 
-    async def advance(self, letter: OpenLetter, record: RecordedEvent) -> None:
+    async def advance(self, letter: OpenDeadLetter, record: RecordedEvent) -> None:
         """Let a letter stand for a later event of its stream, still due."""
 
     async def fail_again(
-        self, letter: OpenLetter, failure: Letter, retry_after_seconds: float | None
+        self, letter: OpenDeadLetter, failure: DeadLetter, retry_after_seconds: float | None
     ) -> None:
         """Keep a letter open for the event that failed now."""
 
@@ -154,7 +154,7 @@ class Work(Protocol):
         """
 
 
-class Desk(Protocol):
+class ProjectionStore(Protocol):
     """Where a partition's loop reads events and opens its transactions."""
 
     async def read_checkpoint(self, partition: Partition) -> Checkpoint:
@@ -193,7 +193,7 @@ class Desk(Protocol):
         eager: bool,
         repeatable: bool,
         halted: bool = False,
-    ) -> AbstractAsyncContextManager[Work]:
+    ) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction at the checkpoint; commit on a clean exit, else roll back.
 
         Args:
@@ -213,7 +213,7 @@ class Desk(Protocol):
                 reading the checkpoint again.
         """
 
-    async def has_due_letters(self, partition: Partition, position: int) -> bool:
+    async def has_due_dead_letters(self, partition: Partition, position: int) -> bool:
         """Tell whether a dead letter of the projection is to be tried again.
 
         An idle loop asks nothing else, so this tells it as well what became of its checkpoint.

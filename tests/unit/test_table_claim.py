@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from sidecar.postgres.copies import MAX_NAME_BYTES, new_schema, old_schema
-from sidecar.projections.claim import Claim, find_rivals
+from sidecar.projections.table_claim import TableClaim, find_rivals
 
 TABLE: Final[dict[object, str]] = {1: "profile"}
 
@@ -26,14 +26,14 @@ def test_who_has_filled_a_table_alone_goes_on(
     other_is_alive: bool,  # noqa: FBT001
     is_refused: bool,  # noqa: FBT001
 ) -> None:
-    own = Claim("orders", TABLE, own_has_run)
-    other = Claim("spent", {1: "public.profile"}, other_has_run, other_is_alive)
+    own = TableClaim("orders", TABLE, own_has_run)
+    other = TableClaim("spent", {1: "public.profile"}, other_has_run, other_is_alive)
     assert find_rivals(own, [own, other]) == ({"spent": "profile"} if is_refused else {})
 
 
 def test_one_name_for_two_tables_is_no_conflict() -> None:
-    own = Claim("orders", {1: "profile"})
-    assert find_rivals(own, [Claim("spent", {2: "profile"})]) == {}
+    own = TableClaim("orders", {1: "profile"})
+    assert find_rivals(own, [TableClaim("spent", {2: "profile"})]) == {}
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "\U0001f984"])

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.projections.pace import FASTEST_SECONDS, SLOWEST_SECONDS, next_delay_seconds
+from sidecar.projections.worker import FASTEST_SECONDS, SLOWEST_SECONDS, next_delay_seconds
 
 
 def test_polling_is_fast_after_news() -> None:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.projections.head import Gap, Glimpse, Head, Hold, held_seconds, step, suspect
+from sidecar.projections.safe_head import (
+    Gap,
+    GapHold,
+    Head,
+    LogScan,
+    add_writers,
+    held_seconds,
+    step,
+)
 
 # Weighed so that several transactions are open most of the time.
 ACTIONS = (
@@ -81,7 +89,7 @@ class World:
 
     def list_writers(self) -> None:
         self.remaining = frozenset(transaction.id for transaction in self.transactions)
-        self.head = suspect(self.head, self.remaining)
+        self.head = add_writers(self.head, self.remaining)
 
     def look(self) -> None:
         """Look at the log; while a note is held the writers are listed before."""
@@ -91,14 +99,14 @@ class World:
         self.head, gaps = step(self.head, self.sight(), remaining, 0.0)
         self.dead.extend(p for gap in gaps for p in range(gap.first, gap.last + 1))
 
-    def sight(self) -> Glimpse:
+    def sight(self) -> LogScan:
         page = sorted(p for p in self.visible if p > self.head.position)[:PAGE]
         before, gaps = self.head.position, []
         for position in page:
             if position - before > 1:
                 gaps.append(Gap(before + 1, position - 1))
             before = position
-        return Glimpse(before, tuple(gaps), max(self.visible, default=0))
+        return LogScan(before, tuple(gaps), max(self.visible, default=0))
 
     def check(self) -> None:
         pending = [p for transaction in self.transactions for p in transaction.drawn]
@@ -140,8 +148,8 @@ def test_head_is_right_in_long_histories_too() -> None:
         play([(chance.choice(ACTIONS), chance.randrange(8)) for _ in range(80)])
 
 
-def sight(last: int, *gaps: tuple[int, int]) -> Glimpse:
-    return Glimpse(last, tuple(Gap(*gap) for gap in gaps), last)
+def sight(last: int, *gaps: tuple[int, int]) -> LogScan:
+    return LogScan(last, tuple(Gap(*gap) for gap in gaps), last)
 
 
 def test_contiguous_prefix_is_safe_at_once() -> None:
@@ -150,7 +158,7 @@ def test_contiguous_prefix_is_safe_at_once() -> None:
 
 def test_gap_is_noted_and_holds_the_head() -> None:
     head, dead = step(Head(), sight(9, (4, 5), (7, 7)), frozenset(), 1.0)
-    assert head == Head(3, 9, Hold(first=4, below=9, since_mono=1.0))
+    assert head == Head(3, 9, GapHold(first=4, below=9, since_mono=1.0))
     assert dead == ()
 
 
@@ -161,7 +169,7 @@ def test_gap_is_not_skipped_before_its_suspects_are_known() -> None:
 
 def test_all_gaps_below_the_note_are_skipped_together_once_nobody_can_fill_them() -> None:
     head, _ = step(Head(), sight(9, (4, 5), (7, 7)), frozenset(), 1.0)
-    head = suspect(head, frozenset({"3/1", "3/2"}))
+    head = add_writers(head, frozenset({"3/1", "3/2"}))
     head, dead = step(head, sight(9, (4, 5), (7, 7)), frozenset({"3/2"}), 2.0)
     assert (head.position, dead) == (3, ())
     head, dead = step(head, sight(9, (4, 5), (7, 7)), frozenset({"3/9"}), 3.0)
@@ -170,15 +178,15 @@ def test_all_gaps_below_the_note_are_skipped_together_once_nobody_can_fill_them(
 
 def test_gap_above_the_note_needs_a_note_of_its_own() -> None:
     head, _ = step(Head(), sight(5, (4, 4)), frozenset(), 1.0)
-    head = suspect(head, frozenset())
+    head = add_writers(head, frozenset())
     head, dead = step(head, sight(9, (4, 4), (7, 7)), frozenset(), 2.0)
     assert dead == (Gap(4, 4),)
-    assert head == Head(6, 9, Hold(first=7, below=9, since_mono=2.0))
+    assert head == Head(6, 9, GapHold(first=7, below=9, since_mono=2.0))
 
 
 def test_transaction_that_shows_itself_as_prepared_after_a_restart_is_a_suspect() -> None:
     head, _ = step(Head(), sight(5, (4, 4)), frozenset(), 1.0)
-    head = suspect(head, frozenset({"3/1"}))
+    head = add_writers(head, frozenset({"3/1"}))
     head, dead = step(head, sight(5, (4, 4)), frozenset({"-1/800", "3/2"}), 2.0)
     assert (head.position, dead) == (3, ())
     head, dead = step(head, sight(5, (4, 4)), frozenset({"-1/900"}), 3.0)

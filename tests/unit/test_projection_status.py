@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.projections.standing import (
+from sidecar.projections.ports import State
+from sidecar.projections.projection_status import (
     STALL_SECONDS,
-    LetterCount,
+    DeadLetterCount,
     PartitionSample,
     Rebuild,
     Status,
-    judge,
-    stand,
+    fold_status,
+    partition_status,
 )
-from sidecar.projections.work import State
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 LONG = STALL_SECONDS + 1
@@ -79,7 +79,7 @@ def as_rebuild(row: PartitionSample) -> PartitionSample:
 def test_partition_is_judged_by_state_owner_lag_and_last_move(
     row: PartitionSample, status: Status
 ) -> None:
-    assert judge(row, NOW) is status
+    assert partition_status(row, NOW) is status
 
 
 def test_projection_stands_as_its_worst_partition() -> None:
@@ -95,7 +95,7 @@ def test_projection_stands_as_its_worst_partition() -> None:
             detail="slow",
         ),
     ]
-    (standing,) = stand(rows, {}, 100, NOW)
+    (standing,) = fold_status(rows, {}, 100, NOW)
     assert standing.status is Status.STALLED
     assert (standing.position, standing.lag_events, standing.lag_seconds) == (90, 5, LONG)
     assert standing.owners == ("worker-1", "worker-2")
@@ -106,7 +106,7 @@ def test_projection_stands_as_its_worst_partition() -> None:
 
 def test_each_projection_has_its_own_letters() -> None:
     rows = [ROW, replace(ROW, projection="zeta")]
-    totals, zeta = stand(rows, {"totals": LetterCount(3, 2, ago(60))}, 100, NOW)
+    totals, zeta = fold_status(rows, {"totals": DeadLetterCount(3, 2, ago(60))}, 100, NOW)
     assert (totals.name, totals.dead_letters, totals.parked_streams) == ("totals", 3, 2)
     assert (zeta.name, zeta.dead_letters, zeta.parked_streams) == ("zeta", 0, 0)
     assert (totals.oldest_letter_at, zeta.oldest_letter_at) == (ago(60), None)
@@ -119,7 +119,7 @@ def test_rebuild_shows_its_progress_beside_the_live_copy(
     position: int, head: int, progress: float
 ) -> None:
     rows = [ROW, replace(ROW, copy="rebuild", position=position)]
-    (standing,) = stand(rows, {}, head, NOW)
+    (standing,) = fold_status(rows, {}, head, NOW)
     assert standing.status is Status.CAUGHT_UP
     assert (standing.rebuild, standing.progress) == (Rebuild.RUNNING, progress)
     assert standing.position == 100
@@ -127,7 +127,7 @@ def test_rebuild_shows_its_progress_beside_the_live_copy(
 
 def test_rebuild_that_failed_leaves_the_status_to_the_live_copy() -> None:
     failed = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
-    (standing,) = stand([ROW, failed], {}, 100, NOW)
+    (standing,) = fold_status([ROW, failed], {}, 100, NOW)
     assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.HALTED)
     assert standing.detail == "KeyError at position 7"
 
@@ -135,7 +135,7 @@ def test_rebuild_that_failed_leaves_the_status_to_the_live_copy() -> None:
 def test_what_both_copies_tell_is_told() -> None:
     live = replace(ROW, state=State.FAILED, detail="no right to create a table")
     rebuild = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
-    (standing,) = stand([live, rebuild, replace(rebuild, partition=1)], {}, 100, NOW)
+    (standing,) = fold_status([live, rebuild, replace(rebuild, partition=1)], {}, 100, NOW)
     assert standing.detail == "no right to create a table; KeyError at position 7"
 
 
@@ -143,11 +143,11 @@ def test_what_both_copies_tell_is_told() -> None:
 def test_a_rebuild_changes_nothing_that_is_said_of_the_live_copy(
     live: list[PartitionSample], rebuild: list[PartitionSample]
 ) -> None:
-    (alone,) = stand(live, {}, 100, NOW)
-    (beside,) = stand([*live, *rebuild], {}, 100, NOW)
+    (alone,) = fold_status(live, {}, 100, NOW)
+    (beside,) = fold_status([*live, *rebuild], {}, 100, NOW)
     assert alone == replace(beside, rebuild=Rebuild.NONE, progress=None, detail=alone.detail)
     assert (beside.rebuild is Rebuild.NONE) is (beside.progress is None) is (not rebuild)
 
 
 def test_rebuild_without_a_live_copy_is_no_projection() -> None:
-    assert stand([replace(ROW, copy="rebuild")], {}, 100, NOW) == ()
+    assert fold_status([replace(ROW, copy="rebuild")], {}, 100, NOW) == ()

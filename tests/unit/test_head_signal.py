@@ -1,7 +1,7 @@
 import asyncio
 import time
 
-from sidecar.projections.signal import HeadSignal
+from sidecar.projections.head_signal import HeadSignal
 
 
 async def test_head_never_goes_back() -> None:

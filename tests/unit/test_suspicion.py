@@ -2,7 +2,7 @@ import asyncpg
 import pytest
 
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.environment import (
+from sidecar.projections.environment_failure import (
     MAX_TEXT_CHARACTERS,
     Suspicion,
     describe_halt,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class TableClaim:
     """The tables that one projection declares.
 
     Attributes:
@@ -20,7 +20,7 @@ class Claim:
     is_alive: bool = False
 
 
-def find_sharers(own: Claim, others: Iterable[Claim]) -> dict[str, str]:
+def find_sharers(own: TableClaim, others: Iterable[TableClaim]) -> dict[str, str]:
     """Return who else declares a table of a projection: the table, by the other's name."""
     return {
         other.projection: own.tables[shared]
@@ -30,7 +30,7 @@ def find_sharers(own: Claim, others: Iterable[Claim]) -> dict[str, str]:
     }
 
 
-def find_rivals(own: Claim, others: Iterable[Claim]) -> dict[str, str]:
+def find_rivals(own: TableClaim, others: Iterable[TableClaim]) -> dict[str, str]:
     """Return those of them who keep a projection from running.
 
     One that has filled its tables alone goes on: a newcomer has not touched them yet, and what
@@ -39,7 +39,7 @@ def find_rivals(own: Claim, others: Iterable[Claim]) -> dict[str, str]:
     return find_sharers(own, (other for other in others if _is_in_the_way(own, other)))
 
 
-def _is_in_the_way(own: Claim, other: Claim) -> bool:
+def _is_in_the_way(own: TableClaim, other: TableClaim) -> bool:
     return not own.has_run or (other.has_run and other.is_alive)
 
 

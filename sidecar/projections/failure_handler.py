@@ -4,7 +4,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from sidecar.errors import (
@@ -15,15 +15,14 @@ from sidecar.errors import (
     SidecarError,
 )
 from sidecar.events.record import RecordedEvent
+from sidecar.projections.dead_letter import Category, DeadLetter, write_dead_letter
 from sidecar.projections.delivery import Batch, EventFailedError
-from sidecar.projections.environment import Suspicion, find_sqlstate
-from sidecar.projections.letter import Category, Letter, write_letter
-from sidecar.projections.log import log_failure, log_interruption, log_parked
+from sidecar.projections.environment_failure import Suspicion, find_sqlstate
+from sidecar.projections.failure_log import log_failure, log_interruption, log_parked
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
+from sidecar.projections.ports import OpenDeadLetter, ProjectionStore, Transaction
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.retry import Park, Retry, RetryPolicy, delay_seconds
-from sidecar.projections.trouble import Trouble
-from sidecar.projections.work import Desk, OpenLetter, Work
 
 
 class HaltError(Exception):
@@ -64,7 +63,50 @@ NOT_OURS: Final = (
 )
 
 
-class Containment:
+@dataclass(slots=True)
+class FailureStreak:
+    """Attempts at one event, events left behind in a row, outages in a row.
+
+    Attributes:
+        outages: Failures in a row that pass by themselves.
+    """
+
+    outages: int = 0
+    _position: int = 0
+    _attempts: int = 0
+    _streak_type: str = ""
+    _streak: int = 0
+
+    def count_attempt(self, position: int) -> int:
+        """Return how often the event at `position` was tried, this time included."""
+        self._attempts = self._attempts + 1 if position == self._position else 1
+        self._position = position
+        return self._attempts
+
+    def suspects(self, position: int) -> bool:
+        """Tell whether the event at `position` is the one that failed last."""
+        return self._attempts > 0 and position == self._position
+
+    def count_left(self, error_type: str) -> None:
+        """Take note that an event was left behind: put off, or parked."""
+        self._streak = self.streak_of(error_type) + 1
+        self._streak_type = error_type
+
+    def streak_of(self, error_type: str) -> int:
+        """Return how many events in a row were left behind for this type of error."""
+        return self._streak if error_type == self._streak_type else 0
+
+    @property
+    def has_streak(self) -> bool:
+        """Whether events were left behind since the last one that was applied."""
+        return self._streak > 0
+
+    def clear_streak(self) -> None:
+        """Take note that an event succeeded."""
+        self._streak = 0
+
+
+class FailureHandler:
     """Judges the failures of one partition, tells them, and keeps what is given up.
 
     Attributes:
@@ -90,7 +132,7 @@ class Containment:
         subscription: Subscription,
         partition: Partition,
         *,
-        desk: Desk,
+        store: ProjectionStore,
         observer: RunnerObserver,
         policy: RetryPolicy,
         tally: RunnerTally,
@@ -98,12 +140,12 @@ class Containment:
         self.batch: object = None
         self.due_mono = math.inf
         self._partition: Final = partition
-        self._desk: Final = desk
+        self._store: Final = store
         self._observer: Final = observer
         self._policy: Final = policy
         self.retry_after_seconds: Final = policy.retry_after_seconds
         self._tally: Final = tally
-        self._trouble: Final = Trouble()
+        self._streak: Final = FailureStreak()
         self._suspicion: Final = Suspicion()
         # Effects outside the transaction are not undone by a rollback.
         self._is_outside: Final = not subscription.subscriber.wants_connection
@@ -119,16 +161,16 @@ class Containment:
 
     def is_suspect(self, batch: Batch) -> bool:
         """Tell whether the first of its events failed just before."""
-        return self._trouble.suspects(batch.first_position)
+        return self._streak.suspects(batch.first_position)
 
     @property
     def is_calm(self) -> bool:
         """Whether nothing failed that the next event applied would put into another light."""
-        return self._suspicion.is_empty and not self._trouble.has_streak
+        return self._suspicion.is_empty and not self._streak.has_streak
 
     def succeeded(self, event_type: str) -> None:
         """Take note that an event was applied."""
-        self._trouble.clear_streak()
+        self._streak.clear_streak()
         self._suspicion.passed(event_type)
 
     def _look_around(self, record: RecordedEvent, error: Exception) -> None:
@@ -145,73 +187,77 @@ class Containment:
         records = self._suspicion.add(sqlstate, record)
         if records:
             self._suspicion.clear()
-            self._trouble.clear_streak()
+            self._streak.clear_streak()
             raise EnvironmentFailedError(error, cause, sqlstate, records)
 
     def recovered(self) -> None:
         """Take note that the database takes what is done."""
-        self._trouble.outages = 0
+        self._streak.outages = 0
 
     def interrupted(self, error: Exception) -> float:
         """Take note of an error that passes by itself; return how many seconds to wait."""
-        self._trouble.outages += 1
+        self._streak.outages += 1
         error_type = type(error).__name__
         self._tally.add_failure(error_type, Action.RETRY)
-        if self._trouble.outages == 1:
+        if self._streak.outages == 1:
             # What PostgreSQL says may hold values; what we say holds none.
             said = f": {error}".rstrip(".") if isinstance(error, SidecarError) else ""
             reason = f"interrupted by {error_type}{said}"
             log_interruption(self._partition, "sidecar.projection.interrupted", reason)
-        return delay_seconds(self._trouble.outages, random.random())
+        return delay_seconds(self._streak.outages, random.random())
 
     def goes_around(self, error: Exception) -> bool:
         """Tell whether a batch can go on without the event that failed with this."""
-        return self.puts_off and not self._desk.is_transient(error)
+        return self.puts_off and not self._store.is_transient(error)
 
-    async def judge(self, work: Work, failure: EventFailedError) -> Retry | Action:
+    async def judge(self, transaction: Transaction, failure: EventFailedError) -> Retry | Action:
         """Decide about a failed event: stop before it, put it off, or give it up.
 
         Raises:
             Exception: What passes by itself, where a rollback undoes all effects.
         """
         record, error = failure.delivery.record, failure.cause
-        if self._desk.is_transient(error):
+        if self._store.is_transient(error):
             if self._is_outside:
                 return Retry(self.interrupted(error))
             raise error
         self._look_around(record, error)
         error_type = type(error).__name__
-        attempt = self._trouble.count_attempt(record.position)
-        decision = self._policy.decide(
-            attempt, self._trouble.streak_of(error_type), random.random()
-        )
+        attempt = self._streak.count_attempt(record.position)
+        decision = self._policy.decide(attempt, self._streak.streak_of(error_type), random.random())
         if isinstance(decision, Retry):
             self.tell(failure, Action.RETRY, attempt)
             if not self.puts_off:
                 return decision
-            self._trouble.count_left(error_type)
-            await self._put_off(work, failure, attempt, decision.after_seconds)
+            self._streak.count_left(error_type)
+            await self._put_off(transaction, failure, attempt, decision.after_seconds)
             return Action.RETRY
         self.tell(failure, self.giving_up, attempt)
-        self._trouble.count_left(error_type)
-        await self.give_up(work, failure, attempt)
+        self._streak.count_left(error_type)
+        await self.give_up(transaction, failure, attempt)
         return self.giving_up
 
     async def _put_off(
-        self, work: Work, failure: EventFailedError, attempt: int, after_seconds: float
+        self,
+        transaction: Transaction,
+        failure: EventFailedError,
+        attempt: int,
+        after_seconds: float,
     ) -> None:
         """Let the event's stream alone wait for the next try."""
         letter = replace(self.describe(failure, attempt), category=Category.RETRY)
-        await work.park(letter, after_seconds)
+        await transaction.park(letter, after_seconds)
         self.expect(after_seconds)
 
-    async def give_up(self, work: Work, failure: EventFailedError, attempt: int) -> None:
+    async def give_up(
+        self, transaction: Transaction, failure: EventFailedError, attempt: int
+    ) -> None:
         """Park the event's stream."""
         letter = self.describe(failure, attempt)
-        await work.park(letter, self.retry_after_seconds(attempt))
+        await transaction.park(letter, self.retry_after_seconds(attempt))
 
     async def judge_again(
-        self, work: Work, letter: OpenLetter, failure: EventFailedError
+        self, transaction: Transaction, letter: OpenDeadLetter, failure: EventFailedError
     ) -> tuple[int, Action]:
         """Decide about an event of a stream that was taken up.
 
@@ -226,10 +272,10 @@ class Containment:
         )
         if isinstance(decision, Retry):
             again = replace(again, category=Category.RETRY)
-            await work.fail_again(letter, again, decision.after_seconds)
+            await transaction.fail_again(letter, again, decision.after_seconds)
             self.expect(decision.after_seconds)
             return attempts, Action.RETRY
-        await work.fail_again(letter, again, self.retry_after_seconds(attempts))
+        await transaction.fail_again(letter, again, self.retry_after_seconds(attempts))
         return attempts, Action.PARK
 
     def expect(self, after_seconds: float) -> None:
@@ -241,9 +287,9 @@ class Containment:
         if records:
             log_parked(self._partition, records)
 
-    def describe(self, failure: EventFailedError, attempts: int) -> Letter:
+    def describe(self, failure: EventFailedError, attempts: int) -> DeadLetter:
         """Write a dead letter about a failed event."""
-        return write_letter(
+        return write_dead_letter(
             failure.delivery.record,
             failure.cause,
             attempts,

@@ -7,8 +7,8 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
-from sidecar.projections.passed import PassedOver, describe_passed_over
-from sidecar.projections.work import State
+from sidecar.projections.passed_over import PassedOver, describe_passed_over
+from sidecar.projections.ports import State
 
 # Marten's default for a high-water mark that does not move while there is work.
 STALL_SECONDS: Final = 30.0
@@ -76,7 +76,7 @@ class FailureSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProjectionStatus:
     """A whole projection: the worst of its live partitions, and the rebuild beside them.
 
     Attributes:
@@ -108,7 +108,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterCount:
+class DeadLetterCount:
     """A projection's unresolved dead letters."""
 
     letters: int
@@ -116,13 +116,13 @@ class LetterCount:
     oldest_at: dt.datetime
 
 
-def stand(
+def fold_status(
     samples: Iterable[PartitionSample],
-    letters: Mapping[str, LetterCount],
+    letters: Mapping[str, DeadLetterCount],
     safe_head: int,
     now: dt.datetime,
     passed_over: Mapping[str, tuple[PassedOver, ...]] | None = None,
-) -> tuple[Standing, ...]:
+) -> tuple[ProjectionStatus, ...]:
     """Fold samples into one standing per projection, by name.
 
     Args:
@@ -143,7 +143,9 @@ def stand(
     return tuple(folded)
 
 
-def _add_passed_over(standing: Standing, passed_over: tuple[PassedOver, ...]) -> Standing:
+def _add_passed_over(
+    standing: ProjectionStatus, passed_over: tuple[PassedOver, ...]
+) -> ProjectionStatus:
     told = describe_passed_over(standing.name, standing.kind, passed_over)
     detail = "; ".join(filter(None, (standing.detail, told))) or None
     return replace(standing, detail=detail, passed_over=passed_over)
@@ -153,12 +155,12 @@ def _fold(
     name: str,
     live: Sequence[PartitionSample],
     rebuild: Sequence[PartitionSample],
-    letters: LetterCount | None,
+    letters: DeadLetterCount | None,
     safe_head: int,
     now: dt.datetime,
-) -> Standing:
+) -> ProjectionStatus:
     moves = [row.moved_at for row in live if row.moved_at is not None]
-    return Standing(
+    return ProjectionStatus(
         name=name,
         kind=live[0].kind,
         status=_worst(live, now),
@@ -176,7 +178,7 @@ def _fold(
     )
 
 
-def judge(row: PartitionSample, now: dt.datetime) -> Status:
+def partition_status(row: PartitionSample, now: dt.datetime) -> Status:
     """Say how one partition stands at `now`, aware UTC."""
     if row.state is State.PAUSED:
         return Status.PAUSED
@@ -204,7 +206,7 @@ _SEVERITY: Final = {
 
 
 def _worst(live: Sequence[PartitionSample], now: dt.datetime) -> Status:
-    return max((judge(row, now) for row in live), key=lambda status: _SEVERITY[status])
+    return max((partition_status(row, now) for row in live), key=lambda status: _SEVERITY[status])
 
 
 def _tell(rows: Iterable[PartitionSample]) -> str | None:

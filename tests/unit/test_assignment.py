@@ -3,8 +3,8 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.projections.assignment import Assignment, assign_partitions
 from sidecar.projections.projection import Partition
-from sidecar.projections.share import Plan, plan_share
 
 
 def parts(count: int) -> list[Partition]:
@@ -27,7 +27,7 @@ def holdings(draw: st.DrawFn) -> tuple[list[Partition], list[frozenset[Partition
 def turn(partitions: list[Partition], held: list[frozenset[Partition]], member: int) -> None:
     """Let one worker act on its plan, as the lease table does."""
     others = frozenset().union(*(own for i, own in enumerate(held) if i != member))
-    plan = plan_share(partitions, held[member], others, len(held), offset=member)
+    plan = assign_partitions(partitions, held[member], others, len(held), offset=member)
     assert not others.intersection(plan.take)
     held[member] = (held[member] - frozenset(plan.give)) | frozenset(plan.take)
 
@@ -64,17 +64,18 @@ def test_settled_shares_stay_as_they_are(
 
 def test_workers_do_not_all_try_for_the_same_lease_first() -> None:
     first = {
-        plan_share(parts(4), frozenset(), frozenset(), 4, offset).take[0] for offset in range(4)
+        assign_partitions(parts(4), frozenset(), frozenset(), 4, offset).take[0]
+        for offset in range(4)
     }
     assert first == set(parts(4))
 
 
 def test_lease_on_what_is_not_run_any_more_is_given_back() -> None:
     gone = Partition("rebuilt", copy="rebuild")
-    plan = plan_share(parts(2), frozenset({gone}), frozenset(), 1, 0)
+    plan = assign_partitions(parts(2), frozenset({gone}), frozenset(), 1, 0)
     assert plan.give == (gone,)
     assert set(plan.take) == set(parts(2))
 
 
 def test_nothing_to_run_is_a_plan_too() -> None:
-    assert plan_share([], frozenset(), frozenset(), 3, 7) == Plan((), ())
+    assert assign_partitions([], frozenset(), frozenset(), 3, 7) == Assignment((), ())

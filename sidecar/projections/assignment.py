@@ -8,20 +8,20 @@ from sidecar.projections.projection import Partition
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Assignment:
     """Leases to try for, in order, and leases to give back."""
 
     take: tuple[Partition, ...]
     give: tuple[Partition, ...]
 
 
-def plan_share(
+def assign_partitions(
     partitions: Iterable[Partition],
     mine: frozenset[Partition],
     others: frozenset[Partition],
     members: int,
     offset: int,
-) -> Plan:
+) -> Assignment:
     """Decide which leases a worker should try for and which it should give back.
 
     Everyone holds at most its fair share, rounded up; whatever is free beyond that is taken by
@@ -43,7 +43,7 @@ def plan_share(
     room = max(fair - len(kept), 0)
     free = [p for p in ordered if p not in mine and p not in others]
     turn = offset % len(free) if free else 0
-    return Plan(take=tuple((free[turn:] + free[:turn])[:room]), give=given)
+    return Assignment(take=tuple((free[turn:] + free[:turn])[:room]), give=given)
 
 
 def _order(partition: Partition) -> tuple[str, str, int]:

@@ -28,7 +28,7 @@ class Category(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One failed event of one projection; its stream is parked until the letter is resolved.
 
     Attributes:
@@ -54,16 +54,16 @@ def categorize(error: BaseException) -> Category:
     return Category.APPLY
 
 
-def write_letter(
+def write_dead_letter(
     record: RecordedEvent,
     error: BaseException,
     attempts: int,
     trace_id: str | None,
     redact: Redact,
-) -> Letter:
+) -> DeadLetter:
     """Describe a failure, bounded in size and without secrets; PostgreSQL's text takes no NUL."""
     error_type, error_message, trace = describe_error(error, redact)
-    return Letter(
+    return DeadLetter(
         record=record,
         category=categorize(error),
         error_type=error_type,

@@ -42,7 +42,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class GapHold:
     """A note of what someone may still fill.
 
     Attributes:
@@ -55,16 +55,16 @@ class Hold:
     first: int
     below: int
     since_mono: float
-    suspects: frozenset[str] | None = None
+    possible_writers: frozenset[str] | None = None
 
     @property
-    def is_disproved(self) -> bool:
+    def is_dead(self) -> bool:
         """Whether nobody is left who could fill anything: what was still missing *then* is dead."""
-        return self.suspects is not None and not self.suspects
+        return self.possible_writers is not None and not self.possible_writers
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class LogScan:
     """What one statement saw above the safe head.
 
     Attributes:
@@ -84,18 +84,18 @@ class Head:
 
     position: int = 0
     highest: int = 0
-    hold: Hold | None = None
+    hold: GapHold | None = None
 
 
 def step(
-    head: Head, glimpse: Glimpse, remaining: frozenset[str], now_mono: float
+    head: Head, scan: LogScan, remaining: frozenset[str], now_mono: float
 ) -> tuple[Head, tuple[Gap, ...]]:
-    """Advance the safe head by one glimpse.
+    """Advance the safe head by one scan.
 
     Args:
         head: Where it stands.
-        glimpse: What was read *after* `remaining` was.
-        remaining: Transactions with a write lock, read before the glimpse; only asked for while
+        scan: What was read *after* `remaining` was.
+        remaining: Transactions with a write lock, read before the scan; only asked for while
             a note with known suspects holds the head.
         now_mono: Monotonic time, seconds.
 
@@ -103,19 +103,19 @@ def step(
         The new head, and the gaps it stepped over because they were proved dead.
     """
     hold = _narrow(head.hold, remaining)
-    dead, alive = _part(glimpse.gaps, hold)
-    highest = max(head.highest, glimpse.highest)
+    dead, alive = _part(scan.gaps, hold)
+    highest = max(head.highest, scan.highest)
     if not alive:
-        return Head(glimpse.last, highest), dead
+        return Head(scan.last, highest), dead
     first = alive[0].first
-    return Head(first - 1, highest, _hold_at(first, hold, glimpse.last, now_mono)), dead
+    return Head(first - 1, highest, _hold_at(first, hold, scan.last, now_mono)), dead
 
 
-def suspect(head: Head, writers: frozenset[str]) -> Head:
+def add_writers(head: Head, writers: frozenset[str]) -> Head:
     """Add the transactions that were found writing after the note was made."""
-    if head.hold is None or head.hold.suspects is not None:
+    if head.hold is None or head.hold.possible_writers is not None:
         return head
-    return replace(head, hold=replace(head.hold, suspects=writers))
+    return replace(head, hold=replace(head.hold, possible_writers=writers))
 
 
 def held_seconds(head: Head, now_mono: float) -> float:
@@ -123,33 +123,33 @@ def held_seconds(head: Head, now_mono: float) -> float:
     return 0.0 if head.hold is None else max(now_mono - head.hold.since_mono, 0.0)
 
 
-def _part(gaps: tuple[Gap, ...], hold: Hold | None) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
+def _part(gaps: tuple[Gap, ...], hold: GapHold | None) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
     """Part the gaps that are proved dead from those that may still be filled."""
-    if hold is None or not hold.is_disproved:
+    if hold is None or not hold.is_dead:
         return (), gaps
     count = sum(1 for gap in gaps if gap.last < hold.below)
     return gaps[:count], gaps[count:]
 
 
-def _hold_at(first: int, hold: Hold | None, last: int, now_mono: float) -> Hold:
+def _hold_at(first: int, hold: GapHold | None, last: int, now_mono: float) -> GapHold:
     """Keep the note while it covers the lowest gap, else make a new one that covers all seen."""
-    if hold is None or hold.is_disproved or first > hold.below:
-        return Hold(first, last, now_mono)
+    if hold is None or hold.is_dead or first > hold.below:
+        return GapHold(first, last, now_mono)
     if first != hold.first:
         return replace(hold, first=first, since_mono=now_mono)
     return hold
 
 
-def _narrow(hold: Hold | None, remaining: frozenset[str]) -> Hold | None:
+def _narrow(hold: GapHold | None, remaining: frozenset[str]) -> GapHold | None:
     """Forget the suspects that are gone.
 
     A prepared transaction outlives a restart of the server, under another id. So when a suspect is
     gone, every transaction that shows itself as prepared may be that suspect.
     """
-    if hold is None or hold.suspects is None:
+    if hold is None or hold.possible_writers is None:
         return hold
-    gone = hold.suspects - remaining
-    left = hold.suspects & remaining
+    gone = hold.possible_writers - remaining
+    left = hold.possible_writers & remaining
     if any(not writer.startswith(_PREPARED) for writer in gone):
         left |= {writer for writer in remaining if writer.startswith(_PREPARED)}
-    return replace(hold, suspects=left)
+    return replace(hold, possible_writers=left)
