@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.dead_letter import request_retry
 from sidecar.postgres.transient import is_transient
@@ -48,7 +47,7 @@ class Office:
                 await request_retry(connection, projection="shipping_labels")
         except Exception as error:
             # Before the first worker is up, and while the server is away, there is nothing to do.
-            if not (isinstance(error, StoreUnavailableError) or _is_passing(error)):
+            if not _is_passing(error):
                 raise
             self.close()
             return []

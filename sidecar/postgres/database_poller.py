@@ -1,4 +1,4 @@
-"""Looks at the database again and again, on one connection, and remembers what it saw last."""
+"""Samples the database every second, on one connection, and keeps the last sample."""
 
 import asyncio
 import logging
@@ -24,11 +24,11 @@ from sidecar.postgres.sample import Sample
 from sidecar.projections.safe_head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
-# For each statement, not for a look: the first one takes dozens of round trips, which a slow link
-# must not keep from ever being made.
+# For each statement, not for a sample: the first sample takes dozens of round trips, and could
+# otherwise never succeed over a slow link.
 TIMEOUT_SECONDS: Final = 3.0
 # The server ends a statement before that, so that the session lives on, whatever the role's own
-# limit; and it does not wait for a lock for long, for other questions may have an answer.
+# limit; and it does not wait for a lock for long, since other queries may succeed.
 STATEMENT_SECONDS: Final = 2.5
 LOCK_SECONDS: Final = 1.0
 # Longer than a writer usually takes between its insert and its commit.
@@ -38,18 +38,18 @@ logger = logging.getLogger(__name__)
 
 
 class DatabasePoller:
-    """What is known of the database, for readers that must not wait.
+    """The last known state of the database, for readers that must not wait.
 
-    A failed look takes nothing back: the last answers stay, and readers judge them by their age.
+    A failed poll erases nothing: the last results stay, and readers judge them by their age.
 
     Attributes:
-        sample: The last look that succeeded; None before the first.
-        sampled_mono: Monotonic time of that look.
-        failed: Whether the last look failed.
+        sample: The last sample; None before the first.
+        sampled_mono: Monotonic time of that sample.
+        failed: Whether the last poll failed.
         trouble: Why, as a sentence; empty when it did not fail.
-        pending_migrations: Names of what is not applied, as far as was seen; None before that, and
-            while the schema is not one that this release knows. A schema does not go back by
-            itself, so nothing but another answer changes it.
+        pending_migrations: Names of migrations not applied; None before the first answer, and while
+            the schema is of a newer release. A schema is never downgraded, so only another answer
+            changes it.
 
     Args:
         dsn: Where the server is. It appears in no message.
@@ -77,19 +77,20 @@ class DatabasePoller:
         self._sampler = DatabaseSampler(clock=clock)
         self._connection: RawConnection | None = None
         self._is_schema_seen = False
-        self._hold_told = False
-        self._unsafe_told = False
+        self._is_hold_logged = False
+        self._is_unsafe_logged = False
 
     async def run(self) -> None:
-        """Look every second until cancelled."""
+        """Poll every second until cancelled."""
         try:
             while True:
-                await self._look()
+                await self.poll()
                 await asyncio.sleep(INTERVAL_SECONDS)
         finally:
             self._drop()
 
-    async def _look(self) -> None:
+    async def poll(self) -> None:
+        """Check the schema, then take a sample; a failure is kept in `trouble`, not raised."""
         try:
             connection = await self._connect()
             async with translate_refusal(connection):
@@ -106,7 +107,7 @@ class DatabasePoller:
             asyncpg.InterfaceError,
             asyncpg.InternalClientError,
         ) as error:
-            self._lose(self._describe(error), type(error).__name__)
+            self._record_failure(self._describe(error), type(error).__name__)
             self._drop()
 
     async def _connect(self) -> RawConnection:
@@ -123,9 +124,9 @@ class DatabasePoller:
         return self._connection
 
     async def _check_schema(self, connection: RawConnection) -> None:
-        """Ask on each new session, which may lead to another server, and until nothing is pending.
+        """Ask on each new session, which may reach another server, and until nothing is pending.
 
-        A question that is not answered leaves a schema at head: it does not go back by itself.
+        A query that fails leaves a schema that was complete: a schema is never downgraded.
         """
         is_at_head = self.pending_migrations == ()
         if self._is_schema_seen and is_at_head:
@@ -139,7 +140,7 @@ class DatabasePoller:
     async def _ask_schema(self, connection: RawConnection) -> None:
         self.pending_migrations = await self._list_pending(connection)
         if self.pending_migrations and self._auto_migrate:
-            # On a session of its own, for the build of an index takes as long as it needs.
+            # On another session, since the build of an index takes as long as it needs.
             async with open_session(self._dsn, application_name=self._application_name) as own:
                 await migrate(own)
             self.pending_migrations = await self._list_pending(connection)
@@ -153,21 +154,22 @@ class DatabasePoller:
             raise
 
     async def _take_sample(self, connection: RawConnection) -> None:
-        sample, trouble = await self._sampler.look(connection), await self._sampler.tell(connection)
+        sample = await self._sampler.sample(connection)
+        trouble = await self._sampler.describe_failure(connection)
         if sample is None:
-            self._lose(trouble, "StatementFailed")
+            self._record_failure(trouble, "StatementFailed")
             return
         self.sample, self.sampled_mono = sample, self._clock()
         self.failed, self.trouble = False, trouble
-        self._tell_hold(sample)
-        self._tell_unsafe(sample)
+        self._log_hold(sample)
+        self._log_unsafe(sample)
 
-    def _tell_hold(self, sample: Sample) -> None:
-        """Log once who keeps the safe head from going on, as soon as that lasts."""
+    def _log_hold(self, sample: Sample) -> None:
+        """Log once which transactions hold the safe head, once that has lasted a while."""
         if sample.held_seconds < HOLD_SECONDS:
-            self._hold_told = False
-        elif not self._hold_told:
-            self._hold_told = True
+            self._is_hold_logged = False
+        elif not self._is_hold_logged:
+            self._is_hold_logged = True
             logger.warning(
                 "The safe head stands at position %d since %.0f s: %s may still fill a gap after "
                 "it. Projections wait. End that transaction if it hangs",
@@ -177,15 +179,15 @@ class DatabasePoller:
                 extra={"event": "sidecar.store.held", "position": sample.safe_head},
             )
 
-    def _tell_unsafe(self, sample: Sample) -> None:
+    def _log_unsafe(self, sample: Sample) -> None:
         """Log once why events could be missed."""
-        if sample.unsafe and not self._unsafe_told:
+        if sample.unsafe and not self._is_unsafe_logged:
             logger.critical(
                 "Events may be missed: %s", sample.unsafe, extra={"event": "sidecar.store.unsafe"}
             )
-        self._unsafe_told = bool(sample.unsafe)
+        self._is_unsafe_logged = bool(sample.unsafe)
 
-    def _lose(self, trouble: str, error_type: str) -> None:
+    def _record_failure(self, trouble: str, error_type: str) -> None:
         if not self.failed:
             logger.warning(
                 "The database cannot be watched: %s",

@@ -1,4 +1,4 @@
-"""Samples made of questions that do not wait for one another's answers."""
+"""Samples composed of queries that fail and rest independently of one another."""
 
 import time
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from sidecar.postgres.sample import (
     sample_log,
 )
 
-# Longer than the rest of a question whose answer takes long.
+# Longer than a slow query rests.
 ANSWER_LIFE_SECONDS: Final = 30.0
 
 
 class DatabaseSampler:
-    """Keeps the last answer to each question, so that one that fails takes nothing from the others.
+    """Keeps the last result of each query, so that one that fails does not affect the others.
 
     Args:
         clock: Monotonic seconds.
@@ -36,13 +36,13 @@ class DatabaseSampler:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock: Final = clock
         self.begin_session()
-        # Lag is told to the second, so the log never rests.
-        self._log: Final = CachedQuery("the log", self._look_at_log, rest_factor=0.0, clock=clock)
+        # Lag is shown to the second, so this query never rests.
+        self._log: Final = CachedQuery("the log", self._sample_log, rest_factor=0.0, clock=clock)
         self._letters: Final = CachedQuery("dead letters", sample_dead_letters, clock=clock)
-        self._skips: Final = CachedQuery("skipped positions", self._count_skips, clock=clock)
+        self._skips: Final = CachedQuery("skipped positions", self._count_skipped, clock=clock)
         self._activity: Final = CachedQuery("sessions", sample_activity, clock=clock)
         self._sequence: Final = CachedQuery("the sequence", find_unsafe_sequence, clock=clock)
-        self._questions: Final[tuple[CachedQuery[Any], ...]] = (
+        self._queries: Final[tuple[CachedQuery[Any], ...]] = (
             self._log,
             self._letters,
             self._skips,
@@ -51,46 +51,42 @@ class DatabaseSampler:
         )
 
     def begin_session(self) -> None:
-        """Forget what is counted on: another session may see another server, with a shorter log."""
-        self._follower, self._skip_count = (
-            SafeHeadFollower(clock=self._clock),
-            SkippedPositionCounter(),
-        )
+        """Start the counts anew: another session may reach another server, with a shorter log."""
+        self._follower = SafeHeadFollower(clock=self._clock)
+        self._skip_count = SkippedPositionCounter()
 
-    async def look(self, connection: RawConnection) -> Sample | None:
-        """Ask what is due and return a sample; None where the log gave no answer.
+    async def sample(self, connection: RawConnection) -> Sample | None:
+        """Run the queries that are due and return a sample; None when that of the log failed.
 
         Raises:
-            Exception: What means that the session is of no use any more.
+            Exception: The session cannot be used any more.
         """
-        log_is_new, *_ = [await question.renew(connection) for question in self._questions]
-        log, letters = self._log.answer, self._letters.answer
+        log_is_new, *_ = [await query.refresh(connection) for query in self._queries]
+        log, letters = self._log.result, self._letters.result
         if not log_is_new or log is None or letters is None:
             return None
         return compose(
             log,
             letters,
-            skipped_positions=self._skips.answer or 0,
-            activity=self._activity.answer or {},
-            unsafe=self._sequence.answer or "",
+            skipped_positions=self._skips.result or 0,
+            activity=self._activity.result or {},
+            unsafe=self._sequence.result or "",
             unanswered=tuple(
-                question.name
-                for question in self._questions
-                if question.age_seconds() > ANSWER_LIFE_SECONDS
+                query.name for query in self._queries if query.age_seconds() > ANSWER_LIFE_SECONDS
             ),
         )
 
-    async def tell(self, connection: RawConnection) -> str:
-        """Say why the most important question that failed had no answer; empty when none did."""
-        for question in self._questions:
-            if isinstance(question.error, asyncpg.InsufficientPrivilegeError):
+    async def describe_failure(self, connection: RawConnection) -> str:
+        """Return why the most important query that failed did so; empty when none failed."""
+        for query in self._queries:
+            if isinstance(query.error, asyncpg.InsufficientPrivilegeError):
                 return str(missing_rights(await list_missing(connection)))
-            if question.error is not None:
-                return explain_unanswered(question.name, question.error.sqlstate or "")
+            if query.error is not None:
+                return explain_unanswered(query.name, query.error.sqlstate or "")
         return ""
 
-    async def _look_at_log(self, connection: RawConnection) -> LogSample:
+    async def _sample_log(self, connection: RawConnection) -> LogSample:
         return await sample_log(connection, self._follower)
 
-    async def _count_skips(self, connection: RawConnection) -> int:
+    async def _count_skipped(self, connection: RawConnection) -> int:
         return await self._skip_count.look(connection)

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL answers and takes writes, asked on a connection outside of every pool."""
+"""Whether PostgreSQL answers and takes writes, on a connection outside of every pool."""
 
 import asyncio
 from contextlib import suppress
@@ -10,17 +10,17 @@ from sidecar.postgres.connect_failure import no_answer, unreachable
 from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, connect
 from sidecar.postgres.query import sql
 
-# Shorter than the check's own limit, which could only say that time ran out.
+# Shorter than the limit of the check, which could only report a timeout.
 ANSWER_SECONDS: Final = 0.9
 LOGIN_SECONDS: Final = 5.0
 
 
 class Ping:
-    """Keeps one connection and asks on it; a broken one is replaced at the next call.
+    """Pings on one connection, which is replaced at the next call once it is broken.
 
     Args:
-        dsn: Where the server is. At most role, host and database of it are told.
-        application_name: How the connection is called at the server.
+        dsn: Where the server is. At most role, host and database of it appear in messages.
+        application_name: The name of the connection at the server.
     """
 
     def __init__(self, dsn: str, *, application_name: str) -> None:
@@ -29,9 +29,9 @@ class Ping:
         self._connection: RawConnection | None = None
 
     async def ask(self) -> Explanation | None:
-        """Ask once and return why the server takes no writes; None when it does.
+        """Ping once and return why the server takes no writes; None when it does.
 
-        A cancelled question closes the connection, so that none are left behind.
+        A cancelled ping closes the connection, so that none are left behind.
 
         Raises:
             StoreUnavailableError: The server cannot be reached or did not answer.
@@ -49,12 +49,12 @@ class Ping:
             self.close()
             raise
         if refusal is not None:
-            # A session keeps the default that it began with, whatever is cured meanwhile.
+            # A session keeps the default that it began with, also after the server takes writes.
             self.close()
         return refusal
 
     async def try_login(self) -> Explanation | None:
-        """Ask on a new connection, as whoever comes next would; open ones may outlive a password.
+        """Ping on a new connection, as the next client would; open ones may outlive a password.
 
         Raises:
             StoreUnavailableError: A new session is refused.
@@ -79,7 +79,7 @@ class Ping:
         return explain_read_only(DsnParts.of(self._dsn), is_standby=row["is_standby"])
 
     def close(self) -> None:
-        """Drop the connection at once, without waiting for the server."""
+        """Close the connection at once, without waiting for the server."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(OSError):

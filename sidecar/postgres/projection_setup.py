@@ -1,4 +1,4 @@
-"""Preparing every subscriber before it runs; one that fails or takes long stops no other."""
+"""Set-up of every subscriber before it runs; one that fails or takes long stops no other."""
 
 import asyncio
 import logging
@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 
 from sidecar.errors import (
     ForeignCheckpointError,
-    LogShortenedError,
     ProjectionError,
     SharedTableError,
     StoreUnavailableError,
@@ -22,7 +21,7 @@ from sidecar.postgres.transient import is_transient
 from sidecar.projections.projection import Subscription
 
 TURN_SECONDS: Final = 5.0
-"""A setup that takes longer goes on beside those after it."""
+"""After this time a setup goes on beside the next ones."""
 RETRY_SECONDS: Final = 1.0
 
 Step: TypeAlias = Callable[[RawConnection, Subscription], Awaitable[None]]
@@ -33,17 +32,17 @@ logger = logging.getLogger(__name__)
 class Setups:
     """The setups of one worker. Call `register`, then `run` once.
 
-    Two that run at the same time can be in each other's way, as with `CREATE EXTENSION IF NOT
-    EXISTS`, so they take turns across workers. That of one projection is never run by two.
+    Two setups at the same time can conflict, as with `CREATE EXTENSION IF NOT EXISTS`, so they take
+    turns across workers. The setup of one projection is never run by two workers at once.
 
     Attributes:
-        ready: What can run by now.
-        refused: Why projections must not run here, by name, whoever runs them elsewhere.
+        ready: Subscriptions that can run by now.
+        refused: Why projections must not run here, by name; other workers may run them.
 
     Args:
-        subscriptions: What is to run.
+        subscriptions: All that this worker is to run.
         open_session: Opens a session that may live as long as a setup takes.
-        service: The name of the service; None for one that has none of its own.
+        service: The name of the service; None for one without a name.
     """
 
     def __init__(
@@ -63,20 +62,20 @@ class Setups:
         self._reason = ""
 
     def ages_seconds(self) -> dict[str, float]:
-        """Return for how long each setup that is not over has waited or run."""
+        """Return for how long each unfinished setup has waited or run."""
         now_mono = time.monotonic()
         return {name: now_mono - begun for name, begun in self._begun_mono.items()}
 
     async def register(self, connection: RawConnection) -> None:
-        """Give each its rows. What has no setup is ready then.
+        """Create the checkpoint rows of each. A subscription without a setup is ready then.
 
         Raises:
-            StoreUnavailableError: Something that passes by itself came between; repeat all of it.
+            StoreUnavailableError: A transient error; repeat the call.
         """
         self.ready, self._left = (), []
         step = partial(register, service=self._service)
         registered = [s for s in self._subscriptions if await self._attempt(connection, s, step)]
-        # Two that fill one table are told apart from one alone once both are registered.
+        # That two fill one table can only be found once both are registered.
         for subscription in registered:
             if subscription.setup is not None:
                 self._left.append(subscription)
@@ -84,10 +83,10 @@ class Setups:
                 self.ready += (subscription,)
 
     async def register_again(self, connection: RawConnection, names: Collection[str]) -> None:
-        """Give rows to those of which somebody deleted them; what is filled by then is blocked.
+        """Create deleted checkpoint rows again; a projection whose tables hold rows is blocked.
 
         Raises:
-            StoreUnavailableError: Something that passes by itself came between; repeat all of it.
+            StoreUnavailableError: A transient error; repeat the call.
         """
         again = partial(register, service=self._service, was_known=True)
         for subscription in self._subscriptions:
@@ -100,25 +99,25 @@ class Setups:
     async def _attempt(
         self, connection: RawConnection, subscription: Subscription, step: Step
     ) -> bool:
-        """Take a step and tell whether it went; what will not pass by itself is noted and told."""
+        """Run a step; return False, with the error logged and recorded, when that is permanent."""
         try:
             await step(connection, subscription)
         # The edge to user code: a `setup` can raise anything.
         except Exception as error:
-            if connection.is_closed() or _passes(error):
+            if connection.is_closed() or is_transient(error):
                 reason = f"the setup of {subscription.name} met {type(error).__name__}"
                 raise StoreUnavailableError(reason) from error
             detail = _describe(error)
             if isinstance(error, ForeignCheckpointError | SharedTableError):
                 self.refused[subscription.name] = detail
-            _tell_failure(subscription, error)
+            _log_failure(subscription, error)
             await fail_setup(connection, subscription, detail, service=self._service)
             return False
         self.refused.pop(subscription.name, None)
         return True
 
     async def run(self) -> None:
-        """Run all setups; cancelling rolls those under way back."""
+        """Run all setups; cancelling rolls back those that are running."""
         async with asyncio.TaskGroup() as group:
             for subscription in self._left:
                 self._begun_mono[subscription.name] = time.monotonic()
@@ -134,11 +133,11 @@ class Setups:
                     task = group.create_task(self._set_up(subscription))
                     await asyncio.wait((task,), timeout=TURN_SECONDS)
             except Exception as error:
-                if not _passes(error):
+                if not is_transient(error):
                     raise
                 await self._wait_out(error)
         if not task.done():
-            _tell_slow(subscription)
+            _log_slow(subscription)
 
     async def _set_up(self, subscription: Subscription) -> None:
         while subscription.name in self._begun_mono:
@@ -150,10 +149,10 @@ class Setups:
             except StoreUnavailableError as error:
                 await self._wait_out(error)
             else:
-                _tell_done(subscription, seconds)
+                _log_done(subscription, seconds)
 
     async def _wait_out(self, error: Exception) -> None:
-        """Wait before the next attempt, and tell each reason once."""
+        """Wait before the next attempt, and log each reason once."""
         reason = str(error) if isinstance(error, StoreUnavailableError) else type(error).__name__
         if reason != self._reason:
             self._reason = reason
@@ -163,18 +162,13 @@ class Setups:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-def _passes(error: Exception) -> bool:
-    """Tell whether the same can succeed later with nobody's help."""
-    return isinstance(error, StoreUnavailableError | LogShortenedError) or is_transient(error)
-
-
 def _describe(error: Exception) -> str:
     if isinstance(error, ProjectionError):
         return str(error)
     return f"its setup failed with {type(error).__name__}; mend it and start the worker again"
 
 
-def _tell_failure(subscription: Subscription, error: Exception) -> None:
+def _log_failure(subscription: Subscription, error: Exception) -> None:
     logger.error(
         "%s %s cannot run here: %s. The others go on",
         subscription.kind.capitalize(),
@@ -189,7 +183,7 @@ def _tell_failure(subscription: Subscription, error: Exception) -> None:
     )
 
 
-def _tell_slow(subscription: Subscription) -> None:
+def _log_slow(subscription: Subscription) -> None:
     logger.warning(
         "The setup of %s %s takes longer than %g s, or waits for that of another worker; it runs "
         "here once that is done. The others go on",
@@ -200,7 +194,7 @@ def _tell_slow(subscription: Subscription) -> None:
     )
 
 
-def _tell_done(subscription: Subscription, seconds: float) -> None:
+def _log_done(subscription: Subscription, seconds: float) -> None:
     logger.log(
         logging.INFO if seconds > TURN_SECONDS else logging.DEBUG,
         "The setup of %s %s is over after %.0f s",

@@ -65,13 +65,13 @@ async def test_who_may_not_create_is_told_what_cures_it(
         assert "GRANT CREATE ON DATABASE" in str(caught.value)
 
         watch = DatabasePoller(weak.dsn, application_name="watch", auto_migrate=True)
-        await watch._look()
+        await watch.poll()
         answer = await ask(migrations_check(watch))
         assert (answer.outcome, answer.reason) == (Outcome.FAIL, "migrations.pending")
         assert answer.detail == str(caught.value)
 
         await weak.run(cure_of(caught.value))
-        await watch._look()
+        await watch.poll()
         assert (await ask(migrations_check(watch))).outcome is Outcome.PASS
         assert await migrate(connection) == []
         watch._drop()
@@ -82,13 +82,13 @@ async def test_who_may_not_read_and_write_is_told_what_cures_it(
 ) -> None:
     async with weak_role(cluster, database) as weak, session(weak.dsn) as connection:
         watch = DatabasePoller(weak.dsn, application_name="watch", auto_migrate=False)
-        await watch._look()
+        await watch.poll()
         assert "GRANT USAGE ON SCHEMA sidecar" in watch.trouble
         with pytest.raises(MissingRightsError) as caught:
             await require_rights(connection)
         await weak.run(cure_of(caught.value))
         await require_rights(connection)
-        await watch._look()
+        await watch.poll()
         assert (watch.trouble, watch.pending_migrations) == ("", ())
         await weak.run(f'REVOKE UPDATE ON sidecar.checkpoints FROM "{weak.role}"')
         with pytest.raises(MissingRightsError, match="UPDATE"):

@@ -32,7 +32,7 @@ async def test_a_database_set_read_only_fails_on_every_replica_and_recovers(data
                 assert f"ALTER DATABASE {name} RESET default_transaction_read_only" in answer.detail
             # Nothing is to be migrated, so that a replica that starts now says the same.
             watch = DatabasePoller(database, application_name="watch", auto_migrate=True)
-            await watch._look()
+            await watch.poll()
             assert (await CheckRunner(migrations_check(watch)).ask()).outcome is Outcome.PASS
             watch._drop()
         finally:
