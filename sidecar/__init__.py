@@ -7,6 +7,8 @@ driver, no web server and no exporter.
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from sidecar.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from sidecar.errors import ConcurrencyError, SidecarError
     from sidecar.events.publisher import EventPublisher, PublishResult
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from sidecar.wiring.agent import agent
     from sidecar.wiring.instrument import instrument, uninstrument
     from sidecar.wiring.sink import DeadLetterSink
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ANY",

@@ -2,21 +2,21 @@
 
 import click
 
-import sidecar
 from sidecar.cli.configuration import check, own_rules, secret
 from sidecar.cli.dead_letters import dead_letters
-from sidecar.cli.exit_code import SidecarGroup
+from sidecar.cli.invocation import SidecarGroup
 from sidecar.cli.projections import projections
 from sidecar.cli.start import demo, migrate, run, serve
 from sidecar.cli.token import token
 from sidecar.telemetry.uncaught import redact_uncaught
+from sidecar.version import __version__
 from sidecar.wiring.boot import redact_environment
 
 __all__ = ["main"]
 
 
 @click.group(cls=SidecarGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(sidecar.__version__, prog_name="sidecar")
+@click.version_option(__version__, prog_name="sidecar")
 def main() -> None:
     """Watch an event-sourced service on PostgreSQL and keep its read models true."""
     redact_uncaught(redact_environment())

@@ -10,8 +10,7 @@ from typing import Final
 
 import click
 
-import sidecar
-from sidecar.cli.exit_code import EX_FAILED, EX_USAGE, finish
+from sidecar.cli.invocation import finish
 from sidecar.config import environ as environment
 from sidecar.config import sidecar_file
 from sidecar.config.bounded import STANDARD_INPUT
@@ -31,10 +30,12 @@ from sidecar.lint.repair import left_alone, repair, repairable
 from sidecar.lint.result import LintResult
 from sidecar.lint.rules.live_server import DB16
 from sidecar.lint.source.file import Dialect
+from sidecar.process.exit_code import EX_CONFIG, EX_FAILED, EX_USAGE
 from sidecar.telemetry.terminal import Screen, say, say_json
 from sidecar.telemetry.uncaught import redact_uncaught, tell_exit
 from sidecar.telemetry.visible import visible
-from sidecar.wiring.boot import EX_CONFIG, redact_environment
+from sidecar.version import __version__
+from sidecar.wiring.boot import redact_environment
 from sidecar.wiring.custom_rules import ask_here
 from sidecar.wiring.live import examine
 
@@ -224,7 +225,7 @@ def _print(result: LintResult, output: str) -> None:
         case "json":
             say_json(result.as_dict())
         case "sarif":
-            say_json(sarif(result.findings, sidecar.__version__, result.origins))
+            say_json(sarif(result.findings, __version__, result.origins))
         case "github":
             for text in github_lines(result.findings, result.origins):
                 say(visible(text))

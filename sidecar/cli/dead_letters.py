@@ -4,12 +4,13 @@ import sys
 
 import click
 
-from sidecar.cli.exit_code import EX_FAILED, finish
+from sidecar.cli.invocation import finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError
 from sidecar.postgres import dead_letter
 from sidecar.postgres.dead_letter import DeadLetterDetail, DeadLetterFilter
+from sidecar.process.exit_code import EX_FAILED
 from sidecar.telemetry.terminal import say, say_json
 from sidecar.telemetry.visible import visible
 from sidecar.wiring.admin import show_dead_letter, with_store

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from sidecar.cli.exit_code import EX_FAILED, finish
+from sidecar.cli.invocation import finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_rebuild
 from sidecar.errors import UsageError
@@ -15,6 +15,7 @@ from sidecar.postgres.rebuild import (
     replay_handler,
     start_rebuild,
 )
+from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin

@@ -4,7 +4,7 @@ import socket
 
 import click
 
-from sidecar.cli.exit_code import end_with, finish
+from sidecar.cli.invocation import end_with, finish
 from sidecar.demo.stage import perform
 from sidecar.process.reaper import leave_a_reaper
 from sidecar.telemetry.terminal import say

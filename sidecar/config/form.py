@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.secret import Secret
 

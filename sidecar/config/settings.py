@@ -7,7 +7,7 @@ from typing import Any
 from typing_extensions import override
 
 from sidecar.config import form
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.declaration import DB07, Declaration, declared
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment

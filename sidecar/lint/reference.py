@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.declaration import Declaration
 from sidecar.config.settings import declarations
 from sidecar.lint.rules import RULES

@@ -10,13 +10,13 @@ from typing import Final
 
 from sidecar.events.wait import wait_at_most
 from sidecar.process.agent import listen
+from sidecar.process.exit_code import EX_USAGE
 from sidecar.process.heartbeat import Heartbeat, parse_heartbeat
 from sidecar.process.liveness import STEADY_SECONDS, backoff_seconds, is_hung
 from sidecar.process.log import log_end, log_unstarted
 from sidecar.process.reader import AgentReader, AgentSilentError
 
 LISTEN_SECONDS: Final = 1.0
-EX_USAGE: Final = 2
 LISTENER_VARIABLE: Final = "EVENT_SIDECAR_LISTENER_FD"
 
 

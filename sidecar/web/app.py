@@ -6,10 +6,10 @@ from typing import Final
 from sidecar.health.check import Probe
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.web.auth import Guard, Token
-from sidecar.web.config_report import ReportPage, TakeReport
 from sidecar.web.metrics import Collect, MetricsPage
 from sidecar.web.openapi import openapi_page
 from sidecar.web.probe import ProbePage
+from sidecar.web.report_page import ReportPage, TakeReport
 from sidecar.web.router import Router
 from sidecar.web.session import LOGIN_PATH
 from sidecar.web.status_handlers import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from sidecar.config import environ
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.settings import cors_policy
 
 Scope = MutableMapping[str, Any]

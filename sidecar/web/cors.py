@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler as AnyHandler
 from aiohttp.typedefs import Middleware
 
 from sidecar.config import environ
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.settings import cors_policy
 
 _ASKED_HEADERS: Final = hdrs.ACCESS_CONTROL_REQUEST_HEADERS

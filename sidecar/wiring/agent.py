@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-import sidecar
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
@@ -32,6 +31,7 @@ from sidecar.telemetry.exposition import PLAIN, render_registry
 from sidecar.telemetry.probe_metrics import observe_agent_failures, observe_loop_lag
 from sidecar.telemetry.publisher_metrics import Publishing
 from sidecar.telemetry.setup import Telemetry
+from sidecar.version import __version__
 from sidecar.wiring.boot import make_redactor, plain
 from sidecar.wiring.harmless import Part, Troubles
 from sidecar.wiring.instrument import (
@@ -134,7 +134,7 @@ def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
     return Telemetry.start(
         settings.service_name,
         "app",
-        version=sidecar.__version__,
+        version=__version__,
         environ=plain(environ),
         redact=make_redactor(settings, environ),
     )

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-import sidecar
 from sidecar.config import confidential, sidecar_file
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
@@ -25,8 +24,7 @@ from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.uncaught import redact_uncaught
 from sidecar.telemetry.variable import find_secrets
-
-EX_CONFIG: Final = 78
+from sidecar.version import __version__
 
 _LEVELS: Final = {
     Severity.INFO: logging.INFO,
@@ -88,7 +86,7 @@ class Boot:
         return Telemetry.start(
             self.settings.service_name,
             self.process,
-            version=sidecar.__version__,
+            version=__version__,
             environ=plain(self.environ),
             own_process=True,
             redact=self.redactor,

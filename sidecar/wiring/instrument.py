@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any, Final, Protocol, TypeVar
 
-import sidecar
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
@@ -18,6 +17,7 @@ from sidecar.telemetry.instrumented_publisher import (
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.publisher_metrics import Publishing, observe_publisher
 from sidecar.telemetry.setup import Telemetry
+from sidecar.version import __version__
 from sidecar.wiring.boot import redact_environment
 
 _UNDO: Final = "_sidecar_undo"
@@ -55,7 +55,7 @@ def instrument(target: T, *, name: str = "default") -> T:
     """
     if _find_undo(target) is None:
         stack = ExitStack()
-        telemetry = Telemetry.borrow(version=sidecar.__version__, redact=redact_environment())
+        telemetry = Telemetry.borrow(version=__version__, redact=redact_environment())
         if isinstance(target, EventStore):
             follow_store(stack, telemetry, target)
         elif isinstance(target, MeteredPool) or is_pool(target):

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import sidecar
 from sidecar.config.settings import Settings
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.history import History
@@ -27,6 +26,7 @@ from sidecar.process.supervisor import Supervisor
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.probe_metrics import Sight, observe_loop_lag, observe_sight
 from sidecar.telemetry.setup import Telemetry
+from sidecar.version import __version__
 from sidecar.web.app import Sources
 from sidecar.wiring import in_process, snapshot
 from sidecar.wiring.access import open_access
@@ -99,7 +99,7 @@ class ProbeProcess:
             take_report=self.take_report,
             take_snapshot=self.take_snapshot,
             service=self._boot.settings.service_name,
-            version=sidecar.__version__,
+            version=__version__,
             token=self.access.token,
         )
 
@@ -177,7 +177,7 @@ class ProbeProcess:
         statuses = self.monitor.snapshot(now_mono)
         return {
             "service": self._boot.settings.service_name,
-            "version": sidecar.__version__,
+            "version": __version__,
             "phase": self.answers.phase.value,
             "ready": readiness.ok,
             "outcome": weigh(readiness.ok, statuses),

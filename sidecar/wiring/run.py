@@ -6,10 +6,11 @@ import socket
 
 from sidecar.errors import UsageError
 from sidecar.process.agent import listen
+from sidecar.process.exit_code import EX_CONFIG
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
 from sidecar.process.supervisor import LISTENER_VARIABLE
-from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
+from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.custom_rules import ask_here
 from sidecar.wiring.place import DEFAULT_PORT, LOOPBACK, find_address
 from sidecar.wiring.probe_process import open_database

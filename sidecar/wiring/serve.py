@@ -13,14 +13,15 @@ from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application
 from sidecar.process.background import Background
 from sidecar.process.descriptors import raise_limit, share
+from sidecar.process.exit_code import EX_CONFIG, EX_USAGE
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.lifecycle import Shutdown
-from sidecar.process.supervisor import EX_USAGE, Supervisor, WorkerPlace
+from sidecar.process.supervisor import Supervisor, WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.client_connection import MAX_CONNECTIONS
 from sidecar.web.server import serve as listen
 from sidecar.wiring.access import address_of
-from sidecar.wiring.boot import EX_CONFIG, Boot, log_findings
+from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.custom_rules import ask_apart
 from sidecar.wiring.probe_process import ProbeProcess, open_database
 from sidecar.wiring.target import split_target

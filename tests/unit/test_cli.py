@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sidecar.cli.exit_code import SidecarGroup
+from sidecar.cli.invocation import SidecarGroup
 from sidecar.cli.printing import print_rows
 from sidecar.cli.progress import Meter
 from sidecar.errors import ProjectionError, SidecarError, TargetError, UsageError

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sidecar.config.cors import METHODS, CorsPolicy, normal_origin
+from sidecar.config.cors_policy import METHODS, CorsPolicy, normal_origin
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 

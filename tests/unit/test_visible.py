@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.cli import main
-from sidecar.cli.exit_code import SidecarGroup
+from sidecar.cli.invocation import SidecarGroup
 from sidecar.errors import UsageError
 from sidecar.telemetry.logs import JsonFormatter, TextFormatter
 from sidecar.telemetry.redaction import Redactor

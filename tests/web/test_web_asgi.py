@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.environ import Environ
 from sidecar.config.settings import cors_policy
 from sidecar.web.asgi import CorsMiddleware

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from sidecar.config.cors import CorsPolicy
+from sidecar.config.cors_policy import CorsPolicy
 from sidecar.web.cors import cors_middleware
 
 GOOD = {"Origin": "https://app.example.com"}

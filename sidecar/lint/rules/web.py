@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from sidecar.config.cors import APP_SCHEMES
+from sidecar.config.cors_policy import APP_SCHEMES
 from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.option import LogLevel
 from sidecar.lint.rule_context import Check, RuleContext

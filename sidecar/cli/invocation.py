@@ -1,22 +1,20 @@
-"""Exit codes: 0 good, 1 the operation failed, 2 usage, 78 configuration refused."""
+"""How a command runs, and what it exits with: 0, or a code of `process/exit_code.py`."""
 
 import logging
 import sys
 from collections.abc import Coroutine
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import uvloop
 
 from sidecar.errors import SidecarError, UsageError
+from sidecar.process.exit_code import EX_FAILED, EX_USAGE
 from sidecar.process.lifecycle import pass_over_signals
 from sidecar.telemetry.logs import tell_apart
 from sidecar.telemetry.terminal import say
 from sidecar.telemetry.uncaught import tell_exit
 from sidecar.telemetry.visible import visible_lines
-
-EX_FAILED: Final = 1
-EX_USAGE: Final = 2
 
 T = TypeVar("T")
 
