@@ -5,10 +5,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
 
 from sidecar.errors import UsageError
 from sidecar.health.check import Check
@@ -17,32 +15,6 @@ from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.health.status import CheckStatus
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckChange:
-    """A check that turned.
-
-    Attributes:
-        check: Its name.
-        before: The outcome that was shown; unknown before the first answer.
-        after: The outcome that is shown now.
-        reason: Stable code; empty on a pass.
-        detail: What is wrong and what to do; empty where the code says it all.
-    """
-
-    check: str
-    before: Outcome
-    after: Outcome
-    reason: str
-    detail: str = ""
-
-
-class ChangeListener(Protocol):
-    """Whoever wants to hear of every change, such as telemetry; called on the event loop."""
-
-    def __call__(self, change: CheckChange, /) -> None:
-        """Take note of it; an exception is logged and does not stop the check."""
 
 
 def _utc_now() -> datetime:
@@ -64,14 +36,12 @@ class Monitor:
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = _utc_now,
-        listeners: Iterable[ChangeListener] = (),
     ) -> None:
         self.revision = 0
         self.transitions: Counter[tuple[str, Outcome]] = Counter()
         self.loop_restarts = 0
         self._clock = clock
         self._now = now
-        self._listeners = tuple(listeners)
         self._states: dict[str, CheckState] = {}
         self._is_running = False
         for check in checks:
@@ -154,27 +124,23 @@ class Monitor:
             self.revision += 1
         after = state.outcome or Outcome.UNKNOWN
         if after is not before:
-            self._announce(CheckChange(state.check.name, before, after, state.reason, state.detail))
+            self.transitions[state.check.name, after] += 1
+            _log_change(state, before, after)
 
-    def _announce(self, change: CheckChange) -> None:
-        self.transitions[change.check, change.after] += 1
-        logger.log(
-            logging.INFO if change.after is Outcome.PASS else logging.WARNING,
-            "Check %s turned from %s to %s%s%s",
-            change.check,
-            change.before,
-            change.after,
-            f" ({change.reason})" if change.reason else "",
-            f": {change.detail}" if change.detail else "",
-            extra={
-                "event": "sidecar.check.changed",
-                "check": change.check,
-                "status": change.after.value,
-                "reason": change.reason,
-            },
-        )
-        for listener in self._listeners:
-            try:
-                listener(change)
-            except Exception:
-                logger.exception("A listener to check changes failed")
+
+def _log_change(state: CheckState, before: Outcome, after: Outcome) -> None:
+    logger.log(
+        logging.INFO if after is Outcome.PASS else logging.WARNING,
+        "Check %s turned from %s to %s%s%s",
+        state.check.name,
+        before,
+        after,
+        f" ({state.reason})" if state.reason else "",
+        f": {state.detail}" if state.detail else "",
+        extra={
+            "event": "sidecar.check.changed",
+            "check": state.check.name,
+            "status": after.value,
+            "reason": state.reason,
+        },
+    )

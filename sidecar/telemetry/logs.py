@@ -12,8 +12,9 @@ import msgspec
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from typing_extensions import override
 
+from sidecar.config.secret import Secret
 from sidecar.telemetry.log_filter import PoolErrorFilter
-from sidecar.telemetry.redaction import Redact, Redactor, Revealable
+from sidecar.telemetry.redaction import Redact, Redactor
 from sidecar.telemetry.tracebacks import Tracebacks
 from sidecar.telemetry.visible import visible, visible_json, visible_lines
 
@@ -144,7 +145,7 @@ def configure(
     service: str,
     process: str,
     stream: TextIO,
-    secrets: Iterable[Revealable] | Redactor = (),
+    secrets: Iterable[Secret] | Redactor = (),
 ) -> LogHandler:
     """Send the root logger's records to `stream`; handlers of others stay.
 

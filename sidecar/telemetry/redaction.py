@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from sidecar.config.secret import Secret
 
 MASK: Final = "***"
 MIN_SECRET_CHARACTERS: Final = 4
@@ -28,13 +30,6 @@ _PIECE_ENDS: Final = re.compile(r"[/?#&=:@]")
 Redact = Callable[[str], str]
 
 
-class Revealable(Protocol):
-    """A secret that shows its value only when asked."""
-
-    def reveal(self) -> str:
-        """Return the value."""
-
-
 class Redactor:
     """Replaces known secrets, and passwords in URLs and connection strings, by `***`.
 
@@ -45,12 +40,12 @@ class Redactor:
 
     __slots__ = ("_secrets", "_spellings")
 
-    def __init__(self, secrets: Iterable[Revealable] = ()) -> None:
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._spellings: Final[set[str]] = set()
         self._secrets: re.Pattern[str] | None = None
         self.learn(*secrets)
 
-    def learn(self, *secrets: Revealable) -> None:
+    def learn(self, *secrets: Secret) -> None:
         """Mask these from now on, too."""
         self._spellings.update(
             spelling

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from sidecar.health.check import Check, Run
-from sidecar.health.monitor import CheckChange
+from sidecar.health.monitor import Monitor
 from sidecar.health.outcome import CheckResult, Outcome
 
 
@@ -20,22 +20,9 @@ class Script:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-class Ear:
-    """Hears changes and lets a test wait for them."""
-
-    def __init__(self) -> None:
-        self.changes: list[CheckChange] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, change: CheckChange) -> None:
-        self.changes.append(change)
-        self._news.set()
-
-    async def wait_for(self, check: str, outcome: Outcome) -> None:
-        async with asyncio.timeout(10):
-            while not any(c.check == check and c.after is outcome for c in self.changes):
-                self._news.clear()
-                await self._news.wait()
+async def turn(monitor: Monitor, check: str, outcome: Outcome) -> None:
+    """Wait until a check of a running monitor has arrived at an outcome."""
+    await until(lambda: monitor.transitions[check, outcome] > 0)
 
 
 def quick(name: str, run: Run, *, timeout_seconds: float = 5.0) -> Check:

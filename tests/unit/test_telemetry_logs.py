@@ -6,7 +6,6 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
+from sidecar.config.secret import Secret
 from sidecar.telemetry.logs import (
     JsonFormatter,
     LogHandler,
@@ -27,14 +27,6 @@ from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.structlog import RedactionProcessor, TraceContextProcessor
 
 PASSWORD = "p@ss/w:rd'\"\\é1"
-
-
-@dataclass(frozen=True)
-class Secret:
-    value: str
-
-    def reveal(self) -> str:
-        return self.value
 
 
 @pytest.fixture

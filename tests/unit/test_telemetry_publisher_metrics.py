@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, get_current_span
 
+from sidecar.config.secret import Secret
 from sidecar.events.publisher import EventPublisher
 from sidecar.telemetry.contract import PUBLISH_SPAN
 from sidecar.telemetry.exposition import render_registry
@@ -17,14 +18,6 @@ from sidecar.telemetry.logs import TraceContextFilter
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
-
-
-@dataclass
-class Secret:
-    value: str
-
-    def reveal(self) -> str:
-        return self.value
 
 
 class OrderPlaced:
