@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.incidents.ending import assert_sentence
 from tests.incidents.program import environment, finish
-from tests.incidents.told import assert_sentence
 
 USAGE = 2
 FAILED = 1

@@ -18,9 +18,9 @@ from sidecar.config.project_rules import ProjectRules
 from sidecar.lint.linter import validate
 from sidecar.wiring.custom_rules import ask_apart
 from sidecar.wiring.live import Examination
+from tests.incidents.ending import findings, reported
 from tests.incidents.patience import eventually
 from tests.incidents.program import finish, serve
-from tests.incidents.told import findings, reported
 
 HANGING = "import threading\nthreading.Event().wait()"
 RULES = """

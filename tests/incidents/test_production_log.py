@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.incidents.ending import expect_json
 from tests.incidents.ledger import open_ledger
 from tests.incidents.program import ready_service, serve
-from tests.incidents.told import expect_json
 from tests.postgres.cluster import TEMPLATE, Cluster
 
 SECRET = "zw9Kq4Tn7Vb2Xc5Mh8Rj3Ld6Pf1Gs0YaUe7Wo4QiBn6Mv8Cx1ZlKj"

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.secret import generate
+from tests.incidents.ending import findings, reported
 from tests.incidents.patience import eventually
 from tests.incidents.program import TARGET, environment, finish, listening
-from tests.incidents.told import findings, reported
 
 REFUSED = 78
 EXAMPLE = {

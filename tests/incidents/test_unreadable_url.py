@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.incidents.ending import assert_sentence, expect_json
 from tests.incidents.patience import eventually
 from tests.incidents.program import environment, finish, serve
-from tests.incidents.told import assert_sentence, expect_json
 
 FAILED = 1
 CANARY = "c4naryHalf"

@@ -16,7 +16,7 @@ from tests.incidents.drills.faults import (
     secret,
     sidecar,
     telemetry,
-    transience,
+    transient,
 )
 
 DRILLS: Final[tuple[Drill, ...]] = (
@@ -26,7 +26,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *sidecar.DRILLS,
     *telemetry.DRILLS,
     *network.DRILLS,
-    *transience.DRILLS,
+    *transient.DRILLS,
     *disk.DRILLS,
     *pause.DRILLS,
     *clock.DRILLS,
