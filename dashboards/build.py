@@ -1,4 +1,4 @@
-"""Write boards from the code beside, and the rules for an operator.
+"""Write boards from the code beside, the rules for an operator, and the contract of all signals.
 
 Without arguments the files as they are shipped; with `--out`, a copy whose links lead somewhere.
 """
@@ -13,6 +13,7 @@ from typing import Final
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards.board import Board, assemble
+from dashboards.contract import write_contract
 from dashboards.detail import POOLS, PROJECTION, PUBLISHING, SELF
 from dashboards.links import Links, read_address
 from dashboards.overview import OVERVIEW
@@ -21,6 +22,7 @@ BOARDS = (OVERVIEW, PROJECTION, PUBLISHING, POOLS, SELF)
 FOLDER = Path(__file__).parent / "grafana"
 RULES: Final = Path(__file__).parent / "prometheus" / "rules.yaml"
 RULES_OBJECT: Final = Path(__file__).parents[1] / "otel" / "kubernetes" / "prometheus-rule.yaml"
+CONTRACT: Final = Path(__file__).parents[1] / "otel" / "contract.yaml"
 _OBJECT_HEAD: Final = """\
 # Written by `make dashboards` from dashboards/prometheus/rules.yaml, for the Prometheus operator.
 apiVersion: monitoring.coreos.com/v1
@@ -46,6 +48,7 @@ def shipped() -> Iterator[tuple[Path, str]]:
     for board in BOARDS:
         yield FOLDER / f"{board.uid}.json", encode(board)
     yield RULES_OBJECT, wrap_rules(RULES.read_text(encoding="utf-8"))
+    yield CONTRACT, write_contract()
 
 
 def copied(folder: Path, links: Links) -> Iterator[tuple[Path, str]]:

@@ -8,15 +8,15 @@ logger = logging.getLogger(__name__)
 def log_end(worker: str, status: int | None, silent_seconds: float | None) -> None:
     """Log that a worker's process ended, killed after so much silence or by itself with None."""
     if silent_seconds is None:
-        event, text = "exited", f"ended with status {status}"
+        event, text = "sidecar.worker.exited", f"ended with status {status}"
     else:
-        event = "hung"
+        event = "sidecar.worker.hung"
         text = f"was silent for {silent_seconds:g} s, stuck in a handler, and was killed"
     logger.error(
         "%s %s; it is started again and goes on from its checkpoints",
         worker,
         text,
-        extra={"event": f"sidecar.worker.{event}", "worker": worker, "status": status},
+        extra={"event": event, "worker": worker, "status": status},
     )
 
 

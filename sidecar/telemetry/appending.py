@@ -6,10 +6,11 @@ from typing import Final
 
 from opentelemetry.trace import Span, SpanKind, use_span
 
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import add_trace_context, link_given_context
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.span import APPEND_SPAN
 
 
 class Appending:
@@ -25,7 +26,7 @@ class Appending:
 
     def note_position(self, position: int) -> None:
         """Take note of where the last event went."""
-        self._span.set_attribute(contract.SPAN_POSITION, position)
+        self._span.set_attribute(attribute.SPAN_POSITION, position)
 
 
 class AppendTelemetry:
@@ -44,15 +45,15 @@ class AppendTelemetry:
             f"append {event_type}",
             kind=SpanKind.PRODUCER,
             attributes={
-                contract.MESSAGING_SYSTEM: contract.SYSTEM,
-                contract.OPERATION_NAME: contract.APPEND_SPAN.operation,
-                contract.OPERATION_TYPE: contract.SEND,
-                contract.DESTINATION: stream,
-                contract.EVENT_TYPE: event_type,
+                attribute.MESSAGING_SYSTEM: attribute.SYSTEM,
+                attribute.OPERATION_NAME: APPEND_SPAN.operation,
+                attribute.OPERATION_TYPE: attribute.SEND,
+                attribute.DESTINATION: stream,
+                attribute.EVENT_TYPE: event_type,
             },
         )
         if count > 1:
-            span.set_attribute(contract.BATCH_COUNT, count)
+            span.set_attribute(attribute.BATCH_COUNT, count)
         link_given_context(span, metadata)
         with use_span(
             span, end_on_exit=True, record_exception=False, set_status_on_exception=False

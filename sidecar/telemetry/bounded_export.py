@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from typing_extensions import override
 
+from sidecar.telemetry.attribute import SIGNAL
 from sidecar.telemetry.collector import Reading
-from sidecar.telemetry.contract import SIGNAL
 from sidecar.telemetry.log_filter import RepeatFilter
 from sidecar.telemetry.route import Signal
 from sidecar.telemetry.variable import read_count

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from typing_extensions import override
 
-from sidecar.telemetry.contract import Instrument, Kind
+from sidecar.telemetry.emitter import Instrument, Kind
 
 Reading = tuple[float, Mapping[str, str]]
 """A value and its attributes."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from opentelemetry.trace import Span, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from sidecar.telemetry.contract import ERROR_TYPE
+from sidecar.telemetry.attribute import ERROR_TYPE
 from sidecar.telemetry.redaction import Redact
 
 

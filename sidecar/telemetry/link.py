@@ -9,7 +9,7 @@ from opentelemetry.trace import Span, SpanContext, format_trace_id, get_current_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sidecar.events.record import RecordedEvent
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute
 
 MAX_LINKS: Final = 128
 """The SDK keeps no more on a span."""
@@ -56,7 +56,7 @@ def link_writers(span: Span, events: Sequence[RecordedEvent]) -> None:
         if context.is_valid:
             span.add_link(context)
     if len(writers) > MAX_LINKS:
-        span.set_attribute(contract.LINKS_DROPPED, len(writers) - MAX_LINKS)
+        span.set_attribute(attribute.LINKS_DROPPED, len(writers) - MAX_LINKS)
 
 
 def _find_writers(events: Sequence[RecordedEvent]) -> list[_Metadata]:

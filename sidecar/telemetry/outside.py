@@ -8,9 +8,9 @@ from opentelemetry import metrics
 from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.metrics import MeterProvider
 
-from sidecar.telemetry import contract
+from sidecar.telemetry import contract, metric
 from sidecar.telemetry.collector import ReadingCollector
-from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.emitter import Instrument
 
 
 class Outside:
@@ -55,7 +55,7 @@ def make_histogram(meter: metrics.Meter, instrument: Instrument) -> Histogram:
         instrument.name,
         unit=instrument.unit,
         description=instrument.description,
-        explicit_bucket_boundaries_advisory=contract.DURATION_BOUNDS_SECONDS,
+        explicit_bucket_boundaries_advisory=metric.DURATION_BOUNDS_SECONDS,
     )
 
 

@@ -5,9 +5,9 @@ from typing import Any, Final, Protocol
 
 from opentelemetry.metrics import Histogram
 
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.collector import Reading
-from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.setup import Telemetry
 
@@ -67,17 +67,21 @@ class PoolTelemetry:
             pool_name: The pool's name in metrics.
             beside: Who observed before, and does again afterwards.
         """
-        self._attributes: Final = {contract.POOL_NAME: pool_name}
+        self._attributes: Final[dict[str, str]] = {attribute.POOL_NAME: pool_name}
         others = beside.histograms if isinstance(beside, PoolTelemetry) else {}
         self.histograms: Final[dict[Instrument, tuple[Histogram, ...]]] = {
             each: merge(telemetry.histograms(each), others.get(each, ()))
-            for each in (contract.POOL_WAIT_TIME, contract.POOL_USE_TIME, contract.POOL_CREATE_TIME)
+            for each in (
+                metric.POOL_WAIT_TIME,
+                metric.POOL_USE_TIME,
+                metric.POOL_CREATE_TIME,
+            )
         }
         self._wait, self._use, self._create = map(recorder, self.histograms.values())
 
     def waited(self, seconds: float, outcome: str) -> None:
         """A request got its connection, or did not: `ok`, `timeout`, `cancelled` or `error`."""
-        self._wait(seconds, {**self._attributes, contract.OUTCOME: outcome})
+        self._wait(seconds, {**self._attributes, attribute.OUTCOME: outcome})
 
     def used(self, seconds: float) -> None:
         """A connection was given back."""
@@ -109,17 +113,15 @@ def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
 
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
-    own = {contract.POOL_NAME: pool.name}
+    own: dict[str, str] = {attribute.POOL_NAME: pool.name}
     removers = [
-        telemetry.observe(contract.POOL_COUNT, lambda: _read_count(pool), pool),
-        telemetry.observe(contract.POOL_MAX, lambda: [(pool.max, own)], pool),
-        telemetry.observe(contract.POOL_PENDING, lambda: [(pool.pending, own)], pool),
-        telemetry.observe(contract.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)], pool),
-        telemetry.observe(contract.POOL_CLOSED, lambda: [(pool.closed, own)], pool),
-        telemetry.observe(
-            contract.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, own)], pool
-        ),
-        telemetry.observe(contract.POOL_LEAKS, lambda: [(pool.leaks, own)], pool),
+        telemetry.observe(metric.POOL_COUNT, lambda: _read_count(pool), pool),
+        telemetry.observe(metric.POOL_MAX, lambda: [(pool.max, own)], pool),
+        telemetry.observe(metric.POOL_PENDING, lambda: [(pool.pending, own)], pool),
+        telemetry.observe(metric.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)], pool),
+        telemetry.observe(metric.POOL_CLOSED, lambda: [(pool.closed, own)], pool),
+        telemetry.observe(metric.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, own)], pool),
+        telemetry.observe(metric.POOL_LEAKS, lambda: [(pool.leaks, own)], pool),
     ]
 
     def stop() -> None:
@@ -131,6 +133,6 @@ def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
 
 def _read_count(pool: PoolNumbers) -> Iterable[Reading]:
     return [
-        (pool.used, {contract.POOL_NAME: pool.name, contract.POOL_STATE: "used"}),
-        (pool.idle, {contract.POOL_NAME: pool.name, contract.POOL_STATE: "idle"}),
+        (pool.used, {attribute.POOL_NAME: pool.name, attribute.POOL_STATE: "used"}),
+        (pool.idle, {attribute.POOL_NAME: pool.name, attribute.POOL_STATE: "idle"}),
     ]

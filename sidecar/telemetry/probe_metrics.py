@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from sidecar.health.outcome import Outcome
-from sidecar.projections.projection_status import Rebuild, Status
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute, metric
+from sidecar.telemetry.attribute import Attribute
 from sidecar.telemetry.collector import Read, Reading
-from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.setup import Telemetry
 
 
@@ -75,14 +73,14 @@ Look = Callable[[], Sight]
 def observe_sight(telemetry: Telemetry, look: Look) -> None:
     """Show what the probe process sees, from now on."""
     version = telemetry.identity.version
-    telemetry.observe(contract.BUILD_INFO, lambda: [(1, {contract.VERSION: version})])
+    telemetry.observe(metric.BUILD_INFO, lambda: [(1, {attribute.VERSION: version})])
     for instrument, read in _readers(look):
         telemetry.observe(instrument, read)
 
 
 def observe_loop_lag(telemetry: Telemetry, read_seconds: Callable[[], float | None]) -> None:
     """Show how late the event loop is; None leaves the series out."""
-    telemetry.observe(contract.LOOP_LAG, lambda: _known(read_seconds()))
+    telemetry.observe(metric.LOOP_LAG, lambda: _known(read_seconds()))
 
 
 def observe_agent_failures(
@@ -90,36 +88,45 @@ def observe_agent_failures(
 ) -> None:
     """Show how often each part of an agent failed, while its process went on."""
     telemetry.observe(
-        contract.AGENT_FAILURES,
-        lambda: [(count, {contract.PART: part}) for part, count in read()],
+        metric.AGENT_FAILURES,
+        lambda: [(count, {attribute.PART: part}) for part, count in read()],
     )
 
 
 def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
-    yield contract.LAG_EVENTS, lambda: _by_projection(look(), lambda p: p.lag_events)
-    yield contract.LAG, lambda: _by_projection(look(), lambda p: p.lag_seconds)
-    yield contract.DEAD_LETTERS, lambda: _by_projection(look(), lambda p: p.dead_letters)
-    yield contract.PARKED_STREAMS, lambda: _by_projection(look(), lambda p: p.parked_streams)
-    yield contract.PASSED_OVER, lambda: _by_projection(look(), lambda p: p.passed_over)
-    yield contract.PROJECTION_STATUS, lambda: _states(look(), Status, lambda p: p.status)
-    yield contract.PROJECTION_REBUILD, lambda: _states(look(), Rebuild, lambda p: p.rebuild)
-    yield contract.HEAD, lambda: _known(look().store.head_position)
-    yield contract.SAFE_HEAD, lambda: _known(look().store.safe_head_position)
-    yield contract.HOLD_DURATION, lambda: _known(look().store.hold_seconds)
-    yield contract.SKIPPED_POSITIONS, lambda: _known(look().store.skipped_positions)
-    yield contract.STORE_UNSAFE, lambda: _known(look().store.is_unsafe)
-    yield contract.CAUSES, lambda: ((1, {contract.CAUSE: cause}) for cause in look().causes)
-    yield contract.CHECK_STATUS, lambda: _check_statuses(look())
-    yield contract.CHECK_TRANSITIONS, lambda: _pairs(look().transitions, contract.CHECK_TRANSITIONS)
-    yield contract.CONFIG_FINDINGS, lambda: _pairs(look().findings, contract.CONFIG_FINDINGS)
-    yield contract.WORKER_RESTARTS, lambda: _pairs(look().restarts, contract.WORKER_RESTARTS)
-    yield contract.AGENT_SCRAPE_FAILURES, lambda: _scrape_failures(look())
+    yield metric.LAG_EVENTS, lambda: _by_projection(look(), lambda p: p.lag_events)
+    yield metric.LAG, lambda: _by_projection(look(), lambda p: p.lag_seconds)
+    yield metric.DEAD_LETTERS, lambda: _by_projection(look(), lambda p: p.dead_letters)
+    yield metric.PARKED_STREAMS, lambda: _by_projection(look(), lambda p: p.parked_streams)
+    yield metric.PASSED_OVER, lambda: _by_projection(look(), lambda p: p.passed_over)
     yield (
-        contract.SERVER_CONNECTIONS,
-        lambda: _pairs(look().connections, contract.SERVER_CONNECTIONS),
+        metric.PROJECTION_STATUS,
+        lambda: _states(look(), attribute.PROJECTION_STATE, lambda p: p.status),
     )
-    yield contract.READY, lambda: _known(look().ready)
-    yield contract.DRAINING, lambda: _known(look().draining)
+    yield (
+        metric.PROJECTION_REBUILD,
+        lambda: _states(look(), attribute.REBUILD_STATE, lambda p: p.rebuild),
+    )
+    yield metric.HEAD, lambda: _known(look().store.head_position)
+    yield metric.SAFE_HEAD, lambda: _known(look().store.safe_head_position)
+    yield metric.HOLD_DURATION, lambda: _known(look().store.hold_seconds)
+    yield metric.SKIPPED_POSITIONS, lambda: _known(look().store.skipped_positions)
+    yield metric.STORE_UNSAFE, lambda: _known(look().store.is_unsafe)
+    yield metric.CAUSES, lambda: ((1, {attribute.CAUSE: cause}) for cause in look().causes)
+    yield metric.CHECK_STATUS, lambda: _check_statuses(look())
+    yield (
+        metric.CHECK_TRANSITIONS,
+        lambda: _pairs(look().transitions, metric.CHECK_TRANSITIONS),
+    )
+    yield metric.CONFIG_FINDINGS, lambda: _pairs(look().findings, metric.CONFIG_FINDINGS)
+    yield metric.WORKER_RESTARTS, lambda: _pairs(look().restarts, metric.WORKER_RESTARTS)
+    yield metric.AGENT_SCRAPE_FAILURES, lambda: _scrape_failures(look())
+    yield (
+        metric.SERVER_CONNECTIONS,
+        lambda: _pairs(look().connections, metric.SERVER_CONNECTIONS),
+    )
+    yield metric.READY, lambda: _known(look().ready)
+    yield metric.DRAINING, lambda: _known(look().draining)
 
 
 def _known(value: float | None) -> Iterable[Reading]:
@@ -132,24 +139,24 @@ def _by_projection(
     for projection in sight.projections:
         value = choose(projection)
         if value is not None:
-            yield value, {contract.PROJECTION: projection.name}
+            yield value, {attribute.PROJECTION: projection.name}
 
 
 def _states(
-    sight: Sight, words: type[StrEnum], choose: Callable[[ProjectionSight], str | None]
+    sight: Sight, state: Attribute, choose: Callable[[ProjectionSight], str | None]
 ) -> Iterable[Reading]:
     for projection in sight.projections:
         chosen = choose(projection)
         if chosen is not None:
-            for word in words:
-                labels = {contract.PROJECTION: projection.name, contract.STATUS: word.value}
-                yield int(chosen == word), labels
+            for word in state.members:
+                yield int(chosen == word), {attribute.PROJECTION: projection.name, state: word}
 
 
 def _check_statuses(sight: Sight) -> Iterable[Reading]:
     for check, outcome in sight.checks.items():
-        for status in Outcome:
-            yield int(outcome == status), {contract.CHECK: check, contract.STATUS: status.value}
+        for word in attribute.CHECK_OUTCOME.members:
+            labels: dict[str, str] = {attribute.CHECK: check, attribute.CHECK_OUTCOME: word}
+            yield int(outcome == word), labels
 
 
 def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Iterable[Reading]:
@@ -160,4 +167,4 @@ def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Ite
 
 def _scrape_failures(sight: Sight) -> Iterable[Reading]:
     for target, count in tuple(sight.scrape_failures.items()):
-        yield count, {contract.TARGET: target}
+        yield count, {attribute.TARGET: target}

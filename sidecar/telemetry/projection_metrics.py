@@ -18,12 +18,13 @@ from opentelemetry.trace import (
 from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
 from sidecar.projections.observer import Action
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.collector import Read, Reading
-from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id, link_writers
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.span import PROCESS_SPAN
 
 
 class ProjectionNumbers(Protocol):
@@ -67,7 +68,7 @@ class RunnerTelemetry:
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer: Final = telemetry.tracer
         self.redact: Final = telemetry.redact
-        self._record: Final = telemetry.histogram(contract.PROCESS_DURATION).record
+        self._record: Final = telemetry.histogram(metric.PROCESS_DURATION).record
         self._error_types: Final[defaultdict[str, set[str]]] = defaultdict(set)
 
     def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> Batch:
@@ -77,10 +78,10 @@ class RunnerTelemetry:
             context=Context(),  # not a child of whatever started the loop
             kind=SpanKind.CONSUMER,
             attributes={
-                contract.MESSAGING_SYSTEM: contract.SYSTEM,
-                contract.OPERATION_NAME: contract.PROCESS_SPAN.operation,
-                contract.CONSUMER_GROUP: projection,
-                contract.BATCH_COUNT: len(events),
+                attribute.MESSAGING_SYSTEM: attribute.SYSTEM,
+                attribute.OPERATION_NAME: PROCESS_SPAN.operation,
+                attribute.CONSUMER_GROUP: projection,
+                attribute.BATCH_COUNT: len(events),
             },
         )
         if span.is_recording():
@@ -91,12 +92,12 @@ class RunnerTelemetry:
     def batch_finished(self, token: object, applied: int) -> None:  # noqa: ARG002 - counted by the loop
         """Record the duration and end the span."""
         batch = cast("Batch", token)
-        attributes = {
-            contract.CONSUMER_GROUP: batch.projection,
-            contract.OPERATION_NAME: contract.PROCESS_SPAN.operation,
+        attributes: dict[str, str] = {
+            attribute.CONSUMER_GROUP: batch.projection,
+            attribute.OPERATION_NAME: PROCESS_SPAN.operation,
         }
         if batch.error_type is not None:
-            attributes[contract.ERROR_TYPE] = self._fold(batch.projection, batch.error_type)
+            attributes[attribute.ERROR_TYPE] = self._fold(batch.projection, batch.error_type)
         self._record(time.perf_counter() - batch.began_mono, attributes)
         otel_context.detach(batch.token)
         batch.span.end()
@@ -112,10 +113,10 @@ class RunnerTelemetry:
             error,
             self.redact,
             {
-                contract.SPAN_POSITION: event.position,
-                contract.EVENT_TYPE: event.type,
-                contract.SPAN_ACTION: action,
-                contract.SPAN_ATTEMPT: attempt,
+                attribute.SPAN_POSITION: event.position,
+                attribute.EVENT_TYPE: event.type,
+                attribute.SPAN_ACTION: action,
+                attribute.SPAN_ATTEMPT: attempt,
             },
         )
         mark_failed(batch.span, batch.error_type, f"{event.type} at position {event.position}")
@@ -138,10 +139,10 @@ def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[],
     return _observe_all(
         telemetry,
         {
-            contract.PROJECTION_EVENTS: lambda: _read_applied(read(), contract.PROJECTION),
-            contract.PROJECTION_FAILURES: lambda: _read_failures(read()),
-            contract.HEARTBEAT: lambda: _read_heartbeats(read()),
-            contract.PROGRESS: lambda: _read_progress(read()),
+            metric.PROJECTION_EVENTS: lambda: _read_applied(read(), attribute.PROJECTION),
+            metric.PROJECTION_FAILURES: lambda: _read_failures(read()),
+            metric.HEARTBEAT: lambda: _read_heartbeats(read()),
+            metric.PROGRESS: lambda: _read_progress(read()),
         },
     )
 
@@ -154,10 +155,10 @@ def observe_handlers(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], No
     return _observe_all(
         telemetry,
         {
-            contract.HANDLER_EVENTS: lambda: _read_applied(read(), contract.HANDLER),
-            contract.HANDLER_FAILURES: lambda: _read_handler_failures(read()),
-            contract.HEARTBEAT: lambda: _read_heartbeats(read()),
-            contract.PROGRESS: lambda: _read_progress(read()),
+            metric.HANDLER_EVENTS: lambda: _read_applied(read(), attribute.HANDLER),
+            metric.HANDLER_FAILURES: lambda: _read_handler_failures(read()),
+            metric.HEARTBEAT: lambda: _read_heartbeats(read()),
+            metric.PROGRESS: lambda: _read_progress(read()),
         },
     )
 
@@ -184,7 +185,7 @@ def _read_handler_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable
             if action != Action.RETRY:
                 by_type[error_type] += count
         for error_type, count in by_type.items():
-            yield count, {contract.HANDLER: name, contract.ERROR_TYPE: error_type}
+            yield count, {attribute.HANDLER: name, attribute.ERROR_TYPE: error_type}
 
 
 def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
@@ -194,9 +195,9 @@ def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading
         (
             count,
             {
-                contract.PROJECTION: name,
-                contract.ERROR_TYPE: error_type,
-                contract.ACTION: action,
+                attribute.PROJECTION: name,
+                attribute.ERROR_TYPE: error_type,
+                attribute.ACTION: action,
             },
         )
         for name, own in numbers.items()
@@ -206,7 +207,7 @@ def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading
 
 def _read_heartbeats(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
     return [
-        (own.heartbeat_at, {contract.PROJECTION: name})
+        (own.heartbeat_at, {attribute.PROJECTION: name})
         for name, own in numbers.items()
         if own.heartbeat_at is not None
     ]
@@ -214,7 +215,7 @@ def _read_heartbeats(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Readi
 
 def _read_progress(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
     return [
-        (own.progress_at, {contract.PROJECTION: name})
+        (own.progress_at, {attribute.PROJECTION: name})
         for name, own in numbers.items()
         if own.progress_at is not None
     ]

@@ -12,15 +12,13 @@ from opentelemetry.trace import Span, set_span_in_context
 
 from sidecar.events.publisher import PublishObserver, PublishResult
 from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id
 from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.setup import Telemetry
-
-COLLECT: Final = "collect"
-"""What an in-process publish does about a failure: it goes on, and collects it."""
+from sidecar.telemetry.span import PUBLISH_SPAN
 
 
 class Begun(NamedTuple):
@@ -45,7 +43,7 @@ class PublishTelemetry:
         self._redact: Final = telemetry.redact
         others = beside.histograms if isinstance(beside, PublishTelemetry) else ()
         self.histograms: Final[tuple[Histogram, ...]] = merge(
-            telemetry.histograms(contract.PUBLISH_DURATION), others
+            telemetry.histograms(metric.PUBLISH_DURATION), others
         )
         self._record: Final = recorder(self.histograms)
 
@@ -54,9 +52,9 @@ class PublishTelemetry:
         span = self._start_span(
             f"publish {event_type}",
             attributes={
-                contract.MESSAGING_SYSTEM: contract.SYSTEM,
-                contract.OPERATION_NAME: contract.PUBLISH_SPAN.operation,
-                contract.EVENT_TYPE: event_type,
+                attribute.MESSAGING_SYSTEM: attribute.SYSTEM,
+                attribute.OPERATION_NAME: PUBLISH_SPAN.operation,
+                attribute.EVENT_TYPE: event_type,
             },
         )
         token = otel_context.attach(set_span_in_context(span))
@@ -80,7 +78,7 @@ class PublishTelemetry:
     def _record_failures(self, span: Span, result: PublishResult) -> None:
         for failure in result.failures:
             record_exception(
-                span, failure.error, self._redact, {contract.SPAN_SUBSCRIBER: failure.name}
+                span, failure.error, self._redact, {attribute.SPAN_SUBSCRIBER: failure.name}
             )
         names = ", ".join(failure.name for failure in result.failures)
         mark_failed(span, result.failures[0].error_type, f"Failed: {names}")
@@ -100,12 +98,12 @@ def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[
     """Let a publisher tell of itself; call the returned function to undo it."""
     tally = publisher.tally
     removers = [
-        telemetry.observe(contract.EVENTS_PUBLISHED, lambda: _read_published(tally), tally),
-        telemetry.observe(contract.HANDLER_EVENTS, lambda: _read_handled(tally), tally),
-        telemetry.observe(contract.HANDLER_FAILURES, lambda: _read_handler_failures(tally), tally),
-        telemetry.observe(contract.PROJECTION_EVENTS, lambda: _read_applied(tally), tally),
+        telemetry.observe(metric.EVENTS_PUBLISHED, lambda: _read_published(tally), tally),
+        telemetry.observe(metric.HANDLER_EVENTS, lambda: _read_handled(tally), tally),
+        telemetry.observe(metric.HANDLER_FAILURES, lambda: _read_handler_failures(tally), tally),
+        telemetry.observe(metric.PROJECTION_EVENTS, lambda: _read_applied(tally), tally),
         telemetry.observe(
-            contract.PROJECTION_FAILURES, lambda: _read_projection_failures(tally), tally
+            metric.PROJECTION_FAILURES, lambda: _read_projection_failures(tally), tally
         ),
     ]
     previous = publisher.observer
@@ -120,22 +118,23 @@ def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[
 
 
 def _read_published(tally: PublishTally) -> Iterable[Reading]:
-    return [(count, {contract.EVENT_TYPE: name}) for name, count in tuple(tally.published.items())]
+    return [(count, {attribute.EVENT_TYPE: name}) for name, count in tuple(tally.published.items())]
 
 
 def _read_handled(tally: PublishTally) -> Iterable[Reading]:
-    return [(own.handled, {contract.HANDLER: name}) for name, own in tuple(tally.handlers.items())]
+    return [(own.handled, {attribute.HANDLER: name}) for name, own in tuple(tally.handlers.items())]
 
 
 def _read_applied(tally: PublishTally) -> Iterable[Reading]:
     return [
-        (own.handled, {contract.PROJECTION: name}) for name, own in tuple(tally.projections.items())
+        (own.handled, {attribute.PROJECTION: name})
+        for name, own in tuple(tally.projections.items())
     ]
 
 
 def _read_handler_failures(tally: PublishTally) -> Iterable[Reading]:
     return [
-        (count, {contract.HANDLER: name, contract.ERROR_TYPE: error_type})
+        (count, {attribute.HANDLER: name, attribute.ERROR_TYPE: error_type})
         for name, own in tuple(tally.handlers.items())
         for error_type, count in _with_zero(own)
     ]
@@ -146,9 +145,9 @@ def _read_projection_failures(tally: PublishTally) -> Iterable[Reading]:
         (
             count,
             {
-                contract.PROJECTION: name,
-                contract.ERROR_TYPE: error_type,
-                contract.ACTION: COLLECT,
+                attribute.PROJECTION: name,
+                attribute.ERROR_TYPE: error_type,
+                attribute.ACTION: attribute.COLLECT,
             },
         )
         for name, own in tuple(tally.projections.items())

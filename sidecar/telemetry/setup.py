@@ -13,10 +13,10 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor
 from prometheus_client import CollectorRegistry
 
-from sidecar.telemetry import contract
+from sidecar.telemetry import contract, metric
 from sidecar.telemetry.bounded_export import Losses
 from sidecar.telemetry.collector import Read, ReadingCollector
-from sidecar.telemetry.contract import Instrument
+from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.outside import Outside, find_outside, has_meters, make_histogram
 from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
@@ -112,7 +112,7 @@ class Telemetry:
             _shutdowns=(meters.shutdown, *([close_tracers] if close_tracers else [])),
             _outside=outside,
         )
-        telemetry.observe(contract.TELEMETRY_DROPPED, losses.read)
+        telemetry.observe(metric.TELEMETRY_DROPPED, losses.read)
         return telemetry
 
     @classmethod

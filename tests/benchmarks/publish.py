@@ -10,9 +10,10 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 import sidecar
 from sidecar.events.publisher import EventPublisher
-from sidecar.telemetry import contract
+from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.span import PUBLISH_SPAN
 from tests.benchmarks.measure import (
     Limit,
     Measure,
@@ -28,10 +29,10 @@ PROJECTIONS: Final = 3
 EVENTS: Final = 5000
 ROUNDS: Final = 9
 TIMES_CHEAPER: Final = 3
-ATTRIBUTES: Final = {
-    contract.MESSAGING_SYSTEM: contract.SYSTEM,
-    contract.OPERATION_NAME: contract.PUBLISH_SPAN.operation,
-    contract.EVENT_TYPE: "OrderPlaced",
+ATTRIBUTES: Final[dict[str, str]] = {
+    attribute.MESSAGING_SYSTEM: attribute.SYSTEM,
+    attribute.OPERATION_NAME: PUBLISH_SPAN.operation,
+    attribute.EVENT_TYPE: "OrderPlaced",
 }
 
 Tell = Callable[[object], Awaitable[object]]
@@ -109,7 +110,7 @@ def _naive(telemetry: Telemetry) -> Tell:
 
     async def tell(event: object) -> None:
         for subscriber in subscribers:
-            own = {contract.PROJECTION: subscriber.name}
+            own: dict[str, str] = {attribute.PROJECTION: subscriber.name}
             began = time.perf_counter()
             with start(f"handle {subscriber.name}", attributes=own):
                 await subscriber.handle(event)
@@ -148,7 +149,7 @@ def _histogram(telemetry: Telemetry, name: str) -> Histogram:
     return telemetry.meter.create_histogram(
         f"{name}.duration",
         unit="s",
-        explicit_bucket_boundaries_advisory=contract.DURATION_BOUNDS_SECONDS,
+        explicit_bucket_boundaries_advisory=metric.DURATION_BOUNDS_SECONDS,
     )
 
 

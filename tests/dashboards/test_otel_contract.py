@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.semconv.schemas import Schemas
 
+from dashboards.contract import write_contract
 from tests.dashboards import source
 from tests.dashboards.expression import grouped_labels, matchers, metric_names
 
@@ -25,11 +26,16 @@ OWN_OF_PROMETHEUS = {"up", "ALERTS", "scrape_duration_seconds", "scrape_samples_
 
 
 def everything() -> list[dict[str, Any]]:
-    return [*source.groups("metric"), *source.groups("span"), *source.groups("attribute_group")]
+    kinds = ("metric", "span", "event", "attribute_group")
+    return [group for kind in kinds for group in source.groups(kind)]
 
 
 def recorded() -> set[str]:
     return {rule["record"] for rule in source.rules() if "record" in rule}
+
+
+def test_the_file_is_what_make_dashboards_writes() -> None:
+    assert source.CONTRACT.read_text(encoding="utf-8") == write_contract()
 
 
 def test_the_contract_pins_a_semantic_convention_that_the_installed_library_knows() -> None:
@@ -67,6 +73,14 @@ def test_a_span_says_all_that_the_contract_asks(group: dict[str, Any]) -> None:
     assert group["span_kind"] in {"internal", "producer", "consumer", "client", "server"}
     assert group["brief"].endswith(".")
     assert set(group["annotations"]) == {"name", "process"}
+
+
+@pytest.mark.parametrize("group", source.groups("event"), ids=lambda group: group["id"])
+def test_a_log_event_says_all_that_the_contract_asks(group: dict[str, Any]) -> None:
+    assert group["id"] == f"event.{group['name']}"
+    assert group["brief"].endswith(".")
+    assert set(group["annotations"]) == {"level", "attributes"}
+    assert set(group["annotations"]["level"]) <= {"debug", "info", "warning", "error", "critical"}
 
 
 @pytest.mark.parametrize("group", everything(), ids=lambda group: group["id"])

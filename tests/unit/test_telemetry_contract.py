@@ -1,53 +1,76 @@
-"""The constants in code and `otel/contract.yaml` say the same, in both directions."""
+"""What is declared of metrics, spans and attributes is complete and agrees with the code."""
 
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
 
 import pytest
-import yaml
 
-from sidecar.telemetry.contract import INSTRUMENTS, SCHEMA_URL, SPANS, Instrument, SpanShape
-
-CONTRACT = Path(__file__).parents[2] / "otel" / "contract.yaml"
-
-
-@pytest.fixture(scope="module")
-def registry() -> Any:
-    return yaml.safe_load(CONTRACT.read_text(encoding="utf-8"))
-
-
-def find_groups(registry: Any, kind: str) -> list[Any]:
-    return [group for group in registry["groups"] if group["type"] == kind]
-
-
-def attributes_of(group: Any) -> set[str]:
-    return {entry.get("ref") or entry["id"] for entry in group.get("attributes", ())}
+from sidecar.config.finding import Severity
+from sidecar.diagnosis.cause import Cause
+from sidecar.health.outcome import Outcome
+from sidecar.postgres.activity import SessionState
+from sidecar.postgres.pool_usage import AcquireOutcome
+from sidecar.process.supervisor import RestartReason
+from sidecar.projections.observer import Action
+from sidecar.projections.projection_status import Rebuild, Status
+from sidecar.telemetry import attribute
+from sidecar.telemetry.attribute import ATTRIBUTES, Attribute
+from sidecar.telemetry.emitter import Instrument
+from sidecar.telemetry.metric import INSTRUMENTS
+from sidecar.telemetry.route import Signal
+from sidecar.telemetry.span import EXCEPTION_ATTRIBUTES, SPANS, SpanShape
+from sidecar.wiring.harmless import Part
 
 
-def test_the_registry_and_the_code_have_the_same_metrics(registry: Any) -> None:
-    declared = {group["metric_name"] for group in find_groups(registry, "metric")}
-    assert declared == {instrument.name for instrument in INSTRUMENTS}
+def signals() -> Iterator[Instrument | SpanShape]:
+    yield from INSTRUMENTS
+    yield from SPANS
 
 
-def test_the_registry_and_the_code_pin_the_same_conventions(registry: Any) -> None:
-    assert registry["schema_url"] == SCHEMA_URL
+def test_a_name_is_declared_once() -> None:
+    names = [each.name for each in INSTRUMENTS] + [each.operation for each in SPANS]
+    assert not [name for name, count in Counter(names).items() if count > 1]
 
 
-@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda instrument: instrument.name)
-def test_a_metric_is_the_same_in_both(registry: Any, instrument: Instrument) -> None:
-    groups = find_groups(registry, "metric")
-    (group,) = (group for group in groups if group["metric_name"] == instrument.name)
-    assert group["instrument"] == instrument.kind.value
-    assert group["unit"] == instrument.unit
-    assert attributes_of(group) == set(instrument.attributes)
-    assert group["annotations"]["prometheus"] == instrument.prometheus_name
+def test_every_declared_attribute_is_one_of_a_signal_or_of_the_exposition() -> None:
+    used = [each for signal in signals() for each in signal.attributes]
+    used += [*EXCEPTION_ATTRIBUTES, attribute.SERVICE, attribute.PROCESS]
+    assert {id(each) for each in ATTRIBUTES} == {id(each) for each in used}
 
 
-@pytest.mark.parametrize("span", SPANS, ids=lambda span: span.operation)
-def test_a_span_is_the_same_in_both(registry: Any, span: SpanShape) -> None:
-    groups = find_groups(registry, "span")
-    assert len(groups) == len(SPANS)
-    (group,) = (group for group in groups if group["id"] == f"span.sidecar.{span.operation}")
-    assert group["span_kind"] == span.kind
-    assert attributes_of(group) == set(span.attributes)
-    assert group["annotations"]["name"].startswith(f"{span.operation} ")
+def test_a_condition_is_about_an_attribute_of_its_signal() -> None:
+    for signal in signals():
+        assert signal.conditions.keys() <= set(signal.attributes)
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        (attribute.CAUSE, Cause),
+        (attribute.CHECK_OUTCOME, Outcome),
+        (attribute.OUTCOME, AcquireOutcome),
+        (attribute.PART, Part),
+        (attribute.PROJECTION_STATE, Status),
+        (attribute.REASON, RestartReason),
+        (attribute.REBUILD_STATE, Rebuild),
+        (attribute.SEVERITY, Severity),
+        (attribute.SIGNAL, Signal),
+        (attribute.STATE, SessionState),
+    ],
+)
+def test_a_closed_set_has_the_words_of_the_code(declared: Attribute, words: type[StrEnum]) -> None:
+    assert list(declared.members) == [word.value for word in words]
+
+
+def test_a_failure_is_acted_on_as_a_loop_does_or_left_to_the_publishers_caller() -> None:
+    assert list(attribute.ACTION.members) == [*Action, attribute.COLLECT]
+
+
+def test_the_bound_of_a_metric_is_the_product_over_its_attributes() -> None:
+    bounds = {each.name: each.bound for each in INSTRUMENTS}
+    assert bounds["sidecar.ready"] == "1"
+    assert bounds["sidecar.projection.failures"] == "projections x 21 error types x 4"
+    assert (
+        bounds["messaging.process.duration"] == "projections x 3 x (21 error types + 1) x buckets"
+    )

@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
 from sidecar.projections.observer import RunnerTally
-from sidecar.telemetry import contract
-from sidecar.telemetry.contract import INSTRUMENTS, Kind
+from sidecar.telemetry import metric
+from sidecar.telemetry.contract import INSTRUMENTS
+from sidecar.telemetry.emitter import Kind
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
@@ -167,8 +168,8 @@ def test_exactly_one_status_of_a_projection_and_a_check_is_one(telemetry: Teleme
     observe_sight(telemetry, lambda: SIGHT)
     families = {family.name: family for family in parse(render(telemetry))}
     for name, expected in (
-        (contract.PROJECTION_STATUS.prometheus_name, "running"),
-        (contract.CHECK_STATUS.prometheus_name, "pass"),
+        (metric.PROJECTION_STATUS.prometheus_name, "running"),
+        (metric.CHECK_STATUS.prometheus_name, "pass"),
     ):
         ones = [s.labels["status"] for s in families[name].samples if s.value == 1]
         assert ones == [expected]

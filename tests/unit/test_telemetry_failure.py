@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from sidecar.events.publisher import EventPublisher
-from sidecar.telemetry.contract import TELEMETRY_DROPPED
 from sidecar.telemetry.exposition import render_registry
+from sidecar.telemetry.metric import TELEMETRY_DROPPED
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.route import Protocol
 from sidecar.telemetry.setup import Telemetry

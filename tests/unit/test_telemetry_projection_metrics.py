@@ -12,7 +12,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
-from sidecar.telemetry.contract import PROCESS_SPAN
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.link import add_trace_context
 from sidecar.telemetry.projection_metrics import (
@@ -21,6 +20,7 @@ from sidecar.telemetry.projection_metrics import (
     observe_projections,
 )
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.span import PROCESS_SPAN
 
 
 def record(position: int, metadata: str | None = None) -> RecordedEvent:

@@ -12,12 +12,12 @@ from opentelemetry.trace import StatusCode, get_current_span
 
 from sidecar.config.secret import Secret
 from sidecar.events.publisher import EventPublisher
-from sidecar.telemetry.contract import PUBLISH_SPAN
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.logs import TraceContextFilter
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.span import PUBLISH_SPAN
 
 
 class OrderPlaced:

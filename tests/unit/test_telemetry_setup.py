@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.trace import get_tracer_provider
 
 from sidecar.lint.rules.telemetry import EXPORTERS, PROTOCOLS, SAMPLERS
-from sidecar.telemetry import contract
+from sidecar.telemetry import metric
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.redaction import Redactor
@@ -279,8 +279,8 @@ def test_a_disabled_sdk_makes_no_spans_and_leaves_the_numbers_of_health_alone(
     telemetry = Telemetry.start("shop", "app", version="1", environ=environ)
     span = telemetry.tracer.start_span("publish")
     assert not span.get_span_context().is_valid
-    telemetry.observe(contract.READY, lambda: [(1.0, {})])
-    telemetry.histogram(contract.PUBLISH_DURATION).record(0.1)
+    telemetry.observe(metric.READY, lambda: [(1.0, {})])
+    telemetry.histogram(metric.PUBLISH_DURATION).record(0.1)
     text = render_registry(telemetry.registry)
     assert "sidecar_ready 1.0" in text
     assert "sidecar_publish_duration_seconds_count 1.0" in text

@@ -1,0 +1,284 @@
+"""Every metric: what it is called, what it measures, which attributes it may carry."""
+
+from typing import Final
+
+from sidecar.telemetry.attribute import (
+    ACTION,
+    APPLICATION_NAME,
+    CAUSE,
+    CHECK,
+    CHECK_OUTCOME,
+    CONSUMER_GROUP,
+    ERROR_TYPE,
+    EVENT_TYPE,
+    FINDING_ID,
+    HANDLER,
+    OPERATION_NAME,
+    OUTCOME,
+    PART,
+    POOL_NAME,
+    POOL_STATE,
+    PROJECTION,
+    PROJECTION_STATE,
+    REASON,
+    REBUILD_STATE,
+    SEVERITY,
+    SIGNAL,
+    STATE,
+    TARGET,
+    VERSION,
+    WORKER,
+)
+from sidecar.telemetry.emitter import Emitter, Instrument
+
+DURATION_BOUNDS_SECONDS: Final = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Explicit, because the SDK's own bounds suit milliseconds."""
+
+_probe: Final = Emitter(("probe",))
+_application: Final = Emitter(("app",))
+_working: Final = Emitter(("worker", "app"))
+_every: Final = Emitter(("probe", "worker", "app"))
+
+# Projections, as the probe process reads them from the database.
+LAG_EVENTS: Final = _probe.gauge(
+    "sidecar.projection.lag.events",
+    "{event}",
+    "Events between a projection's checkpoint and the safe head.",
+    PROJECTION,
+)
+LAG: Final = _probe.gauge(
+    "sidecar.projection.lag",
+    "s",
+    "Age of the oldest event that a projection has not processed; 0 when caught up.",
+    PROJECTION,
+)
+PROJECTION_STATUS: Final = _probe.gauge(
+    "sidecar.projection.status",
+    "{state}",
+    "1 for the status that a projection's live copy is in, 0 for the others.",
+    PROJECTION,
+    PROJECTION_STATE,
+)
+PROJECTION_REBUILD: Final = _probe.gauge(
+    "sidecar.projection.rebuild",
+    "{state}",
+    "1 for how a projection's rebuild goes, 0 for the others.",
+    PROJECTION,
+    REBUILD_STATE,
+)
+DEAD_LETTERS: Final = _probe.gauge(
+    "sidecar.dead_letters",
+    "{event}",
+    "Events that a projection could not apply and that wait for a decision.",
+    PROJECTION,
+)
+PARKED_STREAMS: Final = _probe.gauge(
+    "sidecar.parked_streams",
+    "{stream}",
+    "Streams whose later events queue behind a dead letter.",
+    PROJECTION,
+)
+PASSED_OVER: Final = _probe.gauge(
+    "sidecar.projection.passed_over.events",
+    "{event}",
+    "Events below a projection's checkpoint that a release which does not handle them passed over.",
+    PROJECTION,
+)
+
+# The event store and its server, as the probe process reads them.
+HEAD: Final = _probe.gauge(
+    "sidecar.store.head.position", "{position}", "Highest position in the event store."
+)
+SAFE_HEAD: Final = _probe.gauge(
+    "sidecar.store.safe_head.position",
+    "{position}",
+    "Highest position below which no event can still appear.",
+)
+HOLD_DURATION: Final = _probe.gauge(
+    "sidecar.store.hold.duration",
+    "s",
+    "How long the safe head has been held at a gap; 0 when it is free.",
+)
+SKIPPED_POSITIONS: Final = _probe.gauge(
+    "sidecar.store.skipped_positions", "{position}", "Positions recorded as never to be filled."
+)
+STORE_UNSAFE: Final = _probe.gauge(
+    "sidecar.store.unsafe",
+    "{state}",
+    "1 while projections could miss events by the positions handed out, else 0.",
+)
+CAUSES: Final = _probe.gauge(
+    "sidecar.cause",
+    "{cause}",
+    "1 for why PostgreSQL cannot be used; no series while it can.",
+    CAUSE,
+)
+SERVER_CONNECTIONS: Final = _probe.gauge(
+    "sidecar.server.connections",
+    "{connection}",
+    "Sessions at the database server, as pg_stat_activity shows them.",
+    APPLICATION_NAME,
+    STATE,
+)
+
+# The probe process about itself, its checks, its configuration and its workers.
+CHECK_STATUS: Final = _probe.gauge(
+    "sidecar.check.status",
+    "{state}",
+    "1 for the outcome that a check has, 0 for the others.",
+    CHECK,
+    CHECK_OUTCOME,
+)
+CHECK_TRANSITIONS: Final = _probe.counter(
+    "sidecar.check.transitions",
+    "{transition}",
+    "Times that a check changed to an outcome.",
+    CHECK,
+    CHECK_OUTCOME,
+)
+CONFIG_FINDINGS: Final = _probe.gauge(
+    "sidecar.config.findings",
+    "{finding}",
+    "Findings of the configuration rules.",
+    FINDING_ID,
+    SEVERITY,
+)
+READY: Final = _probe.gauge("sidecar.ready", "{state}", "1 while traffic may come, else 0.")
+DRAINING: Final = _probe.gauge(
+    "sidecar.draining", "{state}", "1 while the process is shutting down, else 0."
+)
+WORKER_RESTARTS: Final = _probe.counter(
+    "sidecar.worker.restarts", "{restart}", "Times that a worker was started again.", WORKER, REASON
+)
+AGENT_SCRAPE_FAILURES: Final = _probe.counter(
+    "sidecar.agent.scrape.failures", "{failure}", "Times that an agent could not be read.", TARGET
+)
+# Not unit "1": a translation outside would turn a gauge of unit 1 into `_ratio`.
+BUILD_INFO: Final = _probe.gauge(
+    "sidecar.build.info", "{build}", "1, with the version that runs.", VERSION
+)
+
+# Every process about itself.
+LOOP_LAG: Final = _every.gauge(
+    "sidecar.loop.lag", "s", "How late the process's event loop woke up last."
+)
+TELEMETRY_DROPPED: Final = _every.counter(
+    "sidecar.telemetry.dropped",
+    "{item}",
+    "Telemetry lost because its queue was full or its receiver failed.",
+    SIGNAL,
+)
+AGENT_FAILURES: Final = _application.counter(
+    "sidecar.agent.failures",
+    "{failure}",
+    "Times that an agent could not do a part of its work; its process went on without.",
+    PART,
+)
+
+# The processes that run projections and handlers.
+HEARTBEAT: Final = _working.gauge(
+    "sidecar.projection.heartbeat.timestamp",
+    "s",
+    "Unix time of a projection's last completed poll.",
+    PROJECTION,
+)
+PROGRESS: Final = _working.gauge(
+    "sidecar.projection.progress.timestamp",
+    "s",
+    "Unix time at which a projection's checkpoint last moved.",
+    PROJECTION,
+)
+PROJECTION_EVENTS: Final = _working.counter(
+    "sidecar.projection.events", "{event}", "Events that a projection applied.", PROJECTION
+)
+PROJECTION_FAILURES: Final = _working.counter(
+    "sidecar.projection.failures",
+    "{failure}",
+    "Failures of projections, by what was done about them.",
+    PROJECTION,
+    ERROR_TYPE,
+    ACTION,
+)
+PROCESS_DURATION: Final = _working.histogram(
+    "messaging.process.duration",
+    "How long a projection took for one batch.",
+    CONSUMER_GROUP,
+    OPERATION_NAME,
+    ERROR_TYPE,
+    conditions={ERROR_TYPE: "If the batch failed."},
+)
+EVENTS_PUBLISHED: Final = _working.counter(
+    "sidecar.events.published", "{event}", "Events handed to the publisher.", EVENT_TYPE
+)
+HANDLER_EVENTS: Final = _working.counter(
+    "sidecar.handler.events", "{event}", "Events that a handler handled.", HANDLER
+)
+HANDLER_FAILURES: Final = _working.counter(
+    "sidecar.handler.failures",
+    "{failure}",
+    "Failures of handlers for good; a retry is not counted.",
+    HANDLER,
+    ERROR_TYPE,
+)
+PUBLISH_DURATION: Final = _working.histogram(
+    "sidecar.publish.duration", "How long a publish took, all of its subscribers included."
+)
+
+# Connection pools, by the names of the semantic conventions, and what those lack.
+POOL_COUNT: Final = _working.up_down_counter(
+    "db.client.connection.count",
+    "{connection}",
+    "Connections of a pool, by state.",
+    POOL_NAME,
+    POOL_STATE,
+)
+POOL_MAX: Final = _working.up_down_counter(
+    "db.client.connection.max", "{connection}", "Connections that a pool may open.", POOL_NAME
+)
+POOL_PENDING: Final = _working.up_down_counter(
+    "db.client.connection.pending_requests",
+    "{request}",
+    "Requests that wait for a connection.",
+    POOL_NAME,
+)
+POOL_TIMEOUTS: Final = _working.counter(
+    "db.client.connection.timeouts",
+    "{timeout}",
+    "Requests that gave up waiting for a connection.",
+    POOL_NAME,
+)
+POOL_WAIT_TIME: Final = _working.histogram(
+    "db.client.connection.wait_time",
+    "How long a request waited for a connection, by how that ended.",
+    POOL_NAME,
+    OUTCOME,
+)
+POOL_USE_TIME: Final = _working.histogram(
+    "db.client.connection.use_time", "How long a connection was held.", POOL_NAME
+)
+POOL_CREATE_TIME: Final = _working.histogram(
+    "db.client.connection.create_time", "How long opening a connection took.", POOL_NAME
+)
+POOL_CLOSED: Final = _working.counter(
+    "sidecar.pool.closed",
+    "{connection}",
+    "Connections of a pool that were closed, by whichever side.",
+    POOL_NAME,
+)
+POOL_WAIT_OLDEST: Final = _working.gauge(
+    "sidecar.pool.wait.oldest",
+    "s",
+    "How long the request that waits longest has waited; 0 when none waits.",
+    POOL_NAME,
+)
+POOL_LEAKS: Final = _working.gauge(
+    "sidecar.pool.leaks",
+    "{connection}",
+    "Connections held for longer than the pool's limit.",
+    POOL_NAME,
+)
+
+INSTRUMENTS: Final = tuple(value for value in vars().values() if isinstance(value, Instrument))
