@@ -2,10 +2,11 @@
 
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tests.markdown import ROOT, read
+from tests.markdown import PAGES, ROOT, name_of, read
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
 ROWS = re.findall(r"^\| ([^|`]+) \| ([^|]+) \| `(\w+)` \|$", read(GLOSSARY), re.MULTILINE)
@@ -31,3 +32,10 @@ def test_each_term_stands_once_in_order() -> None:
 @pytest.mark.parametrize(("term", "name"), [(term, name) for term, _, name in ROWS])
 def test_a_term_is_used_in_the_product(term: str, name: str) -> None:
     assert name in words_of_the_product(), term
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_calls_a_dead_letter_by_its_whole_name(page: Path) -> None:
+    text = read(page).lower().replace("\n", " ")
+
+    assert re.findall(r"(?<!dead[ -])\bletters?\b", text) == []
