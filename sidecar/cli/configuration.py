@@ -16,20 +16,22 @@ from sidecar.config import sidecar_file
 from sidecar.config.bounded import STANDARD_INPUT
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, Severity
 from sidecar.config.secret import generate
+from sidecar.config.severity import Severity
 from sidecar.config.variable import ENV_FILE, PROCESS
 from sidecar.errors import UsageError
 from sidecar.lint import custom_rule, example
 from sidecar.lint.annotation import github_lines, sarif
-from sidecar.lint.deployment import Gathered, gather_all
+from sidecar.lint.deployment import Deployment, read_deployment
 from sidecar.lint.file_access import exposures
+from sidecar.lint.finding import Finding
 from sidecar.lint.linter import validate_all
 from sidecar.lint.render import groups, summary_of_all, workloads
 from sidecar.lint.repair import left_alone, repair, repairable
 from sidecar.lint.result import LintResult
 from sidecar.lint.rules.live_server import DB16
 from sidecar.lint.source.file import Dialect
+from sidecar.lint.workload import Workload
 from sidecar.process.exit_code import EX_CONFIG, EX_FAILED, EX_USAGE
 from sidecar.telemetry.terminal import Screen, say, say_json
 from sidecar.telemetry.uncaught import redact_uncaught, tell_exit
@@ -58,14 +60,16 @@ class CheckRequest:
     environment: str | None
     examples: tuple[Path, ...]
 
-    def gather(self, *, to_fix: bool) -> Gathered:
+    def gather(self, *, to_fix: bool) -> Deployment:
         """Take the environments from the files, or from this process when there are none."""
         if not self.files:
-            return Gathered((self._renamed(environment.read()),))
+            return Deployment((self._process(environment.read()),))
         files = [each for each in self.files if not to_fix or each.exists()]
         if not files:
-            return Gathered((self._renamed(Environ.of({})),))
-        return gather_all(files, dialect=self.dialect, part=self.part, environment=self.environment)
+            return Deployment((self._process(Environ.of({})),))
+        return read_deployment(
+            files, dialect=self.dialect, part=self.part, environment=self.environment
+        )
 
     def judge(self, *, to_fix: bool = False) -> LintResult:
         """Judge them by every rule that needs no server.
@@ -75,23 +79,25 @@ class CheckRequest:
         """
         repository = Path.cwd()
         project, _ = sidecar_file.read(repository)
-        gathered = self.gather(to_fix=to_fix)
-        redact_uncaught(redact_environment(*gathered.environs))
+        deployment = self.gather(to_fix=to_fix)
+        redact_uncaught(redact_environment(*(each.environ for each in deployment.workloads)))
         # What rules in code print must not mix with the answer.
         with redirect_stdout(sys.stderr), _rules_that_end():
             rules, faults = custom_rule.load(project.rules)
             verdicts = validate_all(
-                gathered.environs,
+                deployment.workloads,
                 now=datetime.now(UTC),
                 repository=repository,
                 examples=self.examples,
                 rules=rules,
             )
         extended = (each.extended(faults) if faults else each for each in verdicts)
-        return LintResult(tuple(extended), (*gathered.unread, *example.unread(self.examples)))
+        return LintResult(tuple(extended), (*deployment.unread, *example.unread(self.examples)))
 
-    def _renamed(self, environ: Environ) -> Environ:
-        return environ if self.environment is None else environ.with_environment(self.environment)
+    def _process(self, environ: Environ) -> Workload:
+        if self.environment is not None:
+            environ = environ.with_environment(self.environment)
+        return Workload.of_process(environ)
 
 
 @click.command()

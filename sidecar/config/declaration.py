@@ -5,24 +5,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Rule, Severity
+from sidecar.config.fault import FaultKind
 from sidecar.config.form import Form, Shown
 
 T = TypeVar("T")
-
-ENV04 = Rule(
-    "ENV04",
-    "a value of the wrong type, range or choice",
-    relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
-    refs=("12-factor III",),
-)
-DB07 = Rule(
-    "DB07",
-    "pool bounds that cannot hold: minimum above maximum, or one below 1",
-    relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +22,7 @@ class Declaration:
         field: The attribute of `Settings`.
         default: Used when unset.
         strict: Default in staging and production where it differs, else `None`.
-        misfit: The rule that a value out of form breaks.
+        misfit: The kind of fault that a value out of form is.
     """
 
     name: str
@@ -45,7 +31,7 @@ class Declaration:
     field: str
     default: object
     strict: object
-    misfit: Rule
+    misfit: FaultKind
 
     def shown(self, value: object) -> Shown:
         """Give what a report may show of a value; `None` when that is nothing."""
@@ -62,7 +48,7 @@ def declared(
     meaning: str,
     *,
     strict: T | None = None,
-    misfit: Rule = ENV04,
+    misfit: FaultKind = FaultKind.FORM,
 ) -> Mapping[str, object]:
     """Make the metadata of a field of `Settings`."""
     return {"name": name, "form": form, "meaning": meaning, "strict": strict, "misfit": misfit}

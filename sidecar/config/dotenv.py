@@ -7,23 +7,24 @@ from collections.abc import Mapping, Sequence
 from dotenv.parser import Binding, parse_stream
 from dotenv.variables import parse_variables
 
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.filling import join_bounded
-from sidecar.config.finding import Severity, Violation
-from sidecar.config.mount import ENV06
+from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name
-from sidecar.config.workload_reading import Reading
 
 
-def read(text: str, source: str, shell: Mapping[str, str] | None = None) -> Reading:
-    """Read every line that is sound, and tell by line which is not; the last value wins.
+def read(
+    text: str, source: str, shell: Mapping[str, str] | None = None
+) -> tuple[dict[str, Variable], list[Fault]]:
+    """Give the variable of every line that is sound, and by line what is not; the last value wins.
 
     Args:
         text: The file.
         source: What to call it.
         shell: What `${NAME}` is taken from, after earlier lines of the file.
     """
-    reading = Reading()
+    variables: dict[str, Variable] = {}
     bindings = list(parse_stream(io.StringIO(text.removeprefix("\ufeff"))))
     known: dict[str, str | None] = {}
     given: dict[str, str | None] = dict(shell or {})
@@ -33,28 +34,27 @@ def read(text: str, source: str, shell: Mapping[str, str] | None = None) -> Read
         if name is None or binding.error:
             continue
         known[name] = value = _resolved(binding.value, around)
-        reading.variables.pop(name, None)
+        variables.pop(name, None)
         if value and is_plain_name(name):
-            reading.variables[name] = Variable(name, value, source, binding.original.line)
-    reading.violations = faults_of(bindings, source)
-    return reading
+            variables[name] = Variable(name, value, source, binding.original.line)
+    return variables, faults_of(bindings, source)
 
 
-def faults_of(bindings: Sequence[Binding], source: str) -> list[Violation]:
-    """Tell the lines that are no assignment, and names that stand twice."""
-    violations = []
+def faults_of(bindings: Sequence[Binding], source: str) -> list[Fault]:
+    """Give the lines that are no assignment, and names that stand twice."""
+    faults = []
     lines: dict[str, int] = {}
     for binding in bindings:
         line = binding.original.line
         if binding.error:
             message = f"Line {line} of {source} is not NAME=value."
-            violations.append(_fault(source, source, message, line))
+            faults.append(_fault(source, source, message, line))
         elif binding.key in lines:
             message = f"{binding.key} stands twice, in lines {lines[binding.key]} and {line}."
-            violations.append(_fault(source, binding.key, message, line))
+            faults.append(_fault(source, binding.key, message, line))
         elif binding.key is not None:
             lines[binding.key] = line
-    return violations
+    return faults
 
 
 def _resolved(value: str | None, around: Mapping[str, str | None]) -> str | None:
@@ -63,6 +63,6 @@ def _resolved(value: str | None, around: Mapping[str, str | None]) -> str | None
     return join_bounded(atom.resolve(around) for atom in parse_variables(value))
 
 
-def _fault(source: str, field: str, message: str, line: int) -> Violation:
+def _fault(source: str, field: str, message: str, line: int) -> Fault:
     hint = f"Put {source} right."
-    return Violation(ENV06, field, message, hint, source, at_most=Severity.WARNING, line=line)
+    return Fault(FaultKind.FILE, field, message, hint, source, line, Severity.WARNING)

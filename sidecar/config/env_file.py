@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sidecar.config import dotenv
-from sidecar.config.finding import Severity, Violation
-from sidecar.config.mount import ENV06, read_text, reason_of
-from sidecar.config.variable import ENV_FILE
-from sidecar.config.workload_reading import Reading
+from sidecar.config.fault import Fault, FaultKind
+from sidecar.config.mount import read_text, reason_of
+from sidecar.config.severity import Severity
+from sidecar.config.variable import ENV_FILE, Variable
 
 
-def read(path: Path, shell: Mapping[str, str]) -> Reading:
-    """Give the file's values, and what is wrong in it by line; a missing file has neither.
+def read(path: Path, shell: Mapping[str, str]) -> tuple[dict[str, Variable], list[Fault]]:
+    """Give the file's variables, and what is wrong in it by line; a missing file has neither.
 
     Args:
         path: The file.
@@ -19,11 +19,11 @@ def read(path: Path, shell: Mapping[str, str]) -> Reading:
     """
     try:
         if not path.exists():
-            return Reading()
+            return {}, []
         text = read_text(str(path))
     except (OSError, ValueError) as error:
         hint = f"Put {ENV_FILE} right; it is read in development only."
         message = f"{ENV_FILE} is {reason_of(error)}."
-        fault = Violation(ENV06, ENV_FILE, message, hint, ENV_FILE, at_most=Severity.WARNING)
-        return Reading(violations=[fault])
+        fault = Fault(FaultKind.FILE, ENV_FILE, message, hint, ENV_FILE, at_most=Severity.WARNING)
+        return {}, [fault]
     return dotenv.read(text, ENV_FILE, shell)

@@ -1,14 +1,14 @@
 """A snapshot of everything that configures the process; the only reader of `os.environ`."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from sidecar.config import env_file
 from sidecar.config.environment import Environment, environment_of
-from sidecar.config.finding import Finding, Violation, weigh_all
+from sidecar.config.fault import Fault
 from sidecar.config.mount import mount, read_text
 from sidecar.config.text import tidy
 from sidecar.config.variable import ENV_FILE, OPTION, PROCESS, Variable
@@ -20,19 +20,15 @@ class Environ:
     """All variables, read once; nothing that is set later changes it.
 
     Attributes:
-        findings: What went wrong while reading, weighed for the environment found.
+        faults: What went wrong while reading.
         promised: Variables that come from elsewhere and cannot be judged; `*` for any.
-        workload: The container or service that is given them; `None` for this process.
-        origin: The file and line that start it, for what is missing in it; `None` for a process.
         assumed: What it is judged for where ENVIRONMENT is not set; `None` for a process, which
             then counts as development.
     """
 
     _variables: Mapping[str, Variable] = field(repr=False)
-    findings: tuple[Finding, ...] = ()
+    faults: tuple[Fault, ...] = ()
     promised: frozenset[str] = frozenset()
-    workload: str | None = None
-    origin: tuple[str, int | None] | None = None
     assumed: Environment | None = None
 
     @classmethod
@@ -94,17 +90,14 @@ def compose(process: Mapping[str, str], directory: Path) -> Environ:
     The process environment wins over mounted files, and both over `.env`. Never raises for
     what is in a file or missing.
     """
-    given = {name: value for name, value in process.items() if is_plain_name(name)}
-    violations: list[Violation] = []
+    given = {name: Variable(name, value) for name, value in process.items() if is_plain_name(name)}
     variables: dict[str, Variable] = {}
-    if _environment(given) is Environment.DEVELOPMENT:
-        reading = env_file.read(directory / ENV_FILE, process)
-        variables, violations = reading.variables, reading.violations
-    own = {name: Variable(name, value) for name, value in given.items()}
-    for layer in (variables, own):
-        violations += mount(layer)
-    variables |= own
-    return _weighed(variables, violations)
+    faults: list[Fault] = []
+    if Environ(given).environment is Environment.DEVELOPMENT:
+        variables, faults = env_file.read(directory / ENV_FILE, process)
+    for layer in (variables, given):
+        faults += mount(layer)
+    return Environ(variables | given, tuple(faults))
 
 
 def reread(environ: Environ) -> Environ:
@@ -123,12 +116,3 @@ def _reread(variable: Variable) -> Variable:
         return replace(variable, value=read_text(variable.source))
     except (OSError, ValueError):
         return variable
-
-
-def _weighed(variables: Mapping[str, Variable], violations: Sequence[Violation]) -> Environ:
-    environ = Environ(variables)
-    return replace(environ, findings=weigh_all(tuple(violations), environ.environment))
-
-
-def _environment(values: Mapping[str, str]) -> Environment:
-    return environment_of(tidy(values.get("ENVIRONMENT", "")))

@@ -3,36 +3,29 @@
 from pathlib import Path
 
 from sidecar.config.bounded import FileTooLargeError, SilentPipeError, read_bounded
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.fault import Fault, FaultKind
+from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_mounted_name
 
 LIMIT_BYTES = 1024 * 1024
 
-ENV06 = Rule(
-    "ENV06",
-    "`X` and `X_FILE` both set, a mounted file or `.env` that cannot be read",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-    refs=("12-factor III",),
-)
 
-
-def mount(layer: dict[str, Variable]) -> list[Violation]:
+def mount(layer: dict[str, Variable]) -> list[Fault]:
     """Replace each `NAME_FILE` of a layer by the `NAME` that its file holds."""
-    violations = []
+    faults = []
     for pointer in [each for each in layer.values() if each.name.endswith("_FILE")]:
         name = pointer.name.removesuffix("_FILE")
         if not is_mounted_name(name) or not pointer.value.strip():
             continue
         if name in layer:
-            violations.append(_both_set(name, layer[name].source))
+            faults.append(_both_set(name, layer[name].source))
             continue
         try:
             layer[name] = Variable(name, read_text(pointer.value.strip()), pointer.value.strip())
         except (OSError, ValueError) as error:
-            violations.append(_unreadable_mount(pointer, reason_of(error)))
-    return violations
+            faults.append(_unreadable_mount(pointer, reason_of(error)))
+    return faults
 
 
 def read_text(path_text: str) -> str:
@@ -63,9 +56,9 @@ def reason_of(error: Exception) -> str:
     return reasons.get(type(error), "a file that cannot be read")
 
 
-def _both_set(name: str, source: str) -> Violation:
-    return Violation(
-        ENV06,
+def _both_set(name: str, source: str) -> Fault:
+    return Fault(
+        FaultKind.FILE,
         name,
         f"{name} and {name}_FILE are both set; {name} is used.",
         f"Unset one of them: keep {name}_FILE for a mounted secret.",
@@ -74,10 +67,10 @@ def _both_set(name: str, source: str) -> Violation:
     )
 
 
-def _unreadable_mount(pointer: Variable, reason: str) -> Violation:
+def _unreadable_mount(pointer: Variable, reason: str) -> Fault:
     name = pointer.name.removesuffix("_FILE")
-    return Violation(
-        ENV06,
+    return Fault(
+        FaultKind.FILE,
         pointer.name,
         f"{pointer.name} names {reason}.",
         f"Mount the file and let this user read it; a value itself belongs into {name}.",

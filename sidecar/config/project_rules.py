@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Severity
+from sidecar.config.severity import Severity
 
 AI_KEYS = ("GEMINI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY")
 NEVER_SILENCED = frozenset({"SEC03", "SEC04"})

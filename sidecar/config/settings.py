@@ -8,10 +8,10 @@ from typing_extensions import override
 
 from sidecar.config import form
 from sidecar.config.cors_policy import CorsPolicy
-from sidecar.config.declaration import DB07, Declaration, declared
+from sidecar.config.declaration import Declaration, declared
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, Violation, weigh_all
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.opaque import has_opaque
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
@@ -104,7 +104,7 @@ class Settings:
             "DB_POOL_MIN_SIZE",
             form.whole(1, 5),
             "connections that a pool keeps open",
-            misfit=DB07,
+            misfit=FaultKind.POOL,
         ),
     )
     pool_max_size: int = field(
@@ -113,7 +113,7 @@ class Settings:
             "DB_POOL_MAX_SIZE",
             form.whole(1, 20),
             "connections that a pool opens at most",
-            misfit=DB07,
+            misfit=FaultKind.POOL,
         ),
     )
     pool_acquire_timeout_seconds: float = field(
@@ -314,22 +314,16 @@ def declarations() -> tuple[Declaration, ...]:
     )
 
 
-def load(environ: Environ) -> tuple[Settings, tuple[Finding, ...]]:
-    """Read the settings; a value out of form becomes a finding and its default is used."""
-    settings, violations = load_violations(environ)
-    return settings, weigh_all(violations, settings.environment)
-
-
 def cors_policy(environ: Environ) -> CorsPolicy:
     """Give the policy for the service's own web application, from CORS_ORIGINS."""
     settings, _ = load(environ)
     return settings.cors
 
 
-def load_violations(environ: Environ) -> tuple[Settings, tuple[Violation, ...]]:
-    """Read the settings, and what is out of form, not yet weighed by the environment."""
+def load(environ: Environ) -> tuple[Settings, tuple[Fault, ...]]:
+    """Read the settings; a value out of form becomes a fault, and its default is used."""
     environment = environ.environment
-    violations: list[Violation] = []
+    faults: list[Fault] = []
     values: dict[str, Any] = {"environment": environment}
     for declaration in declarations():
         if declaration.name == "ENVIRONMENT":
@@ -339,10 +333,10 @@ def load_violations(environ: Environ) -> tuple[Settings, tuple[Violation, ...]]:
         except (ValueError, OverflowError, RuntimeError):
             values[declaration.field] = declaration.default_in(environment)
             if not has_opaque(environ.text(declaration.name)):
-                violations.append(_misfit(declaration, environ, environment))
+                faults.append(_misfit(declaration, environ, environment))
     settings = replace(Settings(), **values)
     bounded, crossed = _bound_pool(settings, environ)
-    return bounded, (*violations, *crossed)
+    return bounded, (*faults, *crossed)
 
 
 def _value(declaration: Declaration, environ: Environ, environment: Environment) -> object:
@@ -355,11 +349,11 @@ def _value(declaration: Declaration, environ: Environ, environment: Environment)
     return declaration.form.read(variable.value if is_opaque else text)
 
 
-def _misfit(declaration: Declaration, environ: Environ, environment: Environment) -> Violation:
+def _misfit(declaration: Declaration, environ: Environ, environment: Environment) -> Fault:
     variable = environ.get(declaration.name)
     default = declaration.default_in(environment)
     meanwhile = "it counts as unset" if default is None else "the default is used"
-    return Violation(
+    return Fault(
         declaration.misfit,
         declaration.name,
         f"{declaration.name} is not {declaration.form.expected}; {meanwhile} meanwhile.",
@@ -368,18 +362,18 @@ def _misfit(declaration: Declaration, environ: Environ, environment: Environment
     )
 
 
-def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[Violation, ...]]:
+def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[Fault, ...]]:
     if settings.pool_min_size <= settings.pool_max_size:
         return settings, ()
     # The pool must open with what is left, where a finding does not stop the start.
     bounded = replace(settings, pool_min_size=settings.pool_max_size)
     given = environ.get("DB_POOL_MIN_SIZE") or environ.get("DB_POOL_MAX_SIZE")
-    violation = Violation(
-        DB07,
+    fault = Fault(
+        FaultKind.POOL,
         "DB_POOL_MIN_SIZE",
         f"DB_POOL_MIN_SIZE ({settings.pool_min_size}) is above "
         f"DB_POOL_MAX_SIZE ({settings.pool_max_size}).",
         "Raise the maximum or lower the minimum; small 5/20, medium 10/50, large 20/100.",
         None if given is None else given.source,
     )
-    return bounded, (violation,)
+    return bounded, (fault,)

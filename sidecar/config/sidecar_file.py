@@ -11,8 +11,9 @@ from typing import Any, get_type_hints
 import msgspec
 
 from sidecar.config.bounded import FileTooLargeError, read_bounded
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.project_rules import NEVER_SILENCED, ProjectRules
+from sidecar.config.severity import Severity
 from sidecar.config.variable_name import is_plain_name
 
 _OWN_FILE = "sidecar.toml"
@@ -23,13 +24,6 @@ _HINT = (
     "silenced; docs/configuration.md shows each."
 )
 
-ENV07 = Rule(
-    "ENV07",
-    "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
-    relaxed=Severity.WARNING,
-    # A rule in code that cannot be asked guards nothing, and nobody would notice.
-    strict=Severity.REFUSE,
-)
 _AT_MOST = Severity.ERROR
 """For a mistake in the file: what is right in it still holds."""
 
@@ -41,12 +35,12 @@ class _Source:
     name: str
     text: str
 
-    def mistake(self, what: str, key: str, inner: str = "") -> Violation:
+    def mistake(self, what: str, key: str, inner: str = "") -> Fault:
         """Say what is wrong with a key, or with an entry inside of it."""
         line = self._line(key, inner)
         place = "" if line is None else f", line {line}"
         message = f"{self.name}{place}: {what}."
-        return Violation(ENV07, self.name, message, _HINT, self.name, _AT_MOST, line)
+        return _fault(self.name, message, line)
 
     def _line(self, key: str, inner: str) -> int | None:
         quoted = r"""["']?{}["']?"""
@@ -63,8 +57,8 @@ class _Source:
 
 def read(
     repository: Path | None, *, today: date | None = None
-) -> tuple[ProjectRules, tuple[Violation, ...]]:
-    """Read a project's rules; a mistake becomes a violation, and what is right still holds.
+) -> tuple[ProjectRules, tuple[Fault, ...]]:
+    """Read a project's rules; a mistake becomes a fault, and what is right still holds.
 
     `sidecar.toml` wins over `pyproject.toml`. Never raises for what is in the files.
     """
@@ -99,10 +93,10 @@ def _table(source: _Source) -> dict[str, Any] | None:
 
 def _checked(
     source: _Source, table: dict[str, Any], today: date | None
-) -> tuple[ProjectRules, tuple[Violation, ...]]:
+) -> tuple[ProjectRules, tuple[Fault, ...]]:
     types = {key: kind for key, kind in get_type_hints(ProjectRules).items() if key != "file"}
     known: dict[str, Any] = {"file": source.name}
-    mistakes: list[Violation] = []
+    mistakes: list[Fault] = []
     for key, value in table.items():
         if key not in types:
             mistakes.append(source.mistake(f"it contains the unknown field `{key}`", key))
@@ -118,7 +112,7 @@ def _checked(
     )
 
 
-def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Violation:
+def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Fault:
     # The message may quote a value of the file, and nobody knows what people put there.
     said = re.sub(r"'[^']*'", "a value", str(error))
     what, _, place = said.partition(" - at `")
@@ -127,9 +121,7 @@ def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Violat
     return source.mistake(f"{where}: {what[:1].lower()}{what[1:]}", key, (inner and inner[1]) or "")
 
 
-def _silence_faults(
-    project: ProjectRules, source: _Source, today: date | None
-) -> Iterator[Violation]:
+def _silence_faults(project: ProjectRules, source: _Source, today: date | None) -> Iterator[Fault]:
     for rule, silence in project.silences():
         if not silence.reason.strip():
             yield source.mistake(f"it silences {rule} without a reason", "silenced", rule)
@@ -143,39 +135,31 @@ def _silence_faults(
 
 def _severity_faults(
     project: ProjectRules, source: _Source, _today: date | None
-) -> Iterator[Violation]:
+) -> Iterator[Fault]:
     for rule in NEVER_SILENCED & project.severity.keys():
         what = f"it changes the severity of {rule}, which cannot be: rotate the secret instead"
         yield source.mistake(what, "severity", rule)
 
 
-def _pattern_faults(
-    project: ProjectRules, source: _Source, _today: date | None
-) -> Iterator[Violation]:
+def _pattern_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
     for name, pattern in project.pattern.items():
         if compiled(pattern) is None:
             yield source.mistake(f"the pattern of {name} is no regular expression", "pattern", name)
 
 
-def _length_faults(
-    project: ProjectRules, source: _Source, _today: date | None
-) -> Iterator[Violation]:
+def _length_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
     for name, length in project.bytes.items():
         if length < 1:
             yield source.mistake(f"the bytes of {name} are not 1 or more", "bytes", name)
 
 
-def _pair_faults(
-    project: ProjectRules, source: _Source, _today: date | None
-) -> Iterator[Violation]:
+def _pair_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
     for pair in project.pairs:
         if len(pair) < len(("one", "other")):
             yield source.mistake("a pair has fewer than two names", "pairs", *pair[:1])
 
 
-def _name_faults(
-    project: ProjectRules, source: _Source, _today: date | None
-) -> Iterator[Violation]:
+def _name_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
     keys: dict[str, tuple[str, ...]] = {
         "required": project.required,
         "any_of": tuple(project.grouped()),
@@ -198,7 +182,7 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
         return None
 
 
-def _unread(name: str, error: Exception) -> Violation:
+def _unread(name: str, error: Exception) -> Fault:
     what, line = "it cannot be read", None
     if isinstance(error, tomllib.TOMLDecodeError):
         # The message may quote the file; the place is enough to find the mistake.
@@ -209,10 +193,14 @@ def _unread(name: str, error: Exception) -> Violation:
         what = "it is not UTF-8 text"
     elif isinstance(error, FileTooLargeError):
         what = "it is larger than 1 MiB"
-    return Violation(ENV07, name, f"{name} was left aside: {what}.", _HINT, name, _AT_MOST, line)
+    return _fault(name, f"{name} was left aside: {what}.", line)
 
 
-_CHECKS: tuple[Callable[[ProjectRules, _Source, date | None], Iterator[Violation]], ...] = (
+def _fault(name: str, message: str, line: int | None) -> Fault:
+    return Fault(FaultKind.PROJECT, name, message, _HINT, name, line, _AT_MOST)
+
+
+_CHECKS: tuple[Callable[[ProjectRules, _Source, date | None], Iterator[Fault]], ...] = (
     _silence_faults,
     _severity_faults,
     _pattern_faults,

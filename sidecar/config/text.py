@@ -2,15 +2,6 @@
 
 import re
 
-from sidecar.config.finding import Rule, Severity
-
-ENV03 = Rule(
-    "ENV03",
-    "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
-
 _BYTE_ORDER_MARK = "\ufeff"
 _QUOTES = ("'", '"')
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from sidecar.config.finding import Finding, Rule, Severity
+from sidecar.config.severity import Severity
 from sidecar.config.variable import OPTION, PROCESS
+from sidecar.lint.finding import Finding, Rule
 from sidecar.lint.rules import RULES
 
 Origin = tuple[str, int | None]

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TypedDict
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 
 ENV09 = Rule(
     "ENV09",

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import TypedDict
 
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Violation
 from sidecar.config.project_rules import AI_KEYS, ProjectRules
+from sidecar.lint.finding import Violation
 
 
 class ItemState(StrEnum):

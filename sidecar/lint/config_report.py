@@ -11,12 +11,13 @@ import msgspec
 from sidecar.config.declaration import Declaration
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, FindingFields, Severity
 from sidecar.config.form import Shown
 from sidecar.config.opaque import has_opaque
 from sidecar.config.settings import Settings, declarations
+from sidecar.config.severity import Severity
 from sidecar.lint.change import Change, ChangeFields
 from sidecar.lint.checklist import Item, ItemFields
+from sidecar.lint.finding import Finding, FindingFields
 
 DEFAULT_SOURCE = "default"
 LONGEST_BUCKET = 128

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.importing import open_working_directory
 from sidecar.config.secret import MASK
-from sidecar.config.sidecar_file import ENV07
+from sidecar.config.severity import Severity
 from sidecar.config.variable_name import is_secret_name, is_secret_value
+from sidecar.lint.fault_rules import ENV07
+from sidecar.lint.finding import Rule, Violation
 
 _SHORTEST_MASKED = 4
 

@@ -1,4 +1,4 @@
-"""Containers and services of a deployment: which of them run the service, and where."""
+"""Files of a deployment as workloads: which of them run the service, and where."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,61 +6,42 @@ from pathlib import Path
 
 from sidecar.config.environ import Environ, inherit
 from sidecar.config.environment import Environment, environment_of
-from sidecar.config.finding import weigh_all
 from sidecar.config.text import tidy
 from sidecar.config.variable import OPTION, Variable
 from sidecar.config.variable_name import is_mounted_name
-from sidecar.config.workload_reading import Reading
+from sidecar.lint.fault_rules import violations_of
+from sidecar.lint.finding import weigh_all
 from sidecar.lint.source import files
+from sidecar.lint.source.builder import WorkloadBuilder
 from sidecar.lint.source.file import Dialect
+from sidecar.lint.workload import Workload
 
 _NAME = "ENVIRONMENT"
-_OWN = frozenset({_NAME, "DATABASE_URL", "SECRET_KEY"})
-_OWN_PREFIX = "SIDECAR_"
+_SERVICE_NAMES = frozenset({_NAME, "DATABASE_URL", "SECRET_KEY"})
+_SERVICE_PREFIX = "SIDECAR_"
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class Deployment:
     """What files of a deployment would start.
 
     Attributes:
-        environs: One for each workload, at least one; what is wrong with the files themselves is
-            told of the first.
+        workloads: At least one; what is wrong with the files themselves is found in the first.
         unread: Why a part could not be read: no verdict can rest on the rest.
     """
 
-    environs: tuple[Environ, ...]
+    workloads: tuple[Workload, ...]
     unread: tuple[str, ...] = ()
 
 
-def gather(
+def read_deployment(
     paths: Sequence[Path],
     *,
     dialect: Dialect = Dialect.AUTO,
     part: str | None = None,
     environment: str | None = None,
     shell: Mapping[str, str] | None = None,
-) -> Environ:
-    """Put together what files set for the one workload that they start, or that `part` names.
-
-    Takes what `gather_all` takes.
-
-    Raises:
-        ValueError: They start several.
-    """
-    gathered = gather_all(paths, dialect=dialect, part=part, environment=environment, shell=shell)
-    [environ] = gathered.environs
-    return environ
-
-
-def gather_all(
-    paths: Sequence[Path],
-    *,
-    dialect: Dialect = Dialect.AUTO,
-    part: str | None = None,
-    environment: str | None = None,
-    shell: Mapping[str, str] | None = None,
-) -> Gathered:
+) -> Deployment:
     """Put together what files of a deployment would set, workload by workload.
 
     Args:
@@ -71,70 +52,65 @@ def gather_all(
         shell: What references are filled in from; the process environment when `None`.
     """
     given = inherit() if shell is None else shell
-    deployment = files.read(paths, dialect=dialect, shell=given, part=part)
-    readings = deployment.workloads
-    assumed = settle(readings, environment)
-    first, *others = [_of_workload(each, assumed) for each in readings]
-    faults = (*deployment.unread, *deployment.violations)
-    told = weigh_all(faults, max((each.environment for each in (first, *others)), key=_rank))
-    return Gathered(
-        (replace(first, findings=(*told, *first.findings)), *others),
-        tuple(f"{each.message} {each.hint}" for each in deployment.unread),
+    found = files.read(paths, dialect=dialect, shell=given, part=part)
+    _complete(found.workloads, environment)
+    assumed = _strictest(found.workloads)
+    first, *others = [_workload(each, assumed) for each in found.workloads]
+    strictest = max((each.environ.environment for each in (first, *others)), key=_rank)
+    of_files = weigh_all(violations_of((*found.unread, *found.faults)), strictest)
+    return Deployment(
+        (replace(first, findings=(*of_files, *first.findings)), *others),
+        tuple(f"{each.message} {each.hint}" for each in found.unread),
     )
 
 
-def _of_workload(reading: Reading, assumed: Environment) -> Environ:
-    environ = Environ(
-        reading.variables,
-        promised=frozenset(reading.promised),
-        workload=reading.workload,
-        origin=None if reading.source is None else (reading.source, reading.line),
-        assumed=assumed,
-    )
-    weighed = weigh_all(tuple(reading.violations), environ.environment)
-    return replace(
-        environ, findings=tuple(replace(each, workload=reading.workload) for each in weighed)
+def _workload(builder: WorkloadBuilder, assumed: Environment) -> Workload:
+    environ = Environ(builder.variables, promised=frozenset(builder.promised), assumed=assumed)
+    found = weigh_all(violations_of(builder.faults), environ.environment)
+    return Workload(
+        environ,
+        builder.name,
+        None if builder.source is None else (builder.source, builder.line),
+        tuple(replace(each, workload=builder.name) for each in found),
     )
 
 
-def settle(readings: Sequence[Reading], environment: str | None) -> Environment:
-    """Decide what may be missing in each workload, and where it runs if it does not say.
+def _complete(builders: Sequence[WorkloadBuilder], environment: str | None) -> None:
+    """Set what the command line says, and promise what may be missing in a workload.
 
-    What the strictest workload says holds for those that do not, or else production: a deployment
-    is no place for forgiveness. A database or a proxy beside the service, and what
-    runs before it, lack nothing.
-
-    Args:
-        readings: Of all workloads; they are changed in place.
-        environment: What the command line says, whatever the files do.
+    A database or a proxy beside the service, and what runs before it, lack nothing.
     """
-    own = [_is_own(each) for each in readings]
-    for reading, is_own in zip(readings, own, strict=True):
-        mounted = {name.removesuffix("_FILE") for name in reading.variables}
-        reading.promised |= {name for name in mounted if is_mounted_name(name)}
-        if any(own) and not is_own:
-            reading.promised.add("*")
+    run_service = [_runs_service(each) for each in builders]
+    for builder, runs_service in zip(builders, run_service, strict=True):
+        mounted = {name.removesuffix("_FILE") for name in builder.variables}
+        builder.promised |= {name for name in mounted if is_mounted_name(name)}
+        if any(run_service) and not runs_service:
+            builder.promised.add("*")
         if environment is not None:
-            reading.set(Variable(_NAME, environment, OPTION))
-    return _strictest(readings)
+            builder.set(Variable(_NAME, environment, OPTION))
 
 
-def _is_own(reading: Reading) -> bool:
-    if reading.ends_early:
+def _runs_service(builder: WorkloadBuilder) -> bool:
+    if builder.ends_early:
         return False
-    names = {name.removesuffix("_FILE") for name in (*reading.variables, *reading.promised)}
-    return any(name in _OWN or name.startswith(_OWN_PREFIX) for name in names)
+    names = {name.removesuffix("_FILE") for name in (*builder.variables, *builder.promised)}
+    return any(name in _SERVICE_NAMES or name.startswith(_SERVICE_PREFIX) for name in names)
 
 
-def _strictest(readings: Iterable[Reading]) -> Environment:
-    said = [environment_of(name) for each in readings if (name := _said(each))]
+def _strictest(builders: Iterable[WorkloadBuilder]) -> Environment:
+    """Give what holds for workloads that do not say where they run.
+
+    That is what the strictest one says, or else production: a deployment is no place for
+    forgiveness.
+    """
+    said = [environment_of(name) for each in builders if (name := _said(each))]
     return max(said, key=_rank, default=Environment.PRODUCTION)
+
+
+def _said(builder: WorkloadBuilder) -> str:
+    variable = builder.variables.get(_NAME)
+    return "" if variable is None else tidy(variable.value)
 
 
 def _rank(environment: Environment) -> int:
     return list(Environment).index(environment)
-
-
-def _said(reading: Reading) -> str:
-    variable = reading.variables.get(_NAME)
-    return "" if variable is None else tidy(variable.value)

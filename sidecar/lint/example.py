@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sidecar.config.workload_reading import Deployment
 from sidecar.lint.published import is_unmistakable
+from sidecar.lint.source.builder import DeploymentBuilder
 from sidecar.lint.source.file import Dialect
 from sidecar.lint.source.files import read as read_files
 
@@ -85,7 +85,7 @@ def _values(path: Path) -> list[tuple[str, str]]:
     return [(each.name, each.value) for each in given if each.value]
 
 
-def _published(path: Path) -> Deployment:
+def _published(path: Path) -> DeploymentBuilder:
     is_manifest = path.suffix.lower() in {".yaml", ".yml", ".json"}
     dialect = Dialect.AUTO if is_manifest else Dialect.DOTENV
     # Env files and `.env` beside it are kept out of repositories.

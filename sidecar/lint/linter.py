@@ -8,17 +8,19 @@ from pathlib import Path
 from sidecar.config import sidecar_file
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, Severity, Violation, weigh_all
 from sidecar.config.project_rules import NEVER_SILENCED, ProjectRules
-from sidecar.config.settings import Settings, load_violations
-from sidecar.config.sidecar_file import ENV07
+from sidecar.config.settings import Settings, load
+from sidecar.config.severity import Severity
 from sidecar.lint import custom_rule, example
 from sidecar.lint.change import Change
 from sidecar.lint.checklist import Item, go_through
 from sidecar.lint.config_report import Report, shown_settings, status_of
 from sidecar.lint.custom_rule import CustomRule
+from sidecar.lint.fault_rules import ENV07, violations_of
+from sidecar.lint.finding import Finding, Violation, weigh_all
 from sidecar.lint.rule_context import RuleContext
 from sidecar.lint.rules import CHECKS
+from sidecar.lint.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,15 @@ class Verdict:
     settings: Settings
     findings: tuple[Finding, ...]
     checklist: tuple[Item, ...]
-    environ: Environ = field(repr=False)
+    workload: Workload = field(repr=False)
     project: ProjectRules = field(repr=False)
     violations: tuple[Violation, ...] = field(repr=False)
     now: datetime = field(repr=False)
+
+    @property
+    def environ(self) -> Environ:
+        """The environment that was judged."""
+        return self.workload.environ
 
     @property
     def refused(self) -> bool:
@@ -63,7 +70,7 @@ class Verdict:
             if (each.rule.id, each.field) not in told and each not in self.violations
         )
         return _weighed(
-            self.environ, self.settings, self.project, (*self.violations, *news), self.now
+            self.workload, self.settings, self.project, (*self.violations, *news), self.now
         )
 
     def report(self, now: datetime, changed: Sequence[Change] = ()) -> Report:
@@ -98,30 +105,39 @@ def validate(
         rules: Rules of the project's own, in code.
     """
     [verdict] = validate_all(
-        [environ], now=now, repository=repository, examples=examples, rules=rules
+        [Workload.of_process(environ)],
+        now=now,
+        repository=repository,
+        examples=examples,
+        rules=rules,
     )
     return verdict
 
 
 def validate_all(
-    environs: Iterable[Environ],
+    workloads: Iterable[Workload],
     *,
     now: datetime,
     repository: Path | None = None,
     examples: Iterable[Path] = (),
     rules: Sequence[CustomRule] = (),
 ) -> tuple[Verdict, ...]:
-    """Judge each environment by itself, as `validate` does; the repository is read once."""
+    """Judge each workload by itself, as `validate` does; the repository is read once."""
     project, mistakes = sidecar_file.read(repository, today=now.date())
     published = example.read(repository, examples)
     verdicts = []
-    for environ in environs:
-        settings, misfits = load_violations(environ)
+    for workload in workloads:
+        environ = workload.environ
+        settings, misfits = load(environ)
         context = RuleContext(
             environ=environ, settings=settings, project=project, now=now, examples=published
         )
-        seen = (*misfits, *mistakes, *look(context), *custom_rule.judge(rules, environ))
-        verdicts.append(_weighed(environ, settings, project, seen, now))
+        seen = (
+            *violations_of((*misfits, *mistakes)),
+            *look(context),
+            *custom_rule.judge(rules, environ),
+        )
+        verdicts.append(_weighed(workload, settings, project, seen, now))
     return tuple(verdicts)
 
 
@@ -144,21 +160,21 @@ def arrange(
 
 
 def _weighed(
-    environ: Environ,
+    workload: Workload,
     settings: Settings,
     project: ProjectRules,
     violations: tuple[Violation, ...],
     now: datetime,
 ) -> Verdict:
     weighed = weigh_all(violations, settings.environment)
-    of_workload = (_named(each, environ.workload) for each in weighed)
-    found = (*environ.findings, *of_workload)
+    of_workload = (_named(each, workload.name) for each in weighed)
+    found = (*workload.findings, *of_workload)
     items = go_through(violations, environment=settings.environment, project=project, on=now.date())
     return Verdict(
         settings=settings,
         findings=arrange(found, project, settings.environment, now.date()),
         checklist=items,
-        environ=environ,
+        workload=workload,
         project=project,
         violations=violations,
         now=now,

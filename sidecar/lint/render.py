@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from sidecar.config.finding import Finding
 from sidecar.lint.config_report import Report, Status, status_of
+from sidecar.lint.finding import Finding
 from sidecar.lint.result import LintResult
 
 _SUMMARIES = {

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sidecar.config.finding import Finding
 from sidecar.config.secret import generate
 from sidecar.config.text import uncommented
 from sidecar.config.variable_name import is_secret_name
+from sidecar.lint.finding import Finding
 
 _LACKING: Final = frozenset({"SEC01", "OPS01"})
 _BAD: Final = frozenset({f"SEC{number:02}" for number in (2, 3, 4, 5, 7, 8, 9, 10)})

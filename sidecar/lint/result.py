@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, FindingFields, Severity
+from sidecar.config.severity import Severity
 from sidecar.lint.annotation import NO_FILE, Origin
 from sidecar.lint.checklist import ItemFields
 from sidecar.lint.config_report import Report, ReportFields, SettingFields, status_of
+from sidecar.lint.finding import Finding, FindingFields
 from sidecar.lint.linter import Verdict
 
 
@@ -58,7 +59,7 @@ class LintResult:
     @property
     def origins(self) -> dict[str | None, Origin]:
         """Give the file and line that start each workload, for what is missing in it."""
-        found = {each.environ.workload: each.environ.origin for each in self.verdicts}
+        found = {each.workload.name: each.workload.origin for each in self.verdicts}
         known = {workload: origin for workload, origin in found.items() if origin is not None}
         first = next(iter(known.values()), (self.verdicts[0].project.file or NO_FILE, None))
         return {None: first} | known
@@ -78,7 +79,7 @@ class LintResult:
             "generated_at": reports[0].as_dict()["generated_at"],
             "findings": [each.as_dict() for each in self.findings],
             "workloads": [
-                _fields(verdict.environ.workload, report)
+                _fields(verdict.workload.name, report)
                 for verdict, report in zip(self.verdicts, reports, strict=True)
             ],
         }

@@ -7,13 +7,14 @@ from datetime import datetime
 from sidecar.config.confidential import secret_variables
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.project_rules import ProjectRules
 from sidecar.config.settings import Settings
+from sidecar.config.severity import Severity
 from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_uncertain_name
 from sidecar.lint.example import Examples
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.shape import SPEAKING, Shape
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Self
 
-from sidecar.config.finding import Severity
+from sidecar.config.severity import Severity
 from sidecar.diagnosis.cause import Cause
 from sidecar.health.outcome import Outcome
 from sidecar.projections.observer import Action

@@ -11,11 +11,12 @@ from typing import Final, Literal
 from sidecar.config import confidential, sidecar_file
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Finding, Severity, Violation
 from sidecar.config.option import LogFormat
 from sidecar.config.project_rules import ProjectRules
 from sidecar.config.secret import Secret
 from sidecar.config.settings import Settings, load
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Finding, Violation
 from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.render import line
 from sidecar.telemetry.identity import Identity

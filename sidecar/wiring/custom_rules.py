@@ -9,10 +9,11 @@ from typing import Final
 import msgspec
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity, Violation
 from sidecar.config.project_rules import ProjectRules
-from sidecar.config.sidecar_file import ENV07
+from sidecar.config.severity import Severity
 from sidecar.lint import custom_rule
+from sidecar.lint.fault_rules import ENV07
+from sidecar.lint.finding import Violation
 
 ASK_SECONDS: Final = 10.0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.environ import Environ, reread
-from sidecar.config.finding import Violation
 from sidecar.lint.change import changes, find_rotations
 from sidecar.lint.config_report import Report, ReportFields, status_of
+from sidecar.lint.finding import Violation
 from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.rules.live_server import judge_live
 from sidecar.postgres.server_inspection import inspect_server

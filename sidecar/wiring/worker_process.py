@@ -11,9 +11,9 @@ from functools import partial
 from typing import Final
 
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Finding, weigh_all
 from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableError
 from sidecar.events.publisher import EventPublisher, SubscriberKind
+from sidecar.lint.finding import Finding, weigh_all
 from sidecar.lint.rules.event_versions import find_faults
 from sidecar.postgres.checkpoint import list_recent_versions
 from sidecar.postgres.connection import open_session

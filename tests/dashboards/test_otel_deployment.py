@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from dashboards.build import RULES_OBJECT, wrap_rules
-from sidecar.config.finding import Severity
 from sidecar.config.settings import Settings
-from sidecar.lint.deployment import gather
-from sidecar.lint.linter import validate
+from sidecar.config.severity import Severity
+from sidecar.lint.deployment import read_deployment
+from sidecar.lint.linter import validate_all
 from tests.dashboards import source
 
 OTEL = source.ROOT / "otel"
@@ -88,9 +88,11 @@ def test_no_secret_stands_in_a_manifest() -> None:
 
 @pytest.mark.parametrize("name", ["sidecar", "shop"])
 def test_no_rule_stands_against_the_first_start(name: str) -> None:
-    environ = gather([OTEL / "kubernetes" / "deployment.yaml"], part=name, shell={})
-    found = validate(environ, now=datetime.now(UTC)).findings
-    assert environ.text("ENVIRONMENT") == "production"
+    path = OTEL / "kubernetes" / "deployment.yaml"
+    [workload] = read_deployment([path], part=name, shell={}).workloads
+    [verdict] = validate_all([workload], now=datetime.now(UTC))
+    found = verdict.findings
+    assert workload.environ.text("ENVIRONMENT") == "production"
     assert [(each.id, each.message) for each in found if each.severity is not Severity.INFO] == []
 
 

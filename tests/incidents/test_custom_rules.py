@@ -13,8 +13,9 @@ import pytest
 
 from sidecar.config.environ import compose
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Severity, weigh_all
 from sidecar.config.project_rules import ProjectRules
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import weigh_all
 from sidecar.lint.linter import validate
 from sidecar.wiring.custom_rules import ask_apart
 from sidecar.wiring.live import Examination

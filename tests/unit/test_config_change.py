@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sidecar.config.environ import Environ, compose, reread
-from sidecar.config.finding import Severity
+from sidecar.config.severity import Severity
 from sidecar.lint.change import ChangeKind, changes
 from sidecar.lint.linter import validate
 from sidecar.wiring.live import LiveReport

@@ -86,7 +86,7 @@ def everything_said(verdict: Verdict, environ: Environ) -> str:
         repr(list(environ)),
         repr(verdict.settings),
         str(verdict.settings),
-        repr(environ.findings),
+        repr(environ.faults),
         *github_lines(verdict.findings),
         json.dumps(sarif(verdict.findings, "1")),
         repr(list(render.groups(verdict.findings))),

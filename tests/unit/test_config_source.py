@@ -5,17 +5,19 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sidecar.config.environ import Environ, compose
-from sidecar.lint.deployment import gather, gather_all
-from sidecar.lint.linter import validate
+from sidecar.config.environ import compose
+from sidecar.lint.deployment import read_deployment
+from sidecar.lint.linter import Verdict, validate_all
 from sidecar.lint.source.file import Dialect
-from sidecar.lint.source.interpolation import interpolate
+from sidecar.lint.source.interpolation import Filling
+from sidecar.lint.workload import Workload
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
@@ -23,27 +25,37 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVx"
 
 
-def read(path: Path, text: str | bytes, **options: str) -> Environ:
+def read(path: Path, text: str | bytes, **options: str) -> Workload:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     dialect = Dialect(options.pop("dialect", "auto"))
-    return gather([path], dialect=dialect, shell={"FROM_SHELL": "s7"}, **options)
+    return gather(path, dialect=dialect, shell={"FROM_SHELL": "s7"}, **options)
 
 
-def values(environ: Environ) -> dict[str, str]:
-    return {each.name: each.value for each in environ}
+def gather(path: Path, **options: Any) -> Workload:
+    [workload] = read_deployment([path], **options).workloads
+    return workload
 
 
-def faults(environ: Environ) -> list[tuple[str, str, int | None]]:
-    return [(each.id, each.message, each.line) for each in environ.findings]
+def values(workload: Workload) -> dict[str, str]:
+    return {each.name: each.value for each in workload.environ}
+
+
+def faults(workload: Workload) -> list[tuple[str, str, int | None]]:
+    return [(each.id, each.message, each.line) for each in workload.findings]
+
+
+def judge(workload: Workload) -> Verdict:
+    [verdict] = validate_all([workload], now=NOW)
+    return verdict
 
 
 def test_docker_keeps_quotes_comments_and_blanks_and_takes_bare_names_from_the_shell(
     tmp_path: Path,
 ) -> None:
-    environ = read(tmp_path / "x.env", "# no\n\n A='b' # c \nB=\nFROM_SHELL\nNOT_THERE\nC=d=e\n")
+    workload = read(tmp_path / "x.env", "# no\n\n A='b' # c \nB=\nFROM_SHELL\nNOT_THERE\nC=d=e\n")
 
-    assert values(environ) == {"A": "'b' # c ", "B": "", "FROM_SHELL": "s7", "C": "d=e"}
-    a = environ.get("A")
+    assert values(workload) == {"A": "'b' # c ", "B": "", "FROM_SHELL": "s7", "C": "d=e"}
+    a = workload.environ.get("A")
     assert a is not None
     assert (a.source, a.line) == (str(tmp_path / "x.env"), 3)
 
@@ -69,21 +81,21 @@ def test_dotenv_takes_quotes_and_comments_off(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_file_is_told_with_its_line(
     tmp_path: Path, text: bytes, rule: str, said: str, line: int
 ) -> None:
-    environ = read(tmp_path / "x.env", text)
-    [(found, message, at)] = faults(environ)
+    workload = read(tmp_path / "x.env", text)
+    [(found, message, at)] = faults(workload)
 
     assert (found, at) == (rule, line)
     assert said in message
     assert "canary7" not in message
-    assert environ.findings[0].hint
-    assert environ.findings[0].as_dict()["source"] == f"{tmp_path / 'x.env'}:{line}"
+    assert workload.findings[0].hint
+    assert workload.findings[0].as_dict()["source"] == f"{tmp_path / 'x.env'}:{line}"
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.env", tmp_path / "a\x00b"):
-        environ = gather([path], environment="production", shell={})
+        workload = gather(path, environment="production", shell={})
 
-        assert [(each.id, each.severity) for each in environ.findings] == [("ENV06", "refuse")]
+        assert [(each.id, each.severity) for each in workload.findings] == [("ENV06", "refuse")]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +112,8 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_value_is_told_with_its_place(
     tmp_path: Path, value: str, said: str
 ) -> None:
-    environ = read(tmp_path / "x.env", f"ENVIRONMENT=production\nSECRET_KEY={value}\n")
-    findings = validate(environ, now=NOW).findings
+    workload = read(tmp_path / "x.env", f"ENVIRONMENT=production\nSECRET_KEY={value}\n")
+    findings = judge(workload).findings
     found = {each.id: each for each in findings if each.field == "SECRET_KEY"}
 
     assert said in found["ENV03"].message
@@ -131,25 +143,25 @@ services:
 def test_compose_merges_files_and_references(tmp_path: Path) -> None:
     (tmp_path / "web.env").write_text("A='1'\nDEBUG=0\n")
     (tmp_path / ".env").write_text(f"KEY={KEY}\n")
-    environ = read(tmp_path / "compose.yaml", COMPOSE, part="web")
+    workload = read(tmp_path / "compose.yaml", COMPOSE, part="web")
 
-    assert values(environ) == {
+    assert values(workload) == {
         "A": "1",
         "SECRET_KEY": KEY,
         "PRICE": "5$",
         "DEBUG": "true",
         "FROM_SHELL": "s7",
     }
-    debug = environ.get("DEBUG")
+    debug = workload.environ.get("DEBUG")
     assert debug is not None
     assert debug.line == 10
 
 
 def test_one_service_can_be_chosen(tmp_path: Path) -> None:
-    environ = read(tmp_path / "compose.yml", COMPOSE, part="db")
+    workload = read(tmp_path / "compose.yml", COMPOSE, part="db")
     missing = read(tmp_path / "compose.yml", COMPOSE, part="nobody")
 
-    assert values(environ) == {"POSTGRES_PASSWORD": "secret", "DEBUG": "false"}
+    assert values(workload) == {"POSTGRES_PASSWORD": "secret", "DEBUG": "false"}
     assert "it has web, db" in missing.findings[0].message
 
 
@@ -196,9 +208,9 @@ def encoded(text: str) -> str:
 
 def test_kubernetes_resolves_secrets_and_config_maps(tmp_path: Path) -> None:
     text = MANIFEST % (encoded("changeme"), encoded("t7"))
-    environ = read(tmp_path / "shop.yaml", text)
+    workload = read(tmp_path / "shop.yaml", text)
 
-    assert values(environ) == {
+    assert values(workload) == {
         "SECRET_KEY": "changeme",
         "PLAIN": "text",
         "SHOP_DEBUG": "true",
@@ -207,19 +219,19 @@ def test_kubernetes_resolves_secrets_and_config_maps(tmp_path: Path) -> None:
         "TOKEN": "t7",
         "token": "t7",
     }
-    assert environ.is_promised("DATABASE_URL")
-    assert "broken of Secret shop is not base64" in environ.findings[0].message
-    fields = {each.field for each in validate(environ, now=NOW).findings}
+    assert workload.environ.is_promised("DATABASE_URL")
+    assert "broken of Secret shop is not base64" in workload.findings[0].message
+    fields = {each.field for each in judge(workload).findings}
     assert "SECRET_KEY" in fields
     assert "DATABASE_URL" not in fields
 
 
 def test_a_secret_that_is_not_in_the_file_makes_nothing_missing(tmp_path: Path) -> None:
     text = MANIFEST.partition("---")[0]
-    environ = read(tmp_path / "shop.yaml", text)
-    refused = {each.field for each in validate(environ, now=NOW).findings if each.id == "SEC01"}
+    workload = read(tmp_path / "shop.yaml", text)
+    refused = {each.field for each in judge(workload).findings if each.id == "SEC01"}
 
-    assert environ.is_promised("SECRET_KEY")
+    assert workload.environ.is_promised("SECRET_KEY")
     assert not refused
 
 
@@ -234,19 +246,19 @@ def test_a_lone_secret_is_read_as_an_environment(tmp_path: Path) -> None:
     [{"SECRET_KEY": KEY, "PORT": 5}, {"SECRET_KEY": {"computed": KEY}, "PORT": {"raw": "5"}}],
 )
 def test_both_forms_of_doppler_are_read(tmp_path: Path, document: object) -> None:
-    environ = read(tmp_path / "doppler.json", json.dumps(document, indent=1))
-    key = environ.get("SECRET_KEY")
+    workload = read(tmp_path / "doppler.json", json.dumps(document, indent=1))
+    key = workload.environ.get("SECRET_KEY")
 
-    assert values(environ) == {"SECRET_KEY": KEY, "PORT": "5"}
+    assert values(workload) == {"SECRET_KEY": KEY, "PORT": "5"}
     assert key is not None
     assert key.line == 2
 
 
 def test_names_that_stand_twice_in_json_are_told(tmp_path: Path) -> None:
-    environ = read(tmp_path / "x.json", '{"A": "1",\n"A": "2"}')
+    workload = read(tmp_path / "x.json", '{"A": "1",\n"A": "2"}')
 
-    assert values(environ) == {"A": "2"}
-    assert faults(environ) == [("ENV06", "A stands twice, in lines 1 and 2.", 2)]
+    assert values(workload) == {"A": "2"}
+    assert faults(workload) == [("ENV06", "A stands twice, in lines 1 and 2.", 2)]
 
 
 @pytest.mark.parametrize(
@@ -263,15 +275,15 @@ def test_names_that_stand_twice_in_json_are_told(tmp_path: Path) -> None:
 def test_text_that_is_something_else_is_a_finding_or_nothing(
     tmp_path: Path, name: str, text: str, said: str
 ) -> None:
-    environ = read(tmp_path / name, text)
+    workload = read(tmp_path / name, text)
 
-    assert said in " ".join(message for _, message, _ in faults(environ))
-    assert "canary7" not in str(environ.findings)
+    assert said in " ".join(message for _, message, _ in faults(workload))
+    assert "canary7" not in str(workload.findings)
 
 
 def test_a_mounted_secret_of_the_deployment_is_not_missing(tmp_path: Path) -> None:
-    environ = read(tmp_path / "x.env", "ENVIRONMENT=production\nSECRET_KEY_FILE=/run/secrets/k\n")
-    missing = {each.field for each in validate(environ, now=NOW).findings if each.id == "SEC01"}
+    workload = read(tmp_path / "x.env", "ENVIRONMENT=production\nSECRET_KEY_FILE=/run/secrets/k\n")
+    missing = {each.field for each in judge(workload).findings if each.id == "SEC01"}
 
     assert "SECRET_KEY" not in missing
 
@@ -289,7 +301,7 @@ def test_a_mounted_secret_of_the_deployment_is_not_missing(tmp_path: Path) -> No
 def test_references_are_filled_in_as_compose_does(
     text: str, shell: Mapping[str, str], filled: str
 ) -> None:
-    assert interpolate(text, shell) == filled
+    assert Filling(shell).fill(text) == filled
 
 
 @unhurried
@@ -304,10 +316,10 @@ def test_any_file_can_be_read(
 ) -> None:
     path = tmp_path_factory.mktemp("any") / name
     path.write_bytes(content)
-    found = gather_all([path], dialect=Dialect(dialect), shell={}).environs
+    found = read_deployment([path], dialect=Dialect(dialect), shell={}).workloads
 
-    for environ in found:
-        assert json.loads(validate(environ, now=NOW).report(NOW).as_json())["status"]
+    for workload in found:
+        assert json.loads(judge(workload).report(NOW).as_json())["status"]
 
 
 def pod(*entries: str) -> str:
@@ -339,7 +351,7 @@ def test_what_a_manifest_takes_from_elsewhere_is_judged_around(
     promised = [PROMISED % (name, name.lower()) for name in names]
     given = f'{{name: DATABASE_URL, value: "{address}"}}'
     text = pod("{name: ENVIRONMENT, value: production}", *promised, given)
-    verdict = validate(read(tmp_path / "shop.yaml", text), now=NOW)
+    verdict = judge(read(tmp_path / "shop.yaml", text))
 
     assert not [each for each in verdict.findings if each.field == "DATABASE_URL"]
     assert "pq7vk2" not in str(verdict.report(NOW).as_dict())
@@ -359,7 +371,7 @@ def test_the_known_part_of_a_value_is_judged_though_another_is_promised(
     given = f'{{name: {name}, value: "{value}"}}'
     promised = PROMISED % ("PG_PASSWORD", "password")
     text = pod("{name: ENVIRONMENT, value: production}", promised, given)
-    findings = validate(read(tmp_path / "shop.yaml", text), now=NOW).findings
+    findings = judge(read(tmp_path / "shop.yaml", text)).findings
 
     assert rule in {each.id for each in findings if each.field == name}
 
@@ -377,25 +389,25 @@ def test_a_dotenv_file_is_read_as_the_process_reads_it_at_its_start(
         f'SIGNING_KEY="{PEM}"\n'
         'BASE="https://shop.io"\nCALLBACK="${BASE}/back?from=${FROM_SHELL}&x=${NOBODY:-y}"\n'
     )
-    environ = read(tmp_path / name, text)
+    workload = read(tmp_path / name, text)
     (tmp_path / ".env").write_bytes(text.encode())
     process = compose({"FROM_SHELL": "s7"}, tmp_path)
 
-    assert values(environ) == {
+    assert values(workload) == {
         "ENVIRONMENT": "production",
         "SECRET_KEY": KEY,
         "SIGNING_KEY": PEM,
         "BASE": "https://shop.io",
         "CALLBACK": "https://shop.io/back?from=s7&x=y",
     }
-    assert values(process) == {"FROM_SHELL": "s7", **values(environ)}
-    assert not environ.findings
+    assert {each.name: each.value for each in process} == {"FROM_SHELL": "s7", **values(workload)}
+    assert not workload.findings
 
 
 def test_a_dotenv_file_is_judged_by_the_rules_of_docker_when_docker_reads_it(
     tmp_path: Path,
 ) -> None:
-    environ = read(tmp_path / ".env", "export A=1\nB='2'\n", dialect="docker")
+    workload = read(tmp_path / ".env", "export A=1\nB='2'\n", dialect="docker")
 
-    assert values(environ) == {"B": "'2'"}
-    assert [each.line for each in environ.findings] == [1]
+    assert values(workload) == {"B": "'2'"}
+    assert [each.line for each in workload.findings] == [1]

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity
+from sidecar.config.severity import Severity
 from sidecar.lint.custom_rule import Complaint, CustomRule, load, rule
 from sidecar.lint.linter import Verdict, validate
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sidecar.config.environ import Environ, compose, read
 from sidecar.config.mount import LIMIT_BYTES
 from sidecar.config.variable import Variable
+from sidecar.lint.workload import Workload
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
 
 def found(environ: Environ) -> list[tuple[str, str, str]]:
-    return [(each.id, each.field, each.severity) for each in environ.findings]
+    return [(each.id, each.field, each.severity) for each in Workload.of_process(environ).findings]
 
 
 def test_the_snapshot_does_not_follow_the_environment(
@@ -43,7 +44,7 @@ def test_a_mounted_secret_is_read_without_its_last_line_end(tmp_path: Path) -> N
     environ = compose({"SECRET_KEY_FILE": str(mounted)}, tmp_path)
 
     assert environ.get("SECRET_KEY") == Variable("SECRET_KEY", "s3cret with blanks ", str(mounted))
-    assert not environ.findings
+    assert not environ.faults
 
 
 def test_the_variable_wins_over_its_file_and_both_set_is_told(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_files_that_are_meant_to_be_files_are_left_alone(tmp_path: Path) -> None
     environ = compose({"SSL_CERT_FILE": "/nowhere", "LOG_FILE": "/nowhere"}, tmp_path)
 
     assert environ.get("SSL_CERT") is None
-    assert not environ.findings
+    assert not environ.faults
 
 
 def _directory(path: Path) -> None:
@@ -99,7 +100,7 @@ def test_an_unreadable_mount_is_refused_in_production(
     environ = compose(given_path, tmp_path)
 
     assert found(environ) == [("ENV06", "SECRET_KEY_FILE", "refuse")]
-    assert said in environ.findings[0].message
+    assert said in environ.faults[0].message
 
 
 def test_a_secret_put_in_place_of_a_path_is_not_repeated(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_the_env_file_is_not_read_elsewhere(tmp_path: Path, environment: str) ->
 def test_mistakes_in_the_env_file_are_told_by_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DEBUG=1\nthis is = canary7 'no line\nDEBUG=0\n")
 
-    messages = [each.message for each in compose({}, tmp_path).findings]
+    messages = [each.message for each in compose({}, tmp_path).faults]
 
     assert messages == [
         "Line 2 of .env is not NAME=value.",

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity, Violation
 from sidecar.config.settings import Settings, load
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Violation
 from sidecar.lint.linter import validate
 from sidecar.lint.rules.live_server import connections_wanted, judge_live
 from sidecar.lint.server_facts import Server, Unreachable

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity
 from sidecar.config.secret import generate
+from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_path, is_secret_name
-from sidecar.lint.deployment import gather
+from sidecar.lint.deployment import read_deployment
 from sidecar.lint.linter import validate
 from sidecar.lint.published import digests, is_unmistakable, origin_of
 from sidecar.lint.rules.secrets import credentials_of
@@ -57,7 +57,8 @@ def refused(environ: Environ) -> set[str]:
 
 def judge(path: Path) -> tuple[set[str], set[str]]:
     """Give the secrets of an example file, and those that production refuses."""
-    environ = gather([path], environment="production", shell={})
+    [workload] = read_deployment([path], environment="production", shell={}).workloads
+    environ = workload.environ
     digested = {each.name for each in environ if each.value.startswith(DIGEST)}
     known = {
         each.name for each in environ if each.value.removeprefix(DIGEST) in digests()
@@ -78,7 +79,8 @@ def test_of_the_secrets_in_well_known_example_files_nearly_all_are_refused() -> 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.stem))
 def test_what_is_no_secret_in_an_example_file_is_not_called_one(path: Path) -> None:
-    environ = gather([path], environment="production", shell={})
+    [workload] = read_deployment([path], environment="production", shell={}).workloads
+    environ = workload.environ
     public = {each.name for each in environ if not is_secret(each)}
     verdict = validate(environ, now=NOW)
 

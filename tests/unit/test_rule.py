@@ -8,9 +8,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Severity
 from sidecar.config.secret import generate
 from sidecar.config.settings import declarations
+from sidecar.config.severity import Severity
 from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.rules import RULES
 from sidecar.lint.rules.quality import entropy_bits, expiry, jwt_claims

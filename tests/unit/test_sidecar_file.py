@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.environ import Environ
-from sidecar.config.finding import Finding, Severity
 from sidecar.config.project_rules import AI_KEYS, ProjectRules
+from sidecar.config.severity import Severity
 from sidecar.config.sidecar_file import read
 from sidecar.lint import example
+from sidecar.lint.finding import Finding
 from sidecar.lint.linter import validate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

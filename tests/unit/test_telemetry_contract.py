@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import pytest
 
-from sidecar.config.finding import Severity
+from sidecar.config.severity import Severity
 from sidecar.diagnosis.cause import Cause
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.activity import SessionState

@@ -6,26 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.environ import Environ
-from sidecar.lint.deployment import gather_all
+from sidecar.lint.deployment import read_deployment
 from sidecar.lint.linter import validate_all
 from sidecar.lint.result import LintResult
+from sidecar.lint.workload import Workload
 from tests.unit.test_config_source import KEY, NOW, encoded, values
 
 GOOD_URL = "postgresql://shop:Zr4tQ9wLk2Vn7Xc1@db.internal:5432/orders?sslmode=verify-full"
 
 
-def workloads(path: Path, text: str, *more: Path, **options: str) -> dict[str | None, Environ]:
+def workloads(path: Path, text: str, *more: Path, **options: str) -> dict[str | None, Workload]:
     path.write_text(text)
-    found = gather_all([path, *more], shell={"FROM_SHELL": "s7"}, **options)  # type: ignore[arg-type]
+    found = read_deployment([path, *more], shell={"FROM_SHELL": "s7"}, **options)  # type: ignore[arg-type]
     assert not found.unread
-    return {each.workload: each for each in found.environs}
+    return {each.name: each for each in found.workloads}
 
 
 def judge(path: Path, text: str, **options: str) -> set[tuple[str, str | None]]:
     """Give what is refused, by variable and workload."""
-    environs = workloads(path, text, **options).values()
-    judgement = LintResult(validate_all(environs, now=NOW))
+    found = workloads(path, text, **options).values()
+    judgement = LintResult(validate_all(found, now=NOW))
     return {(f.field, f.workload) for f in judgement.findings if f.severity == "refuse"}
 
 
@@ -79,7 +79,7 @@ def test_namespaces_keep_their_own_secrets_and_config_maps(tmp_path: Path) -> No
 
     found = workloads(tmp_path / "all.yaml", of("one", "first") + of("two", "second"))
 
-    assert {name: values(environ) for name, environ in found.items()} == {
+    assert {name: values(workload) for name, workload in found.items()} == {
         "namespace one > deployment/api > container web": {"LEVEL": "first", "KEY": "first"},
         "namespace two > deployment/api > container web": {"LEVEL": "second", "KEY": "second"},
     }
@@ -134,20 +134,20 @@ def test_a_key_that_a_secret_lacks_is_told(
         + "---\nkind: Secret\nmetadata: {name: empty}\n"
         + kind("api", TAKEN % (name, key, more))
     )
-    [environ] = workloads(tmp_path / "shop.yaml", text).values()
-    told = [each.message for each in environ.findings if each.severity == "refuse"]
+    [workload] = workloads(tmp_path / "shop.yaml", text).values()
+    told = [each.message for each in workload.findings if each.severity == "refuse"]
 
     assert bool(told) == bool(said)
     assert all(said in each for each in told if said)
-    assert environ.is_promised("SECRET_KEY") is promised
+    assert workload.environ.is_promised("SECRET_KEY") is promised
 
 
 def test_a_reference_to_what_is_not_defined_before_is_told_with_its_reason(tmp_path: Path) -> None:
     own = container(
         "web", DATABASE_URL="postgresql://shop:$(PG_PASSWORD)@db.io/orders", PG_PASSWORD="x"
     )
-    [environ] = workloads(tmp_path / "shop.yaml", kind("api", own)).values()
-    [found] = [each for each in environ.findings if each.field == "DATABASE_URL"]
+    [workload] = workloads(tmp_path / "shop.yaml", kind("api", own)).values()
+    [found] = [each for each in workload.findings if each.field == "DATABASE_URL"]
 
     assert (found.id, found.severity) == ("ENV03", "refuse")
     assert "$(PG_PASSWORD), which is not defined before it" in found.message
@@ -155,10 +155,10 @@ def test_a_reference_to_what_is_not_defined_before_is_told_with_its_reason(tmp_p
 
 def test_a_name_that_stands_twice_in_a_container_is_told(tmp_path: Path) -> None:
     own = "{name: web, env: [{name: A, value: x}, {name: A, value: y}]}"
-    [environ] = workloads(tmp_path / "shop.yaml", kind("api", own)).values()
+    [workload] = workloads(tmp_path / "shop.yaml", kind("api", own)).values()
 
-    assert values(environ) == {"A": "y"}
-    assert any("A stands twice" in each.message for each in environ.findings)
+    assert values(workload) == {"A": "y"}
+    assert any("A stands twice" in each.message for each in workload.findings)
 
 
 COMPOSE = f"""
@@ -183,7 +183,7 @@ def test_each_compose_service_is_judged_by_itself_and_named(tmp_path: Path) -> N
 
 def test_a_service_of_a_profile_is_judged_when_it_is_named(tmp_path: Path) -> None:
     found = workloads(tmp_path / "compose.yaml", COMPOSE)
-    told = [each.message for environ in found.values() for each in environ.findings]
+    told = [each.message for workload in found.values() for each in workload.findings]
 
     assert "service tools" not in found
     assert "The service tools is of a profile that is not active, and was not judged." in told
@@ -194,9 +194,9 @@ def test_what_several_compose_files_say_of_a_service_is_merged(tmp_path: Path) -
     more = tmp_path / "override.yaml"
     more.write_text("services: {api: {environment: [LEVEL=2, MORE=3]}}")
     text = "services: {api: {environment: {LEVEL: 1, NAME: shop}}}"
-    [environ] = workloads(tmp_path / "compose.yaml", text, more).values()
+    [workload] = workloads(tmp_path / "compose.yaml", text, more).values()
 
-    assert values(environ) == {"LEVEL": "2", "MORE": "3", "NAME": "shop"}
+    assert values(workload) == {"LEVEL": "2", "MORE": "3", "NAME": "shop"}
 
 
 def test_services_that_extend_and_include_others_have_their_environment(tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_env_files_are_read_by_the_rules_of_compose(tmp_path: Path) -> None:
         "services:\n  api:\n    env_file:\n      - a.env\n      - {path: raw.env, format: raw}\n"
         "      - {path: missing.env, required: false}\n"
     )
-    [environ] = workloads(tmp_path / "compose.yaml", text).values()
+    [workload] = workloads(tmp_path / "compose.yaml", text).values()
 
-    assert values(environ) == {
+    assert values(workload) == {
         "LOST": "aZ9kLm2pQ7",
         "KEPT": secret,
         "ESCAPED": "a$b",
@@ -244,8 +244,8 @@ def test_env_files_are_read_by_the_rules_of_compose(tmp_path: Path) -> None:
         "B": "c",
         "RAW": f"'{secret}'",
     }
-    assert [each.field for each in environ.findings] == ["LOST"]
-    assert "xR4t" not in str(environ.findings)
+    assert [each.field for each in workload.findings] == ["LOST"]
+    assert "xR4t" not in str(workload.findings)
 
 
 def test_what_compose_demands_of_the_shell_is_promised(tmp_path: Path) -> None:
@@ -255,10 +255,10 @@ def test_what_compose_demands_of_the_shell_is_promised(tmp_path: Path) -> None:
         "      DATABASE_URL: postgresql://shop:${PW?}@db.internal/orders?sslmode=verify-full\n"
         "      TOKEN: a${NOBODY}b\n      LEVEL: ${LEVEL}\n"
     )
-    [environ] = workloads(tmp_path / "compose.yaml", text).values()
-    told = {each.field: each.severity for each in environ.findings}
+    [workload] = workloads(tmp_path / "compose.yaml", text).values()
+    told = {each.field: each.severity for each in workload.findings}
 
-    assert environ.is_promised("SECRET_KEY")
+    assert workload.environ.is_promised("SECRET_KEY")
     assert told == {"TOKEN": "warning", "LEVEL": "info"}
     assert ("DATABASE_URL", "service api") not in judge(tmp_path / "compose.yaml", text)
 
@@ -303,7 +303,7 @@ def test_input_on_which_no_verdict_can_rest_is_told(
     tmp_path: Path, name: str, text: str, said: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    [reason] = gather_all([tmp_path / name], shell={}).unread
+    [reason] = read_deployment([tmp_path / name], shell={}).unread
 
     assert said in reason
 
@@ -319,9 +319,9 @@ def test_json_of_kubernetes_and_compose_is_read_as_such(tmp_path: Path) -> None:
     project = {"name": "shop", "services": {"api": {"environment": {"A": "a"}}}}
     for number, document in enumerate((secret, listed, project)):
         text = json.dumps(document, indent="\t")
-        [environ] = workloads(tmp_path / f"{number}.json", text).values()
+        [workload] = workloads(tmp_path / f"{number}.json", text).values()
 
-        assert values(environ) == {"A": "a"}
+        assert values(workload) == {"A": "a"}
 
 
 def test_a_restricted_secret_of_doppler_is_promised(tmp_path: Path) -> None:
@@ -329,10 +329,10 @@ def test_a_restricted_secret_of_doppler_is_promised(tmp_path: Path) -> None:
         "secrets": {"SECRET_KEY": {"computed": None}, "A": {"computed": "b"}},
         "success": True,
     }
-    [environ] = workloads(tmp_path / "d.json", json.dumps(answer)).values()
+    [workload] = workloads(tmp_path / "d.json", json.dumps(answer)).values()
 
-    assert environ.is_promised("SECRET_KEY")
-    assert values(environ) == {"A": "b"}
+    assert workload.environ.is_promised("SECRET_KEY")
+    assert values(workload) == {"A": "b"}
 
 
 def test_an_env_file_lies_under_the_workloads_named_after_it_and_over_those_before(
@@ -343,9 +343,9 @@ def test_an_env_file_lies_under_the_workloads_named_after_it_and_over_those_befo
     last.write_text("C=last\n")
     compose = tmp_path / "compose.yaml"
     compose.write_text("services: {api: {environment: [B=own, C=own]}}")
-    [environ] = gather_all([first, compose, last], shell={}).environs
+    [workload] = read_deployment([first, compose, last], shell={}).workloads
 
-    assert values(environ) == {"A": "first", "B": "own", "C": "last"}
+    assert values(workload) == {"A": "first", "B": "own", "C": "last"}
 
 
 @pytest.mark.parametrize(
@@ -367,12 +367,12 @@ def test_files_that_do_not_say_where_they_run_are_not_forgiven(
 ) -> None:
     found = workloads(tmp_path / "compose.yaml", text)
     told = {
-        verdict.environ.workload
+        verdict.workload.name
         for verdict in validate_all(found.values(), now=NOW)
         if any(each.id == "ENV01" for each in verdict.findings)
     }
 
-    assert {name: each.environment for name, each in found.items()} == environments
+    assert {name: each.environ.environment for name, each in found.items()} == environments
     assert told == {"service b"} if "SECRET_KEY" in text else True
 
 
@@ -382,18 +382,18 @@ def test_a_few_aliases_that_stand_for_millions_are_read_at_once(tmp_path: Path) 
         for n in range(9)
     )
     text = f"a: &a {{A0: x, A1: y}}\n{levels}services:\n  api:\n    environment: *j\n"
-    [environ] = workloads(tmp_path / "compose.yaml", text).values()
+    [workload] = workloads(tmp_path / "compose.yaml", text).values()
 
-    assert values(environ) == {"A0": "x", "A1": "y"}
+    assert values(workload) == {"A0": "x", "A1": "y"}
 
 
 def test_a_file_of_more_workloads_than_anybody_runs_is_not_judged_in_part(tmp_path: Path) -> None:
     services = "".join(f"  s{number}: *a\n" for number in range(3000))
     path = tmp_path / "compose.yaml"
     path.write_text(f"x: &a {{environment: [A=b]}}\nservices:\n{services}")
-    found = gather_all([path], shell={})
+    found = read_deployment([path], shell={})
 
-    assert len(found.environs) == 1000
+    assert len(found.workloads) == 1000
     assert "and was not read whole" in found.unread[0]
 
 
@@ -402,9 +402,9 @@ def test_of_merged_mappings_the_earlier_one_wins_and_the_own_keys_over_all(tmp_p
         "x-a: &a {A: a, B: a}\nx-b: &b {A: b, B: b, C: b}\n"
         "services: {api: {environment: {<<: [*a, *b], B: own}}}"
     )
-    [environ] = workloads(tmp_path / "compose.yaml", text).values()
+    [workload] = workloads(tmp_path / "compose.yaml", text).values()
 
-    assert values(environ) == {"A": "a", "B": "own", "C": "b"}
+    assert values(workload) == {"A": "a", "B": "own", "C": "b"}
 
 
 @pytest.mark.parametrize("name", ["x.yaml", "compose.yaml", ".env"])
@@ -426,9 +426,9 @@ def test_references_that_double_what_they_stand_in_are_bounded(tmp_path: Path, n
     elif name == "compose.yaml":
         (tmp_path / "a.env").write_text(lines)
         text = "services: {api: {env_file: a.env}}"
-    [environ] = workloads(tmp_path / name, text).values()
+    [workload] = workloads(tmp_path / name, text).values()
 
-    assert max(len(each.value) for each in environ) < 2_000_000
+    assert max(len(each.value) for each in workload.environ) < 2_000_000
 
 
 VOLUMES = """
@@ -456,11 +456,11 @@ def test_a_secret_that_is_mounted_as_a_file_is_judged(
     entry = f"{{name: SECRET_KEY_FILE, value: {path}}}"
     own = f"{{name: web, volumeMounts: [{mount}], env: [{entry}]}}"
     store = 'kind: Secret\nmetadata: {name: shop}\nstringData: {secret-key: "changeme\\n"}\n'
-    [environ] = workloads(tmp_path / "shop.yaml", store + kind("api", own) + VOLUMES).values()
-    key = environ.get("SECRET_KEY")
+    [workload] = workloads(tmp_path / "shop.yaml", store + kind("api", own) + VOLUMES).values()
+    key = workload.environ.get("SECRET_KEY")
 
     assert (None if key is None else key.value) == value
-    assert environ.is_promised("SECRET_KEY") is (value is None)
+    assert workload.environ.is_promised("SECRET_KEY") is (value is None)
 
 
 def test_secrets_of_compose_are_judged_where_they_are_here(tmp_path: Path) -> None:
@@ -472,8 +472,8 @@ def test_secrets_of_compose_are_judged_where_they_are_here(tmp_path: Path) -> No
         "    environment: {SECRET_KEY_FILE: /run/secrets/key, SIDECAR_TOKEN_FILE: /t,\n"
         "                  DATABASE_URL_FILE: /run/secrets/gone}\n"
     )
-    [environ] = workloads(tmp_path / "compose.yaml", text).values()
+    [workload] = workloads(tmp_path / "compose.yaml", text).values()
 
-    assert environ.text("SECRET_KEY") == "changeme"
-    assert environ.text("SIDECAR_TOKEN") == "s7"
-    assert environ.is_promised("DATABASE_URL")
+    assert workload.environ.text("SECRET_KEY") == "changeme"
+    assert workload.environ.text("SIDECAR_TOKEN") == "s7"
+    assert workload.environ.is_promised("DATABASE_URL")

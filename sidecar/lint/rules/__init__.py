@@ -1,11 +1,8 @@
 """The catalogue: every rule, and every look that sees them."""
 
-from sidecar.config.declaration import DB07, ENV04
-from sidecar.config.finding import Rule
-from sidecar.config.mount import ENV06
-from sidecar.config.sidecar_file import ENV07
-from sidecar.config.text import ENV03
 from sidecar.lint.change import ENV09
+from sidecar.lint.fault_rules import DB07, ENV03, ENV04, ENV06, ENV07
+from sidecar.lint.finding import Rule
 from sidecar.lint.rule_context import Check
 from sidecar.lint.rules import (
     address,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sidecar.config.dsn import Dsn, DsnError
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.secrets import SEC02, says_default

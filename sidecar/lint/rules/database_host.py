@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from sidecar.config.dsn import Dsn
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.address import FIELD, real_address
 

@@ -7,9 +7,10 @@ from importlib import resources
 from pathlib import Path
 
 from sidecar.config.dsn import SSLMODES, Dsn
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.opaque import has_opaque
+from sidecar.config.severity import Severity
 from sidecar.config.variable import PROCESS
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.address import FIELD, real_address
 from sidecar.lint.rules.database_host import root_certificate

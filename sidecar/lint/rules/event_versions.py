@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
 from sidecar.events.types import EventTypes
+from sidecar.lint.finding import Rule, Violation
 
 HOLE: Final = Rule(
     "EVT01",

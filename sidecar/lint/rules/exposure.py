@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.secrets import says_default
 

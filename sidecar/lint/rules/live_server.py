@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from sidecar.config.dsn import Dsn, DsnError
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.settings import Settings
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import DB03, DB05, DB06, DB12
 from sidecar.lint.rules.pool_size import POOL_ADVICE

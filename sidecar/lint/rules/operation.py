@@ -3,8 +3,9 @@
 import ipaddress
 from collections.abc import Iterator
 
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.form import is_address
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 FLUSH_SECONDS = 5.0

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."

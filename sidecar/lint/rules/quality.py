@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from sidecar.config.environment import Environment
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.settings import declarations
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.secrets import GENERATE
 

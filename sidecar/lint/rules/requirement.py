@@ -5,9 +5,10 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
 from sidecar.config.sidecar_file import compiled
 from sidecar.config.text import tidy
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 USUAL_PAIRS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),)

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from sidecar.config.finding import Rule, Severity, Violation
+from sidecar.config.severity import Severity
 from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.published import is_unmistakable, origin_of
 from sidecar.lint.rule_context import Check, RuleContext

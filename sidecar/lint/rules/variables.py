@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 
 from sidecar.config.environment import is_known
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.settings import declarations
-from sidecar.config.text import ENV03, has_mark, is_quoted, tidy
+from sidecar.config.severity import Severity
+from sidecar.config.text import has_mark, is_quoted, tidy
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_near, is_secret_name
+from sidecar.lint.fault_rules import ENV03
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 ENV01 = Rule(

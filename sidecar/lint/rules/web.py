@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sidecar.config.cors_policy import APP_SCHEMES
-from sidecar.config.finding import Rule, Severity, Violation
 from sidecar.config.option import LogLevel
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 APP01 = Rule(

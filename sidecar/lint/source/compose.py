@@ -5,17 +5,16 @@ from dataclasses import dataclass, field
 
 from yaml.nodes import Node
 
-from sidecar.config.finding import Severity, Violation
-from sidecar.config.mount import ENV06
+from sidecar.config.fault import Fault, FaultKind
+from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name
-from sidecar.config.workload_reading import Deployment, Reading, few, shown, unusable
 from sidecar.lint.source import compose_env, docker
+from sidecar.lint.source.builder import DeploymentBuilder, WorkloadBuilder, few, shown, unusable
 from sidecar.lint.source.compose_project import ComposeFile, Definition, Project
 from sidecar.lint.source.compose_secret import files_of
 from sidecar.lint.source.file import Dialect, Loaded, load
-from sidecar.lint.source.interpolation import Filling
-from sidecar.lint.source.loss import loss
+from sidecar.lint.source.interpolation import Filling, lost_reference
 from sidecar.lint.source.manifest import child, entries, is_null, items, line_of, text_of
 
 _PROFILES = "COMPOSE_PROFILES"
@@ -27,7 +26,7 @@ def read(
     part: str | None = None,
     *,
     alone: bool = False,
-) -> Deployment:
+) -> DeploymentBuilder:
     """Read what each service would be given; a service of several files is merged as compose does.
 
     Args:
@@ -36,7 +35,7 @@ def read(
         part: Read this service only, also when its profile is not active.
         alone: Leave out env files, which may be kept out of the repository.
     """
-    deployment = Deployment()
+    deployment = DeploymentBuilder()
     if not files:
         return deployment
     project = Project(files, shell, alone=alone)
@@ -47,7 +46,7 @@ def read(
         if not deployment.has_room(files[0].source):
             break
         if part is None and not _is_active(definitions, shell):
-            deployment.violations.append(_asleep(name, files[0].source))
+            deployment.faults.append(_asleep(name, files[0].source))
             continue
         service = _Service(called(name), definitions, alone)
         deployment.workloads.append(service.read())
@@ -56,7 +55,7 @@ def read(
         names = ", ".join(map(shown, project.services)) or "none"
         message = f"{files[0].source} has no such service; it has {names}."
         deployment.unread.append(unusable(files[0].source, message, hint="Correct --part."))
-    elif not deployment.workloads and not deployment.violations:
+    elif not deployment.workloads and not deployment.faults:
         message = f"{files[0].source} has no service."
         deployment.unread.append(unusable(files[0].source, message))
     return deployment
@@ -80,37 +79,39 @@ class _Service:
     workload: str
     definitions: Sequence[Definition]
     alone: bool
-    unread: list[Violation] = field(default_factory=list)
+    unread: list[Fault] = field(default_factory=list)
 
-    def read(self) -> Reading:
+    def read(self) -> WorkloadBuilder:
         """Give the service's environment: `environment` wins over every `env_file`."""
         own = self.definitions[-1]
-        reading = Reading(self.workload, source=own.file.source, line=line_of(own.node))
+        builder = WorkloadBuilder(self.workload, source=own.file.source, line=line_of(own.node))
         for definition in () if self.alone else self.definitions:
             for entry in _env_files(child(definition.node, "env_file")):
-                self._take_env_file(reading, entry, definition.file)
+                self._take_env_file(builder, entry, definition.file)
         for definition in self.definitions:
-            _take_environment(reading, definition)
+            _take_environment(builder, definition)
         if not self.alone:
-            reading.mount(files_of(self.definitions))
-        return reading
+            builder.mount(files_of(self.definitions))
+        return builder
 
-    def _take_env_file(self, reading: Reading, entry: "_EnvFile", file: ComposeFile) -> None:
+    def _take_env_file(
+        self, builder: WorkloadBuilder, entry: "_EnvFile", file: ComposeFile
+    ) -> None:
         path = file.directory / Filling(file.shell).fill(entry.path)
         if not entry.is_required and not path.exists():
             return
         loaded = load(path, Dialect.DOCKER, by_file=True)
-        if isinstance(loaded, Violation):
+        if isinstance(loaded, Fault):
             self.unread.append(loaded)
             return
         read_file = docker.read if entry.is_raw else compose_env.read
         given = read_file(loaded.text, loaded.source, file.shell)
         for variable in given.variables.values():
-            reading.set(variable)
-        reading.promised |= given.promised
-        reading.violations += few(given.violations)
+            builder.set(variable)
+        builder.promised |= given.promised
+        builder.faults += few(given.faults)
         if loaded.undecodable is not None:
-            reading.violations.append(loaded.undecodable)
+            builder.faults.append(loaded.undecodable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +129,18 @@ def _env_files(node: Node | None) -> Iterator[_EnvFile]:
             yield _EnvFile(path, is_required, text_of(child(each, "format")) == "raw")
 
 
-def _take_environment(reading: Reading, definition: Definition) -> None:
+def _take_environment(builder: WorkloadBuilder, definition: Definition) -> None:
     source, shell = definition.file.source, definition.file.shell
     for name, node, value in _pairs(child(definition.node, "environment")):
         filling = Filling(shell)
         given = shell.get(name) if value is None else filling.fill(value)
         if given is None or not is_plain_name(name):
             continue
-        reading.set(Variable(name, given, source, line_of(node)))
+        builder.set(Variable(name, given, source, line_of(node)))
         if filling.lost:
             # An optional setting is often passed on as it is: ${LEVEL}.
             at_most = Severity.WARNING if given else Severity.INFO
-            reading.violations.append(loss(name, source, line_of(node), at_most))
+            builder.faults.append(lost_reference(name, source, line_of(node), at_most))
 
 
 def _pairs(node: Node | None) -> Iterator[tuple[str, Node, str | None]]:
@@ -158,9 +159,9 @@ def _is_active(definitions: Sequence[Definition], shell: Mapping[str, str]) -> b
     return not profiles or not profiles.isdisjoint(active) or "*" in active
 
 
-def _asleep(name: str, source: str) -> Violation:
-    return Violation(
-        ENV06,
+def _asleep(name: str, source: str) -> Fault:
+    return Fault(
+        FaultKind.FILE,
         source,
         f"The {called(name)} is of a profile that is not active, and was not judged.",
         f"Judge it with --part {shown(name)}, or set {_PROFILES}.",

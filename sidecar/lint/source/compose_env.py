@@ -9,12 +9,11 @@ from dotenv.parser import Binding, parse_stream
 from sidecar.config.dotenv import faults_of
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name
-from sidecar.config.workload_reading import Reading
-from sidecar.lint.source.interpolation import Filling
-from sidecar.lint.source.loss import loss
+from sidecar.lint.source.builder import WorkloadBuilder
+from sidecar.lint.source.interpolation import Filling, lost_reference
 
 
-def read(text: str, source: str, shell: Mapping[str, str]) -> Reading:
+def read(text: str, source: str, shell: Mapping[str, str]) -> WorkloadBuilder:
     """Read every line that is sound; a name alone takes its value from the shell.
 
     Args:
@@ -22,7 +21,7 @@ def read(text: str, source: str, shell: Mapping[str, str]) -> Reading:
         source: What to call it.
         shell: What references are filled in from, before earlier lines of the file.
     """
-    reading = Reading()
+    builder = WorkloadBuilder()
     bindings = list(parse_stream(io.StringIO(text.removeprefix("\ufeff"))))
     known: dict[str, str] = {}
     around = ChainMap(dict(shell), known)
@@ -35,11 +34,11 @@ def read(text: str, source: str, shell: Mapping[str, str]) -> Reading:
         if value is None:
             continue
         known[name] = value
-        reading.set(Variable(name, value, source, binding.original.line))
+        builder.set(Variable(name, value, source, binding.original.line))
         if filling.lost:
-            reading.violations.append(loss(name, source, binding.original.line))
-    reading.violations += faults_of(bindings, source)
-    return reading
+            builder.faults.append(lost_reference(name, source, binding.original.line))
+    builder.faults += faults_of(bindings, source)
+    return builder
 
 
 def _value(binding: Binding, filling: Filling) -> str:

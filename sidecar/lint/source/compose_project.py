@@ -7,8 +7,8 @@ from pathlib import Path
 from yaml.nodes import Node
 
 from sidecar.config import dotenv
-from sidecar.config.finding import Violation
-from sidecar.config.workload_reading import shown, unusable
+from sidecar.config.fault import Fault
+from sidecar.lint.source.builder import shown, unusable
 from sidecar.lint.source.file import Dialect, Loaded, load
 from sidecar.lint.source.interpolation import Filling
 from sidecar.lint.source.manifest import Documents, child, entries, items, line_of, text_of
@@ -66,7 +66,7 @@ class Project:
         self, files: Sequence[Loaded], shell: Mapping[str, str], *, alone: bool = False
     ) -> None:
         self.services: dict[str, list[Definition]] = {}
-        self.unread: list[Violation] = []
+        self.unread: list[Fault] = []
         self._shell = shell
         self._taken: set[str] = set()
         self._opened: dict[Path, ComposeFile | None] = {}
@@ -117,7 +117,7 @@ class Project:
 
     def _load(self, path: Path, by: ComposeFile, line: int) -> ComposeFile | None:
         found = load(path, Dialect.COMPOSE, by_file=True)
-        if isinstance(found, Violation):
+        if isinstance(found, Fault):
             self._tell(by, line, f"builds on a file that cannot be read: {found.message}")
         elif found.dialect is not Dialect.COMPOSE:
             self._tell(by, line, f"builds on {found.source}, which is no compose file.")
@@ -147,5 +147,5 @@ def _dotenv_values(path: Path) -> dict[str, str]:
     loaded = load(path, Dialect.DOTENV, by_file=True) if path.is_file() else None
     if not isinstance(loaded, Loaded):
         return {}
-    found = dotenv.read(loaded.text, loaded.source).variables
+    found, _ = dotenv.read(loaded.text, loaded.source)
     return {name: variable.value for name, variable in found.items()}

@@ -6,27 +6,27 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from sidecar.config.variable import Variable
-from sidecar.config.workload_reading import Reading
+from sidecar.lint.source.builder import WorkloadBuilder
 from sidecar.lint.source.kind import Pairs, fields_of, is_object
 
 _NAME = re.compile(r'"(\w+)"\s*:')
 
 
-def read(pairs: Pairs, text: str, source: str) -> Reading:
+def read(pairs: Pairs, text: str, source: str) -> WorkloadBuilder:
     """Read every name; a value that is no text is read as its JSON.
 
     A restricted secret shows no value: it is promised.
     """
-    reading = Reading()
+    builder = WorkloadBuilder()
     lines = _lines(text)
     for name, value in pairs:
         known = _text(value)
         if known is None:
-            reading.promise(name)
+            builder.promise(name)
         else:
             line = next(lines.get(name, iter(())), None)
-            reading.put(Variable(name, known, source, line))
-    return reading
+            builder.put(Variable(name, known, source, line))
+    return builder
 
 
 def _text(value: object) -> str | None:

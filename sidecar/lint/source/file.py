@@ -7,10 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from sidecar.config.bounded import STANDARD_INPUT, FileTooLargeError, read_bounded, read_named
-from sidecar.config.finding import Violation
+from sidecar.config.fault import Fault
 from sidecar.config.mount import reason_of
-from sidecar.config.workload_reading import unusable
 from sidecar.lint.source import kind, manifest
+from sidecar.lint.source.builder import unusable
 from sidecar.lint.source.kind import Pairs
 from sidecar.lint.source.manifest import Documents
 
@@ -54,7 +54,7 @@ class Loaded:
         return self.dialect in {Dialect.COMPOSE, Dialect.KUBERNETES}
 
     @property
-    def undecodable(self) -> Violation | None:
+    def undecodable(self) -> Fault | None:
         """What to say of bytes that are no text; the rest can be judged."""
         found = _NOT_UTF8.search(self.text)
         if found is None:
@@ -64,10 +64,8 @@ class Loaded:
         return unusable(self.source, message, line, hint="Save the file as UTF-8.")
 
 
-def load(
-    path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False
-) -> Loaded | Violation:
-    """Read a file and find out what kind it is; what cannot be read becomes a violation.
+def load(path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False) -> Loaded | Fault:
+    """Read a file and find out what kind it is; what cannot be read becomes a fault.
 
     Args:
         path: The file, or `-`.
@@ -105,7 +103,7 @@ def _form(path: Path, dialect: Dialect, text: str) -> Dialect:
     return Dialect.COMPOSE if ending in _YAML_ENDINGS or kind.is_manifest(text) else Dialect.DOCKER
 
 
-def _load_json(path: Path, source: str, text: str) -> Loaded | Violation:
+def _load_json(path: Path, source: str, text: str) -> Loaded | Fault:
     try:
         pairs = kind.pairs_of(text)
     except json.JSONDecodeError as error:
@@ -123,7 +121,7 @@ def _load_json(path: Path, source: str, text: str) -> Loaded | Violation:
     return Loaded(path, source, Dialect.DOPPLER, text, pairs=named)
 
 
-def _load_yaml(path: Path, source: str, text: str) -> Loaded | Violation:
+def _load_yaml(path: Path, source: str, text: str) -> Loaded | Fault:
     if kind.is_template(text):
         hint = f"Render it first: helm template ... | sidecar check --env-file {STANDARD_INPUT}"
         return unusable(source, f"{source} is a template that Helm has not filled in.", hint=hint)

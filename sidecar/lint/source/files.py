@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sidecar.config import dotenv
-from sidecar.config.finding import Violation
-from sidecar.config.workload_reading import Deployment, Reading, few, unusable
+from sidecar.config.fault import Fault
 from sidecar.lint.source import compose, docker, doppler, kubernetes
+from sidecar.lint.source.builder import DeploymentBuilder, WorkloadBuilder, few, unusable
 from sidecar.lint.source.file import Dialect, Loaded, load
 
 
@@ -18,8 +18,8 @@ def read(
     shell: Mapping[str, str] | None = None,
     part: str | None = None,
     alone: bool = False,
-) -> Deployment:
-    """Read files; whatever is wrong with them becomes a violation.
+) -> DeploymentBuilder:
+    """Read files; whatever is wrong with them becomes a fault.
 
     An env file is an environment. Beside a compose file or manifests it lies under every workload
     of theirs when it is named before them, and over each when it is named after.
@@ -34,48 +34,51 @@ def read(
     given = shell or {}
     loaded = [load(path, dialect) for path in paths]
     files = [each for each in loaded if isinstance(each, Loaded)]
-    deployment = Deployment(unread=[each for each in loaded if isinstance(each, Violation)])
-    deployment.violations += [each.undecodable for each in files if each.undecodable is not None]
+    deployment = DeploymentBuilder(unread=[each for each in loaded if isinstance(each, Fault)])
+    deployment.faults += [each.undecodable for each in files if each.undecodable is not None]
     deployment.take(compose.read(_of(files, Dialect.COMPOSE), given, part, alone=alone))
     deployment.take(kubernetes.read(_of(files, Dialect.KUBERNETES), part))
     plain = {n: _read_plain(each, given) for n, each in enumerate(files) if not each.is_manifest}
     # What could not be read may hold any variable: none can be called missing.
-    unknown = Reading(promised={"*"} if deployment.unread else set())
-    for number, reading in plain.items():
-        deployment.violations += few(reading.violations)
-        if not reading.variables and not reading.promised:
+    unknown = WorkloadBuilder(promised={"*"} if deployment.unread else set())
+    for number, builder in plain.items():
+        deployment.faults += few(builder.faults)
+        if not builder.variables and not builder.promised:
             source = files[number].source
             deployment.unread.append(unusable(source, f"{source} sets no variable."))
     first = next((n for n, each in enumerate(files) if each.is_manifest), len(files))
-    under = [unknown, *(reading for number, reading in plain.items() if number < first)]
-    over = [reading for number, reading in plain.items() if number > first]
+    under = [unknown, *(builder for number, builder in plain.items() if number < first)]
+    over = [builder for number, builder in plain.items() if number > first]
     deployment.workloads = [
-        _layered(each, under, over) for each in deployment.workloads or [_own_reading(loaded)]
+        _layered(each, under, over) for each in deployment.workloads or [_of_env_files(loaded)]
     ]
     return deployment
 
 
-def _own_reading(loaded: Sequence[Loaded | Violation]) -> Reading:
+def _of_env_files(loaded: Sequence[Loaded | Fault]) -> WorkloadBuilder:
     """Give the environment that env files make by themselves."""
     first = next(iter(loaded), None)
-    return Reading(source=None if first is None else first.source, line=1)
+    return WorkloadBuilder(source=None if first is None else first.source, line=1)
 
 
 def _of(files: Sequence[Loaded], dialect: Dialect) -> list[Loaded]:
     return [each for each in files if each.dialect is dialect]
 
 
-def _read_plain(file: Loaded, shell: Mapping[str, str]) -> Reading:
+def _read_plain(file: Loaded, shell: Mapping[str, str]) -> WorkloadBuilder:
     match file.dialect:
         case Dialect.DOPPLER:
             return doppler.read(file.pairs, file.text, file.source)
         case Dialect.DOTENV:
-            return dotenv.read(file.text, file.source, shell)
+            variables, faults = dotenv.read(file.text, file.source, shell)
+            return WorkloadBuilder(variables=variables, faults=faults)
         case _:
             return docker.read(file.text, file.source, shell)
 
 
-def _layered(workload: Reading, under: Sequence[Reading], over: Sequence[Reading]) -> Reading:
+def _layered(
+    workload: WorkloadBuilder, under: Sequence[WorkloadBuilder], over: Sequence[WorkloadBuilder]
+) -> WorkloadBuilder:
     layered = replace(workload, variables={}, promised=set())
     for layer in (*under, workload, *over):
         for name in layer.promised:

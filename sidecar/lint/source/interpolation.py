@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.filling import fill_in
 from sidecar.config.opaque import opaque
+from sidecar.config.severity import Severity
 
 _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|"
@@ -48,6 +50,16 @@ class Filling:
         return value or ""
 
 
-def interpolate(text: str, shell: Mapping[str, str]) -> str:
-    """Fill references in; one without a value becomes empty, as compose does after a warning."""
-    return Filling(shell).fill(text)
+def lost_reference(
+    name: str, source: str, line: int | None, at_most: Severity = Severity.WARNING
+) -> Fault:
+    """Say that a reference in a value came to nothing.
+
+    The reference's name is left out: where a password holds a `$`, it is a part of the password.
+    """
+    message = f"{name} holds a $ before a name that is not set; compose puts nothing in its place."
+    hint = (
+        "Set that name in the shell or in .env; write $$ for a $ that is meant, or put the value "
+        "of an env file in single quotes."
+    )
+    return Fault(FaultKind.FILE, name, message, hint, source, line, at_most)

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 
 from yaml.nodes import Node
 
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.filling import fill_in
-from sidecar.config.finding import Severity, Violation
-from sidecar.config.mount import ENV06
 from sidecar.config.opaque import opaque
-from sidecar.config.text import ENV03
+from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name, is_secret_name
-from sidecar.config.workload_reading import Deployment, Reading, shown, unusable
+from sidecar.lint.source.builder import DeploymentBuilder, WorkloadBuilder, shown, unusable
 from sidecar.lint.source.file import Loaded
 from sidecar.lint.source.kubernetes_store import Store, Stores
 from sidecar.lint.source.kubernetes_volume import files_of
@@ -44,7 +43,7 @@ class _Container:
     workload: str
 
 
-def read(files: Sequence[Loaded], part: str | None = None) -> Deployment:
+def read(files: Sequence[Loaded], part: str | None = None) -> DeploymentBuilder:
     """Read what each container would be given; without containers, what each store holds.
 
     What comes from a Secret or ConfigMap that is in none of the files is promised, not judged.
@@ -53,11 +52,11 @@ def read(files: Sequence[Loaded], part: str | None = None) -> Deployment:
         files: Read together, as they are applied together.
         part: The name of one container, or of its workload as findings show it.
     """
-    deployment = Deployment()
+    deployment = DeploymentBuilder()
     objects = [(file.source, each) for file in files for each in _objects(file)]
     stores = Stores()
     for source, node in objects:
-        deployment.violations += stores.take(node, source)
+        deployment.faults += stores.take(node, source)
     containers = [each for source, node in objects for each in _containers(node, source)]
     wanted = [each for each in containers if part in {None, each.name, each.workload}]
     for container in wanted:
@@ -65,13 +64,16 @@ def read(files: Sequence[Loaded], part: str | None = None) -> Deployment:
             return deployment
         deployment.workloads.append(_ContainerReader(container, stores).read())
     if not containers:
-        deployment.workloads += stores.readings()
+        deployment.workloads += stores.workloads()
     _tell_absence(deployment, files, containers, part)
     return deployment
 
 
 def _tell_absence(
-    deployment: Deployment, files: Sequence[Loaded], containers: list[_Container], part: str | None
+    deployment: DeploymentBuilder,
+    files: Sequence[Loaded],
+    containers: list[_Container],
+    part: str | None,
 ) -> None:
     if deployment.workloads or not files:
         return
@@ -115,26 +117,26 @@ class _ContainerReader:
         self._stores = stores
         is_native_sidecar = text_of(child(container.node, "restartPolicy")) == "Always"
         ends_early = container.kind == "initContainers" and not is_native_sidecar
-        self._reading = Reading(
+        self._builder = WorkloadBuilder(
             container.workload,
             ends_early=ends_early,
             source=container.source,
             line=line_of(container.node),
         )
 
-    def read(self) -> Reading:
+    def read(self) -> WorkloadBuilder:
         """Give the container's environment."""
         for each in items(child(self._container.node, "envFrom")):
             self._take_store(each)
-        own = Reading()
+        own = WorkloadBuilder()
         for each in items(child(self._container.node, "env")):
             self._take_entry(each, own)
-        self._reading.violations += own.violations
+        self._builder.faults += own.faults
         own_files = files_of(
             self._container.pod, self._container.node, self._container.namespace, self._stores
         )
-        self._reading.mount(own_files)
-        return self._reading
+        self._builder.mount(own_files)
+        return self._builder
 
     def _take_store(self, node: Node) -> None:
         prefix = text_of(child(node, "prefix"))
@@ -143,12 +145,12 @@ class _ContainerReader:
             store = self._find(kind, found)
             if store is not None:
                 for variable in store.variables(prefix):
-                    self._reading.set(variable)
+                    self._builder.set(variable)
             elif found is not None:
                 # Any variable may be in there: nothing can be called missing.
-                self._reading.promised.add("*")
+                self._builder.promised.add("*")
 
-    def _take_entry(self, node: Node, own: Reading) -> None:
+    def _take_entry(self, node: Node, own: WorkloadBuilder) -> None:
         name = text_of(child(node, "name"))
         if not is_plain_name(name):
             return
@@ -163,7 +165,7 @@ class _ContainerReader:
         # One name twice in the list is a slip; over one of a whole Secret it is meant.
         own.put(Variable(name, "", self._container.source, line_of(node)))
         if found is not None:
-            self._reading.set(found)
+            self._builder.set(found)
 
     def _referred(self, name: str, node: Node) -> Variable | None:
         for reference, kind in _KEY_REFERENCES.items():
@@ -177,7 +179,7 @@ class _ContainerReader:
                 if is_optional:
                     return None
                 self._tell_no_key(name, f"key {shown(key)} of {kind} {store.name}", node)
-        self._reading.promise(name)
+        self._builder.promise(name)
         return None
 
     def _find(self, kind: str, node: Node | None) -> Store | None:
@@ -185,9 +187,9 @@ class _ContainerReader:
         return self._stores.find(kind, self._container.namespace, name) if name else None
 
     def _tell_no_key(self, name: str, what: str, node: Node) -> None:
-        self._reading.violations.append(
-            Violation(
-                ENV06,
+        self._builder.faults.append(
+            Fault(
+                FaultKind.FILE,
                 name,
                 f"{name} is the {what}, and there is no such key.",
                 "Add the key, or correct its name; the container does not start without it "
@@ -204,10 +206,10 @@ class _ContainerReader:
             referred = found.group(1)
             if referred is None:
                 return "$"
-            variable = self._reading.variables.get(referred)
+            variable = self._builder.variables.get(referred)
             if variable is not None:
                 return variable.value
-            if not self._reading.promised.isdisjoint({referred, "*"}):
+            if not self._builder.promised.isdisjoint({referred, "*"}):
                 return opaque(referred)
             return self._left(name, referred, found.group(), line)
 
@@ -215,9 +217,9 @@ class _ContainerReader:
 
     def _left(self, name: str, referred: str, text: str, line: int) -> str:
         is_secret = name == "DATABASE_URL" or is_secret_name(name) or is_secret_name(referred)
-        self._reading.violations.append(
-            Violation(
-                ENV03,
+        self._builder.faults.append(
+            Fault(
+                FaultKind.MARK,
                 name,
                 f"{name} holds $({shown(referred)}), which is not defined before it and stays as "
                 "it is.",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from yaml.nodes import Node
 
-from sidecar.config.finding import Violation
+from sidecar.config.fault import Fault
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name
-from sidecar.config.workload_reading import Reading, shown, unusable
+from sidecar.lint.source.builder import WorkloadBuilder, shown, unusable
 from sidecar.lint.source.manifest import child, entries, line_of, text_of
 
 _KINDS = frozenset({"Secret", "ConfigMap"})
@@ -48,14 +48,14 @@ class Stores:
     def __init__(self) -> None:
         self._stores: dict[tuple[str, str, str], Store] = {}
 
-    def take(self, node: Node, source: str) -> list[Violation]:
+    def take(self, node: Node, source: str) -> list[Fault]:
         """Take a store in, and tell what of it is not base64; anything else is passed over."""
         kind = text_of(child(node, "kind"))
         if kind not in _KINDS:
             return []
         name = text_of(child(node, "metadata", "name"))
         values: dict[str, Variable] = {}
-        faults: dict[str, Violation] = {}
+        faults: dict[str, Fault] = {}
         for key, value in entries(child(node, "data")):
             text = text_of(value)
             decoded = _decode(text) if kind == "Secret" else text
@@ -76,15 +76,15 @@ class Stores:
         """
         return self._stores.get((kind, namespace, name)) or self._stores.get((kind, "", name))
 
-    def readings(self) -> Iterator[Reading]:
+    def workloads(self) -> Iterator[WorkloadBuilder]:
         """Give each store as an environment of which more may come from elsewhere."""
         for (_, namespace, _), store in self._stores.items():
-            reading = Reading(_called(store, namespace), promised={"*"})
+            builder = WorkloadBuilder(_called(store, namespace), promised={"*"})
             for variable in store.variables(""):
-                reading.set(variable)
-                reading.source, reading.line = variable.source, variable.line
-            if reading.variables:
-                yield reading
+                builder.set(variable)
+                builder.source, builder.line = variable.source, variable.line
+            if builder.variables:
+                yield builder
 
 
 def _called(store: Store, namespace: str) -> str:
@@ -101,7 +101,7 @@ def _decode(text: str) -> str | None:
         return None
 
 
-def _not_base64(key: str, name: str, source: str, line: int) -> Violation:
+def _not_base64(key: str, name: str, source: str, line: int) -> Fault:
     message = f"{key} of Secret {name} is not base64, in line {line}."
     hint = "Encode it (printf %s VALUE | base64), or move it to stringData."
     return unusable(source, message, line, hint=hint)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sidecar.config.finding import Severity
+from sidecar.config.severity import Severity
 from sidecar.health.check import Check, ComponentType, Probe
 from sidecar.health.outcome import CheckResult, failed, passed, warned
 from sidecar.lint.linter import Verdict

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sidecar.config.finding import Severity, Violation
-from sidecar.config.mount import ENV06
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.opaque import is_opaque
-from sidecar.config.text import ENV03
+from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_mounted_name
 
@@ -17,12 +16,12 @@ _LONGEST_NAME = 128
 
 
 @dataclass(slots=True)
-class Reading:
+class WorkloadBuilder:
     """The environment of one workload, or what one env file holds.
 
     Attributes:
-        workload: The container or service; `None` for an env file, which is an environment itself.
-        violations: What is wrong with it.
+        name: The container or service; `None` for an env file, which is an environment itself.
+        faults: What is wrong with it.
         promised: Variables that the deployment takes from elsewhere; nothing can be said of them.
             `*` for any: then none can be called missing.
         ends_early: It runs before the service and needs a part of its environment only.
@@ -30,9 +29,9 @@ class Reading:
         line: Where in that file, counted from 1.
     """
 
-    workload: str | None = None
+    name: str | None = None
     variables: dict[str, Variable] = field(default_factory=dict)
-    violations: list[Violation] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     promised: set[str] = field(default_factory=set)
     ends_early: bool = False
     source: str | None = None
@@ -42,16 +41,11 @@ class Reading:
         """Take a variable; the later of two wins, and that there are two is told."""
         earlier = self.variables.get(variable.name)
         if earlier is not None and earlier.source == variable.source:
-            self.violations.append(
-                Violation(
-                    ENV06,
-                    variable.name,
-                    f"{variable.name} stands twice, in lines {earlier.line} and {variable.line}.",
-                    "Keep one of them; the last one wins here, the first one elsewhere.",
-                    variable.source,
-                    at_most=Severity.WARNING,
-                    line=variable.line,
-                )
+            message = f"{variable.name} stands twice, in lines {earlier.line} and {variable.line}."
+            hint = "Keep one of them; the last one wins here, the first one elsewhere."
+            place = (variable.source, variable.line)
+            self.faults.append(
+                Fault(FaultKind.FILE, variable.name, message, hint, *place, Severity.WARNING)
             )
         self.set(variable)
 
@@ -83,22 +77,22 @@ class Reading:
 
 
 @dataclass(slots=True)
-class Deployment:
+class DeploymentBuilder:
     """Everything that files start, workload by workload.
 
     Attributes:
-        violations: What is wrong with the files themselves.
+        faults: What is wrong with the files themselves.
         unread: What could not be read; no verdict can rest on the rest.
     """
 
-    workloads: list[Reading] = field(default_factory=list)
-    violations: list[Violation] = field(default_factory=list)
-    unread: list[Violation] = field(default_factory=list)
+    workloads: list[WorkloadBuilder] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    unread: list[Fault] = field(default_factory=list)
 
-    def take(self, more: "Deployment") -> None:
+    def take(self, more: "DeploymentBuilder") -> None:
         """Add what other files start."""
         self.workloads += more.workloads
-        self.violations += more.violations
+        self.faults += more.faults
         self.unread += more.unread
 
     def has_room(self, source: str) -> bool:
@@ -114,19 +108,13 @@ class Deployment:
         return False
 
 
-def unusable(source: str, message: str, line: int | None = None, *, hint: str = "") -> Violation:
+def unusable(source: str, message: str, line: int | None = None, *, hint: str = "") -> Fault:
     """Say that a file, or a line of it, cannot be used."""
-    return Violation(
-        ENV06,
-        source,
-        message,
-        hint or "Put the file right: nothing of it can be judged.",
-        source,
-        line=line,
-    )
+    hint = hint or "Put the file right: nothing of it can be judged."
+    return Fault(FaultKind.FILE, source, message, hint, source, line)
 
 
-def few(faults: Sequence[Violation]) -> list[Violation]:
+def few(faults: Sequence[Fault]) -> list[Fault]:
     """Give the first faults of a file and the number of the others; a binary has thousands."""
     if len(faults) <= MOST_FAULTS:
         return list(faults)
@@ -137,9 +125,9 @@ def few(faults: Sequence[Violation]) -> list[Violation]:
     return [*faults[:MOST_FAULTS], replace(first, message=message, hint=hint)]
 
 
-def marked(source: str, message: str, hint: str, line: int) -> Violation:
+def marked(source: str, message: str, hint: str, line: int) -> Fault:
     """Say what an editor left in a file."""
-    return Violation(ENV03, source, message, hint, source, at_most=Severity.WARNING, line=line)
+    return Fault(FaultKind.MARK, source, message, hint, source, line, Severity.WARNING)
 
 
 def shown(name: str) -> str:

@@ -1,30 +1,10 @@
-"""What a rule reports: severities, rules, violations and the findings made of them."""
+"""What a rule reports: violations, and the findings that they are once they are weighed."""
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import NotRequired, TypedDict
 
 from sidecar.config.environment import Environment
-
-
-class Severity(StrEnum):
-    """How bad a finding is, mildest first."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-    REFUSE = "refuse"
-
-    @property
-    def rank(self) -> int:
-        """Give 0 for `info` up to 3 for `refuse`."""
-        return list(Severity).index(self)
-
-    def in_environment(self, environment: Environment) -> "Severity":
-        """Cap `refuse` at `error` where the environment forgives."""
-        if self is Severity.REFUSE and not environment.is_strict:
-            return Severity.ERROR
-        return self
+from sidecar.config.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""Rules about what could not be read: what each kind of fault is called, and how bad it is."""
+
+from collections.abc import Iterable
+
+from sidecar.config.fault import Fault, FaultKind
+from sidecar.config.severity import Severity
+from sidecar.lint.finding import Rule, Violation
+
+ENV03 = Rule(
+    "ENV03",
+    "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+)
+ENV04 = Rule(
+    "ENV04",
+    "a value of the wrong type, range or choice",
+    relaxed=Severity.ERROR,
+    strict=Severity.REFUSE,
+    refs=("12-factor III",),
+)
+ENV06 = Rule(
+    "ENV06",
+    "`X` and `X_FILE` both set, a mounted file or `.env` that cannot be read",
+    relaxed=Severity.WARNING,
+    strict=Severity.REFUSE,
+    refs=("12-factor III",),
+)
+ENV07 = Rule(
+    "ENV07",
+    "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
+    relaxed=Severity.WARNING,
+    # A rule in code that cannot be asked guards nothing, and nobody would notice.
+    strict=Severity.REFUSE,
+)
+DB07 = Rule(
+    "DB07",
+    "pool bounds that cannot hold: minimum above maximum, or one below 1",
+    relaxed=Severity.ERROR,
+    strict=Severity.REFUSE,
+)
+_RULES = {
+    FaultKind.MARK: ENV03,
+    FaultKind.FORM: ENV04,
+    FaultKind.FILE: ENV06,
+    FaultKind.PROJECT: ENV07,
+    FaultKind.POOL: DB07,
+}
+
+
+def violations_of(faults: Iterable[Fault]) -> tuple[Violation, ...]:
+    """Give the violation that each fault is."""
+    return tuple(
+        Violation(
+            _RULES[each.kind],
+            each.field,
+            each.message,
+            each.hint,
+            each.source,
+            each.at_most,
+            each.line,
+        )
+        for each in faults
+    )
