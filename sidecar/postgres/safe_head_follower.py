@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -33,8 +33,8 @@ class SafeHeadFollower:
 
     Attributes:
         head: As of the last `advance`.
-        writers: Who holds the head at a gap; empty while nothing does.
-        skipped_positions: How many positions this follower stepped over.
+        writers: The transactions that hold the head at a gap; empty while none does.
+        skipped_positions: How many dead positions this follower skipped.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,31 +59,43 @@ class SafeHeadFollower:
         return self.head
 
     async def _advance_once(self, connection: RawConnection) -> bool:
-        """Take one step and tell whether another may lead further at once."""
+        """Take one step; return True when another one may lead further at once."""
         before = self.head
-        held = before.hold is not None and before.hold.possible_writers is not None
-        writers = await self._list_writers(connection) if held else ()
-        remaining = frozenset(writer.id for writer in writers)
-        scan, seen = await self._look(connection)
-        head, dead = step(before, scan, remaining, self._clock())
-        if dead:
-            await self._record(connection, dead)
-        if head.hold is not None and head.hold.possible_writers is None:
-            writers = await self._list_writers(connection)
-            head = add_writers(head, frozenset(writer.id for writer in writers))
-        self.head = head
-        possible_writers = head.hold.possible_writers if head.hold is not None else None
-        self.writers = tuple(w for w in writers if possible_writers and w.id in possible_writers)
-        noted = head.hold is not None and head.hold != before.hold
-        more = seen == SCAN_EVENTS and head.position > before.position
-        return noted or more
+        # Before the scan, which then sees what those that are gone by now have committed.
+        known = _possible_writers(before) is not None
+        writers = await self._list_writers(connection) if known else ()
+        scan, is_full = await self._scan(connection)
+        head = await self._settle_gaps(connection, scan, writers)
+        self.head, self.writers = await self._find_writers(connection, head, writers)
+        is_held_anew = self.head.hold is not None and self.head.hold != before.hold
+        return is_held_anew or (is_full and self.head.position > before.position)
 
-    async def _look(self, connection: RawConnection) -> tuple[LogScan, int]:
+    async def _scan(self, connection: RawConnection) -> tuple[LogScan, bool]:
+        """Read the log above the head; True when there may be more than was read."""
         row = await connection.fetchrow(sql("scan_log"), self.head.position, SCAN_EVENTS)
         if row is None:
             raise RuntimeError("an aggregate without GROUP BY returned no row")
         gaps = tuple(Gap(*ends) for ends in zip(row["firsts"], row["lasts"], strict=True))
-        return LogScan(row["last"], gaps, row["highest"]), row["seen"]
+        return LogScan(row["last"], gaps, row["highest"]), row["seen"] == SCAN_EVENTS
+
+    async def _settle_gaps(
+        self, connection: RawConnection, scan: LogScan, writers: Sequence[Writer]
+    ) -> Head:
+        """Return the head behind all gaps that are proved dead, and record those."""
+        head, dead = step(self.head, scan, _ids(writers), self._clock())
+        if dead:
+            await self._record(connection, dead)
+        return head
+
+    async def _find_writers(
+        self, connection: RawConnection, head: Head, writers: Sequence[Writer]
+    ) -> tuple[Head, tuple[Writer, ...]]:
+        """Return the head with those who may fill its gap, who are asked for at a new gap only."""
+        if head.hold is not None and head.hold.possible_writers is None:
+            writers = await self._list_writers(connection)
+            head = add_writers(head, _ids(writers))
+        possible = _possible_writers(head) or frozenset()
+        return head, tuple(writer for writer in writers if writer.id in possible)
 
     async def _record(self, connection: RawConnection, gaps: Sequence[Gap]) -> None:
         rows = [(gap.first, gap.last) for gap in gaps]
@@ -94,22 +106,30 @@ class SafeHeadFollower:
         return tuple(Writer(*row) for row in await connection.fetch(sql("list_writers")))
 
 
+def _possible_writers(head: Head) -> frozenset[str] | None:
+    return None if head.hold is None else head.hold.possible_writers
+
+
+def _ids(writers: Iterable[Writer]) -> frozenset[str]:
+    return frozenset(writer.id for writer in writers)
+
+
 class ListeningHead:
-    """A follower on a session of its own that wakes up when a writer tells of new events.
+    """A follower that listens for the notifications of writers.
 
     Args:
-        connection: Kept for this alone; whoever opened it closes it.
+        connection: Used for nothing else; its owner closes it.
         follower: What to advance.
     """
 
     def __init__(self, connection: RawConnection, follower: SafeHeadFollower) -> None:
         self._connection = connection
         self._follower = follower
-        self._told = asyncio.Event()
+        self._notified = asyncio.Event()
 
     async def listen(self) -> None:
-        """Start to hear writers. Behind a transaction pooler nothing is heard, and polling does."""
-        await self._connection.add_listener(NOTIFY_CHANNEL, self._hear)
+        """Start to listen. Behind a transaction pooler nothing arrives, and polling is enough."""
+        await self._connection.add_listener(NOTIFY_CHANNEL, self._on_notify)
 
     async def advance(self) -> int:
         """Return the safe head, moved as far as it can be proved.
@@ -121,12 +141,12 @@ class ListeningHead:
             return (await self._follower.advance(self._connection)).position
 
     async def rest(self, limit_seconds: float) -> None:
-        """Wait for a writer, at most as long as the limit."""
-        await wait_at_most(self._told, limit_seconds)
-        self._told.clear()
+        """Wait for a notification, at most as long as the limit."""
+        await wait_at_most(self._notified, limit_seconds)
+        self._notified.clear()
 
-    def _hear(self, *_: object) -> None:
-        self._told.set()
+    def _on_notify(self, *_: object) -> None:
+        self._notified.set()
 
 
 @asynccontextmanager
