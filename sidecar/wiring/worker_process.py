@@ -23,9 +23,9 @@ from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.passed_over_counter import PassedOverCounter
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_setup import Setups
+from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
-from sidecar.postgres.work import PostgresProjectionStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.loop_lag import LoopLagMonitor

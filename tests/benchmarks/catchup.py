@@ -17,7 +17,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.work import PostgresProjectionStore
+from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.projection import subscriptions_of

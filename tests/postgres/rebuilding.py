@@ -12,7 +12,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres import rebuild
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.work import PostgresProjectionStore
+from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition
 from sidecar.projections.rebuilder import Rebuilder

@@ -14,9 +14,9 @@ from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
 from sidecar.postgres.lease import LeaseTable, open_leases
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
 from sidecar.postgres.store import EventStore
-from sidecar.postgres.work import PostgresProjectionStore
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.passed_over import handled_types

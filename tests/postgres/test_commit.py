@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.work import PostgresProjectionStore
+from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.projections.projection import Partition
 from tests.postgres.shop import Placed
 from tests.postgres.stage import open_stage, session

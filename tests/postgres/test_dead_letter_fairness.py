@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import work as postgres_work
+from sidecar.postgres import projection_transaction
 from sidecar.projections import dead_letter_retry
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
@@ -143,7 +143,7 @@ async def test_parked_stream_is_taken_up_in_the_midst_of_a_handlers_backlog(data
 async def test_parked_stream_of_large_events_is_read_piece_by_piece(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_work, "PAGE_BYTES", 100)
+    monkeypatch.setattr(projection_transaction, "PAGE_BYTES", 100)
     journal = Journal()
     async with open_stage(database, journal, policy=ONCE) as stage:
         await park(stage, journal, 1, 20)

@@ -45,7 +45,7 @@ async def test_poison_event_parks_its_stream_and_the_others_go_on(database: str)
 async def test_parked_streams_wait_however_many_there_are(
     database: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.postgres.work.FEW_PARKED", few)
+    monkeypatch.setattr("sidecar.postgres.projection_transaction.FEW_PARKED", few)
     journal = Journal()
     journal.broken.add("bad")
     async with open_stage(database, journal, policy=ONCE) as stage:

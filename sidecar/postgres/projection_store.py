@@ -1,0 +1,195 @@
+"""The store of projections in PostgreSQL: checkpoints, pages of the log and transactions."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from sidecar.errors import (
+    CheckpointGoneError,
+    CheckpointMovedError,
+    ProjectionPausedError,
+    StoreUnavailableError,
+)
+from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.page import read_span
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.projection_transaction import (
+    PostgresTransaction,
+    RebuildTransaction,
+    TransactionStart,
+    checkpoint_key,
+)
+from sidecar.postgres.query import sql
+from sidecar.postgres.rebuild import swap
+from sidecar.postgres.transient import is_transient
+from sidecar.projections.ports import Checkpoint, Span, State
+from sidecar.projections.projection import Partition
+
+
+class PostgresProjectionStore:
+    """Reads pages and opens transactions on connections of a pool.
+
+    Args:
+        pool: Connections come from it; its owner closes it.
+        handled: The types that each projection handles, kept with its checkpoint.
+    """
+
+    def __init__(
+        self, pool: MeteredPool, handled: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self._pool = pool
+        self._handled: Final = {name: list(types) for name, types in (handled or {}).items()}
+        # Positions that each loop got with its checkpoint.
+        self._discarded: Final[dict[Partition, frozenset[int]]] = {}
+
+    async def count_discarded(self, projection: str) -> int:
+        """Return how many events of the log were discarded for a projection."""
+        return int(await self._pool.fetchval(sql("count_discarded"), projection))
+
+    async def read_checkpoint(self, partition: Partition) -> Checkpoint:
+        """Return where the partition stands."""
+        row = await self._pool.fetchrow(sql("read_checkpoint"), *checkpoint_key(partition))
+        if row is None:
+            raise _gone(partition)
+        discarded = self._discarded[partition] = frozenset(row["discarded"])
+        return Checkpoint(row["position"], State(row["state"]), discarded)
+
+    async def end_failure(self, partition: Partition) -> None:
+        """Let a live copy run whose setup had failed in another worker."""
+        await self._pool.execute(sql("end_failure"), partition.projection)
+
+    async def read_page(
+        self,
+        partition: Partition,
+        after_position: int,
+        upto_position: int,
+        types: Sequence[str] | None = None,
+    ) -> Span:
+        """Return the partition's next events, bounded in count and bytes.
+
+        Raises:
+            LogShortenedError: There are none, and not because all of them are known.
+        """
+        async with self._pool.acquire_untouched() as raw:
+            return await read_span(raw, partition, after_position, upto_position, types)
+
+    async def stand_still(self, partition: Partition, reason: str, error_type: str) -> None:
+        """Mark a running live copy as failed; dead letters of this error are due after it."""
+        await self._pool.execute(sql("stand_still"), *checkpoint_key(partition), reason, error_type)
+
+    async def go_on(self, partition: Partition) -> None:
+        """Let a live copy run again that was marked as failed."""
+        await self._pool.execute(sql("go_on"), *checkpoint_key(partition))
+
+    @asynccontextmanager
+    async def begin(
+        self,
+        partition: Partition,
+        position: int,
+        *,
+        eager: bool,
+        repeatable: bool,
+        halted: bool = False,
+    ) -> AsyncIterator[PostgresTransaction]:
+        """Open a transaction at the checkpoint.
+
+        Raises:
+            RebuildStrayedError: A rebuild wrote to what is not its copy; rolled back.
+        """
+        transaction: PostgresTransaction | None = None
+        try:
+            async with self._begin(partition) as raw:
+                transaction = await self._lock_checkpoint(
+                    raw, partition, position, eager=eager, repeatable=repeatable, halted=halted
+                )
+                await transaction.prepare()
+                async with transaction.handling():
+                    yield transaction
+        except StoreUnavailableError:
+            # Ended by this process itself: the error that led to it counts.
+            if transaction is None or transaction.session_ended_by is None:
+                raise
+            # A statement that still runs there would keep the checkpoint locked.
+            await self._pool.execute(sql("end_session"), transaction.session)
+            raise transaction.session_ended_by from None
+
+    @asynccontextmanager
+    async def _begin(self, partition: Partition) -> AsyncIterator[RawConnection]:
+        lost = f"The session of {partition} ended in the middle of its transaction."
+        async with self._pool.acquire() as raw:
+            with translate_loss(raw, lost):
+                async with read_committed(raw):
+                    yield raw
+
+    async def _lock_checkpoint(
+        self,
+        raw: RawConnection,
+        partition: Partition,
+        position: int,
+        *,
+        eager: bool,
+        repeatable: bool,
+        halted: bool,
+    ) -> PostgresTransaction:
+        """Lock the checkpoint's row, if it stands where its owner believes."""
+        key = checkpoint_key(partition)
+        found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
+        row = _require_there(found, partition, position)
+        self._require_discarded_known(row, partition)
+        await self._keep_handled(raw, row, partition)
+        start = TransactionStart(position, row["transaction"], has_parked=row["has_parked"])
+        kind = RebuildTransaction if partition.copy == "rebuild" else PostgresTransaction
+        return kind(raw, partition, start, eager=eager)
+
+    def _require_discarded_known(self, row: asyncpg.Record, partition: Partition) -> None:
+        """Make sure that the loop knows of every discarded event ahead of it."""
+        if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
+            raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
+
+    async def _keep_handled(
+        self, raw: RawConnection, row: asyncpg.Record, partition: Partition
+    ) -> None:
+        """Record the position from which this release handles other types than the last one."""
+        types = self._handled.get(partition.projection)
+        if types is None or row["handles"] == types:
+            return
+        key = checkpoint_key(partition)
+        await raw.execute(sql("end_handled_range"), *key[:3], row["position"])
+        await raw.execute(sql("begin_handled_range"), *key, row["position"], types)
+
+    async def halt(self, partition: Partition, reason: str) -> None:
+        """Stop a rebuild until a person resumes it."""
+        await self._pool.execute(sql("halt_rebuild"), partition.projection, reason)
+
+    async def swap(self, projection: str) -> bool:
+        """Swap a rebuilt copy in."""
+        async with self._pool.acquire() as raw:
+            return await swap(raw, projection)
+
+    async def has_due_dead_letters(self, partition: Partition, position: int) -> bool:
+        """Return True when a dead letter of the projection is due for a retry."""
+        row = await self._pool.fetchrow(sql("has_due_letters"), *checkpoint_key(partition))
+        return bool(_require_there(row, partition, position)["has_due"])
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Return True when the same work can succeed later without any change."""
+        return is_transient(error)
+
+
+def _gone(partition: Partition) -> CheckpointGoneError:
+    return CheckpointGoneError(f"{partition} of {partition.count} has no checkpoint.")
+
+
+def _require_there(
+    row: asyncpg.Record | None, partition: Partition, position: int
+) -> asyncpg.Record:
+    """Return a checkpoint's row if it stands where its owner believes, and may be moved."""
+    if row is None:
+        raise _gone(partition)
+    if row["position"] != position:
+        raise CheckpointMovedError(f"The checkpoint of {partition} was moved.")
+    if row["state"] != State.RUNNING:
+        raise ProjectionPausedError(f"{partition} is {row['state']}.")
+    return row

@@ -1,0 +1,279 @@
+"""The transaction of a batch in PostgreSQL: read model, dead letters and checkpoint together."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+from typing_extensions import override
+
+from sidecar.errors import (
+    CheckpointMovedError,
+    ConcurrentStatementsError,
+    StoreUnavailableError,
+    TransactionEndError,
+)
+from sidecar.events.record import RecordedEvent
+from sidecar.postgres.connection import RawConnection, is_busy, is_lost, translate_loss
+from sidecar.postgres.copies import new_schema
+from sidecar.postgres.deferred import DeferredConnection
+from sidecar.postgres.guard import keep_transaction
+from sidecar.postgres.page import PAGE_BYTES
+from sidecar.postgres.query import sql
+from sidecar.postgres.rebuild import refuse_stray_writes
+from sidecar.projections.dead_letter import DeadLetter
+from sidecar.projections.ports import OpenDeadLetter
+from sidecar.projections.projection import Partition
+
+# Up to so many parked streams are read whole, which is cheaper than to ask for those of a batch.
+FEW_PARKED: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStart:
+    """What was read when the transaction began.
+
+    Attributes:
+        position: Where the checkpoint stood.
+        transaction: The transaction's id.
+        has_parked: Whether the projection has unresolved dead letters.
+    """
+
+    position: int
+    transaction: str
+    has_parked: bool
+
+
+class PostgresTransaction:
+    """One open transaction of one partition: read model, dead letters and checkpoint together.
+
+    Attributes:
+        connection: Handlers write through it.
+        has_parked: Whether the projection has unresolved dead letters.
+        session: The backend's process id.
+        session_ended_by: The error after which the session had to be ended, if that was so.
+    """
+
+    def __init__(
+        self, raw: RawConnection, partition: Partition, start: TransactionStart, *, eager: bool
+    ) -> None:
+        self.connection: Final = DeferredConnection(raw, eager=eager)
+        self.has_parked: Final = start.has_parked
+        self.session: Final = raw.get_server_pid()
+        self.session_ended_by: BaseException | None = None
+        self._raw: Final = raw
+        self._partition: Final = partition
+        self._start: Final = start
+        self._spoilt_by: BaseException | None = None
+
+    async def prepare(self) -> None:
+        """Prepare the session for the handlers' statements; a live copy needs nothing."""
+
+    async def check_writes(self) -> None:
+        """Check what the handlers wrote, before the commit; of a live copy nothing is checked."""
+
+    @asynccontextmanager
+    async def handling(self) -> AsyncIterator[None]:
+        """Let handlers use the connection for a block, in which they cannot end the transaction.
+
+        After an error the connection is free for the rollback, or else its session is ended and
+        `session_ended_by` set.
+        """
+        try:
+            with keep_transaction(self._raw, str(self._partition)):
+                yield
+            await self.check_writes()
+        except BaseException as error:
+            if not await self._free():
+                self.session_ended_by = error
+            raise
+        finally:
+            self.connection.close()
+
+    async def _free(self) -> bool:
+        """Leave the connection free for the rollback; False when its session is ended instead."""
+        try:
+            await self.connection.abandon()
+            if self.connection.is_shared and not self._raw.is_closed():
+                # A task that is not awaited may go on with it.
+                await self._raw.execute("")
+        except (
+            ConcurrentStatementsError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as busy:
+            if isinstance(busy, ConcurrentStatementsError) or is_busy(busy):
+                self._raw.terminate()
+                return False
+        return not self.is_spoilt
+
+    async def parked_among(self, streams: Collection[str]) -> frozenset[str]:
+        """Return those of the streams that are parked."""
+        projection = self._partition.projection
+        rows = await self._raw.fetch(sql("list_parked"), projection, FEW_PARKED + 1)
+        if len(rows) > FEW_PARKED:
+            rows = await self._raw.fetch(sql("list_parked_among"), projection, list(streams))
+        return frozenset(row["stream"] for row in rows).intersection(streams)
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether nothing more can be done in this transaction, by the fault of a handler."""
+        return self._spoilt_by is not None
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether a deferred write failed that an earlier handler may have made."""
+        return self.connection.is_blurred
+
+    def take_back(self) -> bool:
+        """Drop the writes of the last handler; False when only a rollback can do that."""
+        return self.connection.take_back()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Open a savepoint; when the session ends, that is the error, whatever else was raised."""
+        lost = f"The session of {self._partition} ended in the middle of an event."
+        try:
+            with translate_loss(self._raw, lost):
+                await self.connection.open_block()
+                try:
+                    yield
+                    await self.connection.keep_block()
+                except BaseException as error:
+                    await self._undo(error)
+                    raise
+        except StoreUnavailableError:
+            if self._spoilt_by is None:
+                raise
+            raise self._spoilt_by from None
+
+    async def _undo(self, cause: BaseException) -> None:
+        """Roll back to the savepoint; where that fails, end the session."""
+        try:
+            await self.connection.undo_block()
+        except Exception as error:
+            if is_lost(self._raw, error):
+                raise
+            # A statement that is not awaited still runs, or this is another transaction by now.
+            self._spoilt_by = cause
+            self._raw.terminate()
+
+    async def flush(self) -> None:
+        """Send deferred writes."""
+        await self.connection.flush()
+
+    async def settle(self) -> None:
+        """Send deferred writes, and have deferred constraints checked."""
+        await self.connection.settle()
+
+    async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
+        """Keep a dead letter."""
+        place = (self._partition.projection, letter.record.stream)
+        await self._raw.execute(
+            sql("park"), *place, *_event(letter.record), *_failure(letter), retry_after_seconds
+        )
+
+    async def take_due_dead_letter(self) -> OpenDeadLetter | None:
+        """Lock the dead letter that has been due longest."""
+        share = (self._partition.index, self._partition.count)
+        row = await self._raw.fetchrow(sql("lock_due_letter"), self._partition.projection, *share)
+        return None if row is None else OpenDeadLetter(*row)
+
+    async def queued_events(
+        self, stream: str, from_version: int, upto_position: int, limit: int
+    ) -> list[RecordedEvent]:
+        """Return the events of a parked stream from a version on, bounded in bytes as well."""
+        bounds = (from_version, upto_position, limit, PAGE_BYTES)
+        projection = self._partition.projection
+        rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds, projection)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
+        """Close a dead letter."""
+        if is_erased:
+            await self._raw.execute(sql("resolve_erased"), letter.id)
+        elif letter.is_waiting:
+            await self._raw.execute(sql("forget_letter"), letter.id)
+        else:
+            await self._raw.execute(sql("resolve_letter"), letter.id, "retried", None)
+
+    async def advance(self, letter: OpenDeadLetter, record: RecordedEvent) -> None:
+        """Let a dead letter stand for a later event of its stream."""
+        await self._raw.execute(sql("advance_letter"), letter.id, *_event(record))
+
+    async def fail_again(
+        self, letter: OpenDeadLetter, failure: DeadLetter, retry_after_seconds: float | None
+    ) -> None:
+        """Keep a dead letter open for the event that failed now."""
+        await self._raw.execute(
+            sql("fail_letter"),
+            letter.id,
+            *_event(failure.record),
+            *_failure(failure),
+            retry_after_seconds,
+        )
+
+    async def move(self, position: int) -> None:
+        """Move the checkpoint by compare-and-set.
+
+        Raises:
+            CheckpointMovedError: It is no longer where this transaction began.
+            TransactionEndError: This is not the transaction that began there.
+            ValueError: `position` is below that; the events between would take effect twice.
+        """
+        begun = self._start.position
+        if position < begun:
+            raise ValueError(f"{self._partition} would go back from {begun} to {position}.")
+        self._require_open()
+        key = checkpoint_key(self._partition)
+        status = await self._raw.execute(
+            sql("move_checkpoint"), *key, begun, position, self._start.transaction
+        )
+        if status != "UPDATE 1":
+            if await self._raw.fetchval(sql("read_transaction")) != self._start.transaction:
+                raise self._ended()
+            raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
+
+    def _require_open(self) -> None:
+        if not self._raw.is_in_transaction():
+            raise self._ended()
+
+    def _ended(self) -> TransactionEndError:
+        return TransactionEndError(
+            f"A handler of {self._partition} ended the transaction that holds its checkpoint; "
+            "what it had written before that may be undone, or be done twice."
+        )
+
+
+class RebuildTransaction(PostgresTransaction):
+    """One of a rebuild: its handlers write to the new copy, and to nothing else."""
+
+    @override
+    async def prepare(self) -> None:
+        schema = new_schema(self._partition.projection)
+        await self._raw.execute(sql("prepend_search_path"), schema)
+
+    @override
+    async def check_writes(self) -> None:
+        await refuse_stray_writes(self._raw, self._partition.projection)
+
+
+def checkpoint_key(partition: Partition) -> tuple[object, ...]:
+    """Return the key of a checkpoint's row, in the order that statements take."""
+    return partition.projection, partition.copy, partition.index, partition.count
+
+
+def _event(record: RecordedEvent) -> tuple[object, ...]:
+    return record.position, record.version, str(record.id), record.type
+
+
+def _failure(letter: DeadLetter) -> tuple[object, ...]:
+    return (
+        letter.category.value,
+        letter.error_type,
+        letter.error_message,
+        letter.traceback,
+        letter.attempts,
+        letter.trace_id,
+    )
