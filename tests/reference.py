@@ -19,12 +19,13 @@ from sidecar.lint.reference import (
     rule_rows,
     variable_rows,
 )
-from sidecar.telemetry.contract import INSTRUMENTS
+from sidecar.telemetry.contract import INSTRUMENTS, LOG_EVENTS
 from tests.benchmarks.kept import kept_table
 from tests.dashboards import source
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 METRIC_HEADER: Final = ("Name", "Type", "Labels", "Meaning")
+EVENT_HEADER: Final = ("Event", "Level", "Meaning", "Further keys")
 ALERT_HEADER: Final = ("Alert", "Severity", "For", "Summary")
 _CONDITION: Final = re.compile(r"\{\{ with .*?\{\{ end \}\}")
 _LABEL: Final = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
@@ -39,6 +40,7 @@ def tables() -> dict[str, str]:
         "variables": markdown(VARIABLE_HEADER, variable_rows()),
         "rules": markdown(RULE_HEADER, rule_rows()),
         "metrics": markdown(METRIC_HEADER, metric_rows()),
+        "log-events": "\n".join(_table(EVENT_HEADER, event_rows())),
         "alerts": "\n".join(_table(ALERT_HEADER, alert_rows())),
         "commands": "\n".join(command_lines(sidecar_command, "sidecar")),
         "benchmarks": kept_table(),
@@ -78,6 +80,19 @@ def metric_rows() -> list[tuple[str, ...]]:
             each.description,
         )
         for each in sorted(INSTRUMENTS, key=lambda each: each.prometheus_name)
+    ]
+
+
+def event_rows() -> list[tuple[str, ...]]:
+    """Return name, levels, meaning and further keys of each log event, by name."""
+    return [
+        (
+            f"`{each.name}`",
+            ", ".join(each.levels),
+            each.brief,
+            ", ".join(f"`{key}`" for key in each.attributes) or "-",
+        )
+        for each in sorted(LOG_EVENTS, key=lambda each: each.name)
     ]
 
 

@@ -36,6 +36,7 @@ def test_a_term_is_used_in_the_product(term: str, name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_calls_a_dead_letter_by_its_whole_name(page: Path) -> None:
-    text = read(page).lower().replace("\n", " ")
+    # Names of log events are older than the glossary, and people's alerts rest on them.
+    text = re.sub(r"`[^`]+`", "", read(page)).lower().replace("\n", " ")
 
     assert re.findall(r"(?<!dead[ -])\bletters?\b", text) == []
