@@ -1,15 +1,17 @@
 """Which path is answered by what."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sidecar.health.check import Probe
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.web.auth import Guard, Token
-from sidecar.web.metrics import Collect, MetricsPage
+from sidecar.web.document import full_document
+from sidecar.web.metrics import Collect, metrics_page
 from sidecar.web.openapi import openapi_page
 from sidecar.web.probe import ProbePage
-from sidecar.web.report_page import ReportPage, TakeReport
+from sidecar.web.report_page import TakeReport, report_page
 from sidecar.web.router import Router
 from sidecar.web.session import LOGIN_PATH
 from sidecar.web.status_handlers import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file
@@ -49,18 +51,13 @@ def build(sources: Sources) -> Router:
     guard = Guard(sources.token)
     status = StatusPage(sources.take_snapshot)
     router = Router()
+    render = partial(full_document, service=sources.service, version=sources.version)
     for paths, probe in _PROBES.items():
-        page = ProbePage(
-            sources.answers,
-            probe,
-            title=paths[1].removeprefix("/"),
-            guard=guard,
-            service=sources.service,
-            version=sources.version,
-        )
+        title = paths[1].removeprefix("/")
+        page = ProbePage(sources.answers, probe, guard, title=title, render_full=render)
         router.add(page.respond, *paths)
-    router.add(MetricsPage(sources.collect_metrics).respond, "/metrics")
-    router.add(ReportPage(sources.take_report, guard).respond, "/config-report")
+    router.add(metrics_page(sources.collect_metrics), "/metrics")
+    router.add(report_page(sources.take_report, guard), "/config-report")
     router.add(guard.respond_login, LOGIN_PATH)
     router.add(guard.protect(status.respond_json), "/api/status")
     router.add(guard.protect(openapi_page(sources.version)), "/openapi.json")

@@ -1,6 +1,5 @@
 """Who may see more than a status word."""
 
-import hmac
 import time
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
@@ -10,7 +9,7 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from sidecar.web.problem import problem
-from sidecar.web.session import is_known_browser, is_valid_ticket, let_in, turn_away
+from sidecar.web.session import is_equal, is_known_browser, is_valid_ticket, let_in, turn_away
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
@@ -70,7 +69,7 @@ class Guard:
         offered = _read_token(authorization)
         if offered is None or self._token is None:
             return False
-        return hmac.compare_digest(_bytes(offered), _bytes(self._token.reveal()))
+        return is_equal(offered, self._token.reveal())
 
     def _refuse(self) -> web.Response:
         if self._token is None:
@@ -106,7 +105,3 @@ def _read_password(credentials: str) -> str | None:
         return b64decode(credentials, validate=True).decode().partition(":")[2]
     except ValueError:
         return None
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

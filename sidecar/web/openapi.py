@@ -49,40 +49,25 @@ _HEALTH: Final = {
         },
     },
 }
-# Any text is accepted, because a name that no check bears is noted rather than refused.
-_ANY: Final[dict[str, Any]] = {}
-_CHOICE: Final = [
-    {
-        "name": "check",
-        "in": "query",
-        "description": "Judge this check alone; may be repeated.",
-        "schema": _ANY,
-    },
-    {
-        "name": "group",
-        "in": "query",
-        "description": "Judge the checks of this group alone; may be repeated.",
-        "schema": _ANY,
-    },
-    {
-        "name": "exclude",
-        "in": "query",
-        "description": "Leave this check out; unknown names are noted in the answer.",
-        "schema": _ANY,
-    },
+
+
+def _query(name: str, description: str, **more: object) -> dict[str, Any]:
+    # Any text is accepted: a name that no check has is noted in the answer, not refused.
+    return {"name": name, "in": "query", "description": description, "schema": {}} | more
+
+
+_VERBOSE: Final = _query("verbose", "Answer in plain text, one line a check.", allowEmptyValue=True)
+_SELECTION: Final = [
+    _query("check", "Judge this check alone; may be repeated."),
+    _query("group", "Judge the checks of this group alone; may be repeated."),
+    _query("exclude", "Leave this check out; unknown names are noted in the answer."),
+    _VERBOSE,
 ]
-_VERBOSE: Final = {
-    "name": "verbose",
-    "in": "query",
-    "description": "Answer in plain text, one line a check.",
-    "allowEmptyValue": True,
-    "schema": _ANY,
-}
 _PROBES: Final[dict[str, tuple[str, list[dict[str, Any]]]]] = {
-    "/health": ("Would a restart help?", [*_CHOICE, _VERBOSE]),
-    "/livez": ("Would a restart help?", [*_CHOICE, _VERBOSE]),
-    "/ready": ("May traffic come?", [*_CHOICE, _VERBOSE]),
-    "/readyz": ("May traffic come?", [*_CHOICE, _VERBOSE]),
+    "/health": ("Would a restart help?", _SELECTION),
+    "/livez": ("Would a restart help?", _SELECTION),
+    "/ready": ("May traffic come?", _SELECTION),
+    "/readyz": ("May traffic come?", _SELECTION),
     "/startup": ("Has boot finished?", [_VERBOSE]),
     "/startupz": ("Has boot finished?", [_VERBOSE]),
 }
@@ -162,13 +147,12 @@ def _guarded(summary: str, content_type: str, more: dict[str, Any] | None = None
 
 
 def _login() -> dict[str, Any]:
-    ticket = {
-        "name": "ticket",
-        "in": "query",
-        "required": True,
-        "description": "From `sidecar token --link`; good for ten minutes.",
-        "schema": {"type": "string"},
-    }
+    ticket = _query(
+        "ticket",
+        "From `sidecar token --link`; good for ten minutes.",
+        required=True,
+        schema={"type": "string"},
+    )
     responses = {
         "303": {"description": "A cookie that opens the rest, and on to the status page"},
         "403": _content("There is no token, so nobody is let in", {PROBLEM_JSON: _PROBLEM}),
@@ -178,7 +162,7 @@ def _login() -> dict[str, Any]:
 
 
 def _operations(summary: str, responses: dict[str, Any], **more: object) -> dict[str, Any]:
-    bodiless = {code: {"description": told["description"]} for code, told in responses.items()}
+    bodiless = {code: {"description": answer["description"]} for code, answer in responses.items()}
     return {
         "get": {"summary": summary, "responses": responses, **more},
         "head": {"summary": summary, "responses": bodiless, **more},

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 from sidecar.health.check import Probe
 from sidecar.health.probe_answers import Answer, ProbeAnswers
 from sidecar.web.auth import Guard
-from sidecar.web.document import HEALTH_JSON, full_document, status_word, verbose_text
+from sidecar.web.document import HEALTH_JSON, status_word, verbose_text
 from sidecar.web.header import PLAIN, RETRY_AFTER_SECONDS, headers_for
 from sidecar.web.problem import problem
 
@@ -17,36 +17,33 @@ from sidecar.web.problem import problem
 class ProbePage:
     """One probe under its paths.
 
-    The public body and the full one are kept until the answers gives another answer, so that a
-    request costs little more than a look at the clock.
+    The public body and the full one are kept until the answer changes, so that a request costs
+    little more than reading the clock.
     """
 
     def __init__(
         self,
         answers: ProbeAnswers,
         probe: Probe | None,
+        guard: Guard,
         *,
         title: str,
-        guard: Guard,
-        service: str,
-        version: str,
+        render_full: Callable[[Answer], bytes],
     ) -> None:
         """Prepare the page.
 
         Args:
             answers: Where answers come from.
             probe: The probe; `None` is start-up, which has no checks to choose from.
+            guard: Decides who gets the full body.
             title: Its name in plain text, such as `readyz`.
-            guard: Decides who sees the full body.
-            service: The service's name, shown in the full body.
-            version: The version, shown in the full body.
+            render_full: Makes the full body.
         """
         self._answers = answers
         self._probe = probe
-        self._title = title
         self._guard = guard
-        self._service = service
-        self._version = version
+        self._title = title
+        self._render_full = render_full
         self._current = _current(answers, probe)
         self._answer: Answer | None = None
         self._public = b""
@@ -70,7 +67,7 @@ class ProbePage:
     def _render(self, answer: Answer) -> None:
         self._answer = answer
         self._public = status_word(answer)
-        self._full = full_document(answer, service=self._service, version=self._version)
+        self._full = self._render_full(answer)
         self._status, self._headers = _head(answer, HEALTH_JSON)
 
     def _respond_to_query(self, request: web.BaseRequest) -> web.Response:
@@ -94,7 +91,7 @@ class ProbePage:
             word = f"{answer.verdict.outcome}\n".encode()
             return verbose_text(answer, self._title) if is_admitted else word
         if is_admitted:
-            return full_document(answer, service=self._service, version=self._version)
+            return self._render_full(answer)
         return status_word(answer)
 
 

@@ -39,7 +39,7 @@ def make_ticket(token: str, now: float) -> str:
 def is_valid_ticket(token: str, ticket: str, now: float) -> bool:
     """Tell whether a ticket was made from this token and has not ended."""
     ends, _, signature = ticket[:_LONGEST_TICKET].partition(".")
-    is_signed = _equal(signature, _sign(token, f"ticket {ends}"))
+    is_signed = is_equal(signature, _sign(token, f"ticket {ends}"))
     return is_signed and now < int(ends)
 
 
@@ -51,7 +51,7 @@ def is_known_browser(request: web.BaseRequest, token: str) -> bool:
     """
     name, value = _cookie(token)
     offered = request.cookies.get(name)
-    if offered is None or not _equal(offered, value):
+    if offered is None or not is_equal(offered, value):
         return False
     site = request.headers.get("Sec-Fetch-Site", "none")
     return site in _OWN_PAGES or request.headers.get("Sec-Fetch-Mode") == "navigate"
@@ -91,7 +91,8 @@ def _sign(token: str, text: str) -> str:
     return hmac.digest(_bytes(token), b"sidecar " + _bytes(text), "sha256").hex()
 
 
-def _equal(left: str, right: str) -> bool:
+def is_equal(left: str, right: str) -> bool:
+    """Compare in a time that does not depend on where the texts differ."""
     return hmac.compare_digest(_bytes(left), _bytes(right))
 
 
