@@ -9,6 +9,7 @@ from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_rebuild
 from sidecar.errors import UsageError
 from sidecar.postgres import block
+from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.rebuild import (
     cancel_rebuild,
     drop_old_copy,
@@ -19,7 +20,7 @@ from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin
-from sidecar.wiring.admin import list_projections, set_projection_state, with_store
+from sidecar.wiring.admin import list_projections, with_store
 from sidecar.wiring.boot import Boot, prepare
 
 _COLUMNS = {
@@ -58,7 +59,7 @@ def list_(output: str) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Stop NAME after its present batch; other projections go on."""
-    finish(with_store(_boot(), set_projection_state, name, State.PAUSED))
+    finish(with_store(_boot(), set_state, name, State.PAUSED))
     say(f"{name} is paused; `sidecar projections resume {name}` lets it go on.")
 
 
@@ -66,7 +67,7 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Let NAME go on from its checkpoint."""
-    finish(with_store(_boot(), set_projection_state, name, State.RUNNING))
+    finish(with_store(_boot(), set_state, name, State.RUNNING))
     say(f"{name} goes on.")
 
 

@@ -247,8 +247,14 @@ async def set_state(
     A running batch ends first, for it holds the row.
 
     Raises:
-        ProjectionError: It waits for another decision; the message tells which.
+        ProjectionError: There is none of that name, or it waits for a decision, which the message
+            names.
     """
     if blocked := await connection.fetchval(sql("read_block"), projection):
         raise ProjectionError(f"{projection} waits for a decision: {blocked}")
-    return len(await connection.fetch(sql("set_state"), projection, state.value, detail))
+    partitions = await connection.fetch(sql("set_state"), projection, state.value, detail)
+    if not partitions:
+        raise ProjectionError(
+            f"There is no projection {projection!r}; see `sidecar projections list`."
+        )
+    return len(partitions)

@@ -6,15 +6,13 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sidecar.config.settings import Settings
-from sidecar.errors import MigrationError, ProjectionError, UsageError
+from sidecar.errors import MigrationError, UsageError
 from sidecar.postgres import block, dead_letter
-from sidecar.postgres.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection, connect, translate_loss
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.projections.ports import State
 from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.inquiry import CalledInside, ask_application
@@ -97,16 +95,6 @@ async def list_projections(boot: Boot) -> tuple[ProjectionStatus | CalledInside,
     """Return the status of every projection and handler, those of the application's too."""
     sample = await with_store(boot, take_sample, SafeHeadFollower())
     return (*sample.standings, *await ask_application(boot.settings, sample.published))
-
-
-async def set_projection_state(connection: RawConnection, name: str, state: State) -> None:
-    """Pause or resume a projection.
-
-    Raises:
-        ProjectionError: There is none of that name, or it waits for another decision.
-    """
-    if not await set_state(connection, name, state):
-        raise ProjectionError(f"There is no projection {name!r}; see `sidecar projections list`.")
 
 
 async def accept(connection: RawConnection, service: str | None, name: str, reason: str) -> str:

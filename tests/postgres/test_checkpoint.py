@@ -57,7 +57,8 @@ async def test_state_is_set_for_all_partitions(database: str) -> None:
         assert await set_state(connection, "journal", State.PAUSED, "deploy") == 3
         rows = await list_checkpoints(connection)
         assert {(row["state"], row["detail"]) for row in rows} == {(State.PAUSED, "deploy")}
-        assert await set_state(connection, "unheard", State.PAUSED) == 0
+        with pytest.raises(ProjectionError, match="no projection 'unheard'"):
+            await set_state(connection, "unheard", State.PAUSED)
 
 
 async def test_failing_setup_leaves_nothing_that_it_did(database: str) -> None:
