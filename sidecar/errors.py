@@ -11,7 +11,7 @@ class SidecarError(Exception):
 
 
 class UsageError(SidecarError):
-    """Something was asked for in a way that cannot work; the message says what would."""
+    """A request that cannot work; the message says what would."""
 
     code = "usage"
 
@@ -118,19 +118,19 @@ class CheckpointGoneError(SidecarError):
 
 
 class ProjectionPausedError(SidecarError):
-    """Somebody paused the projection; its loop waits for `sidecar projections resume`."""
+    """The projection was paused; its loop waits for `sidecar projections resume`."""
 
     code = "projection_paused"
 
 
 class HandlerExitError(SidecarError):
-    """A subscriber raised what ends a task or a process; judged as any other error of its own."""
+    """A subscriber raised what ends a task or a process; handled as its other errors are."""
 
     code = "handler_exit"
 
 
 class ConnectionMisuseError(SidecarError):
-    """A handler used its connection in a way that cannot work; judged as any error of its own."""
+    """A handler used its connection in a way that cannot work; handled as its other errors are."""
 
     code = "connection_misuse"
 
@@ -142,7 +142,7 @@ class DeferredStatusError(ConnectionMisuseError):
 
 
 class ConnectionEndedError(ConnectionMisuseError):
-    """A connection was used after its handler had ended, by a task that it left behind."""
+    """A connection was used after its handler had ended, by a task that it had started."""
 
     code = "connection_ended"
 
@@ -232,7 +232,7 @@ class MigrationError(SidecarError):
 
 
 def trace_back(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came of, each once: what is raised again may come of itself."""
+    """Yield an error and its causes, each once: one that is raised again may be its own cause."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:

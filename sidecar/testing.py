@@ -1,4 +1,4 @@
-"""What a service's own tests need: a store in memory, old event shapes, checks asked once."""
+"""For the tests of a service: a store in memory, samples of old events, a check asked once."""
 
 import time
 import uuid
@@ -88,8 +88,8 @@ class InMemoryEventStore(EventLog):
 async def ask(check: Check) -> CheckResult:
     """Ask a check once, as the monitor does.
 
-    A check that raises, hangs or returns rubbish is an answer too, with the reason that callers of
-    `/ready` would be shown: `<name>.error`, `<name>.timeout` or `<name>.invalid`.
+    A check that raises, hangs or returns something else is a result too, with the reason that
+    `/ready` would show: `<name>.error`, `<name>.timeout` or `<name>.invalid`.
 
     Example:
         assert await ask(checks["payments"]) == failed("payments.unreachable")
@@ -101,7 +101,7 @@ def check_samples(types: EventTypes, directory: Path) -> None:
     """Read a stored sample of every schema version of every type with today's code.
 
     Samples are files named `<type>.v<schema version>.json` that hold the event's data as it was
-    stored then. Write one whenever a schema version is left behind.
+    stored then. Add one whenever a type gets a new schema version.
 
     Raises:
         AssertionError: Samples that cannot be read, and old versions without a sample, each named.
@@ -124,7 +124,7 @@ def check_samples(types: EventTypes, directory: Path) -> None:
 
 
 def _find_fault(types: EventTypes, name: str, version: int, path: Path) -> str | None:
-    """Say why a sample cannot be read, if it cannot."""
+    """Describe why a sample cannot be read; None when it can."""
     event_type = types.find(name)
     if event_type is None:
         return f"event type {name!r} is not registered"

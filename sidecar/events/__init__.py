@@ -1,1 +1,1 @@
-"""What happened, and who hears of it."""
+"""Events: the log, event types with their versions, and publishing to subscribers."""

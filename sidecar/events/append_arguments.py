@@ -1,4 +1,4 @@
-"""What an append is given beside its events: checked before anything is sent."""
+"""The arguments of an append, checked before anything is sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -12,11 +12,11 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def require_arguments(stream: object, events: object, metadata: object) -> None:
-    """Make sure that there is somewhere to append to, and something to append.
+    """Check the stream, that there are events, and the metadata.
 
     Raises:
-        UsageError: Metadata is no mapping.
-        ValueError: There is not.
+        UsageError: The metadata is no mapping.
+        ValueError: There are no events, or the stream has no name that can be kept.
     """
     if not stream or (isinstance(events, Sequence) and not events):
         raise ValueError("append needs the name of a stream and at least one event")

@@ -1,4 +1,4 @@
-"""How a subscriber is called: found in whatever was added, with as many parameters as it takes."""
+"""How a subscriber is called: its async callable, and how many parameters that takes."""
 
 import asyncio.coroutines
 import inspect
@@ -12,7 +12,7 @@ Call: TypeAlias = Callable[..., Awaitable[object]]
 
 MAX_HANDLER_PARAMETERS: Final = 3
 
-# Before Python 3.12 let `inspect` mark them, asyncio had a mark of its own, as mocks do.
+# Before Python 3.12 lets `inspect` mark coroutine functions, asyncio had a mark, which mocks have.
 _MARK: Final[object] = getattr(asyncio.coroutines, "_is_coroutine", None)
 _POSITIONAL: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -25,7 +25,8 @@ def find_call(target: object, *, prefers_itself: bool) -> Call:
 
     Args:
         target: What was added.
-        prefers_itself: For a function that has a `handle` as well, as mocks have everything.
+        prefers_itself: Whether an async callable is called itself although it has a `handle`, as a
+            mock has every attribute.
 
     Raises:
         ProjectionError: Neither is asynchronous.
@@ -48,7 +49,7 @@ def find_call(target: object, *, prefers_itself: bool) -> Call:
 
 
 def is_asynchronous(call: object) -> TypeGuard[Call]:
-    """Tell whether a call returns what can be awaited, as far as can be seen without calling."""
+    """Return True when a call gives an awaitable, as far as that shows without calling."""
     if isinstance(call, partial):
         return is_asynchronous(call.func)
     if not callable(call) or isinstance(call, type):

@@ -1,4 +1,4 @@
-"""What a family of event classes needs: its way to JSON text and back, and its errors in words."""
+"""The interface to a family of event classes: write JSON, read it, explain errors."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,8 +9,8 @@ class DecodeFailure(NamedTuple):
     """Why an object was not made from JSON.
 
     Attributes:
-        reason: In words that hold no value of the event.
-        cause: The error to chain; None where its own words may be the value itself.
+        reason: Text without any value of the event.
+        cause: The error to chain; None where its text may contain a value.
     """
 
     reason: str
@@ -18,13 +18,13 @@ class DecodeFailure(NamedTuple):
 
 
 class Codec(Protocol):
-    """Writes and reads the objects of one class. What it raises is explained by itself."""
+    """Writes and reads the objects of one class, and explains its own errors."""
 
     def write(self, event: object) -> bytes:
         """Return an object as JSON; raises where a field has no JSON form."""
 
     def is_finite(self, event: object) -> bool:
-        """Tell whether no number in an object is infinite or none at all."""
+        """Return True when no number in an object is NaN or infinite."""
 
     def read(self, data: str) -> object:
         """Make an object from JSON; raises where that does not fit."""
@@ -33,4 +33,4 @@ class Codec(Protocol):
         """Make an object from decoded JSON, exactly as `read` would from its text."""
 
     def explain(self, error: Exception) -> DecodeFailure:
-        """Say what `read` or `convert` raised."""
+        """Describe what `read` or `convert` raised."""

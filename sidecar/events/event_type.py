@@ -59,7 +59,7 @@ class EventType:
         try:
             self._read(data)
         # The edge to user code, as in `decode`.
-        except Exception as error:  # noqa: BLE001 - chained where its words hold no value
+        except Exception as error:  # noqa: BLE001 - chained where its text holds no value
             refusal = self._codec.explain(error)
             raise EventTypeError(
                 f"{self.cls.__name__} could be stored, but never be read again: {refusal.reason}. "
@@ -70,7 +70,7 @@ class EventType:
         """Make the event object, through the upcasters where the record is older.
 
         Raises:
-            EventDecodingError: The record is from the future, malformed, or a hole bars its way.
+            EventDecodingError: The record is from the future, malformed, or an upcaster is missing.
         """
         try:
             if record.schema_version == self.version:
@@ -79,7 +79,7 @@ class EventType:
         except EventDecodingError:
             raise
         # The edge to user code: a `__post_init__` can raise anything.
-        except Exception as error:  # noqa: BLE001 - chained where its words hold no value
+        except Exception as error:  # noqa: BLE001 - chained where its text holds no value
             refusal = self._codec.explain(error)
             raise EventDecodingError(_describe(record, refusal.reason)) from refusal.cause
 

@@ -23,10 +23,11 @@ def no_exit() -> Iterator[None]:
 
 
 def as_failure(error: BaseException) -> Exception:
-    """Return what a subscriber raised as a failure of its own; raise it again where it is not.
+    """Return what a subscriber raised as its failure; raise again what belongs to the caller.
 
-    A `CancelledError` is the caller's where that was cancelled or its time is up; else it only says
-    that something the subscriber awaits was cancelled. Ctrl-C is always the caller's.
+    A `CancelledError` belongs to the caller that was cancelled or timed out; otherwise it only
+    says that something which the subscriber awaits was cancelled. Ctrl-C always belongs to the
+    caller.
     """
     if isinstance(error, Exception):
         return error

@@ -1,4 +1,4 @@
-"""Fields that no event can have, found when its class is registered and not at the first append."""
+"""Fields without JSON form, found when a class is registered and not at the first append."""
 
 from collections.abc import Iterator
 from types import NoneType
@@ -13,19 +13,19 @@ _PLAIN: Final = (str, int, float, bool, NoneType, list, dict)
 
 
 def describe_misfit(cls: type, error: Exception) -> str:
-    """Say which field of a class msgspec refused, and why."""
+    """Name the field of a class that msgspec refused, and the reason."""
     for name, annotation in _annotations(cls):
         try:
             msgspec.json.Decoder(annotation)
-        except Exception as reason:  # noqa: BLE001 - of an annotation, which is anybody's
-            return f"Field `{name}` of {cls.__name__} has no JSON form: {_tell(reason)}."
-    return f"{cls.__name__} has no JSON form: {_tell(error)}."
+        except Exception as reason:  # noqa: BLE001 - an annotation is user code
+            return f"Field `{name}` of {cls.__name__} has no JSON form: {_shorten(reason)}."
+    return f"{cls.__name__} has no JSON form: {_shorten(error)}."
 
 
 def find_misfit(cls: type) -> str | None:
-    """Say which field of a class that msgspec took could not be written or read, if one could not.
+    """Describe a field that msgspec accepts but could not write or read; None without one.
 
-    msgspec leaves classes that it does not know to hooks, and private attributes out.
+    msgspec leaves unknown classes to hooks, and leaves private attributes out.
     """
     return next(_find_misfits(type_info(cls), cls.__name__, set()), None)
 
@@ -37,7 +37,7 @@ def _annotations(cls: type) -> list[tuple[str, Any]]:
         return []
 
 
-def _tell(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removeprefix("TypeError: ").rstrip(".")
 
 
@@ -58,10 +58,10 @@ def _find_misfits(node: Type | Field, place: str, seen: set[int]) -> Iterator[st
 
 
 def _is_known(cls: type) -> bool:
-    """Tell whether JSON can be made one, as it is or by pydantic."""
+    """Return True when a JSON value is one already, or pydantic makes one of it."""
     try:
         return is_of_pydantic(cls) or any(issubclass(plain, cls) for plain in _PLAIN)
-    except TypeError:  # a protocol or an alias, which no value can be held against
+    except TypeError:  # a protocol or an alias, which has no instances
         return False
 
 

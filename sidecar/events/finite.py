@@ -1,11 +1,11 @@
-"""Numbers that JSON lacks: written as `null`, they would be lost without a word."""
+"""NaN and infinity, which JSON lacks: written as `null`, they would be lost silently."""
 
 import math
 from collections.abc import Iterable
 
 
 def is_finite(value: object) -> bool:
-    """Tell whether no number in plain data is infinite or none at all."""
+    """Return True when no number in plain data is NaN or infinite."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Which classes are events: those of known fields whose objects nobody can change."""
+"""Which classes can be events: those with known fields and immutable objects."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,13 +14,13 @@ _KNOWN: Final = "a dataclass, a msgspec.Struct, an attrs class or a pydantic mod
 class _Family(NamedTuple):
     """Classes that are declared in one way, and how to declare one that is frozen."""
 
-    is_met: Callable[[type], bool]
+    matches: Callable[[type], bool]
     is_frozen: Callable[[Any], bool]
     cure: str
 
 
 def is_of_pydantic(cls: type) -> bool:
-    """Tell whether a class is a model or a dataclass of pydantic, without importing it."""
+    """Return True for a model or a dataclass of pydantic, without importing it."""
     return hasattr(cls, "__pydantic_validator__")
 
 
@@ -28,13 +28,13 @@ def require_frozen(cls: type[E]) -> type[E]:
     """Return the class.
 
     Raises:
-        EventTypeError: Its objects can be changed, or nobody knows their fields.
+        EventTypeError: Its objects can be changed, or their fields are unknown.
     """
     if not isinstance(cls, type):
         raise EventTypeError(_describe_alias(cls))
-    family = next((family for family in _FAMILIES if family.is_met(cls)), None)
+    family = next((family for family in _FAMILIES if family.matches(cls)), None)
     if family is None:
-        raise EventTypeError(_describe_stranger(cls))
+        raise EventTypeError(_describe_unknown(cls))
     if not family.is_frozen(cls):
         raise EventTypeError(
             f"{cls.__name__} can be mutated: {family.cure}, which makes it frozen."
@@ -82,7 +82,7 @@ def _describe_alias(alias: object) -> str:
     return f"{alias} is no class; register each class by itself."
 
 
-def _describe_stranger(cls: type) -> str:
+def _describe_unknown(cls: type) -> str:
     name = cls.__name__
     if is_typeddict(cls):
         return f"{name} is a TypedDict, and its objects are mere dicts; make it {_KNOWN}."

@@ -26,7 +26,7 @@ class MsgspecCodec:
         self.write: Final = msgspec.json.Encoder(enc_hook=write_nested).encode
 
     def is_finite(self, event: object) -> bool:
-        """Tell whether no number in an object is infinite or none at all."""
+        """Return True when no number in an object is NaN or infinite."""
         return is_finite(msgspec.to_builtins(event, enc_hook=write_nested))
 
     def convert(self, shape: Shape) -> object:
@@ -35,19 +35,19 @@ class MsgspecCodec:
         return msgspec.convert(shape, self._cls, str_keys=True, dec_hook=read_nested)
 
     def explain(self, error: Exception) -> DecodeFailure:
-        """Say what `read` or `convert` raised."""
+        """Describe what `read` or `convert` raised."""
         if not isinstance(error, msgspec.DecodeError | UnicodeError):
             return DecodeFailure(f"its class refused it with {type(error).__name__}", error)
-        # A traceback shows the cause as well, in words that may be the value itself.
+        # A traceback shows the cause as well, whose text may contain the value.
         return DecodeFailure(_withhold_value(error), None if _shows_value(error) else error)
 
 
 def _withhold_value(error: Exception) -> str:
-    """Keep the place that msgspec names; it prints types and paths, but some values too."""
+    """Keep the path and types that msgspec names, and drop the values that it prints."""
     if isinstance(error.__cause__, UnfitError):
         return str(error)
     if error.__cause__ is not None:
-        # A `__post_init__` raised; its words are the service's own and may hold anything.
+        # A `__post_init__` raised; its text comes from the service and may contain anything.
         return f"its class refused it with {type(error.__cause__).__name__}"
     return "an unexpected value" if _shows_value(error) else str(error).rstrip(".")
 

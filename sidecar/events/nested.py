@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class UnfitError(ValueError):
-    """A nested model refused its JSON; the words hold no value."""
+    """A nested model refused its JSON; the message holds no value."""
 
 
 @cache
@@ -20,7 +20,7 @@ def pydantic_codec(cls: type) -> "PydanticCodec":
     Raises:
         Exception: A field has no schema.
     """
-    # Whoever has a model has imported pydantic already; nobody else needs it.
+    # A service that has models has imported pydantic; other services need not install it.
     from sidecar.events.pydantic_codec import PydanticCodec  # noqa: PLC0415
 
     return PydanticCodec(cls)
@@ -39,7 +39,7 @@ def write_nested(value: object) -> object:
 
 
 def read_nested(cls: type, value: object) -> object:
-    """Make a model of plain data; msgspec judges what is for any other class.
+    """Make a model of plain data; values for any other class are left to msgspec.
 
     Raises:
         UnfitError: It does not fit.
@@ -50,5 +50,5 @@ def read_nested(cls: type, value: object) -> object:
     try:
         return codec.convert(value)
     # The edge to user code: a validator can raise anything.
-    except Exception as error:  # noqa: BLE001 - chained nowhere, its words may hold a value
+    except Exception as error:  # noqa: BLE001 - not chained, its text may hold a value
         raise UnfitError(codec.explain(error).reason) from None

@@ -1,4 +1,4 @@
-"""Publishing in process: every subscriber hears, every failure is kept, nobody stops another."""
+"""Publishing in process: every subscriber is called, and no failure stops another."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -57,7 +57,7 @@ class PublishResult:
 
     @property
     def ok(self) -> bool:
-        """Whether nobody failed."""
+        """Whether no subscriber failed."""
         return not self.failures
 
     @property
@@ -70,13 +70,13 @@ class PublishObserver(Protocol):
     """What the telemetry implements; it must neither raise nor wait."""
 
     def begin(self, event_type: str) -> object:
-        """Take note that a publish begins; the return value is handed to `end`."""
+        """Record that a publish begins; the return value is handed to `end`."""
 
     def end(self, token: object, result: PublishResult | None) -> None:
-        """Take note of its result; None when the publish was cancelled."""
+        """Record its result; None when the publish was cancelled."""
 
     def trace_id(self) -> str | None:
-        """Return the trace under way, 32 hex digits, if there is one."""
+        """Return the current trace id, 32 hex digits; None without a trace."""
 
 
 class FailureSink(Protocol):
@@ -124,20 +124,20 @@ class EventPublisher:
     def add_handler(
         self, handler: object, *event_types: type | None, event_type: type | None = None
     ) -> None:
-        """Add a handler; without event types it hears of every event.
+        """Add a handler; without event types it receives every event.
 
-        One that is added again hears of the new types as well, and of each event once.
+        A handler that is added again receives the new types as well, and each event once.
 
         Args:
             handler: An async function, a method or a partial, or an object with `async __call__` or
-                `async handle`. Two of one name are told apart by their classes or modules. Where
-                that is not enough they are numbered; workers want a `name` of each.
-            event_types: Classes that it hears of; None is passed over.
+                `async handle`. Two with one name are distinguished by their classes or modules,
+                else by numbers; workers require a `name` of each that is numbered.
+            event_types: Classes that it receives; None is ignored.
             event_type: One more.
 
         Raises:
             ProjectionError: The handler has no usable signature, an event type is no class, or its
-                own `name` is taken.
+                `name` is taken.
         """
         types = tuple(cls for cls in (*event_types, event_type) if cls is not None)
         self._registry.add_handler(handler, types)
@@ -153,12 +153,12 @@ class EventPublisher:
         self._reorder()
 
     async def publish(self, event: object) -> PublishResult:
-        """Tell every subscriber; never raises for a subscriber's failure.
+        """Call every subscriber; never raises for a subscriber's failure.
 
         Each failure is logged with its traceback, and failed projections are named together in
         one CRITICAL line, because their read models now differ from the events. Cancellation of
-        the caller passes, and subscribers not yet called are then not told; one that a subscriber
-        brings about by itself is that subscriber's failure, a `HandlerExitError`.
+        the caller is passed on, and subscribers that were not yet called are skipped. A
+        cancellation that a subscriber causes is its failure, a `HandlerExitError`.
         """
         event_type = self.types.name_of(event)
         self.tally.published.add(event_type)
@@ -181,7 +181,7 @@ class EventPublisher:
                     continue
                 await self._call(subscriber, event)
             # The edge between user code and ours: whatever one subscriber raises, the others
-            # still hear of the event.
+            # are still called.
             except BaseException as raised:  # noqa: BLE001 - kept in the result, and logged
                 error = as_failure(raised)
                 failures.append(Failure(kind, subscriber.name, error))
@@ -223,7 +223,7 @@ class EventPublisher:
         trace_id = None if self.observer is None else self.observer.trace_id()
         try:
             await self.sink.keep(event, failed, trace_id)
-        # The edge to a sink of anybody's making; the failures themselves were logged already.
+        # A sink is user code; the failures themselves have been logged already.
         except BaseException as error:
             logger.critical(
                 "The failures of event %s could not be kept as dead letters; the log is their "
@@ -234,7 +234,7 @@ class EventPublisher:
             )
 
     def _call(self, subscriber: Subscriber, event: object) -> Awaitable[object]:
-        # Not a coroutine of its own, which would cost each publish one more frame.
+        # Not a coroutine, which would cost each publish one more frame.
         if subscriber.parameters == 1:
             return subscriber.call(event)
         return self._call_in_transaction(subscriber, event)
@@ -254,7 +254,7 @@ class EventPublisher:
             *((s, SubscriberKind.HANDLER, tally.handlers[s.name]) for s in self.handlers),
             *((s, SubscriberKind.PROJECTION, tally.projections[s.name]) for s in self.projections),
         ]
-        # What was told apart from a later one is not called as before.
+        # A name that changed, because a later subscriber had the same, has no tally any more.
         for name in tally.handlers.keys() - {s.name for s in self.handlers}:
             del tally.handlers[name]
         for name in tally.projections.keys() - {s.name for s in self.projections}:

@@ -1,4 +1,4 @@
-"""Pydantic models and dataclasses, written and read by pydantic. Only imported where one is met."""
+"""Pydantic models and dataclasses, written and read by pydantic; imported only for them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +34,7 @@ class PydanticCodec:
         self.read: Final[Callable[[str], object]] = partial(adapter.validate_json, **_READ)
 
     def is_finite(self, event: object) -> bool:
-        """Tell whether no number in an object is infinite or none at all."""
+        """Return True when no number in an object is NaN or infinite."""
         return is_finite(self.to_plain(event))
 
     def convert(self, shape: object) -> object:
@@ -42,10 +42,10 @@ class PydanticCodec:
         return self.read(msgspec.json.encode(shape).decode())
 
     def explain(self, error: Exception) -> DecodeFailure:
-        """Say what `read` or `convert` raised."""
+        """Describe what `read` or `convert` raised."""
         if not isinstance(error, pydantic.ValidationError):
             return DecodeFailure(f"its class refused it with {type(error).__name__}", error)
-        # Its own text shows the input.
+        # The text of the error shows the input.
         return DecodeFailure(_describe(error), None)
 
 

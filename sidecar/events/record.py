@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 ANY: Final = None
-"""Expected version of a writer that does not mind where the stream is."""
+"""Expected version of a writer that appends at any version."""
 
 NO_STREAM: Final = 0
-"""Expected version of a writer that starts the stream."""
+"""Expected version of a stream that has no events yet."""
 
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -28,7 +28,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
         schema_version: Shape that `data` was written in, from 1.
         data: JSON text exactly as stored, unknown fields included.
         metadata: JSON text of what the writer added, such as `traceparent`; may be absent.
-        recorded_unix: Unix time, seconds, at which PostgreSQL took the row.
+        recorded_unix: Unix time, seconds, at which PostgreSQL inserted the row.
     """
 
     position: int
@@ -41,8 +41,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     metadata: str | None
     recorded_unix: float
 
-    # A page of 1000 is read for what its handlers want, and few want these two: made on demand,
-    # they save a sixth of the time that catching up takes.
+    # Few handlers read these two: made on demand, they save a sixth of the time of catching up.
 
     @property
     def id(self) -> uuid.UUID:
@@ -51,7 +50,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def recorded_at(self) -> dt.datetime:
-        """Aware UTC time at which PostgreSQL took the row."""
+        """Aware UTC time at which PostgreSQL inserted the row."""
         return dt.datetime.fromtimestamp(self.recorded_unix, dt.UTC)
 
     @property
@@ -68,7 +67,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
         return _decode_object(self.data)
 
     def headers(self) -> Mapping[str, object]:
-        """Decode `metadata`; unreadable metadata counts as absent, it decides nothing."""
+        """Decode `metadata`; unreadable metadata counts as absent, since nothing depends on it."""
         if self.metadata is None:
             return {}
         try:

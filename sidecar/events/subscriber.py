@@ -1,4 +1,4 @@
-"""One listener of any shape, made uniform: its name, what it accepts, and how it is called."""
+"""One subscriber of any shape, made uniform: its name, what it accepts, and how it is called."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,22 +41,22 @@ class Subscriber:
     Accepted are plain objects with `can_handle(event)` and `async handle(event)`, and whatever else
     can be awaited for an event: async functions and methods, partials of them, objects with
     `async __call__`. Each may take the connection of the read model's transaction as a second
-    parameter and the `RecordedEvent` as a third. A parameter with a default is the handler's own
-    and keeps its default.
+    parameter and the `RecordedEvent` as a third. A parameter with a default keeps
+    its default.
 
     Attributes:
         name: Name in checkpoints, metrics and logs; unique among a publisher's subscribers.
-        is_numbered: Whether the name is told from its like by a number alone, which says in which
-            order they were added and would be another's in the next release.
+        is_numbered: Whether only a number distinguishes the name. It follows the order of adding,
+            so that in another release it may belong to another subscriber.
         target: The object as it was added.
-        handles: Event classes that it wants; None means that `can_handle` decides.
+        handles: Event classes that it receives; None means that `can_handle` decides.
         parameters: How many of (event, connection, record) its handler takes.
         invoke: Calls the handler with as many of the three as it takes.
 
     Args:
         target: The object that is added.
         handles: In place of what it lists itself.
-        is_handler: Whether it is rather called than its `handle`, where both would do.
+        is_handler: Whether an async callable is called itself although it has a `handle`.
     """
 
     __slots__ = (
@@ -92,16 +92,16 @@ class Subscriber:
         return self.parameters > 1
 
     def is_of(self, target: object) -> bool:
-        """Tell whether an object is the one that was added; a method is a new one at each look."""
+        """Return True for the object that was added; a method is a new object at each access."""
         return self.target is target or (isinstance(target, MethodType) and self.target == target)
 
     def _choose_classes(self, given: tuple[type, ...] | None) -> tuple[type, ...] | None:
         if given:
             return _require_classes(f"What {self.name} is added for", given)
-        return _read_handles(self.name, self._say("handles") or ())
+        return _read_handles(self.name, self._read("handles") or ())
 
-    def _say(self, attribute: str) -> object:
-        # A function says what was put on it. A mock of one would say anything, if it was asked.
+    def _read(self, attribute: str) -> object:
+        # Of a function, only what was set on it counts: a mock of one would have any attribute.
         if self.call is self.target and inspect.iscoroutinefunction(self.target):
             return inspect.getattr_static(self.target, attribute, None)
         return getattr(self.target, attribute, None)
@@ -118,11 +118,11 @@ class Subscriber:
         handles = self.handles
         if handles is not None:
             return lambda event: isinstance(event, handles)
-        return _read_test(self.name, self._say("can_handle"))
+        return _read_test(self.name, self._read("can_handle"))
 
 
 def _read_handles(name: str, handles: object) -> tuple[type, ...] | None:
-    """Return the classes that an object lists; a method of that name is its own affair."""
+    """Return the classes that an object lists; a method of that name means something else."""
     if callable(handles) and not isinstance(handles, type):
         return None
     return _require_classes(f"{name}.handles", handles)

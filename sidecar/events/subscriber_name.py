@@ -1,4 +1,4 @@
-"""What subscribers are called, where they do not say so themselves."""
+"""Names of subscribers: their `name`, else from their function, class and module."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,12 +6,12 @@ from types import MethodType
 
 
 def name_of(target: object) -> str:
-    """Return a subscriber's own `name`, else that of its function or class."""
+    """Return a subscriber's `name`, else that of its function or class."""
     return names_of(target)[0]
 
 
 def names_of(target: object) -> tuple[str, ...]:
-    """Return what a subscriber can be called, from short to long; its own `name` stands alone."""
+    """Return the possible names of a subscriber, short ones first; only `name` where it has one."""
     own = getattr(target, "name", None)
     if isinstance(own, str) and own:
         return (own,)
@@ -41,7 +41,7 @@ def _names_of_method(method: MethodType) -> tuple[str, ...]:
 
 
 def _qualify(named: object) -> str:
-    # Of what was declared inside of a function, that function says little.
+    # The name of an enclosing function adds little.
     return str(getattr(named, "__qualname__", "")).rpartition("<locals>.")[2]
 
 

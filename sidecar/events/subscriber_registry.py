@@ -1,4 +1,4 @@
-"""Who hears of events: handlers and projections in their order, each with a name of its own."""
+"""The handlers and projections of a publisher, in order, each with a unique name."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -21,10 +21,10 @@ class SubscriberRegistry:
         self.projections: Final[list[Subscriber]] = []
 
     def add_handler(self, target: object, types: tuple[type, ...]) -> None:
-        """Add a handler, or let one that is there already hear of more types.
+        """Add a handler; one that was added before receives the new types as well.
 
         Raises:
-            ProjectionError: It has no usable signature, or its own `name` is taken.
+            ProjectionError: It has no usable signature, or its `name` is taken.
         """
         known = next((other for other in self.handlers if other.is_of(target)), None)
         added = Subscriber(target, types or None, is_handler=True)
@@ -61,15 +61,15 @@ class SubscriberRegistry:
         added.name, added.is_numbered = known.name, known.is_numbered
 
     def _give_name(self, added: Subscriber, *, is_handler: bool) -> None:
-        """Tell a new subscriber from those that are called the same, whatever their order.
+        """Give a new subscriber, and all with the same short name, names that differ.
 
-        In another order of adding each has the same name still: checkpoints go by it.
+        The names do not depend on the order of adding, because checkpoints are found by them.
         """
-        everybody = (*self.handlers, *self.projections)
+        subscribers = (*self.handlers, *self.projections)
         short = names_of(added.target)[0]
-        alike = [other for other in everybody if names_of(other.target)[0] == short]
+        alike = [other for other in subscribers if names_of(other.target)[0] == short]
         group = [*alike, added]
-        taken = frozenset(other.name for other in everybody if other not in alike)
+        taken = frozenset(other.name for other in subscribers if other not in alike)
         may_number = is_handler and not any(other in self.projections for other in alike)
         names = find_distinct_names([each.target for each in group], taken)
         if names is not None:

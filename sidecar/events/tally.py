@@ -28,7 +28,7 @@ class BoundedCounts(dict[str, int]):
 
 
 class FailureCounts(BoundedCounts):
-    """Failures by error type, and which came last.
+    """Failures by error type, and the last one.
 
     Attributes:
         last_type: Of the last failure; empty before the first.
@@ -44,7 +44,7 @@ class FailureCounts(BoundedCounts):
 
     @override
     def add(self, label: str) -> None:
-        """Count one, which is the last."""
+        """Count a failure and remember it as the last."""
         super().add(label)
         self.last_type, self.last_mono = label, time.monotonic()
 

@@ -80,10 +80,10 @@ class EventTypes:
         self._by_name[old] = event_type
 
     def retire(self, name: str) -> None:
-        """Keep the name of a type that is gone from being given to another.
+        """Reserve the name of a type that no longer exists.
 
-        Its events stay in the log and are passed over without a word. Those of a type that is only
-        no longer registered are passed over as well, and told where a projection handled it before.
+        Its events stay in the log and are passed over silently. Events of a type that is only no
+        longer registered are passed over as well, and reported where a projection handled it.
 
         Raises:
             EventTypeError: The type is still registered.
@@ -99,7 +99,7 @@ class EventTypes:
 
     @property
     def retired(self) -> frozenset[str]:
-        """Names whose types are gone for good."""
+        """Reserved names of types that no longer exist."""
         return frozenset(self._retired)
 
     def stored_names(self, classes: tuple[type, ...] | None) -> Iterator[str]:

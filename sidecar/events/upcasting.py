@@ -8,17 +8,17 @@ Upcaster = Callable[[Shape], Shape]
 
 
 def find_holes(current_version: int, upcasters: Mapping[int, Upcaster]) -> Iterator[int]:
-    """Yield each older schema version, ascending, from which no upcaster leads on."""
+    """Yield each older schema version, ascending, that has no upcaster."""
     return (version for version in range(1, current_version) if version not in upcasters)
 
 
 def upcast(
     shape: Shape, from_version: int, to_version: int, upcasters: Mapping[int, Upcaster]
 ) -> Shape:
-    """Lead `shape` step by step from one schema version to another.
+    """Convert `shape` step by step from one schema version to another.
 
     Raises:
-        KeyError: A version on the way has no upcaster; `find_holes` tells this at boot.
+        KeyError: A version on the way has no upcaster; `find_holes` reports it at start.
     """
     for version in range(from_version, to_version):
         shape = upcasters[version](shape)

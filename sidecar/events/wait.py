@@ -1,4 +1,4 @@
-"""Waiting that something can cut short."""
+"""Waiting for an event, with a limit."""
 
 import asyncio
 
