@@ -52,7 +52,7 @@ _FILE: Final = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """What `sidecar check` was asked."""
+    """The arguments of `sidecar check`."""
 
     files: tuple[Path, ...]
     dialect: Dialect
@@ -72,17 +72,17 @@ class CheckRequest:
         )
 
     def judge(self, *, to_fix: bool = False) -> LintResult:
-        """Judge them by every rule that needs no server.
+        """Check them with every rule that needs no server.
 
         Args:
-            to_fix: What is missing is going to be written: a file that is not there is empty.
+            to_fix: Missing secrets will be written, so a file that is not there counts as empty.
         """
         repository = Path.cwd()
         project, _ = sidecar_file.read(repository)
         deployment = self.gather(to_fix=to_fix)
         redact_uncaught(redact_environment(*(each.environ for each in deployment.workloads)))
-        # What rules in code print must not mix with the answer.
-        with redirect_stdout(sys.stderr), _rules_that_end():
+        # Rules in code may print; that must not mix with the result.
+        with redirect_stdout(sys.stderr), _refuse_exit():
             rules, faults = custom_rule.load(project.rules)
             verdicts = validate_all(
                 deployment.workloads,
@@ -166,7 +166,7 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
 
 @click.command(hidden=True)
 def own_rules() -> None:
-    """Ask the project's rules in code for a `sidecar serve` that starts."""
+    """Run the project's rules in code for a `sidecar serve` that starts."""
     with redirect_stdout(sys.stderr):
         project, _ = sidecar_file.read(Path.cwd())
         seen = ask_here(project, environment.read())
@@ -180,8 +180,8 @@ def secret() -> None:
 
 
 @contextmanager
-def _rules_that_end() -> Iterator[None]:
-    """Refuse rules that end the process: with 0 they would have passed what nobody judged."""
+def _refuse_exit() -> Iterator[None]:
+    """Refuse rules that end the process: exit code 0 would pass an unchecked environment."""
     try:
         yield
     except SystemExit as ending:
@@ -198,7 +198,7 @@ def _exit_code(result: LintResult, least: Severity, *, is_asked: bool) -> int:
 
 
 def _asked(result: LintResult) -> tuple[LintResult, str]:
-    """Ask the server of every workload; give the reason, too, when one could not be asked."""
+    """Run the rules that ask a server; also return why one could not be asked, or nothing."""
     if not any(each.settings.database_url for each in result.verdicts):
         return result, "--live has no server to ask: DATABASE_URL is not set."
     verdicts = tuple(finish(examine(each)) for each in result.verdicts)
@@ -208,7 +208,7 @@ def _asked(result: LintResult) -> tuple[LintResult, str]:
 
 
 def _fixed(request: CheckRequest, result: LintResult) -> LintResult:
-    """Write missing secrets, tell which and what is left to a person, and judge again."""
+    """Write missing secrets, print which, and what is left to a person; then check again."""
     path = request.files[-1] if request.files else Path(ENV_FILE)
     if path.suffix.lower() in {".json", ".yaml", ".yml"} or path == STANDARD_INPUT:
         raise UsageError(f"--fix writes into env files only, and {path} is none.")
@@ -243,10 +243,10 @@ def _print(result: LintResult, output: str) -> None:
 def _print_text(findings: Sequence[Finding]) -> None:
     """Print groups with a heading each; colours only where a terminal shows them."""
     screen = Screen()
-    for workload, told in workloads(findings):
+    for workload, found in workloads(findings):
         if workload is not None:
             screen.say((workload, "bold underline"))
-        for heading, members in groups(told):
+        for heading, members in groups(found):
             screen.say((heading, "bold"))
             for finding in members:
                 _say_finding(screen, finding)

@@ -135,7 +135,7 @@ def _describe(letter: DeadLetterDetail) -> str:
         "data": letter.data or "-",
     }
     width = max(map(len, facts))
-    # Each on its line: a line end in an event must not look like one of these.
+    # One line each: a line end in an event must not look like one of these.
     lines = [f"{name:{width}}  {visible(str(value))}" for name, value in facts.items()]
     return "\n".join([*lines, "", letter.traceback.rstrip()])
 

@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class SidecarGroup(click.Group):
-    """Prints errors of ours as a sentence for a person instead of a traceback."""
+    """Prints the errors of the sidecar as a sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command and turn errors into exit codes; no secret is in what is told of one."""
+        """Run the command and turn errors into exit codes; no secret is printed."""
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
@@ -31,21 +31,21 @@ class SidecarGroup(click.Group):
             vars(error)["message"] = visible_lines(error.message)
             raise
         except SidecarError as error:
-            _tell(error)
+            _print_error(error)
             ctx.exit(EX_USAGE if isinstance(error, UsageError) else EX_FAILED)
         except SystemExit as ending:
-            # Code of the project may end it with a text, which the interpreter prints as it is.
+            # Code of the project may exit with a text, which the interpreter would print unmasked.
             ctx.exit(tell_exit(ending))
 
 
-def _tell(error: SidecarError) -> None:
-    """Say it to the person at the command line, or to whoever reads the log of a process."""
+def _print_error(error: SidecarError) -> None:
+    """Print it at the command line; a process logs it."""
     if not tell_apart(logging.CRITICAL, str(error), event=f"sidecar.process.{error.code}"):
         say(f"Error: {error}", err=True)
 
 
 def end_with(task: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run a process to its end and exit with its code, whatever signal comes meanwhile."""
+    """Run a process to its end and exit with its code; later signals are ignored."""
     code = finish(task)
     pass_over_signals()
     sys.exit(code)

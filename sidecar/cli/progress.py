@@ -16,18 +16,18 @@ from sidecar.postgres.dead_letter import (
 )
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.projections.projection_status import Rebuild
+from sidecar.projections.projection_status import ProjectionStatus, Rebuild
 from sidecar.telemetry.terminal import Screen, say
 from sidecar.telemetry.visible import visible
 from sidecar.wiring.admin import open_session, with_store
 from sidecar.wiring.boot import Boot
 
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 5.0
 
 
 class Meter:
-    """Shows `done` of `total` events or letters.
+    """Shows `done` of `total` events or dead letters.
 
     Args:
         title: What is done.
@@ -38,7 +38,7 @@ class Meter:
         self._title = title
         self._total = total
         self._began_mono = time.monotonic()
-        self._told_mono = time.monotonic()
+        self._printed_mono = time.monotonic()
         screen = Screen()
         self._bar = screen.progress() if screen.is_terminal else None
         self._task = (
@@ -48,32 +48,33 @@ class Meter:
         )
 
     def __enter__(self) -> Self:
-        """Start to show."""
+        """Show the bar."""
         if self._bar is not None:
             self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop to show."""
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
 
     def show(self, done: int, total: int | None = None) -> None:
-        """Show how far it came."""
+        """Show progress; plain lines come at most every `LINE_SECONDS`."""
         self._total = self._total if total is None else total
         rate = done / max(time.monotonic() - self._began_mono, 1e-9)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=self._total, rate=rate)
-        elif time.monotonic() - self._told_mono > LINE_SECONDS:
-            self._told_mono = time.monotonic()
+        elif time.monotonic() - self._printed_mono > LINE_SECONDS:
+            self._printed_mono = time.monotonic()
             left = max(self._total - done, 0) / rate if rate else 0.0
             say(f"{self._title}: {done} of {self._total}, {rate:,.0f}/s, about {left:.0f} s left")
 
 
 async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
-    """Watch a retry until every letter is resolved or has failed again; tell whether all went.
+    """Watch a retry to its end; return True when every dead letter was resolved.
 
-    It ends as well when a projection is paused, or has no worker any more.
+    It ends when each has been resolved or has failed again, when a projection is paused, and when
+    no worker runs it any more.
     """
     async with open_session(boot) as connection:
         logged = await list_logged(connection, letters)
@@ -96,7 +97,7 @@ async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
 async def _watch_retry(
     connection: RawConnection, letters: Sequence[int], meter: Meter
 ) -> int | None:
-    """Return how many failed again; None when nobody goes on with it."""
+    """Return how many failed again; None when no worker goes on with it."""
     takeover = Takeover()
     while True:
         still_open, failed = await count_open(connection, letters)
@@ -108,34 +109,42 @@ async def _watch_retry(
             say(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
         unowned = await list_unowned(connection, letters)
-        if takeover.is_abandoned(unowned, "The retry is noted and happens"):
+        if takeover.has_timed_out(unowned, "The retry is noted and happens"):
             return None
         if not unowned:
             meter.show(len(letters) - still_open)
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def follow_rebuild(boot: Boot, name: str) -> bool:
-    """Watch a rebuild until it is swapped in or stops; tell whether it was swapped in."""
-    takeover = Takeover()
-    with Meter(f"rebuilding {name}", 1) as meter:
-        async with open_session(boot) as connection:
-            follower = SafeHeadFollower()
-            while True:
-                sample = await take_sample(connection, follower)
-                standing = next((each for each in sample.standings if each.name == name), None)
-                if standing is None or standing.rebuild is not Rebuild.RUNNING:
-                    break
-                unowned = () if standing.owners else (name,)
-                if takeover.is_abandoned(unowned, "The rebuild is noted and goes on"):
-                    return False
-                done = int((standing.progress or 0.0) * sample.safe_head)
-                meter.show(done, sample.safe_head)
-                await asyncio.sleep(LOOK_SECONDS)
-    if standing is not None and standing.rebuild is Rebuild.HALTED:
-        say(f"The rebuild stopped: {standing.detail}. The live copy goes on.", err=True)
+    """Watch a rebuild to its end; return True when the new copy was swapped in."""
+    async with open_session(boot) as connection:
+        with Meter(f"rebuilding {name}", 1) as meter:
+            status = await _watch_rebuild(connection, name, meter)
+    if status is not None and status.rebuild is Rebuild.RUNNING:
+        return False
+    if status is not None and status.rebuild is Rebuild.HALTED:
+        say(f"The rebuild stopped: {status.detail}. The live copy goes on.", err=True)
         return False
     say(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
     if discarded := await with_store(boot, count_discarded, name):
         say(f"{discarded} discarded event(s) were passed over, as they are to be.")
     return True
+
+
+async def _watch_rebuild(
+    connection: RawConnection, name: str, meter: Meter
+) -> ProjectionStatus | None:
+    """Return the last status; its rebuild still runs when no worker goes on with it."""
+    takeover = Takeover()
+    follower = SafeHeadFollower()
+    while True:
+        sample = await take_sample(connection, follower)
+        status = next((each for each in sample.standings if each.name == name), None)
+        if status is None or status.rebuild is not Rebuild.RUNNING:
+            return status
+        unowned = () if status.owners else (name,)
+        if takeover.has_timed_out(unowned, "The rebuild is noted and goes on"):
+            return status
+        meter.show(int((status.progress or 0.0) * sample.safe_head), sample.safe_head)
+        await asyncio.sleep(POLL_SECONDS)

@@ -21,7 +21,7 @@ from sidecar.wiring.serve import serve as serve_until_signal
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 def serve(target: str | None, workers: int | None, host: str | None, port: int | None) -> None:
     """Answer probes and run workers for TARGET, `module:publisher`."""
-    # Given to the preparation too, so that they are judged as the variables of that name would be.
+    # Options are checked as the variables of the same name are.
     leave_a_reaper()
     options = {"SIDECAR_WORKERS": workers, "SIDECAR_HOST": host}
     given = {name: str(value) for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Whether the work that is watched passes from one worker to the next, or nobody does it."""
+"""Waits for another worker to take projections over, and reports when none does."""
 
 import time
 from collections.abc import Sequence
@@ -7,29 +7,29 @@ from typing import Final
 from sidecar.health.duration import lasted_seconds, since
 from sidecar.telemetry.terminal import say
 
-# A worker that ends hands its projections on within this; only then does nobody run them.
+# Within this another worker takes over what a worker that ended had run.
 TAKEOVER_SECONDS: Final = 5.0
 
 
 class Takeover:
-    """Gives workers time to hand projections on. Ask again and again."""
+    """The time since no worker runs a projection; to be asked at every poll."""
 
     def __init__(self) -> None:
-        self._alone_mono: float | None = None
+        self._unowned_mono: float | None = None
 
-    def is_abandoned(self, ownerless: Sequence[str], hint: str) -> bool:
-        """Tell whether nobody took projections over in time, and say so.
+    def has_timed_out(self, unowned: Sequence[str], hint: str) -> bool:
+        """Return True, and print why, when no worker took projections over in time.
 
         Args:
-            ownerless: Those that no worker runs now.
+            unowned: The projections that no worker runs now.
             hint: What becomes of the work, up to "once a worker runs".
         """
         now_mono = time.monotonic()
-        self._alone_mono = since(self._alone_mono, now_mono, holds=bool(ownerless))
-        if lasted_seconds(self._alone_mono, now_mono) <= TAKEOVER_SECONDS:
+        self._unowned_mono = since(self._unowned_mono, now_mono, holds=bool(unowned))
+        if lasted_seconds(self._unowned_mono, now_mono) <= TAKEOVER_SECONDS:
             return False
         say(
-            f"No worker runs {', '.join(ownerless)}. {hint} once `sidecar run` or `sidecar serve` "
+            f"No worker runs {', '.join(unowned)}. {hint} once `sidecar run` or `sidecar serve` "
             "does.",
             err=True,
         )

@@ -1,1 +1,1 @@
-"""A small shop that shows it all."""
+"""A small shop that shows the whole product at work."""

@@ -1,4 +1,4 @@
-"""Says in plain words what just happened, from the snapshot that the status page is made of."""
+"""Sentences on what just happened, from the snapshot that the status page shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -17,13 +17,13 @@ class Narrator:
         self._parked: dict[int, Mapping[str, Any]] = {}
         self._restarts = 0
 
-    def tell(self, snapshot: Snapshot) -> Iterator[str]:
+    def describe(self, snapshot: Snapshot) -> Iterator[str]:
         """Yield a sentence for everything that is new."""
-        yield from self._tell_ready(snapshot)
-        yield from self._tell_letters(snapshot["failures"])
-        yield from self._tell_workers(snapshot["workers"])
+        yield from self._describe_ready(snapshot)
+        yield from self._describe_letters(snapshot["failures"])
+        yield from self._describe_workers(snapshot["workers"])
 
-    def _tell_ready(self, snapshot: Snapshot) -> Iterator[str]:
+    def _describe_ready(self, snapshot: Snapshot) -> Iterator[str]:
         if snapshot["ready"] == self._ready:
             return
         self._ready = bool(snapshot["ready"])
@@ -32,7 +32,7 @@ class Narrator:
         else:
             yield f"/ready answers 503. {snapshot['verdict']} /health stays 200."
 
-    def _tell_letters(self, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _describe_letters(self, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         now = {failure["id"]: failure for failure in failures}
         for number, failure in now.items():
             if number not in self._parked and failure["error_type"] != QUEUED:
@@ -49,7 +49,7 @@ class Narrator:
                 )
         self._parked = now
 
-    def _tell_workers(self, workers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _describe_workers(self, workers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         restarts = sum(worker["restarts"] for worker in workers)
         if restarts > self._restarts:
             yield "A worker ended and was started again; it goes on from its checkpoints."
@@ -57,7 +57,7 @@ class Narrator:
 
 
 def summarize(snapshot: Snapshot, orders: int) -> str:
-    """Return one line on how things stand."""
+    """Return one line on the whole shop."""
     lag = max((p["lag_seconds"] or 0.0 for p in snapshot["projections"]), default=0.0)
     letters = sum(p["dead_letters"] for p in snapshot["projections"])
     word = "ready" if snapshot["ready"] else "not ready"

@@ -1,4 +1,4 @@
-"""The shop's back office: counts orders in the read model and mends what the shop forgot."""
+"""The shop's back office: counts orders in the read model and adds missing shipping rates."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ RETURNING country
 
 
 class Office:
-    """Works on one connection of its own, and opens another when that is lost.
+    """Works on one connection, and opens another when that is lost.
 
     Attributes:
         orders: In the read model, as last counted.
@@ -38,7 +38,7 @@ class Office:
         self._connection: RawConnection | None = None
 
     async def work(self) -> list[str]:
-        """Count, mend, ask for a retry, and return the countries that got a rate."""
+        """Count orders, add missing rates, request a retry; return countries with a new rate."""
         try:
             connection = await self._connect()
             self.orders = int(await connection.fetchval(_COUNT))
@@ -47,7 +47,7 @@ class Office:
                 await request_retry(connection, projection="shipping_labels")
         except Exception as error:
             # Before the first worker is up, and while the server is away, there is nothing to do.
-            if not _is_passing(error):
+            if not _is_expected(error):
                 raise
             self.close()
             return []
@@ -65,6 +65,6 @@ class Office:
         return self._connection
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_expected(error: Exception) -> bool:
     undefined_table = "42P01"
     return is_transient(error) or getattr(error, "sqlstate", None) == undefined_table

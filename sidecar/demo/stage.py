@@ -1,4 +1,4 @@
-"""`sidecar demo`: the shop in a process of its own, behind the same `serve` as any service."""
+"""`sidecar demo`: the shop in a separate process, watched by the same `serve` as any service."""
 
 import asyncio
 import socket
@@ -17,13 +17,13 @@ from sidecar.wiring.probe_process import ProbeProcess
 from sidecar.wiring.serve import serve
 
 TARGET: Final = "sidecar.demo.shop:publisher"
-TELL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 SUMMARY_SECONDS: Final = 10.0
 CURE_SECONDS: Final = 15.0
 SHOP_STOP_SECONDS: Final = 2.0
 
-# The demo is about a development machine, whatever the environment says, and must never touch a
-# database that DATABASE_URL names.
+# The demo always runs as on a development machine, and must never touch the database of
+# DATABASE_URL.
 _ENVIRONMENT: Final = {"ENVIRONMENT": "development", "DATABASE_URL": "", "DATABASE_URL_FILE": ""}
 _DEFAULTS: Final = {
     "OTEL_SERVICE_NAME": "shop",
@@ -74,17 +74,17 @@ class Show:
         self._narrator = Narrator()
 
     async def run(self, dsn: str, probe: ProbeProcess) -> None:
-        """Keep the shop open and tell what happens, until cancelled."""
-        self._say_where(probe.access)
+        """Keep the shop open and describe what happens, until cancelled."""
+        self._print_addresses(probe.access)
         shop = await self._open_shop(dsn)
         try:
             await self._narrate(dsn, probe)
         finally:
             await _close_shop(shop)
 
-    def _say_where(self, access: Access) -> None:
+    def _print_addresses(self, access: Access) -> None:
         url = address_of(self._boot.settings.host, self._boot.settings.port)
-        # A link lets in whoever has it: for the person at this terminal, not for a file.
+        # A link opens the pages to anyone who has it: for this terminal only, never for a file.
         link = access.link(url) if self._screen.is_terminal else None
         if link is None:
             self._screen.say("  `sidecar token --link` prints a link to the status page.")
@@ -123,22 +123,22 @@ class Show:
         summary_mono = time.monotonic()
         try:
             while True:
-                await asyncio.sleep(TELL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
                 for country in await office.work():
-                    self._say(
+                    self._print(
                         f"The office added a shipping rate for {country} and asked for a retry, "
                         "as `sidecar dead-letters retry` does."
                     )
                 snapshot = probe.take_snapshot()
-                for sentence in self._narrator.tell(snapshot):
-                    self._say(sentence)
+                for sentence in self._narrator.describe(snapshot):
+                    self._print(sentence)
                 if time.monotonic() - summary_mono > SUMMARY_SECONDS:
                     summary_mono = time.monotonic()
-                    self._say(summarize(snapshot, office.orders))
+                    self._print(summarize(snapshot, office.orders))
         finally:
             office.close()
 
-    def _say(self, sentence: str) -> None:
+    def _print(self, sentence: str) -> None:
         self._screen.say(f"{time.strftime('%H:%M:%S')} {sentence}")
 
 

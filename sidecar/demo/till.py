@@ -1,4 +1,4 @@
-"""The shop's own process: customers order at a steady rate, now and then a poison order."""
+"""The shop's process: customers order at a steady rate, now and then a poison order."""
 
 import asyncio
 import logging
@@ -36,17 +36,17 @@ FIRST_POISON_SECONDS: Final = 10.0
 SHIP_AFTER_ORDERS: Final = 3
 MAX_CUSTOMERS: Final = 100
 POOL_SIZE: Final = 5
-# Who waits longer for a connection than this has left the shop.
+# A customer who waits longer for a connection leaves the shop.
 PATIENCE_SECONDS: Final = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 async def print_receipt(order: OrderPlaced) -> None:
-    """Hear of an order in the shop's own process, right after it was stored.
+    """Handle an order in the shop's process, right after it was stored.
 
     Raises:
-        KeyError: Nobody at the shop speaks the customer's language.
+        KeyError: The shop has no language for the country.
     """
     logger.debug("Order %s: a receipt in %s", order.order_id, LANGUAGES[order.country])
 
@@ -56,7 +56,7 @@ class Till:
 
     Args:
         store: Where the events go.
-        publisher: Tells the shop's own process of each order.
+        publisher: Publishes each order in the shop's process.
         rate: Orders per second.
         poison_every_seconds: Pause between orders to a country without a shipping rate; 0 for none.
     """

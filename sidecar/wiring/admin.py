@@ -1,4 +1,4 @@
-"""What the commands for people do: one connection, one task, done."""
+"""What operators' commands do in the database: one connection, one task."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
