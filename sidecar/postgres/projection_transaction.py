@@ -191,10 +191,10 @@ class PostgresTransaction:
 
     async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
         """Close a dead letter."""
-        if is_erased:
-            await self._raw.execute(sql("resolve_erased"), letter.id)
-        elif letter.is_waiting:
+        if letter.is_waiting:
             await self._raw.execute(sql("forget_letter"), letter.id)
+        elif is_erased:
+            await self._raw.execute(sql("resolve_erased"), letter.id)
         else:
             await self._raw.execute(sql("resolve_letter"), letter.id, "retried", None)
 

@@ -907,19 +907,27 @@ WHERE live.projection = $1 AND live.copy = 'live'
 
 -- name: resolve_rebuilt_letters
 -- What applies the log anew, as $2 says, applies their events; what was only published in process is
--- not in it.
+-- not in it. An event that waited for its next try never was a dead letter.
+WITH forgotten AS (
+    DELETE FROM sidecar.dead_letters
+    WHERE projection = $1 AND resolution IS NULL AND category = 'retry' AND position IS NOT NULL
+)
 UPDATE sidecar.dead_letters
 SET resolution = 'retried', reason = $2, resolved_at = clock_timestamp(),
     retry_at = NULL
-WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL;
+WHERE projection = $1 AND resolution IS NULL AND category <> 'retry' AND position IS NOT NULL;
 
 -- name: close_letters_above
 -- A loop that begins at position $2 meets their events again; a stream that is parked from before it
 -- would be left out up to where its letter stands.
+WITH forgotten AS (
+    DELETE FROM sidecar.dead_letters
+    WHERE projection = $1 AND resolution IS NULL AND category = 'retry' AND position > $2
+)
 UPDATE sidecar.dead_letters
 SET resolution = 'retried', reason = 'met again by a loop that began at an earlier position',
     resolved_at = clock_timestamp(), retry_at = NULL
-WHERE projection = $1 AND resolution IS NULL AND position > $2;
+WHERE projection = $1 AND resolution IS NULL AND category <> 'retry' AND position > $2;
 
 -- name: replay_handler
 UPDATE sidecar.checkpoints

@@ -133,6 +133,22 @@ async def test_parked_streams_are_taken_up_by_the_swap(stage: Stage, totals: Tot
     assert [tuple(row) for row in rows] == [("retried", "applied by a rebuild")] * 2
 
 
+async def test_event_that_waited_for_its_next_try_when_a_rebuild_took_over_leaves_no_dead_letter(
+    stage: Stage,
+) -> None:
+    async with working(stage):
+        await until_live(stage)
+        await stage.pool.execute(
+            "INSERT INTO sidecar.dead_letters (projection, stream, position, version, event_id,"
+            " event_type, category, error_type, error_message, traceback, attempts, retry_at)"
+            " SELECT 'totals', stream, position, version, id, type, 'retry', 'KeyError', '', '',"
+            " 1, 'infinity' FROM sidecar.events ORDER BY position DESC LIMIT 1"
+        )
+        await start(stage)
+        await until_swapped(stage)
+    assert await stage.pool.fetchval("SELECT count(*) FROM sidecar.dead_letters") == 0
+
+
 async def test_swap_leaves_what_was_published_in_process_to_its_application(
     stage: Stage, totals: Totals
 ) -> None:
