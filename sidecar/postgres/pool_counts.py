@@ -62,3 +62,7 @@ class PoolCounts:
     def leaks(self) -> int:
         """Connections that are checked out for longer than the limit now."""
         return len(self.usage.overdue(self.leak_limit_seconds))
+
+    def keep_stacks(self) -> None:
+        """Remember from now on where each connection is taken, to be logged when it leaks."""
+        self.usage.keeps_stacks = True

@@ -5,7 +5,7 @@ An answer is therefore also a heartbeat: a loop that is stuck does not answer.
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Self
 
@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from sidecar.errors import UsageError
 from sidecar.process.agent_server import AgentServer
+from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.host import is_rebound
 from sidecar.process.loop_lag import LoopLagMonitor
 
@@ -22,12 +23,11 @@ SHUTDOWN_SECONDS: Final = 1.0
 Exposition = Callable[[str | None], tuple[bytes, str]]
 """Takes the Accept header and returns the metrics with their content type."""
 
-Tell = Callable[[], msgspec.Struct | Mapping[str, object]]
+ReadHeartbeat = Callable[[], Heartbeat]
 
 _JSON: Final = "application/json"
 _NO_STORE: Final = {hdrs.CACHE_CONTROL: "no-store"}
 _encode = msgspec.json.Encoder().encode
-_to_builtins = msgspec.to_builtins
 
 
 class Agent:
@@ -39,15 +39,15 @@ class Agent:
     Args:
         listeners: Listening sockets, which the agent closes.
         exposition: Renders the metrics; reads memory only.
-        heartbeat: What else the process tells of itself, as plain JSON data.
-        lag_monitor: The loop lag told, and beaten while the agent runs.
+        heartbeat: Returns what else the process reports; reads memory only.
+        lag_monitor: Measures the event loop's lag while the agent runs.
     """
 
     def __init__(
         self,
         *listeners: socket.socket,
         exposition: Exposition,
-        heartbeat: Tell,
+        heartbeat: ReadHeartbeat,
         lag_monitor: LoopLagMonitor,
     ) -> None:
         self._listeners: Final = listeners
@@ -89,9 +89,9 @@ class Agent:
             case "/metrics":
                 body, content_type = self._exposition(request.headers.get(hdrs.ACCEPT))
             case "/heartbeat":
-                told = _to_builtins(self._heartbeat())
                 lag_seconds = self._lag_monitor.lag_seconds
-                body, content_type = _encode(told | {"loop_lag_seconds": lag_seconds}), _JSON
+                beat = msgspec.structs.replace(self._heartbeat(), loop_lag_seconds=lag_seconds)
+                body, content_type = _encode(beat), _JSON
             case _:
                 return web.Response(status=404)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type, **_NO_STORE})

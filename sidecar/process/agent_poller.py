@@ -1,4 +1,4 @@
-"""Listening to the application, which is not ours to start: its agents and its own port."""
+"""Polling other processes: the agents of application and workers, and the application's port."""
 
 import asyncio
 import time
@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 from sidecar.errors import UsageError
 from sidecar.process.agent_socket import Life, look_at, shorten
 from sidecar.process.heartbeat import MAX_HEARTBEAT_BYTES, Heartbeat, parse_heartbeat
-from sidecar.process.reader import AgentReader, AgentSilentError, OverlongError, UnreachableError
+from sidecar.process.reader import (
+    MAX_EXPOSITION_BYTES,
+    AgentReader,
+    AgentSilentError,
+    OverlongError,
+    UnreachableError,
+)
 
 INTERVAL_SECONDS: Final = 1.0
 _ANY_HOST: Final = "http://agent"
@@ -18,12 +24,13 @@ _ANY_HOST: Final = "http://agent"
 
 
 class Contact:
-    """When somebody was last heard.
+    """When another process answered last.
 
     Attributes:
         answered_mono: Monotonic time of the last answer; None before the first.
         is_asked: Whether it was asked at all.
         is_unreachable: Whether nobody listened when it was asked last.
+        misses: Questions without an answer since the last one.
         failures: Questions without an answer, since the start.
     """
 
@@ -31,29 +38,35 @@ class Contact:
         self.answered_mono: float | None = None
         self.is_asked = False
         self.is_unreachable = False
+        self.misses = 0
         self.failures = 0
 
-    def silent_seconds(self) -> float | None:
-        """Return for how long nothing was heard; None before the first answer."""
-        return None if self.answered_mono is None else time.monotonic() - self.answered_mono
+    def silent_seconds(self, now_mono: float) -> float | None:
+        """Return for how long there was no answer; None before the first."""
+        return None if self.answered_mono is None else now_mono - self.answered_mono
 
     def answered(self) -> None:
-        """Take note of an answer."""
-        self.answered_mono = time.monotonic()
+        """Record an answer."""
+        self.answered_mono, self.misses = time.monotonic(), 0
         self.is_asked, self.is_unreachable = True, False
 
     def missed(self, error: AgentSilentError) -> None:
-        """Take note that none came."""
+        """Record that none came."""
         self.failures += 1
+        self.misses += 1
         self.is_asked, self.is_unreachable = True, isinstance(error, UnreachableError)
+
+    def restart(self) -> None:
+        """Forget the last answer: another process is asked from now on."""
+        self.answered_mono, self.misses = None, 0
 
 
 class AgentPoller:
-    """What an agent last told, for readers that must not wait.
+    """What an agent reported last, for readers that must not wait.
 
     Attributes:
         url: Where it is asked, without a slash at the end.
-        contact: When it was last heard.
+        contact: When it answered last.
         heartbeat: Its last heartbeat; an empty one before the first, or where it has none.
         metrics: Its last exposition; None while it is silent.
         life: Of the file, where it is a Unix socket.
@@ -63,9 +76,10 @@ class AgentPoller:
         url: Where the agent listens. With a path, such as `/actuator/prometheus`, it is the address
             of a service's metrics in Prometheus format, which has no heartbeat beside them.
         path: The Unix socket where the URL is asked; None for TCP.
+        is_worker: It is a process of ours, which always has a heartbeat, and a longer one.
     """
 
-    def __init__(self, url: str, path: Path | None = None) -> None:
+    def __init__(self, url: str, path: Path | None = None, *, is_worker: bool = False) -> None:
         self.url: Final = url.rstrip("/")
         self.contact: Final = Contact()
         self.heartbeat = Heartbeat()
@@ -73,36 +87,33 @@ class AgentPoller:
         self.life = Life.ALIVE
         self.is_echo = False
         self._path: Final = path
+        self._is_worker: Final = is_worker
         is_root = urlsplit(url).path in {"", "/"}
         self._metrics_url = f"{self.url}/metrics" if is_root else url
         self._heartbeat_url = f"{self.url}/heartbeat" if is_root else None
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Listen at a Unix socket."""
+        """Poll a Unix socket."""
         return cls(_ANY_HOST, path)
 
     async def run(self) -> None:
-        """Read every second until cancelled."""
-        try:
-            socket_path = None if self._path is None else shorten(self._path)
-        except UsageError:
-            return
-        async with AgentReader(socket_path) as reader:
-            while True:
-                await self.read(reader)
-                await asyncio.sleep(INTERVAL_SECONDS)
+        """Poll every second until cancelled."""
+        with suppress(UsageError):
+            async with AgentReader(self._shorten()) as reader:
+                while True:
+                    await self.poll(reader)
+                    await asyncio.sleep(INTERVAL_SECONDS)
 
     async def ask(self) -> None:
         """Ask once for the heartbeat alone."""
         self.is_echo = True
         with suppress(UsageError):
-            socket_path = None if self._path is None else shorten(self._path)
-            async with AgentReader(socket_path) as reader:
-                await self.read(reader)
+            async with AgentReader(self._shorten()) as reader:
+                await self.poll(reader)
 
-    async def read(self, reader: AgentReader) -> None:
-        """Ask once, and take what comes."""
+    async def poll(self, reader: AgentReader) -> None:
+        """Ask once, and keep the answer."""
         try:
             heartbeat = await self._read_heartbeat(reader)
             metrics = None if self.is_echo else await reader.read_metrics(self._metrics_url)
@@ -115,22 +126,26 @@ class AgentPoller:
             self.heartbeat, self.metrics = heartbeat, metrics
             self.contact.answered()
 
+    def _shorten(self) -> str | None:
+        return None if self._path is None else shorten(self._path)
+
     async def _read_heartbeat(self, reader: AgentReader) -> Heartbeat:
         """Return the heartbeat; an empty one where there never was one, as in other languages."""
         if self._heartbeat_url is None:
             return Heartbeat()
+        limit_bytes = MAX_EXPOSITION_BYTES if self._is_worker else MAX_HEARTBEAT_BYTES
         try:
-            told = await reader.read_heartbeat(self._heartbeat_url, MAX_HEARTBEAT_BYTES)
+            fields = await reader.read_heartbeat(self._heartbeat_url, limit_bytes)
         except OverlongError:
             return self.heartbeat.silenced()
         except AgentSilentError:
-            if self.heartbeat != Heartbeat():
+            if self._is_worker or self.heartbeat != Heartbeat():
                 raise
             return Heartbeat()
-        return parse_heartbeat(told)
+        return parse_heartbeat(fields)
 
     def _look_at(self, path: Path) -> None:
-        """Tell a process that is dead from one whose queue of callers is full."""
+        """Distinguish a process that is dead from one whose queue of callers is full."""
         self.life = look_at(path)
         self.contact.is_unreachable = self.life is not Life.ALIVE
 
@@ -139,7 +154,7 @@ class PortProbe:
     """Asks the application's real port and path, as its clients do.
 
     Attributes:
-        contact: When it was last heard.
+        contact: When it answered last.
         status: HTTP status of the last answer; None before the first.
     """
 

@@ -16,16 +16,33 @@ from urllib.parse import urlsplit
 
 from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import Life, list_sockets
+from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.host import names_loopback
 
 SCAN_SECONDS: Final = 0.5
 MAX_PROCESSES: Final = 128
 LOST_SECONDS: Final = 60.0
-"""For so long a process that died is told of, though another has taken its place."""
+"""For so long a process that died is reported, though another has taken its place."""
 MISSING_SECONDS: Final = 600.0
 """For so long one whose place is empty is."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """What a process of the application reported last.
+
+    Attributes:
+        name: `app-1` and so on.
+        answered_mono: Monotonic time of that; None before its first answer.
+        metrics: Its last exposition; None while it is silent.
+    """
+
+    name: str
+    heartbeat: Heartbeat
+    answered_mono: float | None
+    metrics: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +51,18 @@ class Member:
 
     Attributes:
         name: `app-1` and so on.
-        poller: What its agent told last.
+        poller: What its agent reported last.
     """
 
     name: str
     poller: AgentPoller
+
+    def status(self) -> ProcessStatus:
+        """Return what it reported last."""
+        poller = self.poller
+        return ProcessStatus(
+            self.name, poller.heartbeat, poller.contact.answered_mono, poller.metrics
+        )
 
 
 class Application:
@@ -120,14 +144,14 @@ class Application:
             found = await asyncio.to_thread(list_sockets, self._directory)
         except OSError as error:
             if not self.is_unreadable:
-                _tell_unreadable(self._directory, error)
+                _log_unreadable(self._directory, error)
             self.is_unreadable = True
             return self._paths
         self.is_unreadable = False
         return found
 
     def _follow(self, paths: dict[str, Path]) -> None:
-        """Take in who has come, who has gone, and who has died."""
+        """Update for the processes that have come, gone or died."""
         self._paths = paths
         for name in self._by_name.keys() - paths.keys():
             self._drop(name)
@@ -143,7 +167,7 @@ class Application:
         self._number()
 
     def _number(self) -> None:
-        """Give everybody a number, and whoever is known by a socket only one."""
+        """Give each a number; one that is known by its socket and an address has one only."""
         for url, poller in self._by_url.items():
             poller.is_echo = poller.heartbeat.agent in self._by_name
             if poller.is_echo and url in self._numbers:
@@ -157,7 +181,7 @@ class Application:
         self.is_known = self.is_known or bool(self.members)
 
     def _seen(self) -> Iterator[tuple[str, AgentPoller]]:
-        """Yield whoever answered, or hangs with its socket open; the oldest sockets first."""
+        """Yield those that answered, or hang with their socket open; the oldest sockets first."""
         for name in self._paths:
             poller = self._by_name.get(name)
             if poller is not None and (was_heard(poller) or is_hung(poller)):
@@ -193,17 +217,17 @@ def number(numbers: dict[str, int], present: Sequence[str]) -> dict[str, int]:
 
 
 def was_heard(poller: AgentPoller) -> bool:
-    """Tell whether it ever answered."""
+    """Return True when it ever answered."""
     return poller.contact.answered_mono is not None
 
 
 def is_hung(poller: AgentPoller) -> bool:
-    """Tell whether somebody is there who does not answer."""
+    """Return True when it is there and does not answer."""
     return poller.contact.is_asked and not poller.contact.is_unreachable
 
 
 def is_of_this_machine(url: str) -> bool:
-    """Tell whether an address is loopback's."""
+    """Return True when an address is on loopback."""
     return names_loopback(urlsplit(url).netloc)
 
 
@@ -212,7 +236,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _tell_unreadable(directory: Path, error: OSError) -> None:
+def _log_unreadable(directory: Path, error: OSError) -> None:
     logger.warning(
         "The agents of the application cannot be found in %s: %s. Let this user read it, or set "
         "SIDECAR_AGENT_DIR.",

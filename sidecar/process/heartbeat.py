@@ -1,42 +1,35 @@
-"""What an agent tells of its process: one message, written there and read by the probe process.
+"""What an agent reports of its process: one message, written and read by the same types.
 
 It is read once, when it arrives, and with care: it comes from another process, perhaps of another
-version or language. What is too much is left out before anything is made of it, and counted.
+version or language. What is too much is left out before anything is made of it, and counted; a
+field that this version does not know is ignored, one that is missing has its default.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from sidecar.events.publisher import SubscriberKind
+from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.health.outcome import CheckResult, Outcome
+from sidecar.health.status import CheckStatus
+from sidecar.lint.finding import Violation
 
 MAX_HEARTBEAT_BYTES: Final = 256 * 1024
 # The names are label values of metrics.
 MAX_CHECKS: Final = 100
-MAX_POOLS: Final = 20
 MAX_SUBSCRIBERS: Final = 100
+MAX_LOOPS: Final = 10_000
+MAX_FINDINGS: Final = 1000
 MAX_NAME_LENGTH: Final = 200
 MAX_DETAIL: Final = 1000
 
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH)]
 
 
-class PoolReport(msgspec.Struct, frozen=True):
-    """One connection pool of another process."""
-
-    name: Name
-    used: int
-    idle: int
-    max: int
-    pending: int
-    timeouts: int
-    leaks: int = 0
-
-
 class CheckReport(msgspec.Struct, frozen=True):
-    """One check that another process asks itself."""
+    """One check of the application, run by its own process."""
 
     name: Name
     outcome: Outcome
@@ -48,11 +41,26 @@ class CheckReport(msgspec.Struct, frozen=True):
     observed_unit: Name | None = None
     detail: str = ""
 
+    @classmethod
+    def of(cls, status: CheckStatus) -> "CheckReport":
+        """Return a check as its process reports it."""
+        return cls(
+            name=status.name,
+            outcome=status.outcome,
+            reason=status.reason,
+            critical=status.check.critical,
+            measurement=status.check.measurement,
+            groups=tuple(sorted(status.check.groups)),
+            observed_value=status.observed_value,
+            observed_unit=status.observed_unit,
+            detail=status.detail[:MAX_DETAIL],
+        )
+
     @property
     def result(self) -> CheckResult:
         """The check's answer."""
-        told = self.detail[:MAX_DETAIL]
-        detail = told if told.isprintable() else ""
+        text = self.detail[:MAX_DETAIL]
+        detail = text if text.isprintable() else ""
         return CheckResult(
             self.outcome, self.reason, self.observed_value, self.observed_unit, detail
         )
@@ -76,8 +84,22 @@ class SubscriberReport(msgspec.Struct, frozen=True):
     failed_seconds_ago: float | None = None
 
 
+class LoopReport(msgspec.Struct, frozen=True):
+    """One loop of a worker: a copy of one partition of a projection.
+
+    Attributes:
+        copy: `live` or `rebuild`.
+        heartbeat_age_seconds: Since the loop last turned; None before its first turn.
+    """
+
+    projection: str
+    index: int = 0
+    copy: str = "live"
+    heartbeat_age_seconds: float | None = None
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
-    """What a process tells of itself.
+    """What a process reports of itself; the last four fields are a worker's.
 
     Attributes:
         agent: Names the agent apart from all others; empty where it has no name.
@@ -85,7 +107,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
         loop_lag_seconds: By how much the event loop was late at worst lately.
         telemetry_dropped: Spans and metric exports lost, since the start.
         troubles: How often the agent could not do something, by what.
-        left_out: Checks, pools and subscribers that are not told, or not as they should be.
+        left_out: Checks, subscribers and loops that are not in it, or were not as they should be.
+        projections: The loops that it runs.
+        setups: Age in seconds of each projection's setup that is not over.
+        refused: Why it must not run a projection, whoever runs it elsewhere, by name.
+        violations: What it found in its projections' types and handlers at its start.
     """
 
     agent: str = ""
@@ -93,14 +119,17 @@ class Heartbeat(msgspec.Struct, frozen=True):
     pid: int = 0
     loop_lag_seconds: float = 0.0
     telemetry_dropped: int = 0
-    pools: tuple[PoolReport, ...] = ()
     checks: tuple[CheckReport, ...] = ()
     subscribers: tuple[SubscriberReport, ...] = ()
     troubles: Mapping[str, int] = {}
     left_out: int = 0
+    projections: tuple[LoopReport, ...] = ()
+    setups: Mapping[str, float] = {}
+    refused: Mapping[str, str] = {}
+    violations: tuple[Violation, ...] = ()
 
     def silenced(self) -> "Heartbeat":
-        """Return the same when what came after it could not be taken: no check is known now."""
+        """Return the same when its successor could not be read: the checks' results are unknown."""
         unheard = tuple(
             msgspec.structs.replace(check, outcome=Outcome.UNKNOWN, reason=f"{check.name}.unheard")
             for check in self.checks
@@ -111,44 +140,75 @@ class Heartbeat(msgspec.Struct, frozen=True):
 T = TypeVar("T")
 
 
-def parse_heartbeat(told: Mapping[str, object]) -> Heartbeat:
+def parse_heartbeat(fields: Mapping[str, object]) -> Heartbeat:
     """Return the parts that are as ours are, without the rest."""
-    pools, more_pools = _take_list(told.get("pools"), PoolReport, MAX_POOLS)
-    checks, more_checks = _take_list(told.get("checks"), CheckReport, MAX_CHECKS)
-    subscribers, more = _take_list(told.get("subscribers"), SubscriberReport, MAX_SUBSCRIBERS)
-    left_out = _take(told.get("left_out"), int, 0)
+    checks, more_checks = _take_list(fields.get("checks"), CheckReport, MAX_CHECKS)
+    subscribers, more = _take_list(fields.get("subscribers"), SubscriberReport, MAX_SUBSCRIBERS)
+    loops, more_loops = _take_list(fields.get("projections"), LoopReport, MAX_LOOPS)
+    violations, _ = _take_list(fields.get("violations"), Violation, MAX_FINDINGS)
     return Heartbeat(
-        agent=_take(told.get("agent"), Name, ""),
-        process=_take(told.get("process"), Name, ""),
-        pid=_take(told.get("pid"), int, 0),
-        loop_lag_seconds=_take(told.get("loop_lag_seconds"), float, 0.0),
-        telemetry_dropped=_take(told.get("telemetry_dropped"), int, 0),
-        pools=pools,
+        agent=_take(fields.get("agent"), Name, ""),
+        process=_take(fields.get("process"), Name, ""),
+        pid=_take(fields.get("pid"), int, 0),
+        loop_lag_seconds=_take(fields.get("loop_lag_seconds"), float, 0.0),
+        telemetry_dropped=_take(fields.get("telemetry_dropped"), int, 0),
         checks=checks,
         subscribers=subscribers,
-        troubles=_take(told.get("troubles"), dict[str, int], {}),
-        left_out=left_out + more_pools + more_checks + more,
+        troubles=_take(fields.get("troubles"), dict[str, int], {}),
+        left_out=_take(fields.get("left_out"), int, 0) + more_checks + more + more_loops,
+        projections=loops,
+        setups=_take(fields.get("setups"), dict[str, float], {}),
+        refused=_take(fields.get("refused"), dict[str, str], {}),
+        violations=violations,
     )
 
 
-def at_most(limit: int, told: Sequence[T]) -> tuple[tuple[T, ...], int]:
-    """Return what may be told, and how many are left out."""
-    return tuple(told[:limit]), max(0, len(told) - limit)
+def report_subscribers(tally: PublishTally, now_mono: float) -> list[SubscriberReport]:
+    """Return a publisher's subscribers as a process reports them; the last to fail come first."""
+    reports = [
+        *_report_each(SubscriberKind.PROJECTION, tally.projections, now_mono),
+        *_report_each(SubscriberKind.HANDLER, tally.handlers, now_mono),
+    ]
+    return sorted(reports, key=_failed_ago)
 
 
-def _take_list(told: object, kind: type[T], limit: int) -> tuple[tuple[T, ...], int]:
+def at_most(limit: int, items: Sequence[T]) -> tuple[tuple[T, ...], int]:
+    """Return what may be reported, and how many are left out."""
+    return tuple(items[:limit]), max(0, len(items) - limit)
+
+
+def _report_each(
+    kind: SubscriberKind, tallies: Mapping[str, SubscriberTally], now_mono: float
+) -> Iterator[SubscriberReport]:
+    for name, tally in tuple(tallies.items()):
+        failed_mono = tally.failures.last_mono
+        yield SubscriberReport(
+            kind=kind,
+            name=name,
+            handled=tally.handled,
+            failed=sum(tally.failures.values()),
+            error_type=tally.failures.last_type,
+            failed_seconds_ago=None if failed_mono is None else now_mono - failed_mono,
+        )
+
+
+def _failed_ago(report: SubscriberReport) -> float:
+    return float("inf") if report.failed_seconds_ago is None else report.failed_seconds_ago
+
+
+def _take_list(items: object, kind: type[T], limit: int) -> tuple[tuple[T, ...], int]:
     """Convert the first ones, each by itself; return those, and how many are left out."""
-    if not isinstance(told, list | tuple):
+    if not isinstance(items, list | tuple):
         return (), 0
-    items = [_take(item, kind, None) for item in told[:limit]]
-    taken = tuple(item for item in items if item is not None)
-    return taken, len(told) - len(taken)
+    converted = [_take(item, kind, None) for item in items[:limit]]
+    taken = tuple(item for item in converted if item is not None)
+    return taken, len(items) - len(taken)
 
 
-def _take(told: object, kind: Any, otherwise: Any) -> Any:  # noqa: ANN401 - any type of msgspec's
-    if told is None:
+def _take(value: object, kind: Any, otherwise: Any) -> Any:  # noqa: ANN401 - any type of msgspec's
+    if value is None:
         return otherwise
     try:
-        return msgspec.convert(told, kind)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError:
         return otherwise

@@ -55,10 +55,8 @@ class AgentReader:
         if self._session is not None:
             await self._session.close()
 
-    async def read_heartbeat(
-        self, url: str, limit_bytes: int = MAX_EXPOSITION_BYTES
-    ) -> Mapping[str, object]:
-        """Return what a process tells of itself.
+    async def read_heartbeat(self, url: str, limit_bytes: int) -> Mapping[str, object]:
+        """Return the fields of a process's heartbeat.
 
         Raises:
             UnreachableError: Nobody listens.
@@ -116,7 +114,7 @@ class AgentReader:
 
 @contextmanager
 def _naming(url: str) -> Iterator[None]:
-    """Tell a process that is late from one that is not there."""
+    """Distinguish a process that is late from one that is not there."""
     try:
         yield
     except ConnectionTimeoutError as error:

@@ -1,118 +1,19 @@
-"""Workers: started, listened to, killed when hung, started again."""
+"""Workers: started, watched, killed when they hang, started again."""
 
 import asyncio
-import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from enum import StrEnum
 from typing import Final
 
 from sidecar.events.wait import wait_at_most
-from sidecar.process.agent import listen
 from sidecar.process.exit_code import EX_USAGE
-from sidecar.process.heartbeat import Heartbeat, parse_heartbeat
 from sidecar.process.liveness import STEADY_SECONDS, backoff_seconds, is_hung
 from sidecar.process.log import log_end, log_unstarted
-from sidecar.process.reader import AgentReader, AgentSilentError
+from sidecar.process.reader import AgentReader
+from sidecar.process.worker_place import RestartReason, WorkerPlace, WorkerState
 
-LISTEN_SECONDS: Final = 1.0
-LISTENER_VARIABLE: Final = "EVENT_SIDECAR_LISTENER_FD"
-
-
-class WorkerState(StrEnum):
-    """Where a worker is in its life."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    SILENT = "silent"
-    WAITING = "waiting"
-    STOPPED = "stopped"
-
-
-class RestartReason(StrEnum):
-    """Why a worker was started again."""
-
-    EXITED = "exited"
-    HUNG = "hung"
-
-
-class WorkerPlace:
-    """One worker's place: the process in it changes, name and agent address stay.
-
-    Attributes:
-        name: `worker-1` and so on.
-        state: Where the present process is in its life.
-        pid: Of the present process; None between two.
-        restarts: By reason.
-        heartbeat: What it last told of itself; empty before its first answer.
-        told: The parts of it that every agent tells.
-        metrics: Its last exposition; None while it is silent.
-        misses: Questions that the present process left without an answer since its last one.
-        status: Exit status of the process before; None at first.
-    """
-
-    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> None:
-        self.name: Final = name
-        self.state = WorkerState.STARTING
-        self.pid: int | None = None
-        self.restarts: Final[dict[RestartReason, int]] = dict.fromkeys(RestartReason, 0)
-        self.heartbeat: Mapping[str, object] = {}
-        self.told = Heartbeat()
-        self.metrics: str | None = None
-        self.answered_mono: float | None = None
-        self.misses = 0
-        self.started_mono = 0.0
-        self.status: int | None = None
-        self._command = command
-        self._environ = environ
-        self._listener: socket.socket = listen("127.0.0.1", 0)
-        port = self._listener.getsockname()[1]
-        self.url: Final = f"http://127.0.0.1:{port}"
-
-    @property
-    def is_new(self) -> bool:
-        """Whether its first process has not answered yet, and still may."""
-        return self.answered_mono is None and not sum(self.restarts.values())
-
-    async def start(self) -> asyncio.subprocess.Process:
-        """Start a process in this place. Its standard input closes when we end.
-
-        Raises:
-            OSError: There is no room for one, or the program cannot be executed.
-        """
-        self.state, self.started_mono = WorkerState.STARTING, time.monotonic()
-        self.answered_mono, self.misses = None, 0
-        descriptor = self._listener.fileno()
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            env={**self._environ, LISTENER_VARIABLE: str(descriptor)},
-            pass_fds=(descriptor,),
-            # Ctrl-C reaches the whole foreground group; who stops a worker, and when, is decided
-            # by its supervisor.
-            start_new_session=True,
-        )
-        self.pid = process.pid
-        return process
-
-    def close(self) -> None:
-        """Close the listening socket."""
-        self._listener.close()
-
-    def hear(self, heartbeat: Mapping[str, object], metrics: str) -> None:
-        """Take note of an answer."""
-        self.state = WorkerState.RUNNING
-        self.answered_mono, self.misses = time.monotonic(), 0
-        self.heartbeat, self.metrics = heartbeat, metrics
-        self.told = parse_heartbeat(heartbeat)
-
-    def miss(self) -> None:
-        """Take note of silence."""
-        self.metrics = None
-        self.misses += 1
-        if self.answered_mono is not None:
-            self.state = WorkerState.SILENT
+POLL_SECONDS: Final = 1.0
 
 
 class Supervisor:
@@ -150,15 +51,15 @@ class Supervisor:
         try:
             async with AgentReader() as reader, asyncio.TaskGroup() as group:
                 for worker in self.workers:
-                    group.create_task(self._keep(worker, reader))
+                    group.create_task(self._supervise(worker, reader))
         finally:
             for worker in self.workers:
                 worker.close()
 
-    async def _keep(self, worker: WorkerPlace, reader: AgentReader) -> None:
+    async def _supervise(self, worker: WorkerPlace, reader: AgentReader) -> None:
         quick_ends = 0
         while not self._stopping.is_set():
-            reason = await self._live(worker, reader)
+            reason = await self._run_once(worker, reader)
             if self._stopping.is_set():
                 break
             if self._is_refusal(worker):
@@ -173,11 +74,11 @@ class Supervisor:
         worker.state = WorkerState.STOPPED
 
     def _is_refusal(self, worker: WorkerPlace) -> bool:
-        """Tell whether a worker's very first process ended because of how it was called."""
-        return worker.is_new and worker.status == EX_USAGE
+        """Return True when a worker's very first process ended because of how it was called."""
+        return worker.is_new and worker.exit_status == EX_USAGE
 
-    async def _live(self, worker: WorkerPlace, reader: AgentReader) -> RestartReason:
-        """See one process through, from its start to its end."""
+    async def _run_once(self, worker: WorkerPlace, reader: AgentReader) -> RestartReason:
+        """Run one process, from its start to its end, and return why it ended."""
         try:
             process = await worker.start()
         except OSError as error:
@@ -185,60 +86,52 @@ class Supervisor:
             return RestartReason.EXITED
         ended = asyncio.create_task(process.wait())
         try:
-            reason = await self._listen(worker, reader, ended)
+            reason = await self._watch(worker, reader, ended)
             if self._stopping.is_set():
-                await self._end(process, ended)
+                await self._terminate(process, ended)
         finally:
             if process.returncode is None:
                 process.kill()
-            worker.status = await ended
-            worker.pid = None
-            worker.miss()
+            worker.end(await ended)
         if not self._is_refusal(worker):
-            self._tell_end(worker, reason)
+            self._log_end(worker, reason)
         return reason
 
-    async def _listen(
+    async def _watch(
         self, worker: WorkerPlace, reader: AgentReader, ended: asyncio.Task[int]
     ) -> RestartReason:
-        """Listen to a process until it ends, hangs, or is to be stopped."""
+        """Poll a process until it ends, hangs, or is to be stopped."""
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             while not ended.done() and not stopping.done():
-                await self._poll(worker, reader)
+                await worker.poll(reader)
+                contact = worker.agent.contact
                 hung = is_hung(
                     time.monotonic(),
                     worker.started_mono,
-                    worker.answered_mono,
+                    contact.answered_mono,
                     self._hang_seconds,
-                    worker.misses,
+                    contact.misses,
                 )
                 if hung and not ended.done():
                     return RestartReason.HUNG
                 await asyncio.wait(
                     (ended, stopping),
-                    timeout=LISTEN_SECONDS if worker.answered_mono else LISTEN_SECONDS / 10,
+                    timeout=POLL_SECONDS if contact.answered_mono else POLL_SECONDS / 10,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
         finally:
             stopping.cancel()
         return RestartReason.EXITED
 
-    async def _poll(self, worker: WorkerPlace, reader: AgentReader) -> None:
-        try:
-            heartbeat = await reader.read_heartbeat(f"{worker.url}/heartbeat")
-            metrics = await reader.read_metrics(f"{worker.url}/metrics")
-        except AgentSilentError:
-            worker.miss()
-        else:
-            worker.hear(heartbeat, metrics)
-
-    async def _end(self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
+    async def _terminate(
+        self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]
+    ) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
         await asyncio.wait((ended,), timeout=self._stop_seconds)
 
-    def _tell_end(self, worker: WorkerPlace, reason: RestartReason) -> None:
+    def _log_end(self, worker: WorkerPlace, reason: RestartReason) -> None:
         if not self._stopping.is_set():
             hung = reason is RestartReason.HUNG
-            log_end(worker.name, worker.status, self._hang_seconds if hung else None)
+            log_end(worker.name, worker.exit_status, self._hang_seconds if hung else None)

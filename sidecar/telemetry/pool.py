@@ -1,6 +1,8 @@
 """Connection pools, by the names of the semantic conventions."""
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from opentelemetry.metrics import Histogram
@@ -10,6 +12,13 @@ from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.setup import Telemetry
+from sidecar.telemetry.text_parser import find_samples
+
+MAX_POOLS: Final = 20
+# It is a label value of metrics.
+MAX_NAME_LENGTH: Final = 200
+_NAME_LABEL: Final = attribute.POOL_NAME.replace(".", "_")
+_STATE_LABEL: Final = attribute.POOL_STATE.replace(".", "_")
 
 
 class PoolNumbers(Protocol):
@@ -50,6 +59,19 @@ class PoolNumbers(Protocol):
     @property
     def leaks(self) -> int:
         """Connections held for longer than the pool's limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReport:
+    """The numbers of another process's pool, as its exposition has them."""
+
+    name: str
+    used: int
+    idle: int
+    max: int
+    pending: int
+    timeouts: int
+    leaks: int = 0
 
 
 class PoolTelemetry:
@@ -136,3 +158,43 @@ def _read_count(pool: PoolNumbers) -> Iterable[Reading]:
         (pool.used, {attribute.POOL_NAME: pool.name, attribute.POOL_STATE: "used"}),
         (pool.idle, {attribute.POOL_NAME: pool.name, attribute.POOL_STATE: "idle"}),
     ]
+
+
+def read_pools(text: str) -> tuple[PoolReport, ...]:
+    """Return the pools in a process's exposition, `MAX_POOLS` at most, by their order in it.
+
+    It is the other side of `observe_pool`: one that lacks a number other than leaks is left out.
+    """
+    used, idle = (_read(text, metric.POOL_COUNT, state) for state in ("used", "idle"))
+    largest, pending, timeouts, leaks = (
+        _read(text, each)
+        for each in (
+            metric.POOL_MAX,
+            metric.POOL_PENDING,
+            metric.POOL_TIMEOUTS,
+            metric.POOL_LEAKS,
+        )
+    )
+    complete = used.keys() & idle.keys() & largest.keys() & pending.keys() & timeouts.keys()
+    names = [name for name in used if name in complete and len(name) <= MAX_NAME_LENGTH]
+    return tuple(
+        PoolReport(
+            name,
+            used[name],
+            idle[name],
+            largest[name],
+            pending[name],
+            timeouts[name],
+            leaks.get(name, 0),
+        )
+        for name in names[:MAX_POOLS]
+    )
+
+
+def _read(text: str, instrument: Instrument, state: str | None = None) -> dict[str, int]:
+    """Return an instrument's numbers by pool."""
+    return {
+        labels[_NAME_LABEL]: int(value)
+        for labels, value in find_samples(text, instrument.prometheus_name)
+        if _NAME_LABEL in labels and labels.get(_STATE_LABEL) == state and math.isfinite(value)
+    }

@@ -3,25 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.attribute import Attribute
 from sidecar.telemetry.collector import Read, Reading
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.setup import Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectionSight:
-    """One projection as the database shows it; None where it could not be learnt."""
-
-    name: str
-    status: str | None = None
-    lag_events: int | None = None
-    lag_seconds: float | None = None
-    dead_letters: int | None = None
-    parked_streams: int | None = None
-    rebuild: str | None = None
-    passed_over: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +27,8 @@ class Sight:
     """Everything that the probe process watches, at one moment.
 
     Attributes:
-        projections: Leave out those that are gone: their series end.
+        projections: Those that workers run; leave out those that are gone: their series end.
+        published: Dead letters of those that an application publishes to, by projection.
         store: What a failed sample did not yield is None: its series end too.
         checks: Outcome by check.
         causes: Why PostgreSQL cannot be used, of a closed set.
@@ -53,7 +41,8 @@ class Sight:
         draining: Whether the process is shutting down.
     """
 
-    projections: Sequence[ProjectionSight] = ()
+    projections: Sequence[ProjectionStatus] = ()
+    published: Mapping[str, DeadLetterCount] = field(default_factory=dict)
     store: StoreSight = field(default_factory=StoreSight)
     checks: Mapping[str, str] = field(default_factory=dict)
     causes: frozenset[str] = frozenset()
@@ -96,9 +85,9 @@ def observe_agent_failures(
 def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
     yield metric.LAG_EVENTS, lambda: _by_projection(look(), lambda p: p.lag_events)
     yield metric.LAG, lambda: _by_projection(look(), lambda p: p.lag_seconds)
-    yield metric.DEAD_LETTERS, lambda: _by_projection(look(), lambda p: p.dead_letters)
-    yield metric.PARKED_STREAMS, lambda: _by_projection(look(), lambda p: p.parked_streams)
-    yield metric.PASSED_OVER, lambda: _by_projection(look(), lambda p: p.passed_over)
+    yield metric.DEAD_LETTERS, lambda: _dead_letters(look())
+    yield metric.PARKED_STREAMS, lambda: _parked_streams(look())
+    yield metric.PASSED_OVER, lambda: _by_projection(look(), _count_passed_over)
     yield (
         metric.PROJECTION_STATUS,
         lambda: _states(look(), attribute.PROJECTION_STATE, lambda p: p.status),
@@ -133,23 +122,33 @@ def _known(value: float | None) -> Iterable[Reading]:
     return [] if value is None else [(float(value), {})]
 
 
-def _by_projection(
-    sight: Sight, choose: Callable[[ProjectionSight], float | None]
-) -> Iterable[Reading]:
-    for projection in sight.projections:
-        value = choose(projection)
-        if value is not None:
-            yield value, {attribute.PROJECTION: projection.name}
+def _by_projection(sight: Sight, choose: Callable[[ProjectionStatus], float]) -> Iterable[Reading]:
+    return [(choose(each), {attribute.PROJECTION: each.name}) for each in sight.projections]
+
+
+def _dead_letters(sight: Sight) -> Iterable[Reading]:
+    yield from _by_projection(sight, lambda p: p.dead_letters)
+    for name, count in sight.published.items():
+        yield count.letters, {attribute.PROJECTION: name}
+
+
+def _parked_streams(sight: Sight) -> Iterable[Reading]:
+    yield from _by_projection(sight, lambda p: p.parked_streams)
+    for name, count in sight.published.items():
+        yield count.parked, {attribute.PROJECTION: name}
+
+
+def _count_passed_over(projection: ProjectionStatus) -> int:
+    return sum(each.events for each in projection.passed_over)
 
 
 def _states(
-    sight: Sight, state: Attribute, choose: Callable[[ProjectionSight], str | None]
+    sight: Sight, state: Attribute, choose: Callable[[ProjectionStatus], str]
 ) -> Iterable[Reading]:
     for projection in sight.projections:
-        chosen = choose(projection)
-        if chosen is not None:
-            for word in state.members:
-                yield int(chosen == word), {attribute.PROJECTION: projection.name, state: word}
+        for word in state.members:
+            value = int(choose(projection) == word)
+            yield value, {attribute.PROJECTION: projection.name, state: word}
 
 
 def _check_statuses(sight: Sight) -> Iterable[Reading]:

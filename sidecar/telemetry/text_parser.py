@@ -1,6 +1,7 @@
 """Reading the Prometheus text format: strictly, line by line, without rebuilding each sample."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,8 @@ _SAMPLE: Final = re.compile(
 )
 # Inside a value the quote would be escaped, so this finds label names only.
 _TAKEN: Final = re.compile(rf'(^|,)({SERVICE_LABEL}|{PROCESS_LABEL})="')
+_EACH_LABEL: Final = re.compile(_LABEL)
+_ESCAPED: Final = re.compile(r'\\(["\\n])')
 _META: Final = re.compile(rf"# (HELP|TYPE) ({_NAME})(?: (.*))?")
 _TYPES: Final = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
 _SUFFIXES: Final = {
@@ -60,6 +63,28 @@ def read_families(text: str, origin: str, max_series: int) -> dict[str, Family]:
         if line:
             reader.read(line, number)
     return {name: family for name, family in reader.families.items() if family.lines}
+
+
+def find_samples(text: str, name: str) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield labels and value of each labelled sample of one metric, wherever it stands in a text.
+
+    The rest of the text costs next to nothing. A malformed line is left out, and so is the first.
+    """
+    begin, end = f"\n{name}{{", 0
+    while (start := text.find(begin, end)) >= 0:
+        end = text.find("\n", start + 1)
+        match = _SAMPLE.fullmatch(text, start + 1, end if end >= 0 else len(text))
+        if match is not None:
+            labels = _EACH_LABEL.findall(match[2])
+            yield dict(map(_read_label, labels)), float(match[3])
+        if end < 0:
+            return
+
+
+def _read_label(label: str) -> tuple[str, str]:
+    """Return name and value of what `write_label` wrote."""
+    name, _, quoted = label.partition("=")
+    return name, _ESCAPED.sub(lambda match: "\n" if match[1] == "n" else match[1], quoted[1:-1])
 
 
 class _Reader:

@@ -14,8 +14,8 @@ from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus
+from sidecar.wiring.ask_agents import CalledInside, ask_application
 from sidecar.wiring.boot import Boot
-from sidecar.wiring.inquiry import CalledInside, ask_application
 from sidecar.wiring.probe_process import EMBEDDED_DIRECTORY, open_database
 
 P = ParamSpec("P")

@@ -23,9 +23,16 @@ from sidecar.postgres.instrumented_pool import InstrumentedPool
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
-from sidecar.process.agent import Agent, Tell
+from sidecar.process.agent import Agent, ReadHeartbeat
 from sidecar.process.background import Background
-from sidecar.process.heartbeat import MAX_CHECKS, MAX_SUBSCRIBERS, Heartbeat, at_most
+from sidecar.process.heartbeat import (
+    MAX_CHECKS,
+    MAX_SUBSCRIBERS,
+    CheckReport,
+    Heartbeat,
+    at_most,
+    report_subscribers,
+)
 from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.telemetry.exposition import PLAIN, render_registry
 from sidecar.telemetry.probe_metrics import observe_agent_failures, observe_loop_lag
@@ -42,18 +49,20 @@ from sidecar.wiring.instrument import (
 )
 from sidecar.wiring.place import Place, sweep_later
 from sidecar.wiring.retries import Retries
-from sidecar.wiring.told import tell_pool, tell_statuses, tell_subscribers
 
 
 def make_agent(
-    telemetry: Telemetry, tell: Tell, lag_monitor: LoopLagMonitor, *listeners: socket.socket
+    telemetry: Telemetry,
+    report: ReadHeartbeat,
+    lag_monitor: LoopLagMonitor,
+    *listeners: socket.socket,
 ) -> Agent:
     """Build an agent that shows a process's telemetry in Prometheus format."""
 
     def exposition(_accept: str | None) -> tuple[bytes, str]:
         return render_registry(telemetry.registry).encode(), PLAIN
 
-    return Agent(*listeners, exposition=exposition, heartbeat=tell, lag_monitor=lag_monitor)
+    return Agent(*listeners, exposition=exposition, heartbeat=report, lag_monitor=lag_monitor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +132,11 @@ async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> Non
     place.open(settings, given.host, given.port, troubles)
     background.start("sweep", partial(sweep_later, settings.agents))
     stack.callback(place.leave)
-    tell = partial(_tell, place.name, inside, telemetry, troubles)
+    report = partial(_report, place.name, inside, telemetry, troubles)
     with troubles.contained(Part.ANSWER):
-        await stack.enter_async_context(make_agent(telemetry, tell, lag_monitor, *place.listeners))
+        await stack.enter_async_context(
+            make_agent(telemetry, report, lag_monitor, *place.listeners)
+        )
     # The last thing to be done is the first at the end: whoever sees the file gone asks no more.
     stack.callback(place.leave)
 
@@ -174,8 +185,8 @@ def _follow(
     if given.pool is not None:
         with troubles.contained(Part.POOL):
             inside.pool = follow_any_pool(stack, telemetry, given.pool, settings.service_name)
-            is_developed = settings.environment is Environment.DEVELOPMENT
-            inside.pool.usage.keeps_stacks = is_developed
+            if settings.environment is Environment.DEVELOPMENT:
+                inside.pool.keep_stacks()
     if given.store is not None:
         with troubles.contained(Part.STORE):
             follow_store(stack, telemetry, given.store)
@@ -185,20 +196,21 @@ def _follow(
     return inside
 
 
-def _tell(name: str, inside: _Inside, telemetry: Telemetry, troubles: Troubles) -> Heartbeat:
+def _report(name: str, inside: _Inside, telemetry: Telemetry, troubles: Troubles) -> Heartbeat:
     now_mono = time.monotonic()
-    checks, more_checks = at_most(MAX_CHECKS, tell_statuses(inside.monitor.snapshot(now_mono)))
-    publisher = inside.publisher
-    told = () if publisher is None else tell_subscribers(publisher.tally, now_mono)
-    subscribers, more_subscribers = at_most(MAX_SUBSCRIBERS, told)
+    statuses = inside.monitor.snapshot(now_mono)
+    checks, more_checks = at_most(MAX_CHECKS, [CheckReport.of(status) for status in statuses])
+    called = (
+        () if inside.publisher is None else report_subscribers(inside.publisher.tally, now_mono)
+    )
+    subscribers, more = at_most(MAX_SUBSCRIBERS, called)
     return Heartbeat(
         agent=name,
         process="app",
         pid=os.getpid(),
         telemetry_dropped=telemetry.losses.total(),
-        pools=() if inside.pool is None else (tell_pool(inside.pool),),
         checks=checks,
         subscribers=subscribers,
         troubles=dict(troubles.counts),
-        left_out=more_checks + more_subscribers,
+        left_out=more_checks + more,
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, passed, warned
+from sidecar.process.application import ProcessStatus
 from sidecar.process.heartbeat import SubscriberReport
 from sidecar.projections.projection_status import DeadLetterCount
 
@@ -43,58 +44,52 @@ class InProcess:
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """What distinguishes it from others."""
         return self.kind.value, self.name
 
-    def with_told(self, owner: str, told: SubscriberReport, heard_mono: float) -> "InProcess":
-        """Add what one process told, and when."""
-        ago = told.failed_seconds_ago
+    def with_report(
+        self, owner: str, report: SubscriberReport, reported_mono: float
+    ) -> "InProcess":
+        """Add what one process reported, and when."""
+        ago = report.failed_seconds_ago
         one = replace(
             self,
             owners=(*self.owners, owner),
-            handled=self.handled + told.handled,
-            failed=self.failed + told.failed,
+            handled=self.handled + report.handled,
+            failed=self.failed + report.failed,
         )
         if ago is None:
             return one
-        return one.failed_at(heard_mono - ago, told.error_type)
+        return one.failed_at(reported_mono - ago, report.error_type)
 
     def failed_at(self, failed_mono: float, error_type: str) -> "InProcess":
-        """Take note of a failure; the latest one counts."""
+        """Record a failure; the latest one counts."""
         if self.failed_mono is not None and self.failed_mono >= failed_mono:
             return self
         return replace(self, failed_mono=failed_mono, error_type=error_type)
 
     def failed_lately(self, now_mono: float) -> bool:
-        """Tell whether a person should look."""
+        """Return True when a person should look."""
         return self.failed_mono is not None and now_mono - self.failed_mono < WARN_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What one process told of its subscribers, and when."""
-
-    owner: str
-    heard_mono: float
-    subscribers: tuple[SubscriberReport, ...]
-
-
 def fold(
-    told: Iterable[Told], before: Mapping[Key, InProcess], now_mono: float
+    processes: Iterable[ProcessStatus], before: Mapping[Key, InProcess], now_mono: float
 ) -> dict[Key, InProcess]:
     """Return every subscriber by key, and for a while those whose processes ended after a failure.
 
     Args:
-        told: What each process told.
+        processes: What each process reported.
         before: What this returned last.
-        now_mono: The moment of it.
+        now_mono: The moment of it, monotonic seconds.
     """
     folded: dict[Key, InProcess] = {}
-    for process in told:
-        for each in process.subscribers:
+    for process in processes:
+        reported_mono = now_mono if process.answered_mono is None else process.answered_mono
+        for each in process.heartbeat.subscribers:
             new = InProcess(each.kind, each.name)
             known = folded.get(new.key, new)
-            folded[new.key] = known.with_told(process.owner, each, process.heard_mono)
+            folded[new.key] = known.with_report(process.name, each, reported_mono)
     for key, known in before.items():
         if known.failed_mono is not None and known.failed_lately(now_mono):
             left = folded.get(key) or replace(known, owners=())
@@ -137,7 +132,7 @@ def judge(
     return passed(0 if one is None else one.failed)
 
 
-def say(subscribers: Iterable[InProcess], now_mono: float) -> list[str]:
+def describe_failures(subscribers: Iterable[InProcess], now_mono: float) -> list[str]:
     """Return a sentence for each that failed lately."""
     return [
         f"{one.kind.capitalize()} {one.name} failed in the application {_count(one.failed)}, "
@@ -147,7 +142,7 @@ def say(subscribers: Iterable[InProcess], now_mono: float) -> list[str]:
     ]
 
 
-def show(one: InProcess, letters: DeadLetterCount | None, failed_at: dt.datetime | None) -> Row:
+def to_json(one: InProcess, letters: DeadLetterCount | None, failed_at: dt.datetime | None) -> Row:
     """Return one subscriber as plain data, in the keys of those that workers run."""
     count = letters or DeadLetterCount(0, 0, dt.datetime.min.replace(tzinfo=dt.UTC))
     failure = None
@@ -177,8 +172,8 @@ def show(one: InProcess, letters: DeadLetterCount | None, failed_at: dt.datetime
 
 def describe(one: InProcess) -> str:
     """Say what became of what was published to it."""
-    told = f"handled {one.handled}, failed {_count(one.failed)}"
-    return f"{told}, last {one.error_type}" if one.error_type else told
+    counts = f"handled {one.handled}, failed {_count(one.failed)}"
+    return f"{counts}, last {one.error_type}" if one.error_type else counts
 
 
 def failed_at(one: InProcess, now_mono: float, now: dt.datetime) -> dt.datetime | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from sidecar.config.environ import Environ, reread
 from sidecar.lint.change import changes, find_rotations
-from sidecar.lint.config_report import Report, ReportFields, status_of
+from sidecar.lint.config_report import Report, ReportFields
 from sidecar.lint.finding import Violation
 from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.rules.live_server import judge_live
@@ -52,7 +52,7 @@ class LiveReport:
         self._verdict = verdict
 
     def refresh(self) -> bool:
-        """Read the mounted files again, and tell whether one is different; never raises."""
+        """Read the mounted files again, and return True when one is different; never raises."""
         fresh = reread(self._at_boot.environ)
         is_changed = bool(changes(self._environ, fresh))
         if is_changed:
@@ -66,16 +66,21 @@ class LiveReport:
         """What is found in the environment as it was last read."""
         return self._verdict
 
-    def report(self, now: datetime) -> Report:
-        """Make the report with what changed since boot; `now` is aware UTC."""
-        return self._verdict.report(now, changes(self._at_boot.environ, self._environ))
+    def report(self, now: datetime, verdict: Verdict | None = None) -> Report:
+        """Make the report with what changed since boot; `now` is aware UTC.
+
+        Args:
+            now: When it is made.
+            verdict: One with more findings than its own.
+        """
+        return (verdict or self._verdict).report(now, changes(self._at_boot.environ, self._environ))
 
 
 class Examination:
     """Judges the environment and the server again and again, in the probe process.
 
     Attributes:
-        verdict: As things stand now.
+        verdict: As things stand now, with what the workers found.
 
     Args:
         verdict: The verdict of boot.
@@ -90,6 +95,7 @@ class Examination:
         self._dsn: str | None = None
         self._violations: tuple[Violation, ...] = ()
         self._custom_violations: tuple[Violation, ...] = ()
+        self._worker_violations: tuple[Violation, ...] = ()
 
     def attach_database(self, dsn: str) -> None:
         """Ask this server from now on."""
@@ -97,9 +103,13 @@ class Examination:
 
     def report(self, now: datetime) -> ReportFields:
         """Make the report; `now` is aware UTC."""
-        report = self._report.report(now).as_dict()
-        findings = [finding.as_dict() for finding in self.verdict.findings]
-        return {**report, "findings": findings, "status": status_of(self.verdict.findings).value}
+        return self._report.report(now, self.verdict).as_dict()
+
+    def take_in(self, violations: tuple[Violation, ...]) -> None:
+        """Take in what workers found at their start, and have logged themselves."""
+        if violations != self._worker_violations:
+            self._worker_violations = violations
+            self.verdict = self._judge()
 
     async def run(self) -> None:
         """Look at mounted files every few seconds, at the server every minute, until cancelled."""
@@ -112,14 +122,17 @@ class Examination:
                 asked_mono = time.monotonic()
                 server = await inspect_server(self._dsn, application_name=APPLICATION_NAME)
                 self._violations = judge_live(self._settings, server)
-            self._weigh()
+            self._judge_and_log()
             await asyncio.sleep(REFRESH_SECONDS)
 
-    def _weigh(self) -> None:
+    def _judge(self) -> Verdict:
+        more = (*self._custom_violations, *self._violations, *self._worker_violations)
+        return self._report.verdict.extended(more)
+
+    def _judge_and_log(self) -> None:
         known = {(f.id, f.field) for f in self.verdict.findings}
-        self.verdict = self._report.verdict.extended((*self._custom_violations, *self._violations))
-        news = [f for f in self.verdict.findings if (f.id, f.field) not in known]
-        log_findings(news)
+        self.verdict = self._judge()
+        log_findings(f for f in self.verdict.findings if (f.id, f.field) not in known)
 
 
 def _judge_here(environ: Environ) -> Verdict:

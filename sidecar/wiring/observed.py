@@ -1,194 +1,236 @@
-"""Everything that the probe process watches, and the plain questions to it."""
+"""What the probe process knows at one moment: page, JSON, metrics and checks are made of it."""
 
+import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import cached_property
+from typing import Final
 
 from sidecar.events.publisher import SubscriberKind
-from sidecar.health.check import Check
+from sidecar.health.outcome import Outcome
+from sidecar.health.phase import Phase
+from sidecar.health.probe_answers import ProbeAnswers
+from sidecar.health.status import CheckStatus
+from sidecar.health.verdict import ProbeVerdict
+from sidecar.lint.finding import Finding, Violation
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
-from sidecar.process.agent_poller import PortProbe
-from sidecar.process.application import Application, Member
-from sidecar.process.heartbeat import Heartbeat, PoolReport
-from sidecar.process.supervisor import Supervisor, WorkerPlace
+from sidecar.process.application import Application, ProcessStatus
+from sidecar.process.background import Background
+from sidecar.process.heartbeat import Heartbeat
+from sidecar.process.supervisor import Supervisor
+from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
-from sidecar.wiring import in_process
-from sidecar.wiring.checks.database import is_fresh
-from sidecar.wiring.checks.process import pool_check, reported_check
-from sidecar.wiring.checks.projection import projection_check
-from sidecar.wiring.in_process import InProcess, Key, subscriber_check
-from sidecar.wiring.naming import name_checks
-from sidecar.wiring.snapshot import refusals_of, silences_of
+from sidecar.telemetry.merge import Exposition
+from sidecar.telemetry.pool import PoolReport, read_pools
+from sidecar.wiring.in_process import InProcess, Key, fold
+from sidecar.wiring.live import Examination
+
+# The poller looks each second; over a slow link a look takes some seconds itself.
+SAMPLE_LIFE_SECONDS: Final = 10.0
+STATE_LIFE_SECONDS: Final = 1.0
+
+LONG_AGO: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
+NOT_READY: Final = ProbeVerdict(ok=False, outcome=Outcome.FAIL)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class ObservedState:
-    """What is there to be watched; what is None is not there, or not yet."""
+    """Everything that is known at one moment; nothing in it changes, and nothing asks a clock.
 
-    watch: DatabasePoller | None = None
-    supervisor: Supervisor | None = None
-    application: Application | None = None
-    port: PortProbe | None = None
-    in_process: dict[Key, InProcess] = field(default_factory=dict)
+    Attributes:
+        now_mono: The moment, monotonic seconds.
+        now: The same, aware UTC.
+        readiness: What `/ready` answers.
+        checks: Where each check stands.
+        findings: Of the configuration and of the workers, most severe first.
+        sample: The last look at the database; None when it failed or is long past.
+        workers: Those that this process started.
+        members: The processes of the application.
+        pools: Connection pools by process; of one that is silent, as they were before.
+        subscribers: What the application calls in its own processes.
+        transitions: How often each (check, outcome) was arrived at.
+        loop_restarts: How often each loop of this process died.
+        scrape_failures: How often the numbers of each process were asked for in vain, or refused.
+    """
+
+    now_mono: float = 0.0
+    now: dt.datetime = LONG_AGO
+    phase: Phase = Phase.STARTING
+    readiness: ProbeVerdict = NOT_READY
+    checks: tuple[CheckStatus, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    sample: Sample | None = None
+    workers: tuple[WorkerStatus, ...] = ()
+    members: tuple[ProcessStatus, ...] = ()
+    pools: Mapping[str, tuple[PoolReport, ...]] = field(default_factory=dict)
+    subscribers: Mapping[Key, InProcess] = field(default_factory=dict)
+    transitions: Mapping[tuple[str, Outcome], int] = field(default_factory=dict)
+    loop_restarts: Mapping[str, int] = field(default_factory=dict)
+    scrape_failures: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def sample(self) -> Sample | None:
-        """The last look at the database; None when it failed or is long past."""
-        if self.watch is None or not is_fresh(self.watch, time.monotonic()):
-            return None
-        return self.watch.sample
-
-    @property
-    def standings(self) -> tuple[ProjectionStatus, ...]:
+    def projections(self) -> tuple[ProjectionStatus, ...]:
         """How the projections stand; empty while that is not known."""
         return self.sample.standings if self.sample else ()
 
     @property
-    def workers(self) -> tuple[WorkerPlace, ...]:
-        """The workers."""
-        return self.supervisor.workers if self.supervisor else ()
+    def published(self) -> Mapping[str, DeadLetterCount]:
+        """Open dead letters of what the application publishes to, by projection."""
+        return self.sample.published if self.sample else {}
 
     @property
-    def members(self) -> tuple[Member, ...]:
-        """The processes of the application."""
-        return self.application.members if self.application else ()
+    def processes(self) -> tuple[WorkerStatus | ProcessStatus, ...]:
+        """Every other process that reports here."""
+        return *self.workers, *self.members
 
+    @property
     def expositions(self) -> dict[str, str | None]:
-        """Return each process's metrics as text; None for those that are silent."""
-        texts = {worker.name: worker.metrics for worker in self.workers}
-        return texts | {member.name: member.poller.metrics for member in self.members}
+        """Each process's metrics as text; None for those that are silent."""
+        return {process.name: process.metrics for process in self.processes}
 
-    def heartbeats(self) -> dict[str, Heartbeat]:
-        """Return what each process told of itself last."""
-        told = {worker.name: worker.told for worker in self.workers}
-        return told | {member.name: member.poller.heartbeat for member in self.members}
+    @property
+    def telemetry_dropped(self) -> int:
+        """How much telemetry the other processes lost, each since its start."""
+        return sum(process.heartbeat.telemetry_dropped for process in self.processes)
 
-    def pools(self) -> Iterator[tuple[str, PoolReport]]:
-        """Yield (process, pool) for every pool told of."""
-        for process, heartbeat in self.heartbeats().items():
-            for pool in heartbeat.pools:
-                yield process, pool
+    @cached_property
+    def loop_ages(self) -> Mapping[str, float]:
+        """How many seconds ago each projection's live loop turned, the worst of its partitions.
 
-    def count_losses(self) -> int:
-        """Return how much telemetry the other processes lost, each since its start."""
-        return sum(heartbeat.telemetry_dropped for heartbeat in self.heartbeats().values())
-
-    def look_inside(self, now_mono: float) -> None:
-        """Take in what the application's processes told of their subscribers."""
-        told = (
-            in_process.Told(
-                member.name,
-                member.poller.contact.answered_mono or now_mono,
-                member.poller.heartbeat.subscribers,
-            )
-            for member in self.members
-        )
-        self.in_process = in_process.fold(told, self.in_process, now_mono)
-
-    def letters_of(self, key: Key) -> DeadLetterCount | None:
-        """Return the open dead letters of what the application publishes to."""
-        kind, name = key
-        published = self.sample.published if self.sample else {}
-        return published.get(name) if kind == SubscriberKind.PROJECTION else None
-
-    def missed(self) -> Mapping[str, int]:
-        """Return how often each process of the application was asked in vain."""
-        return self.application.failures if self.application else {}
-
-    def findings(self) -> list[Mapping[str, Any]]:
-        """Return what workers found at their start, each finding once."""
-        found: dict[tuple[str, str], Mapping[str, Any]] = {}
+        What a worker reported is as old as its answer. No wall time is in it: it may be set.
+        """
+        ages: dict[str, float] = {}
         for worker in self.workers:
-            told = worker.heartbeat.get("findings")
-            for finding in told if isinstance(told, list) else ():
-                found[str(finding["id"]), str(finding["message"])] = finding
-        return list(found.values())
+            since_seconds = self.now_mono - worker.reported_mono
+            for loop in worker.heartbeat.projections:
+                if loop.copy == "live" and loop.heartbeat_age_seconds is not None:
+                    age = loop.heartbeat_age_seconds + since_seconds
+                    ages[loop.projection] = max(ages.get(loop.projection, 0.0), age)
+        return ages
 
-    def find_standing(self, name: str) -> ProjectionStatus | None:
+    @cached_property
+    def setups(self) -> Mapping[str, float]:
+        """Age of each projection's setup that is not over, the oldest of all workers."""
+        setups: dict[str, float] = {}
+        for worker in self.workers:
+            for name, seconds in worker.heartbeat.setups.items():
+                setups[name] = max(setups.get(name, 0.0), seconds)
+        return setups
+
+    @cached_property
+    def refused(self) -> Mapping[str, str]:
+        """Why our workers must not run projections, whoever runs them elsewhere, by name."""
+        return {
+            name: why for worker in self.workers for name, why in worker.heartbeat.refused.items()
+        }
+
+    def find_projection(self, name: str) -> ProjectionStatus | None:
         """Return how a projection stands; None when that is not known now."""
-        return next((standing for standing in self.standings if standing.name == name), None)
-
-    def find_silence(self, name: str) -> float | None:
-        """Return how many seconds ago a projection's loop turned; None if not in our workers."""
-        return silences_of(self.workers, time.monotonic()).get(name)
-
-    def is_refused(self, name: str) -> bool:
-        """Tell whether our workers must not run a projection, whoever runs it elsewhere."""
-        return name in refusals_of(self.workers)
+        return next((each for each in self.projections if each.name == name), None)
 
     def find_pool(self, process: str, name: str) -> PoolReport | None:
-        """Return a pool; None when nothing is heard of it now."""
-        if self.expositions().get(process) is None:
+        """Return a pool; None when nothing is known of it now."""
+        if self.expositions.get(process) is None:
             return None
-        pools = self.heartbeats()[process].pools
-        return next((pool for pool in pools if pool.name == name), None)
+        return next((pool for pool in self.pools.get(process, ()) if pool.name == name), None)
 
-    def passing_checks(self, lag_limit_seconds: float) -> dict[str, Callable[[], Check]] | None:
-        """Return, by name, the checks of what comes and goes; None while that is not seen."""
-        if self.sample is None:
+    def letters_of(self, key: Key) -> DeadLetterCount | None:
+        """Return the open dead letters of a subscriber that the application calls itself."""
+        kind, name = key
+        return self.published.get(name) if kind == SubscriberKind.PROJECTION else None
+
+
+@dataclass(slots=True)
+class Observer:
+    """Makes a state of what the parts of this process hold in memory; None is not there yet.
+
+    Attributes:
+        last: The state that was made last.
+    """
+
+    answers: ProbeAnswers
+    examination: Examination
+    exposition: Exposition
+    backgrounds: list[Background] = field(default_factory=list)
+    database: DatabasePoller | None = None
+    supervisor: Supervisor | None = None
+    application: Application | None = None
+    last: ObservedState = field(default_factory=ObservedState)
+
+    def current(self) -> ObservedState:
+        """Return the last state; another one when its refresh is overdue, so that none is stale."""
+        now_mono = time.monotonic()
+        if now_mono - self.last.now_mono < STATE_LIFE_SECONDS:
+            return self.last
+        return self.observe(dt.datetime.now(dt.UTC), now_mono)
+
+    def observe(self, now: dt.datetime, now_mono: float) -> ObservedState:
+        """Make the state of this moment.
+
+        Args:
+            now: Aware UTC.
+            now_mono: The same moment, monotonic seconds.
+        """
+        workers = self.supervisor.workers if self.supervisor else ()
+        statuses = tuple(worker.status() for worker in workers)
+        members = tuple(m.status() for m in self.application.members) if self.application else ()
+        self.examination.take_in(_violations_of(each.heartbeat for each in statuses))
+        self.last = ObservedState(
+            now_mono=now_mono,
+            now=now,
+            phase=self.answers.phase,
+            readiness=self.answers.readiness().verdict,
+            checks=self.answers.monitor.snapshot(now_mono),
+            findings=self.examination.verdict.findings,
+            sample=self._sample(now_mono),
+            workers=statuses,
+            members=members,
+            pools=self._read_pools((*statuses, *members)),
+            subscribers=fold(members, self.last.subscribers, now_mono),
+            transitions=dict(self.answers.monitor.transitions),
+            loop_restarts=self._loop_restarts(),
+            scrape_failures=self._scrape_failures((*statuses, *members)),
+        )
+        return self.last
+
+    def _sample(self, now_mono: float) -> Sample | None:
+        if self.database is None or not is_fresh(self.database, now_mono):
             return None
+        return self.database.sample
+
+    def _read_pools(
+        self, processes: Iterable[WorkerStatus | ProcessStatus]
+    ) -> dict[str, tuple[PoolReport, ...]]:
+        """Read the pools out of each new exposition; those of a silent process are still known."""
+        known, pools = self.last.expositions, dict(self.last.pools)
         return {
-            **self._projection_checks(lag_limit_seconds),
-            **self._pool_checks(),
-            **self._subscriber_checks(),
-            **self._told_checks(),
+            each.name: pools.get(each.name, ())
+            if each.metrics is None or each.metrics is known.get(each.name)
+            else read_pools(each.metrics)
+            for each in processes
         }
 
-    def _projection_checks(self, lag_limit_seconds: float) -> dict[str, Callable[[], Check]]:
-        names = name_checks("projection", (standing.name for standing in self.standings))
-        return {
-            name: partial(
-                projection_check,
-                projection,
-                name,
-                self.find_standing,
-                self.find_silence,
-                self.is_refused,
-                lag_limit_seconds,
-            )
-            for projection, name in names.items()
-        }
+    def _loop_restarts(self) -> dict[str, int]:
+        counts = {"checks": self.answers.monitor.loop_restarts}
+        for background in self.backgrounds:
+            counts |= background.restarts
+        return counts
 
-    def _subscriber_checks(self) -> dict[str, Callable[[], Check]]:
-        """Return those of what is called in the application; what workers run has its own names."""
-        keys = dict.fromkeys(self.in_process)
-        keys |= dict.fromkeys((SubscriberKind.PROJECTION.value, name) for name in self._published)
-        run_by_workers = {standing.name for standing in self.standings}
-        checks: dict[str, Callable[[], Check]] = {}
-        for kind in SubscriberKind:
-            own = [name for one, name in keys if one == kind]
-            for prefix, names in (
-                (kind.value, [name for name in own if name not in run_by_workers]),
-                (f"published-{kind.value}", [name for name in own if name in run_by_workers]),
-            ):
-                for name, check_name in name_checks(prefix, names).items():
-                    find = partial(self._find_inside, (kind.value, name))
-                    checks[check_name] = partial(subscriber_check, check_name, find)
-        return checks
+    def _scrape_failures(self, processes: Iterable[WorkerStatus | ProcessStatus]) -> dict[str, int]:
+        failures = dict.fromkeys((each.name for each in processes), 0)
+        failures |= self.exposition.failures
+        for target, count in (self.application.failures if self.application else {}).items():
+            failures[target] = failures.get(target, 0) + count
+        return failures
 
-    @property
-    def _published(self) -> Iterable[str]:
-        return self.sample.published if self.sample else ()
 
-    def _find_inside(self, key: Key) -> tuple[InProcess | None, DeadLetterCount | None]:
-        return self.in_process.get(key), self.letters_of(key)
+def is_fresh(database: DatabasePoller, now_mono: float) -> bool:
+    """Return True when the last look is recent; one that stopped would be shown for ever."""
+    sampled_mono = database.sampled_mono
+    return sampled_mono is not None and now_mono - sampled_mono < SAMPLE_LIFE_SECONDS
 
-    def _pool_checks(self) -> dict[str, Callable[[], Check]]:
-        checks: dict[str, Callable[[], Check]] = {}
-        for process, heartbeat in self.heartbeats().items():
-            pools = [pool.name for pool in heartbeat.pools]
-            for pool, name in name_checks(f"pool-{process}", pools).items():
-                checks[name] = partial(pool_check, name, partial(self.find_pool, process, pool))
-        return checks
 
-    def _told_checks(self) -> dict[str, Callable[[], Check]]:
-        if self.application is None:
-            return {}
-        return {
-            told.name: partial(reported_check, told, self.application)
-            for member in self.members
-            for told in member.poller.heartbeat.checks
-        }
+def _violations_of(heartbeats: Iterable[Heartbeat]) -> tuple[Violation, ...]:
+    return tuple(dict.fromkeys(each for beat in heartbeats for each in beat.violations))

@@ -9,7 +9,7 @@ from sidecar.process.agent import listen
 from sidecar.process.exit_code import EX_CONFIG
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
-from sidecar.process.supervisor import LISTENER_VARIABLE
+from sidecar.process.worker_place import LISTENER_VARIABLE
 from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.custom_rules import ask_here
 from sidecar.wiring.place import DEFAULT_PORT, LOOPBACK, find_address

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
@@ -16,7 +17,8 @@ from sidecar.process.descriptors import raise_limit, share
 from sidecar.process.exit_code import EX_CONFIG, EX_USAGE
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.lifecycle import Shutdown
-from sidecar.process.supervisor import Supervisor, WorkerPlace
+from sidecar.process.supervisor import Supervisor
+from sidecar.process.worker_place import WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.client_connection import MAX_CONNECTIONS
 from sidecar.web.server import serve as listen
@@ -27,6 +29,10 @@ from sidecar.wiring.probe_process import ProbeProcess, open_database
 from sidecar.wiring.target import split_target
 
 logger = logging.getLogger(__name__)
+
+SWITCH_SECONDS: Final = 0.0001
+"""How long the thread that renders metrics keeps the interpreter while a probe waits for it: a
+fiftieth of Python's own, for a probe is answered in less than that."""
 
 Beside = Callable[[str, ProbeProcess], Awaitable[None]]
 """What runs beside the probe process while it serves, given the DSN; ended by cancellation."""
@@ -77,6 +83,7 @@ async def serve(
 
 async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     """Start to answer; the database and the workers come later."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     telemetry = boot.start_telemetry()
     stack.push_async_callback(asyncio.to_thread, telemetry.close)
     probe = ProbeProcess(boot, telemetry)

@@ -13,7 +13,7 @@ from typing import Final
 from sidecar.config.environment import Environment
 from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableError
 from sidecar.events.publisher import EventPublisher, SubscriberKind
-from sidecar.lint.finding import Finding, weigh_all
+from sidecar.lint.finding import Violation, weigh_all
 from sidecar.lint.rules.event_versions import find_faults
 from sidecar.postgres.checkpoint import list_recent_versions
 from sidecar.postgres.connection import open_session
@@ -27,6 +27,7 @@ from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
 from sidecar.process.garbage_collector import freeze_gc
+from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.projections.head_signal import HeadSignal
@@ -47,7 +48,6 @@ from sidecar.telemetry.projection_metrics import (
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
-from sidecar.wiring.told import tell_pool
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 QUICK_SETUP_SECONDS: Final = 1.0
@@ -91,13 +91,12 @@ class WorkerProcess:
         }
         self._passed_over: Final = PassedOverCounter(self._handled, publisher.types.retired)
         self._worker: Worker | None = None
-        self._pool: MeteredPool | None = None
-        self._findings: tuple[Finding, ...] = ()
+        self._violations: tuple[Violation, ...] = ()
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
         observe_loop_lag(self._telemetry, lambda: self._lag_monitor.lag_seconds)
-        agent = make_agent(self._telemetry, self._tell, self._lag_monitor, listener)
+        agent = make_agent(self._telemetry, self._report, self._lag_monitor, listener)
         async with agent, AsyncExitStack() as stack:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
@@ -193,10 +192,9 @@ class WorkerProcess:
             return ""
 
     def _judge_types(self, stored: Mapping[str, int]) -> None:
-        """Find what will park events, log it, and tell it to the probe process."""
-        faults = tuple(find_faults(self._publisher.types, stored))
-        self._findings = weigh_all(faults, self._boot.settings.environment)
-        log_findings(self._findings)
+        """Find what will park events, log it, and report it to the probe process."""
+        self._violations = tuple(find_faults(self._publisher.types, stored))
+        log_findings(weigh_all(self._violations, self._boot.settings.environment))
 
     @asynccontextmanager
     async def _open_pool(self) -> AsyncIterator[MeteredPool]:
@@ -209,14 +207,13 @@ class WorkerProcess:
             acquire_timeout_seconds=settings.pool_acquire_timeout_seconds,
             leak_limit_seconds=LEAK_LIMIT_SECONDS,
         )
-        pool.usage.keeps_stacks = settings.environment is Environment.DEVELOPMENT
+        if settings.environment is Environment.DEVELOPMENT:
+            pool.keep_stacks()
         forget = follow_pool(self._telemetry, pool)
         watching = asyncio.create_task(watch_leaks(pool))
         try:
-            self._pool = await pool.open()
-            yield pool
+            yield await pool.open()
         finally:
-            self._pool = None
             watching.cancel()
             forget()
             await pool.close()
@@ -231,26 +228,25 @@ class WorkerProcess:
     def _name(self, part: str) -> str:
         return f"{self._boot.settings.service_name} {self._boot.process} {part}"
 
-    def _tell(self) -> dict[str, object]:
+    def _report(self) -> Heartbeat:
         runners = {} if self._worker is None else self._worker.runners
-        return {
-            "process": self._boot.process,
-            "pid": os.getpid(),
-            "pools": [tell_pool(self._pool)] if self._pool is not None else [],
-            "telemetry_dropped": self._telemetry.losses.total(),
-            "setups": self._setups.ages_seconds(),
-            "refused": dict(self._setups.refused),
-            "findings": [finding.as_dict() for finding in self._findings],
-            "projections": {
-                str(partition): {
-                    "position": runner.tally.position,
-                    "applied": runner.tally.applied,
-                    "heartbeat_age_seconds": _age_seconds(runner.tally.heartbeat_mono),
-                    "progress_at": runner.tally.progress_at,
-                }
+        return Heartbeat(
+            process=self._boot.process,
+            pid=os.getpid(),
+            telemetry_dropped=self._telemetry.losses.total(),
+            projections=tuple(
+                LoopReport(
+                    projection=partition.projection,
+                    index=partition.index,
+                    copy=partition.copy,
+                    heartbeat_age_seconds=_age_seconds(runner.tally.heartbeat_mono),
+                )
                 for partition, runner in runners.items()
-            },
-        }
+            ),
+            setups=self._setups.ages_seconds(),
+            refused=dict(self._setups.refused),
+            violations=self._violations,
+        )
 
 
 async def _run_until(shutdown: Shutdown, worker: Worker) -> None:

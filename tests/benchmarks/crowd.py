@@ -11,6 +11,7 @@ import sidecar
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
 from sidecar.process.agent import listen
+from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
 from sidecar.telemetry.publisher_metrics import observe_publisher
@@ -35,7 +36,7 @@ async def serve(port: int) -> None:
     for number in range(POOLS):
         _add_pool(telemetry, f"pool-{number}")
     listener = listen("127.0.0.1", port)
-    async with make_agent(telemetry, dict, LoopLagMonitor(), listener):
+    async with make_agent(telemetry, Heartbeat, LoopLagMonitor(), listener):
         await asyncio.Event().wait()
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sidecar.process.supervisor import Supervisor, WorkerPlace, WorkerState
+from sidecar.process.supervisor import Supervisor
+from sidecar.process.worker_place import WorkerPlace, WorkerState
 from tests.incidents.ledger import Ledger
 from tests.incidents.patience import eventually
 from tests.incidents.program import TARGET, environment, finish, ready_service
@@ -24,7 +25,7 @@ from sidecar.process.supervisor import Supervisor
 async def fail(self, worker, reader, ended):
     raise LookupError("a bug of the supervisor, " + "c4nary-secret-of-the-service-0123456789")
 
-Supervisor._listen = fail
+Supervisor._watch = fail
 """
 
 

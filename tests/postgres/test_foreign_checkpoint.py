@@ -9,10 +9,13 @@ from sidecar.postgres.block import accept_service
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
+from sidecar.process.heartbeat import Heartbeat
+from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.ports import State
 from sidecar.testing import ask
 from sidecar.wiring.boot import prepare
 from sidecar.wiring.checks.projection import projection_check
+from tests.observed import ready_state
 from tests.postgres.setting_up import make_setups, names_of, row_of, set_up
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, open_stage, session
@@ -80,10 +83,10 @@ async def test_a_service_that_got_another_name_takes_its_projections_over(databa
 
 async def test_a_service_of_which_a_projection_was_refused_fails_its_check(database: str) -> None:
     async with open_stage(database, Journal()) as stage, session(stage.dsn) as connection:
-        (standing,) = (await take_sample(connection, SafeHeadFollower())).standings
-    check = projection_check(
-        "journal", "projection-journal", lambda _: standing, lambda _: 0.0, lambda _: True, 60.0
-    )
+        sample = await take_sample(connection, SafeHeadFollower())
+    worker = WorkerStatus("worker-1", heartbeat=Heartbeat(refused={"journal": "It is store's."}))
+    state = ready_state(sample, workers=(worker,))
+    check = projection_check("journal", "projection-journal", lambda: state, 60.0)
     result = await ask(check)
     assert (result.outcome, result.reason) == (Outcome.FAIL, "projection-journal.refused")
 

@@ -25,7 +25,8 @@ from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection_status import ProjectionStatus, Status
 from sidecar.wiring.checks.projection import judge_standing
-from sidecar.wiring.snapshot import say
+from sidecar.wiring.headline import describe
+from tests.observed import ready_state
 from tests.postgres import rebuilding
 from tests.postgres.setting_up import row_of, set_up
 from tests.postgres.stage import Stage, open_stage, session
@@ -242,7 +243,7 @@ def test_the_sentence_names_type_count_and_command() -> None:
     standing = ProjectionStatus(
         "seen", "projection", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, (), now, passed_over=told
     )
-    sentence = say(True, (), Sample(now, 10, 10, 0.0, (), 0, (standing,), (), {}))
+    sentence = describe(ready_state(Sample(now, 10, 10, 0.0, (), 0, (standing,), (), {})))
     assert "1 of Type1 (position 1), 2 of Type2 (positions 1 to 2)" in sentence
     assert "2 more types" in sentence
     assert "`sidecar projections rebuild seen`" in sentence

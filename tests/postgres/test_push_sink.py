@@ -19,8 +19,10 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.wiring.agent import agent
+from sidecar.wiring.headline import describe
 from sidecar.wiring.sink import DeadLetterSink
-from sidecar.wiring.snapshot import say, see_projections
+from sidecar.wiring.state_metrics import to_metrics
+from tests.observed import ready_state
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session
@@ -129,9 +131,13 @@ async def test_letters_that_no_worker_knows_of_are_seen(
     await publisher.publish(Shipped("a", 1))
     async with pool.acquire() as connection:
         sample = await take_sample(connection, SafeHeadFollower())
-    seen = {one.name: (one.dead_letters, one.parked_streams) for one in see_projections(sample)}
-    assert seen == {"mails": (2, 0), "letters": (2, 0)}
-    said = say(True, (), sample)
+    state = ready_state(sample)
+    published = to_metrics(state).published
+    assert {name: (count.letters, count.parked) for name, count in published.items()} == {
+        "mails": (2, 0),
+        "letters": (2, 0),
+    }
+    said = describe(state)
     assert re.fullmatch(
         r"Ready\. Publishing to (\w+) left 2 dead letters since \d\d:\d\d, ValueError\."
         r" Publishing to (?!\1)\w+ left 2 dead letters since \d\d:\d\d, ValueError\.",

@@ -10,7 +10,9 @@ from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.projections.worker import Worker
 from sidecar.wiring.checks.projection import judge_standing
-from sidecar.wiring.snapshot import say, see_projections
+from sidecar.wiring.headline import describe
+from sidecar.wiring.state_metrics import to_metrics
+from tests.observed import ready_state
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import (
     Totals,
@@ -53,9 +55,9 @@ async def test_a_live_copy_that_is_well_stays_well_beside_a_rebuild(stage: Stage
             standing = await standing_of(stage)
             assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.RUNNING)
             assert judge_standing("totals", standing, 0.0, 30.0).outcome == "pass"
-            sample = await look(stage)
-            assert say(True, (), sample) == "Ready. Projection totals is being rebuilt."
-            assert [seen.rebuild for seen in see_projections(sample)] == ["running"]
+            state = ready_state(await look(stage))
+            assert describe(state) == "Ready. Projection totals is being rebuilt."
+            assert [each.rebuild for each in to_metrics(state).projections] == ["running"]
         await until_swapped(stage)
         assert (await standing_of(stage)).rebuild is Rebuild.NONE
 

@@ -10,7 +10,9 @@ from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import store_check
-from sidecar.wiring.snapshot import say, see_store
+from sidecar.wiring.headline import describe
+from sidecar.wiring.state_metrics import to_metrics
+from tests.observed import ready_state
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
 from tests.postgres.stage import open_stage, session
@@ -68,8 +70,9 @@ async def test_a_sequence_that_was_set_back_fails_the_check_of_the_store(
             await asyncio.wait([watching])
     assert any("no projection hears" in record.message for record in caplog.records)
     assert watch.sample is not None
-    assert see_store(watch.sample).is_unsafe
-    assert say(True, (), watch.sample).endswith(f"Events may be missed: {watch.sample.unsafe}")
+    state = ready_state(watch.sample)
+    assert to_metrics(state).store.is_unsafe
+    assert describe(state).endswith(f"Events may be missed: {watch.sample.unsafe}")
 
 
 async def test_a_position_that_is_taken_is_refused_until_the_sequence_is_set_right(

@@ -1,7 +1,6 @@
 """What is said first when something is wrong."""
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,11 +8,14 @@ import pytest
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.status import CheckStatus
+from sidecar.health.verdict import ProbeVerdict
 from sidecar.postgres.sample import Sample
-from sidecar.process.supervisor import RestartReason, WorkerPlace, WorkerState
+from sidecar.process.worker_place import RestartReason, WorkerState, WorkerStatus
 from sidecar.projections.projection_status import ProjectionStatus, Status
-from sidecar.wiring.headline import list_troubled, weigh
-from sidecar.wiring.snapshot import MOST_TOLD, say
+from sidecar.wiring.describe_projection import MOST_DESCRIBED
+from sidecar.wiring.headline import describe, list_troubled, weigh
+from sidecar.wiring.observed import ObservedState
+from tests.observed import ready_state
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})
@@ -29,17 +31,23 @@ def status(name: str, outcome: str, *, critical: bool = True, detail: str = "") 
     return CheckStatus(check, Outcome(outcome), f"{name}.told", detail=detail)
 
 
-@pytest.fixture
-def workers() -> Iterator[list[WorkerPlace]]:
-    places = [WorkerPlace(f"worker-{number}", (), {}) for number in (1, 2)]
-    yield places
-    for place in places:
-        place.close()
+def workers(*states: WorkerState, restarts: int = 0, is_new: bool = False) -> str:
+    """Describe workers in these states, with a database that is well."""
+    made = tuple(
+        WorkerStatus(
+            f"worker-{number}",
+            state,
+            restarts={RestartReason.EXITED: restarts},
+            is_new=is_new,
+        )
+        for number, state in enumerate(states, 1)
+    )
+    return describe(ready_state(SAMPLE, workers=made))
 
 
-def put(place: WorkerPlace, state: WorkerState, restarts: int = 0) -> None:
-    place.state, place.answered_mono = state, 1.0
-    place.restarts[RestartReason.EXITED] = restarts
+def not_ready(reasons: list[str], statuses: list[CheckStatus]) -> str:
+    verdict = ProbeVerdict(ok=False, outcome=Outcome.FAIL, reasons=tuple(reasons))
+    return describe(ObservedState(readiness=verdict, checks=tuple(statuses)))
 
 
 @pytest.mark.parametrize(
@@ -61,27 +69,20 @@ def test_the_worst_check_counts_also_where_it_stops_no_traffic(
     assert weigh(ready, statuses) == worst
 
 
-def test_all_workers_dead_is_said_first(workers: list[WorkerPlace]) -> None:
-    for place in workers:
-        put(place, WorkerState.WAITING, 5)
-    told = say(True, (), SAMPLE, workers=workers)
+def test_all_workers_dead_is_said_first() -> None:
+    told = workers(WorkerState.WAITING, WorkerState.WAITING, restarts=5)
     assert told.startswith("No worker runs: worker-1 is waiting after 5 restarts, worker-2 is ")
     assert told.endswith(" Ready.")
 
 
-def test_some_workers_dead_is_said_first(workers: list[WorkerPlace]) -> None:
-    put(workers[0], WorkerState.RUNNING)
-    put(workers[1], WorkerState.SILENT)
-    assert say(True, (), SAMPLE, workers=workers).startswith("1 of 2 workers do not run: worker-2 ")
+def test_some_workers_dead_is_said_first() -> None:
+    told = workers(WorkerState.RUNNING, WorkerState.SILENT)
+    assert told.startswith("1 of 2 workers do not run: worker-2 ")
 
 
-def test_workers_that_run_or_have_just_been_started_are_not_mentioned(
-    workers: list[WorkerPlace],
-) -> None:
-    assert say(True, (), SAMPLE, workers=workers) == "Ready."
-    for place in workers:
-        put(place, WorkerState.RUNNING)
-    assert say(True, (), SAMPLE, workers=workers) == "Ready."
+def test_workers_that_run_or_have_just_been_started_are_not_mentioned() -> None:
+    assert workers(WorkerState.STARTING, WorkerState.STARTING, is_new=True) == "Ready."
+    assert workers(WorkerState.RUNNING, WorkerState.RUNNING) == "Ready."
 
 
 def test_what_keeps_traffic_away_comes_before_what_only_warns() -> None:
@@ -91,7 +92,7 @@ def test_what_keeps_traffic_away_comes_before_what_only_warns() -> None:
         status("zone", "warn"),
     ]
     reasons = [one.reason for one in statuses]
-    told = say(False, reasons, None, statuses=statuses)
+    told = not_ready(reasons, statuses)
     assert told == (
         "Not ready: postgres.told, event-store.told, zone.told. The password is refused. A lock."
     )
@@ -100,14 +101,14 @@ def test_what_keeps_traffic_away_comes_before_what_only_warns() -> None:
 
 def test_one_cause_is_told_once() -> None:
     statuses = [status(name, "fail", detail="Refused.") for name in ("postgres", "postgres-login")]
-    assert say(False, (), None, statuses=statuses) == "Not ready: starting. Refused."
+    assert not_ready([], statuses) == "Not ready: starting. Refused."
 
 
 def test_projections_are_told_worst_first_and_not_all_three_hundred() -> None:
     late = [replace(WELL, name=f"late-{n}", lag_seconds=float(n)) for n in range(1, 300)]
     failed = replace(WELL, name="totals", status=Status.FAILED)
-    told = say(True, (), replace(SAMPLE, standings=(*late, failed)))
+    told = describe(ready_state(replace(SAMPLE, standings=(*late, failed))))
     first, second = "Projection totals is failed.", "Projection late-299 is 299 s behind."
     assert told.startswith(f"Ready. {first} {second} ")
-    assert told.count("Projection ") == MOST_TOLD
+    assert told.count("Projection ") == MOST_DESCRIBED
     assert told.endswith("295 more projections need a look.")

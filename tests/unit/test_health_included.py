@@ -11,11 +11,12 @@ from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
 from sidecar.process.agent_poller import AgentPoller, Contact, PortProbe
 from sidecar.process.application import Application, Member
-from sidecar.process.heartbeat import CheckReport, Heartbeat, PoolReport, parse_heartbeat
+from sidecar.process.heartbeat import CheckReport, Heartbeat, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
+from sidecar.telemetry.pool import PoolReport
 from sidecar.testing import ask
-from sidecar.wiring.checks.database import SAMPLE_LIFE_SECONDS, Advance, store_check
+from sidecar.wiring.checks.database import Advance, store_check
 from sidecar.wiring.checks.process import (
     application_check,
     judge_application,
@@ -24,6 +25,7 @@ from sidecar.wiring.checks.process import (
     reported_check,
 )
 from sidecar.wiring.checks.projection import judge_standing
+from sidecar.wiring.observed import SAMPLE_LIFE_SECONDS
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SAMPLE = Sample(NOW, 10, 10, 0.0, (), 0, (), (), {})

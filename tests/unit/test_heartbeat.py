@@ -8,12 +8,14 @@ import pytest
 
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.outcome import Outcome
+from sidecar.lint.finding import Violation
+from sidecar.lint.rules.event_versions import HOLE
 from sidecar.process.heartbeat import (
     MAX_CHECKS,
     MAX_HEARTBEAT_BYTES,
     CheckReport,
     Heartbeat,
-    PoolReport,
+    LoopReport,
     SubscriberReport,
     at_most,
     parse_heartbeat,
@@ -31,11 +33,14 @@ def test_what_is_written_is_read() -> None:
         pid=7,
         loop_lag_seconds=0.25,
         telemetry_dropped=3,
-        pools=(PoolReport("shop", 1, 2, 3, 0, 0),),
         checks=(CheckReport("tax", Outcome.WARN, "tax.slow", groups=("money",), observed_value=2),),
         subscribers=(SubscriberReport(SubscriberKind.HANDLER, "mails", 5, 1, "KeyError", 1.5),),
         troubles={"port": 1},
         left_out=2,
+        projections=(LoopReport("billing/invoices (rebuild)", 2, "rebuild", 0.5),),
+        setups={"totals": 1.5},
+        refused={"labels": "It is another service's."},
+        violations=(Violation(HOLE, "OrderPlaced", "It cannot be read.", "Register one."),),
     )
     assert parse_heartbeat(msgspec.json.decode(msgspec.json.encode(told))) == told
 
@@ -64,6 +69,8 @@ def test_one_check_that_is_not_as_it_should_be_takes_no_other_with_it(bad: objec
     [
         {},
         {"checks": "all", "pools": {"a": 1}, "subscribers": 3},
+        {"projections": {"totals/0": {"position": 3}}, "findings": [{"id": "EVT01"}]},
+        {"setups": ["totals"], "refused": {"totals": 3}, "violations": "none"},
         {"loop_lag_seconds": "late", "pid": "me", "agent": 4, "troubles": ["port"]},
         {"left_out": None, "telemetry_dropped": [], "process": {}},
     ],

@@ -9,20 +9,19 @@ import pytest
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.events.tally import PublishTally
 from sidecar.health.outcome import CheckResult, passed, warned
-from sidecar.process.heartbeat import SubscriberReport
+from sidecar.process.application import ProcessStatus
+from sidecar.process.heartbeat import Heartbeat, SubscriberReport, report_subscribers
 from sidecar.projections.projection_status import DeadLetterCount
 from sidecar.telemetry.instrumented_publisher import InstrumentedPublisher
 from sidecar.wiring.in_process import (
     WARN_SECONDS,
     InProcess,
-    Told,
+    describe_failures,
     failed_at,
     fold,
     judge,
-    say,
-    show,
+    to_json,
 )
-from sidecar.wiring.told import tell_subscribers
 
 KIND = SubscriberKind.PROJECTION
 LETTERS = DeadLetterCount(2, 0, dt.datetime(2026, 11, 24, tzinfo=dt.UTC))
@@ -67,7 +66,7 @@ def of_theirs() -> PublishTally:
 @pytest.mark.parametrize("tallied", [of_ours, of_theirs])
 def test_a_projection_of_any_publisher_is_told_with_its_last_failure(tallied: object) -> None:
     assert callable(tallied)
-    [told] = tell_subscribers(tallied(), time.monotonic())
+    [told] = report_subscribers(tallied(), time.monotonic())
     assert (told.kind, told.name, told.handled, told.failed) == (KIND, "totals", 2, 1)
     assert told.error_type == "KeyError"
     assert told.failed_seconds_ago is not None
@@ -79,34 +78,37 @@ def test_those_that_failed_last_are_told_first_for_only_so_many_are() -> None:
     for name in ("a", "b", "c"):
         tally.projections[name].handled += 1
     tally.handlers["d"].failures.add("KeyError")
-    assert [told.name for told in tell_subscribers(tally, time.monotonic())] == list("dabc")
+    assert [told.name for told in report_subscribers(tally, time.monotonic())] == list("dabc")
 
 
-def told(handled: int, failed: int = 0, ago: float | None = None) -> tuple[SubscriberReport, ...]:
+def process(
+    name: str, answered_mono: float, handled: int, failed: int = 0, ago: float | None = None
+) -> ProcessStatus:
     error_type = "" if ago is None else "KeyError"
-    return (SubscriberReport(KIND, "totals", handled, failed, error_type, ago),)
+    report = SubscriberReport(KIND, "totals", handled, failed, error_type, ago)
+    return ProcessStatus(name, Heartbeat(subscribers=(report,)), answered_mono)
 
 
 def test_what_several_processes_tell_is_one_projection_with_the_latest_failure() -> None:
-    processes = [Told("app-1", 100.0, told(5, 1, 30.0)), Told("app-2", 99.0, told(7, 2, 4.0))]
-    folded = fold([*processes, Told("app-3", 100.0, told(1))], {}, 100.0)
+    processes = [process("app-1", 100.0, 5, 1, 30.0), process("app-2", 99.0, 7, 2, 4.0)]
+    folded = fold([*processes, process("app-3", 100.0, 1)], {}, 100.0)
     assert folded == {
         ("projection", "totals"): InProcess(
             KIND, "totals", ("app-1", "app-2", "app-3"), 13, 3, "KeyError", 95.0
         )
     }
     [one] = folded.values()
-    assert say([one], 100.0) == [
+    assert describe_failures([one], 100.0) == [
         "Projection totals failed in the application 3 times, last with KeyError."
     ]
 
 
 def test_a_failure_is_remembered_when_its_process_has_ended_but_not_for_ever() -> None:
-    first = fold([Told("app-1", 100.0, told(5, 1, 0.0))], {}, 100.0)
+    first = fold([process("app-1", 100.0, 5, 1, 0.0)], {}, 100.0)
     gone = fold([], first, 130.0)
     [one] = gone.values()
     assert (one.owners, one.failed_mono) == ((), 100.0)
-    restarted = fold([Told("app-1", 131.0, told(0))], gone, 131.0)
+    restarted = fold([process("app-1", 131.0, 0)], gone, 131.0)
     assert [each.failed_lately(131.0) for each in restarted.values()] == [True]
     assert fold([], gone, 100.0 + WARN_SECONDS) == {}
 
@@ -130,7 +132,7 @@ def test_a_failure_of_the_last_minutes_warns_and_so_does_what_is_open(
 def test_what_is_shown_has_the_keys_of_what_workers_run_and_no_lag_that_nobody_knows() -> None:
     now = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
     one = InProcess(KIND, "totals", ("app-1",), 4, 1, "KeyError", 90.0)
-    row = show(one, LETTERS, failed_at(one, 100.0, now))
+    row = to_json(one, LETTERS, failed_at(one, 100.0, now))
     assert row["status"] == "in_process"
     assert row["lag_seconds"] is None
     assert row["last_failure"] == {"error_type": "KeyError", "at": "2026-11-24T11:59:50+00:00"}

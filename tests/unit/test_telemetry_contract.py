@@ -11,7 +11,7 @@ from sidecar.diagnosis.cause import Cause
 from sidecar.health.outcome import Outcome
 from sidecar.postgres.activity import SessionState
 from sidecar.postgres.pool_usage import AcquireOutcome
-from sidecar.process.supervisor import RestartReason
+from sidecar.process.worker_place import RestartReason
 from sidecar.projections.observer import Action
 from sidecar.projections.projection_status import Rebuild, Status
 from sidecar.telemetry import attribute

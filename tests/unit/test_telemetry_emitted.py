@@ -24,11 +24,12 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
 from sidecar.projections.observer import Action, RunnerTally
+from sidecar.projections.passed_over import PassedOver
+from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.probe_metrics import (
-    ProjectionSight,
     Sight,
     StoreSight,
     observe_agent_failures,
@@ -66,7 +67,22 @@ OF_EXCEPTIONS = {
     for entry in group["attributes"]
 } | {"exception.type", "exception.message", "exception.stacktrace"}
 SIGHT = Sight(
-    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "halted", 2)],
+    projections=[
+        ProjectionStatus(
+            "totals",
+            "table",
+            Status.RUNNING,
+            7,
+            3,
+            1.5,
+            0,
+            0,
+            (),
+            None,
+            rebuild=Rebuild.HALTED,
+            passed_over=(PassedOver("Placed", 2, 1, 9),),
+        )
+    ],
     store=StoreSight(
         head_position=9,
         safe_head_position=8,

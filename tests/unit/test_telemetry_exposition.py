@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
 from sidecar.projections.observer import RunnerTally
+from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.telemetry import metric
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.telemetry.emitter import Kind
@@ -20,7 +21,6 @@ from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
 from sidecar.telemetry.probe_metrics import (
-    ProjectionSight,
     Sight,
     StoreSight,
     observe_agent_failures,
@@ -32,7 +32,11 @@ from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
 
 SIGHT = Sight(
-    projections=[ProjectionSight("totals", "running", 3, 1.5, 0, 0, "running", 0)],
+    projections=[
+        ProjectionStatus(
+            "totals", "table", Status.RUNNING, 7, 3, 1.5, 0, 0, (), None, rebuild=Rebuild.RUNNING
+        )
+    ],
     store=StoreSight(
         head_position=9,
         safe_head_position=8,

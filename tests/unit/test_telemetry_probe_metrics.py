@@ -1,11 +1,12 @@
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from sidecar.telemetry.probe_metrics import ProjectionSight, Sight, StoreSight, observe_sight
+from sidecar.projections.projection_status import ProjectionStatus, Status
+from sidecar.telemetry.probe_metrics import Sight, StoreSight, observe_sight
 from sidecar.telemetry.setup import Telemetry
 
 SIGHT = Sight(
-    projections=(ProjectionSight("totals", "running", 3, 1.5, 0, 0),),
+    projections=(ProjectionStatus("totals", "table", Status.RUNNING, 7, 3, 1.5, 0, 0, (), None),),
     store=StoreSight(10, 9, 0.0, 1, is_unsafe=True),
     checks={"postgres": "pass"},
     transitions={("postgres", "pass"): 1},

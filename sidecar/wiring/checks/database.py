@@ -13,6 +13,7 @@ from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.sample import Sample
+from sidecar.wiring.observed import is_fresh
 
 GROUP: Final = frozenset({"database"})
 # A server in the same region answers within a few milliseconds. Every statement waits as long as
@@ -25,8 +26,6 @@ HOLD_FAIL_SECONDS: Final = 60.0
 LOGIN_INTERVAL_SECONDS: Final = 60.0
 LOGIN_RETRY_SECONDS: Final = 5.0
 LOGIN_TIMEOUT_SECONDS: Final = 6.0
-# The watch looks each second; over a slow link a look takes some seconds itself.
-SAMPLE_LIFE_SECONDS: Final = 10.0
 
 
 def postgres_check(ping: Ping) -> Check:
@@ -129,11 +128,6 @@ def migrations_check(watch: DatabasePoller) -> Check:
 def tell_pending(pending: Sequence[str], watch: DatabasePoller) -> str:
     """Say what keeps the schema behind, or what brings it to head."""
     return watch.trouble or f"Run `sidecar migrate`; pending: {', '.join(pending)}."
-
-
-def is_fresh(watch: DatabasePoller, now_mono: float) -> bool:
-    """Tell whether the last look is recent; a watch that stopped would show it for ever."""
-    return watch.sampled_mono is not None and now_mono - watch.sampled_mono < SAMPLE_LIFE_SECONDS
 
 
 class Advance:

@@ -10,8 +10,10 @@ from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.health.verdict import severity
 from sidecar.process.agent_poller import Contact, PortProbe
 from sidecar.process.application import Application
-from sidecar.process.heartbeat import CheckReport, PoolReport
-from sidecar.process.supervisor import Supervisor, WorkerState
+from sidecar.process.heartbeat import CheckReport
+from sidecar.process.supervisor import Supervisor
+from sidecar.process.worker_place import WorkerState
+from sidecar.telemetry.pool import PoolReport
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
 LOOP_LAG_LIMIT_SECONDS: Final = 1.0
@@ -163,7 +165,7 @@ def judge_contact(contact: Contact) -> CheckResult:
         return CheckResult(Outcome.UNKNOWN, "application.unheard")
     if contact.is_unreachable:
         return failed("application.unreachable")
-    silent_seconds = contact.silent_seconds()
+    silent_seconds = contact.silent_seconds(time.monotonic())
     if silent_seconds is None or silent_seconds > AGENT_SILENCE_LIMIT_SECONDS:
         return failed("application.silent", silent_seconds, "s")
     return passed(silent_seconds, "s")

@@ -6,38 +6,33 @@ from typing import Final
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed, warned
 from sidecar.projections.projection_status import STALL_SECONDS, ProjectionStatus, Rebuild, Status
+from sidecar.wiring.observed import ObservedState
 
 _AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
 
 
 def projection_check(
-    name: str,
-    check_name: str,
-    find: Callable[[str], ProjectionStatus | None],
-    find_silence: Callable[[str], float | None],
-    is_refused: Callable[[str], bool],
-    lag_limit_seconds: float,
+    name: str, check_name: str, read: Callable[[], ObservedState], lag_limit_seconds: float
 ) -> Check:
     """Is this read model kept up?
 
     Args:
         name: The projection's.
         check_name: The check's, in kebab case.
-        find: Returns how the projection stands; None when that is not known now.
-        find_silence: Returns how many seconds ago its loop last turned; None where no worker of
-            ours runs it.
-        is_refused: Tells whether a worker of ours must not run it, whoever runs it elsewhere: it is
-            another service's, or fills a table together with another one.
+        read: Returns what is known now.
         lag_limit_seconds: Lag above which to warn.
     """
 
     async def ask() -> CheckResult:
-        standing = find(name)
+        state = read()
+        standing = state.find_projection(name)
         if standing is None:
             return failed(f"{check_name}.unseen")
-        if is_refused(name):
+        # It is another service's, or fills a table together with another one.
+        if name in state.refused:
             return failed(f"{check_name}.refused")
-        silent_seconds = find_silence(name) or 0.0
+        # Where no worker of ours runs it, no loop here can be silent.
+        silent_seconds = state.loop_ages.get(name, 0.0)
         return judge_standing(check_name, standing, silent_seconds, lag_limit_seconds)
 
     return Check(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from sidecar.config.settings import Settings
 from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import list_sockets
+from sidecar.process.application import ProcessStatus
 from sidecar.projections.projection_status import DeadLetterCount, Rebuild
-from sidecar.wiring.in_process import STATUS, InProcess, Told, describe, fold
+from sidecar.wiring.in_process import STATUS, InProcess, describe, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,14 @@ async def ask_application(
         pollers += [AgentPoller.at(path) for path in sockets.values()]
     await asyncio.gather(*(poller.ask() for poller in pollers))
     now_mono, now = time.monotonic(), dt.datetime.now(dt.UTC)
-    inside = fold(_tell_each(pollers, now_mono), {}, now_mono).values()
+    inside = fold(_list_processes(pollers, now_mono), {}, now_mono).values()
     return tuple(_show(one, published.get(one.name), now_mono, now) for one in inside)
 
 
-def _tell_each(pollers: Iterable[AgentPoller], heard_mono: float) -> Iterable[Told]:
-    """Yield what each process told, once, by however many ways it was asked."""
+def _list_processes(pollers: Iterable[AgentPoller], now_mono: float) -> list[ProcessStatus]:
+    """Return what each process reported, once, by however many ways it was asked."""
     beats = {each.heartbeat.agent or each.url: each.heartbeat for each in pollers}
-    for beat in beats.values():
-        yield Told(f"pid {beat.pid}", heard_mono, beat.subscribers)
+    return [ProcessStatus(f"pid {beat.pid}", beat, now_mono) for beat in beats.values()]
 
 
 def _show(

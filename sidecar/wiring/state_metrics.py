@@ -1,0 +1,49 @@
+"""An observed state as the metrics of the probe process show it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from sidecar.health.phase import Phase
+from sidecar.lint.finding import Finding
+from sidecar.postgres.sample import Sample
+from sidecar.telemetry.probe_metrics import Sight, StoreSight
+from sidecar.wiring.observed import ObservedState
+
+
+def to_metrics(state: ObservedState) -> Sight:
+    """Return what the metrics show until the next refresh."""
+    return Sight(
+        projections=state.projections,
+        published=state.published,
+        store=StoreSight() if state.sample is None else _store(state.sample),
+        checks={status.name: status.outcome.value for status in state.checks},
+        causes=frozenset(status.cause for status in state.checks if status.cause),
+        transitions={
+            (name, outcome.value): count for (name, outcome), count in state.transitions.items()
+        },
+        findings=count_findings(state.findings),
+        restarts={
+            (worker.name, reason.value): count
+            for worker in state.workers
+            for reason, count in worker.restarts.items()
+        },
+        scrape_failures=state.scrape_failures,
+        connections=state.sample.activity if state.sample else {},
+        ready=state.readiness.ok,
+        draining=state.phase is Phase.DRAINING,
+    )
+
+
+def count_findings(findings: Iterable[Finding]) -> Counter[tuple[str, str]]:
+    """Count the findings that are not silenced, by (rule id, severity)."""
+    return Counter((each.id, each.severity.value) for each in findings if each.is_active)
+
+
+def _store(sample: Sample) -> StoreSight:
+    return StoreSight(
+        sample.head,
+        sample.safe_head,
+        sample.held_seconds,
+        sample.skipped_positions,
+        bool(sample.unsafe),
+    )

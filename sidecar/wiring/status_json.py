@@ -1,0 +1,164 @@
+"""`/api/status`, which the status page shows: an observed state as plain data."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.events.publisher import SubscriberKind
+from sidecar.health.history import History, Point
+from sidecar.health.status import CheckStatus
+from sidecar.postgres.sample import Sample
+from sidecar.process.application import ProcessStatus
+from sidecar.process.worker_place import WorkerStatus
+from sidecar.projections.projection_status import FailureSample, ProjectionStatus
+from sidecar.wiring import in_process
+from sidecar.wiring.headline import describe, list_troubled, weigh
+from sidecar.wiring.observed import ObservedState
+
+Row = dict[str, Any]
+
+
+def to_json(state: ObservedState, history: History, *, service: str, version: str) -> Row:
+    """Return everything that the status page shows."""
+    pools = ((process, pool) for process, pools in state.pools.items() for pool in pools)
+    return {
+        "service": service,
+        "version": version,
+        "phase": state.phase.value,
+        "ready": state.readiness.ok,
+        "outcome": weigh(state.readiness.ok, state.checks),
+        "verdict": describe(state),
+        "trouble": [_check_to_json(status) for status in list_troubled(state.checks)],
+        "checks": [_check_to_json(status) for status in state.checks],
+        "projections": [
+            *(_projection_to_json(each, state, history) for each in state.projections),
+            *_subscribers_to_json(state, SubscriberKind.PROJECTION),
+        ],
+        "handlers": _subscribers_to_json(state, SubscriberKind.HANDLER),
+        "store": None if state.sample is None else _store_to_json(state.sample),
+        "workers": [_worker_to_json(worker) for worker in state.workers],
+        "application": [_member_to_json(member, state.now_mono) for member in state.members],
+        "pools": [{"process": process, **dataclasses.asdict(pool)} for process, pool in pools],
+        "loop_restarts": dict(state.loop_restarts),
+        "findings": [finding.as_dict() for finding in state.findings],
+        "failures": [_failure_to_json(failure) for failure in _failures(state)],
+    }
+
+
+def to_points(state: ObservedState) -> Mapping[str, Point]:
+    """Return what the history keeps of each projection; none while they are not seen."""
+    return {each.name: Point(each.position, each.lag_seconds) for each in state.projections}
+
+
+def _failures(state: ObservedState) -> tuple[FailureSample, ...]:
+    return state.sample.failures if state.sample else ()
+
+
+def _check_to_json(status: CheckStatus) -> Row:
+    return {
+        "name": status.name,
+        "outcome": status.outcome.value,
+        "reason": status.reason,
+        "detail": status.detail or None,
+        "critical": status.check.critical,
+        "observed_value": status.observed_value,
+        "observed_unit": status.observed_unit,
+        "age_seconds": status.age_seconds,
+    }
+
+
+def _projection_to_json(standing: ProjectionStatus, state: ObservedState, history: History) -> Row:
+    name = standing.name
+    last = next((each for each in _failures(state) if each.projection == name), None)
+    return {
+        "name": name,
+        "kind": standing.kind,
+        "status": standing.status.value,
+        "position": standing.position,
+        "lag_events": standing.lag_events,
+        "lag_seconds": standing.lag_seconds,
+        "dead_letters": standing.dead_letters,
+        "parked_streams": standing.parked_streams,
+        "owner": ", ".join(standing.owners) or None,
+        "rebuild": standing.rebuild.value,
+        "progress": standing.progress,
+        "detail": state.refused.get(name) or _add_setup(standing.detail, state.setups.get(name)),
+        "heartbeat_age_seconds": state.loop_ages.get(name),
+        "last_failure": None if last is None else _failure_to_json(last),
+        "events_per_second": history.events_per_second(name),
+        "lag_history": history.lags(name),
+    }
+
+
+def _add_setup(detail: str | None, seconds: float | None) -> str | None:
+    if seconds is None:
+        return detail
+    setup = f"its setup in a worker has waited or run for {seconds:.0f} s"
+    return setup if detail is None else f"{detail}; {setup}"
+
+
+def _subscribers_to_json(state: ObservedState, kind: SubscriberKind) -> list[Row]:
+    return [
+        in_process.to_json(
+            each, state.letters_of(key), in_process.failed_at(each, state.now_mono, state.now)
+        )
+        for key, each in state.subscribers.items()
+        if each.kind is kind
+    ]
+
+
+def _failure_to_json(failure: FailureSample) -> Row:
+    """Return one unresolved dead letter, with the command that cures it."""
+    return {
+        "id": failure.id,
+        "projection": failure.projection,
+        "stream": failure.stream,
+        "position": failure.position,
+        "event_type": failure.event_type,
+        "error_type": failure.error_type,
+        "attempts": failure.attempts,
+        "trace_id": failure.trace_id,
+        "at": failure.last_failed_at.isoformat(),
+        "command": f"sidecar dead-letters retry {failure.id}",
+    }
+
+
+def _store_to_json(sample: Sample) -> Row:
+    return {
+        "head": sample.head,
+        "safe_head": sample.safe_head,
+        "held_seconds": sample.held_seconds,
+        "skipped_positions": sample.skipped_positions,
+        "unsafe": sample.unsafe or None,
+        "held_by": [
+            {
+                "pid": writer.pid,
+                "application_name": writer.application_name,
+                "state": writer.state,
+                "age_seconds": writer.age_seconds,
+            }
+            for writer in sample.writers
+        ],
+    }
+
+
+def _worker_to_json(worker: WorkerStatus) -> Row:
+    return {
+        "name": worker.name,
+        "state": worker.state.value,
+        "pid": worker.pid,
+        "restarts": sum(worker.restarts.values()),
+        "loop_lag_seconds": worker.heartbeat.loop_lag_seconds if worker.heartbeat.pid else None,
+    }
+
+
+def _member_to_json(member: ProcessStatus, now_mono: float) -> Row:
+    answered_mono, beat = member.answered_mono, member.heartbeat
+    return {
+        "name": member.name,
+        "pid": beat.pid or None,
+        "silent_seconds": None if answered_mono is None else now_mono - answered_mono,
+        "loop_lag_seconds": beat.loop_lag_seconds,
+        "left_out": beat.left_out,
+        "troubles": dict(beat.troubles),
+    }
