@@ -51,7 +51,7 @@ def assemble(board: Board) -> model.Dashboard:
     for row in board.rows:
         builder.with_row(dashboard.Row(row.title).id(row.id))
         for panel in row.panels:
-            builder.with_panel(draw(panel))
+            builder.with_panel(draw(panel, board.uid))
     return builder.build()
 
 

@@ -17,10 +17,10 @@ from dashboards.contract import write_contract
 from dashboards.detail import POOLS, PROJECTION, PUBLISHING, SELF
 from dashboards.links import Links, read_address
 from dashboards.overview import OVERVIEW
+from dashboards.rules import RULES, fill_limits
 
 BOARDS = (OVERVIEW, PROJECTION, PUBLISHING, POOLS, SELF)
 FOLDER = Path(__file__).parent / "grafana"
-RULES: Final = Path(__file__).parent / "prometheus" / "rules.yaml"
 RULES_OBJECT: Final = Path(__file__).parents[1] / "otel" / "kubernetes" / "prometheus-rule.yaml"
 CONTRACT: Final = Path(__file__).parents[1] / "otel" / "contract.yaml"
 _OBJECT_HEAD: Final = """\
@@ -47,7 +47,9 @@ def shipped() -> Iterator[tuple[Path, str]]:
     """Give each file of the repository that is made here, with its text."""
     for board in BOARDS:
         yield FOLDER / f"{board.uid}.json", encode(board)
-    yield RULES_OBJECT, wrap_rules(RULES.read_text(encoding="utf-8"))
+    rules = fill_limits(RULES.read_text(encoding="utf-8"))
+    yield RULES, rules
+    yield RULES_OBJECT, wrap_rules(rules)
     yield CONTRACT, write_contract()
 
 

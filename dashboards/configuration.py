@@ -34,7 +34,6 @@ CONFIGURATION = Row(
                     "{{id}}",
                 ),
             ),
-            alerts=("SidecarConfigInvalid",),
             limits=((1, Color.WARNING),),
             width=10,
         ),

@@ -28,10 +28,7 @@ HEALTH = Row(
                     "{{instance}} {{check}}",
                 ),
             ),
-            alerts=(
-                *("SidecarNotReady", "SidecarApplicationDown"),
-                *("SidecarCheckFlapping", "SidecarCheckFailing", "SidecarDiskFull"),
-            ),
+            alerts=("SidecarNotReady",),
             states=_CHECK_STATES,
         ),
         Panel(
@@ -46,7 +43,6 @@ HEALTH = Row(
                     "{{instance}} {{worker}} {{reason}}",
                 ),
             ),
-            alerts=("SidecarWorkerRestarting",),
             limits=((thresholds.WORKER_RESTARTS, Color.WARNING),),
         ),
         Panel(
@@ -64,7 +60,7 @@ HEALTH = Row(
                     "{{instance}} {{process}}",
                 ),
             ),
-            alerts=("SidecarLoopLagHigh", "SidecarNotReady"),
+            alerts=("SidecarNotReady",),
             limits=(
                 (thresholds.LOOP_LAG_HIGH_SECONDS, Color.WARNING),
                 (thresholds.LOOP_LAG_SECONDS, Color.BAD),
@@ -89,7 +85,6 @@ HEALTH = Row(
                     "{{instance}} {{target}} not read",
                 ),
             ),
-            alerts=("SidecarTelemetryDropped",),
             limits=((0.1, Color.WARNING),),
         ),
         Panel(
@@ -103,7 +98,6 @@ HEALTH = Row(
                     highest(of_target("scrape_samples_scraped"), "instance"), "{{instance}} series"
                 ),
             ),
-            alerts=("SidecarTelemetryAbsent",),
         ),
         Panel(
             id=110,

@@ -44,7 +44,6 @@ NOW = Row(
             about="Whether Prometheus can scrape each sidecar.",
             unit="none",
             queries=(Query(fold("min", of_target("up"), "instance"), "{{instance}}"),),
-            alerts=("SidecarDown",),
             states=(State(0, "down", Color.BAD), State(1, "up", Color.GOOD)),
             width=4,
         ),
@@ -55,7 +54,6 @@ NOW = Row(
             about="What /ready says: traffic is welcome, not welcome, or going away on purpose.",
             unit="none",
             queries=(Query(_READINESS, "{{instance}}"),),
-            alerts=("SidecarNotReady",),
             states=(
                 State(0, "not ready", Color.BAD),
                 State(1, "ready", Color.GOOD),
@@ -77,10 +75,6 @@ NOW = Row(
                     )
                 ),
             ),
-            alerts=(
-                *("SidecarStoreUnreachable", "SidecarStoreReadOnly"),
-                *("SidecarLoginRefused", "SidecarStoreSlow"),
-            ),
             states=_YES,
             width=4,
         ),
@@ -96,7 +90,6 @@ NOW = Row(
                     "{{alertname}}",
                 ),
             ),
-            alerts=("SidecarWatchdog",),
             width=6,
         ),
     ),
@@ -117,7 +110,6 @@ OBJECTIVES = Row(
             queries=tuple(
                 Query(recorded(_FAILED + window), f"over {window}") for window in ("5m", "1h")
             ),
-            alerts=("SidecarPublishBudgetBurn", "SidecarPublishBudgetBurnSlow"),
             limits=((thresholds.PUBLISH_BUDGET_RATIO, Color.BAD),),
             top=2 * thresholds.PUBLISH_BUDGET_RATIO,
         ),
@@ -134,7 +126,6 @@ OBJECTIVES = Row(
                 Query(_stale(window), f"{{{{projection}}}} over {window}")
                 for window in ("5m", "1h")
             ),
-            alerts=("SidecarFreshnessBudgetBurn", "SidecarFreshnessBudgetBurnSlow"),
             limits=((thresholds.FRESHNESS_BUDGET_RATIO, Color.BAD),),
             top=2 * thresholds.FRESHNESS_BUDGET_RATIO,
         ),

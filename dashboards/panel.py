@@ -18,6 +18,8 @@ from grafana_foundation_sdk.models import common as looks
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from dashboards.rules import find_alerts
+
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT = 8
 # What a scrape did not add is empty, and takes no room.
@@ -80,7 +82,7 @@ class Panel:
         id: Unique in the dashboard and never given anew: alerts link to it.
         about: What the numbers mean and when they are bad; the first part of the description.
         unit: Grafana's id of the unit.
-        alerts: Those that watch the same numbers, or whose runbook reads them.
+        alerts: Those whose runbook reads it, beside those whose rules lead to it.
         limits: Colours from a value on, ascending; below the first the panel is green.
         width: In Grafana's grid of 24 columns.
         top: Up to where the axis goes even where no value does, so that a limit is seen.
@@ -92,24 +94,24 @@ class Panel:
     about: str
     unit: str
     queries: tuple[Query, ...]
-    alerts: tuple[str, ...]
+    alerts: tuple[str, ...] = ()
     limits: tuple[tuple[float, Color], ...] = ()
     states: tuple[State, ...] = ()
     links: tuple[Link, ...] = ()
     width: int = 8
     top: float | None = None
 
-    @property
-    def description(self) -> str:
-        """The text behind the panel's (i)."""
-        named = (f"Alert: {one}. Runbook: dashboards/runbooks/{one}.md" for one in self.alerts)
+    def describe(self, board: str) -> str:
+        """Give the text behind the panel's (i) on a board."""
+        alerts = (*find_alerts(board, self.id), *self.alerts)
+        named = (f"Alert: {one}. Runbook: dashboards/runbooks/{one}.md" for one in alerts)
         return "\n\n".join((self.about, *named))
 
 
-def draw(panel: Panel) -> Builder:
-    """Build the panel with everything that is the same for every kind."""
+def draw(panel: Panel, board: str) -> Builder:
+    """Build the panel of a board with everything that is the same for every kind."""
     builder = _DRAWINGS[panel.kind](panel)
-    builder.id(panel.id).title(panel.title).description(panel.description)
+    builder.id(panel.id).title(panel.title).description(panel.describe(board))
     builder.datasource(SOURCE).unit(panel.unit).thresholds(_thresholds(panel.limits))
     builder.height(HEIGHT).span(panel.width)
     if panel.links:

@@ -33,7 +33,6 @@ POOL = Row(
             about="Used connections over the most that the pool may open.",
             unit="percentunit",
             queries=(Query(f"{_USED} / {_MOST}", _NAME),),
-            alerts=("SidecarPoolSaturated",),
             limits=(
                 (thresholds.POOL_USED_SOON_RATIO, Color.WARNING),
                 (thresholds.POOL_USED_RATIO, Color.BAD),
@@ -74,7 +73,6 @@ POOL = Row(
                 Query(quantile(0.95, _WAITS, *_BY), f"{_NAME} p95"),
                 Query(quantile(0.99, _WAITS, *_BY), f"{_NAME} p99"),
             ),
-            alerts=("SidecarPoolWaitHigh",),
             limits=(
                 (thresholds.POOL_WAIT_SOON_SECONDS, Color.WARNING),
                 (thresholds.POOL_WAIT_SECONDS, Color.BAD),
@@ -96,7 +94,6 @@ POOL = Row(
             about="Callers whose time limit passed before a connection was free.",
             unit="short",
             queries=(Query(rises(of_pool("db_client_connection_timeouts_total"), *_BY), _NAME),),
-            alerts=("SidecarPoolTimeouts",),
             limits=((1, Color.BAD),),
         ),
         Panel(
@@ -115,7 +112,6 @@ POOL = Row(
             about="Connections that somebody holds for longer than the pool's limit.",
             unit="short",
             queries=(Query(_total("sidecar_pool_leaks"), _NAME),),
-            alerts=("SidecarPoolLeaking",),
             limits=((1, Color.WARNING),),
         ),
         Panel(

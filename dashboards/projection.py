@@ -65,7 +65,6 @@ PROJECTIONS = Row(
                     "{{projection}} {{error_type}} {{action}}",
                 ),
             ),
-            alerts=("SidecarProjectionFailing",),
             links=(_traces("${__field.labels.projection}"),),
             limits=((1, Color.WARNING),),
         ),
@@ -90,7 +89,6 @@ PROJECTIONS = Row(
                     "{{projection}} passed over",
                 ),
             ),
-            alerts=("SidecarDeadLetters", "SidecarDeadLettersGrowing"),
             limits=((1, Color.WARNING),),
         ),
         Panel(
@@ -110,10 +108,6 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alerts=(
-                *("SidecarProjectionHalted", "SidecarProjectionStalled"),
-                "SidecarProjectionPaused",
-            ),
             states=_STATES,
         ),
         Panel(
@@ -128,7 +122,6 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alerts=("SidecarProjectionLagHigh",),
             limits=((thresholds.LAG_SECONDS, Color.WARNING),),
         ),
         Panel(
@@ -143,7 +136,6 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alerts=("SidecarProjectionLagGrowing",),
         ),
         Panel(
             id=206,
@@ -162,7 +154,6 @@ PROJECTIONS = Row(
                     _age("sidecar_projection_progress_timestamp_seconds"), "{{projection}} progress"
                 ),
             ),
-            alerts=("SidecarProjectionLoopDead",),
             limits=((thresholds.LOOP_SILENCE_SECONDS, Color.BAD),),
         ),
         Panel(
@@ -203,7 +194,6 @@ PROJECTIONS = Row(
             ),
             unit="s",
             queries=(Query(highest(series("sidecar_store_hold_duration_seconds")), "held"),),
-            alerts=("SidecarStoreHeld",),
             limits=((thresholds.HELD_SECONDS, Color.BAD),),
         ),
         Panel(
@@ -223,7 +213,6 @@ PROJECTIONS = Row(
                     "{{projection}}",
                 ),
             ),
-            alerts=("SidecarRebuildHalted",),
             states=_REBUILDS,
         ),
     ),

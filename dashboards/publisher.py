@@ -53,7 +53,7 @@ PUBLISHER = Row(
                     "{{handler}} {{error_type}}",
                 ),
             ),
-            alerts=("SidecarHandlerFailing", "SidecarPublishBudgetBurn"),
+            alerts=("SidecarPublishBudgetBurn",),
             limits=((1, Color.WARNING),),
         ),
         Panel(
@@ -80,7 +80,7 @@ PUBLISHER = Row(
                 Query(highest(series("sidecar_store_head_position")), "head"),
                 Query(highest(series("sidecar_store_safe_head_position")), "safe head"),
             ),
-            alerts=("SidecarStoreIdle", "SidecarStoreHeld", "SidecarStoreUnseen"),
+            alerts=("SidecarStoreHeld",),
         ),
         Panel(
             id=306,
@@ -101,7 +101,6 @@ PUBLISHER = Row(
             ),
             unit="none",
             queries=(Query(highest(series("sidecar_store_unsafe"))),),
-            alerts=("SidecarStoreUnsafe",),
             states=(State(0, "safe", Color.GOOD), State(1, "unsafe", Color.BAD)),
             width=24,
         ),

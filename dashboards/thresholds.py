@@ -1,7 +1,7 @@
 """From where on a number is bad: for panels, alerts and, where both judge, health checks.
 
-The rules are written in PromQL and cannot import this table; the health checks must not, for they
-ship without the dashboards. Tests hold both against it.
+`make dashboards` fills them into the rules, which name them. The health checks cannot import them,
+for they ship without the dashboards; a test holds those against this table.
 """
 
 from typing import Final
@@ -48,28 +48,3 @@ Source: https://sre.google/workbook/alerting-on-slos/, as in sloth's google-30d 
 
 TRAFFIC_EVENTS: Final = 100
 """Within an hour; with less, one failure at night would burn the budget of a month."""
-
-ALERTS: Final[dict[str, tuple[float, ...]]] = {
-    "SidecarProjectionFailing": (0,),
-    "SidecarHandlerFailing": (0,),
-    "SidecarDeadLetters": (0,),
-    "SidecarDeadLettersGrowing": (LETTERS_GROWTH,),
-    "SidecarProjectionLagHigh": (LAG_SECONDS,),
-    "SidecarProjectionLagGrowing": (0, LAG_GROWING_SECONDS),
-    "SidecarProjectionLoopDead": (LOOP_SILENCE_SECONDS, 0),
-    "SidecarStoreHeld": (HELD_SECONDS,),
-    "SidecarPoolSaturated": (POOL_USED_RATIO, 0),
-    "SidecarPoolWaitHigh": (POOL_WAIT_SECONDS,),
-    "SidecarPoolTimeouts": (0,),
-    "SidecarPoolLeaking": (0,),
-    "SidecarWorkerRestarting": (WORKER_RESTARTS, WORKER_RESTARTS_SLOW, 0),
-    "SidecarLoopLagHigh": (LOOP_LAG_HIGH_SECONDS,),
-    "SidecarCheckFlapping": (CHECK_FAILURES,),
-    "SidecarTelemetryDropped": (0,),
-    "SidecarConfigInvalid": (0,),
-    "SidecarPublishBudgetBurn": (14.4, 6, 0, TRAFFIC_EVENTS),
-    "SidecarPublishBudgetBurnSlow": (3, 1, TRAFFIC_EVENTS),
-    "SidecarFreshnessBudgetBurn": (14.4, 6, 0, TRAFFIC_EVENTS),
-    "SidecarFreshnessBudgetBurnSlow": (3, 1, TRAFFIC_EVENTS),
-}
-"""Numbers that the alert's expression compares with, in the order of the expression."""

@@ -54,8 +54,3 @@ def without_variables(expr: str) -> str:
     # "All" of what no scrape need add is also none.
     expr = re.sub(r"\$(cluster|namespace|service)\b", ".*", expr)
     return re.sub(r"\$\w+", ".+", expr)
-
-
-def compared_numbers(expr: str) -> list[float]:
-    """Give the limits of the expression; `== 1` asks for a state, not for a limit."""
-    return [float(number) for number in re.findall(r"[<>]=?\s+(?:bool\s+)?([\d.]+)", expr)]

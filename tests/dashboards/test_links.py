@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from dashboards.build import BOARDS, RULES, main
+from dashboards.build import BOARDS, main
 from dashboards.links import read_address
+from dashboards.rules import RULES
 from tests.dashboards import source
 from tests.dashboards.command import run
 

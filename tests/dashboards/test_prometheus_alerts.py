@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dashboards import thresholds
+from dashboards.rules import fill_limits
 from sidecar.config.settings import Settings
 from sidecar.projections.projection_status import STALL_SECONDS
 from sidecar.wiring.checks.database import HOLD_WARN_SECONDS, SLOW_SECONDS
@@ -30,7 +31,6 @@ from tests.dashboards.alert_case import (
     during,
 )
 from tests.dashboards.command import run
-from tests.dashboards.expression import compared_numbers
 
 CASES = OTHER_CASES | BURN_CASES
 each_case = pytest.mark.parametrize("name", CASES)
@@ -153,15 +153,24 @@ def test_the_watchdog_always_fires(binary: Callable[[str], str], tmp_path: Path)
     check(binary("promtool"), tmp_path, {'up{job="sidecar"}': "1x10"}, *asked)
 
 
-@pytest.mark.parametrize("name", thresholds.ALERTS)
-def test_an_alert_compares_with_the_numbers_of_the_table(name: str) -> None:
-    numbers = compared_numbers(source.alerts()[name]["expr"])
-    assert tuple(dict.fromkeys(numbers)) == thresholds.ALERTS[name]
+def test_the_rules_have_the_numbers_of_the_table() -> None:
+    assert source.RULES.read_text(encoding="utf-8") == fill_limits(
+        source.RULES.read_text(encoding="utf-8")
+    ), "run `make dashboards`"
 
 
-def test_every_alert_that_compares_with_a_number_stands_in_the_table() -> None:
-    compared = {name for name, rule in source.alerts().items() if compared_numbers(rule["expr"])}
-    assert compared == thresholds.ALERTS.keys()
+def test_a_number_of_the_table_is_filled_into_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "LAG_SECONDS", 47.5)
+    monkeypatch.setitem(thresholds.BURN_FACTORS, ("5m", "1h"), 15.5)
+    filled = fill_limits(source.RULES.read_text(encoding="utf-8"))
+    assert "(sidecar_projection_lag_seconds) > 47.5\n" in filled
+    assert filled.count("ratio_rate1h > 15.5 * 0.001") == 2
+
+
+@pytest.mark.parametrize("named", ["", "# Limits: LAG_SECONDS, HELD_SECONDS\n"])
+def test_a_rule_names_each_number_that_it_compares_with_and_no_other(named: str) -> None:
+    with pytest.raises(ValueError, match="compared with"):
+        fill_limits(f"groups:\n\n{named}- alert: A\n  expr: lag > 30\n")
 
 
 def test_alerts_and_health_checks_share_their_thresholds() -> None:
