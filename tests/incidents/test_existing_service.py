@@ -331,7 +331,7 @@ def test_the_guide_shows_what_these_services_do(name: str) -> None:
     shown = [
         statement
         for block in re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-        if re.search("EventTypes|EventStore", block) and other not in block.lower()
+        if re.search("EventTypes|EventStore|EventLog", block) and other not in block.lower()
         for statement in statements(block)
     ]
     files = (SERVICES / f"{file}.py" for file in ("shop", "orders", name))

@@ -3,7 +3,8 @@
 from collections import deque
 from typing import Any
 
-from sidecar import NO_STREAM, EventStore, MeteredPool
+from sidecar import NO_STREAM, MeteredPool
+from sidecar.events.event_log import EventLog
 from tests.incidents.services.shop import OrderPlaced
 
 _TABLES = """
@@ -22,7 +23,7 @@ async def make_tables(dsn: str) -> None:
         await pool.execute(_TABLES)
 
 
-async def place_order(pool: MeteredPool, store: EventStore, order: OrderPlaced) -> int:
+async def place_order(pool: MeteredPool, store: EventLog, order: OrderPlaced) -> int:
     async with pool.acquire() as connection, connection.transaction():
         number: int = await connection.fetchval(
             "INSERT INTO orders (customer, cents) VALUES ($1, $2) RETURNING number",
