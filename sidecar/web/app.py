@@ -25,7 +25,7 @@ _PROBES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What the routes show, handed over by whoever builds the process.
+    """What the routes show, given by the process that serves them.
 
     Attributes:
         answers: Answers for the probes.
@@ -34,7 +34,7 @@ class Sources:
         take_snapshot: What the status page shows; read from memory.
         service: The service's name.
         version: The version of the sidecar.
-        token: Opens the guarded routes; `None` leaves them closed to everybody.
+        token: Opens the guarded routes; `None` leaves them closed.
     """
 
     answers: ProbeAnswers

@@ -33,7 +33,7 @@ class CorsMiddleware:
         self._policy: Final = cors_policy(environ.read()) if policy is None else policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; what is no HTTP request passes through."""
+        """Serve one connection; what is no HTTP request is passed on unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -49,7 +49,7 @@ class CorsMiddleware:
 
 
 async def _answer(send: Send, headers: dict[str, str]) -> None:
-    """Say what the policy grants; a refusal is an answer without its headers."""
+    """Answer a preflight request; a refusal is an answer without the policy's headers."""
     status = HTTPStatus.NO_CONTENT.value
     await send({"type": "http.response.start", "status": status, "headers": _encode(headers)})
     await send({"type": "http.response.body", "body": b""})
@@ -65,7 +65,7 @@ def _adding(send: Send, granted: dict[str, str]) -> Send:
 
 
 def _merged(given: Iterable[tuple[bytes, bytes]], granted: dict[str, str]) -> Headers:
-    """Add what is granted; `Vary` is added to, the rest is replaced."""
+    """Add the granted headers: `Vary` is extended, others are replaced."""
     added = _encode(granted)
     names = {name for name, _ in added} - {b"vary"}
     kept = [(name, value) for name, value in given if name.lower() not in names]

@@ -1,4 +1,4 @@
-"""Who may see more than a status word."""
+"""Who gets more than a status word."""
 
 import time
 from base64 import b64decode
@@ -9,11 +9,17 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from sidecar.web.problem import problem
-from sidecar.web.session import is_equal, is_known_browser, is_valid_ticket, let_in, turn_away
+from sidecar.web.session import (
+    accept_ticket,
+    is_equal,
+    is_known_browser,
+    is_valid_ticket,
+    refuse_ticket,
+)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
-# Browsers ask a person for a password when they see the first; some read no further.
+# Browsers ask for a password at the first; some read only that.
 _CHALLENGES: Final = 'Basic realm="sidecar", Bearer realm="sidecar"'
 
 
@@ -25,23 +31,23 @@ class Token(Protocol):
 
 
 class Guard:
-    """Decides by the token alone.
+    """Admits callers by the token alone.
 
-    A caller's address and headers prove nothing: a proxy on this machine calls from loopback for
-    people anywhere, and what it leaves out of its requests is up to whoever set it up.
+    A caller's address and other headers prove nothing: a proxy on this machine calls from
+    loopback for clients anywhere, with the headers that it was configured to send.
 
-    Programs send the token as a bearer's. Browsers send it as the password of whatever user name,
-    or the cookie that a link gave them.
+    Programs send it as a bearer token. Browsers send it as the password of any user name, or send
+    the cookie that a link gave them.
 
     Args:
-        token: None lets nobody in.
+        token: None admits no caller.
     """
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
 
     def admits(self, request: web.BaseRequest) -> bool:
-        """Tell whether the caller may see details."""
+        """Return True when the caller may see details."""
         if self._token is None:
             return False
         headers = request.headers
@@ -63,7 +69,7 @@ class Guard:
             return self._refuse()
         token = self._token.reveal()
         is_good = is_valid_ticket(token, request.query.get("ticket", ""), time.time())
-        return let_in(token) if is_good else turn_away()
+        return accept_ticket(token) if is_good else refuse_ticket()
 
     def _knows(self, authorization: str) -> bool:
         offered = _read_token(authorization)
@@ -100,7 +106,7 @@ def _read_token(offered: str) -> str | None:
 
 
 def _read_password(credentials: str) -> str | None:
-    """Return what stands behind the user name: https://www.rfc-editor.org/rfc/rfc7617#section-2."""
+    """Return the password: https://www.rfc-editor.org/rfc/rfc7617#section-2."""
     try:
         return b64decode(credentials, validate=True).decode().partition(":")[2]
     except ValueError:

@@ -20,7 +20,7 @@ _FAILED: Final = "The answer could not be made. The log says why."
 
 
 class ClientConnection(web.RequestHandler):
-    """Lets the refusal of a malformed request arrive.
+    """Makes sure that the refusal of a malformed request arrives.
 
     A socket that is closed with unread input is reset, which takes the answer from the client
     that is still sending its megabyte of headers. So the rest is read and dropped, for a moment.
@@ -29,15 +29,15 @@ class ClientConnection(web.RequestHandler):
     __slots__ = ()
 
     @property
-    def is_spare(self) -> bool:
-        """Whether nothing is being answered on it, and it is not closed already."""
+    def is_idle(self) -> bool:
+        """Whether it is idle and not closed already."""
         if self._messages or self._force_close:
             return False
         return self._current_request is None
 
     @property
     def has_asked(self) -> bool:
-        """Whether a whole request ever came over it."""
+        """Whether it has received a complete request."""
         return self._request_count > 0
 
     @override
@@ -48,7 +48,7 @@ class ClientConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        # It logs the error; its answer repeats the request, and tells the versions of libraries.
+        # It logs the error; its answer would repeat the request and name versions of libraries.
         super().handle_error(request, status, exc, message)
         is_malformed = isinstance(exc, HttpProcessingError)
         response = problem(HTTPStatus(status), _MALFORMED if is_malformed else _FAILED)
@@ -58,7 +58,7 @@ class ClientConnection(web.RequestHandler):
         return response
 
     def _linger(self) -> None:
-        # From here on input is dropped, and closing is left to the client or the timer.
+        # From now on input is dropped; the client or the timer closes the connection.
         self._force_close = True
         self._loop.call_soon(self._end_output)
         self._loop.call_later(LINGER_SECONDS, self.force_close)
@@ -69,10 +69,9 @@ class ClientConnection(web.RequestHandler):
 
 
 class HttpServer(web.Server):
-    """Makes a `ClientConnection` for each client, and closes spare ones where there are too many.
+    """Makes a `ClientConnection` for each client, and closes idle ones when there are too many.
 
-    Those go first on which nothing was ever asked, the oldest of them before the others: a client
-    that means it asks at once.
+    The oldest that never received a request goes first: a real client sends one at once.
 
     Attributes:
         most_connections: How many there may be.
@@ -87,13 +86,13 @@ class HttpServer(web.Server):
             self._close_one(but=handler)
 
     def _close_one(self, *, but: web.RequestHandler) -> None:
-        spare = [
+        idle = [
             each
             for each in self._connections
-            if isinstance(each, ClientConnection) and each is not but and each.is_spare
+            if isinstance(each, ClientConnection) and each is not but and each.is_idle
         ]
-        if spare:
-            min(spare, key=lambda each: each.has_asked).force_close()
+        if idle:
+            min(idle, key=lambda each: each.has_asked).force_close()
 
     @override
     def __call__(self) -> ClientConnection:
@@ -101,9 +100,9 @@ class HttpServer(web.Server):
 
 
 def downgrade_malformed(record: logging.LogRecord) -> bool:
-    """Take the traceback off the record of a malformed request, and the alarm out of it.
+    """Log a malformed request as INFO and without its traceback.
 
-    Anybody can send one, and its traceback quotes it, credentials included.
+    Any client can send one, and the traceback quotes it, credentials included.
     """
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):

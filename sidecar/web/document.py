@@ -13,12 +13,12 @@ HEALTH_JSON: Final = "application/health+json"
 
 
 def status_word(answer: Answer) -> bytes:
-    """Render what everyone may know."""
+    """Render the body for every caller."""
     return msgspec.json.encode({"status": answer.verdict.outcome.value})
 
 
 def full_document(answer: Answer, *, service: str, version: str) -> bytes:
-    """Render what admitted callers may know."""
+    """Render the body for admitted callers."""
     verdict = answer.verdict
     document: dict[str, Any] = {
         "status": verdict.outcome.value,
@@ -36,7 +36,7 @@ def full_document(answer: Answer, *, service: str, version: str) -> bytes:
 
 
 def verbose_text(answer: Answer, title: str) -> bytes:
-    """Render the lines that people know from kube-apiserver's `/readyz?verbose`."""
+    """Render lines in the format of kube-apiserver's `/readyz?verbose`."""
     lines = [_line(status) for status in answer.statuses]
     lines += [f"warning: {note}" for note in _notes(answer)]
     lines += [f"reason: {reason}" for reason in answer.verdict.reasons]
@@ -45,7 +45,7 @@ def verbose_text(answer: Answer, title: str) -> bytes:
 
 
 def _check(status: CheckStatus) -> Mapping[str, Any]:
-    # The draft knows no "unknown": its readers see a fail, and ours look at `outcome`.
+    # The draft has no "unknown": its readers get a fail, and ours read `outcome`.
     shown = status.outcome if status.outcome is not Outcome.UNKNOWN else Outcome.FAIL
     entry = {
         "componentType": status.check.component_type.value,

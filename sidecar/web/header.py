@@ -12,7 +12,7 @@ PLAIN: Final = "text/plain; charset=utf-8"
 SERVER: Final = "event-sidecar"
 
 RETRY_AFTER_SECONDS: Final = 5
-"""What a 503 asks callers to wait; about the time that checks need to insist on a change."""
+"""`Retry-After` of a 503; about the time in which checks confirm a change."""
 
 
 def respond(body: bytes, content_type: str, *, status: int = 200, **more: str) -> web.Response:
@@ -24,7 +24,7 @@ def respond(body: bytes, content_type: str, *, status: int = 200, **more: str) -
 
 
 def headers_for(content_type: str) -> CIMultiDict[str]:
-    """Return fresh headers: never cached, never sniffed, no versions of libraries told."""
+    """Return fresh headers: never cached, never sniffed, without versions of libraries."""
     return CIMultiDict(
         {
             hdrs.CONTENT_TYPE: content_type,

@@ -13,8 +13,7 @@ _READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 class Router:
     """Pages by path: GET and HEAD answer, the rest is refused.
 
-    No other page is granted anything: what the service's own CORS policy lets in has no business
-    with what is told about the service here.
+    There are no CORS headers: the CORS policy of the service is for the service's pages only.
 
     Every path is fixed, so a dictionary serves better than an `Application`, whose routing and
     match objects cost a probe more than all the rest of its answer.
@@ -29,7 +28,7 @@ class Router:
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer a request."""
-        # As it was sent, which saves taking the address apart; only else as it is meant.
+        # The path as it was sent saves parsing the address; the parsed one is the fallback.
         page = self._pages.get(request.raw_path) or self._pages.get(request.path)
         if page is None:
             return await not_found(request)

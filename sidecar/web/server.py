@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Listener:
-    """A server that listens; whoever opened it closes it."""
+    """A listening server, to be closed by the caller of `serve`."""
 
     def __init__(self, runner: web.ServerRunner, host: str) -> None:
         self._runner = runner
@@ -49,7 +49,7 @@ async def serve(
 ) -> Listener:
     """Listen on a host and port; port 0 lets the system choose.
 
-    Signals are left to whoever owns the process.
+    It handles no signals.
 
     Args:
         answer: Answers every request, such as what `build` returns.

@@ -1,7 +1,7 @@
-"""Letting a browser in with a link, so that no person copies a token and no address holds one.
+"""Browser sessions by a link, so that nobody copies a token and no address contains one.
 
-The link carries a ticket that was made from the token and ends soon: what keeps addresses, such as
-a proxy's log, a browser's history or a terminal's, keeps nothing of use. The cookie that it is
+The link carries a ticket that was made from the token and expires soon, so that it is useless in a
+proxy's log or in the history of a browser or terminal. The cookie that it is
 exchanged for is made from the token too, so that another server on the same host name, to which
 browsers send the cookies of all its ports, never sees the token itself. Both end with the token.
 """
@@ -31,23 +31,23 @@ def login_link(address: str, token: str, now: float) -> str:
 
 
 def make_ticket(token: str, now: float) -> str:
-    """Return what proves, until it ends, that somebody knew the token."""
+    """Return a proof, good until it expires, that its maker knew the token."""
     ends = str(int(now) + TICKET_SECONDS)
     return f"{ends}.{_sign(token, f'ticket {ends}')}"
 
 
 def is_valid_ticket(token: str, ticket: str, now: float) -> bool:
-    """Tell whether a ticket was made from this token and has not ended."""
+    """Return True when a ticket was made from this token and has not expired."""
     ends, _, signature = ticket[:_LONGEST_TICKET].partition(".")
     is_signed = is_equal(signature, _sign(token, f"ticket {ends}"))
     return is_signed and now < int(ends)
 
 
 def is_known_browser(request: web.BaseRequest, token: str) -> bool:
-    """Tell whether a browser that came by a link asks for a page, or one of our pages does.
+    """Return True for a browser with the cookie, when it opens a page or one of ours loads a file.
 
     Another page of the same site, such as one on another port of this machine, may link here, but
-    what it loads by itself is not answered.
+    not load from here.
     """
     name, value = _cookie(token)
     offered = request.cookies.get(name)
@@ -57,10 +57,10 @@ def is_known_browser(request: web.BaseRequest, token: str) -> bool:
     return site in _OWN_PAGES or request.headers.get("Sec-Fetch-Mode") == "navigate"
 
 
-def let_in(token: str) -> web.Response:
-    """Answer a good ticket: a cookie for this browser session, and on to the status page.
+def accept_ticket(token: str) -> web.Response:
+    """Answer a good ticket: set a cookie for this browser session, redirect to the status page.
 
-    Neither address names a path of ours, so that a prefix that a proxy adds is kept.
+    The redirect is relative, and the cookie has no path, so that the prefix of a proxy is kept.
     """
     name, value = _cookie(token)
     return respond(
@@ -73,8 +73,8 @@ def let_in(token: str) -> web.Response:
     )
 
 
-def turn_away() -> web.Response:
-    """Answer a ticket that ended, or never was one."""
+def refuse_ticket() -> web.Response:
+    """Answer a ticket that has expired or is invalid."""
     return problem(
         HTTPStatus.GONE,
         "This link has ended or is not complete. `sidecar token --link` prints a fresh one.",

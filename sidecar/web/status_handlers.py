@@ -26,7 +26,7 @@ POLICY: Final = (
 
 
 class StatusPage:
-    """Shows what the snapshot says; taking it must not wait for anything."""
+    """Shows the snapshot; taking it must not wait for anything."""
 
     def __init__(self, take_snapshot: TakeSnapshot) -> None:
         self._take_snapshot = take_snapshot
@@ -46,7 +46,7 @@ class StatusPage:
         )
 
     async def respond_events(self, _request: web.BaseRequest) -> web.Response:
-        """Answer with server-sent events, until the watcher leaves or the process drains."""
+        """Answer with server-sent events, until the client leaves or the process drains."""
         if self._stream.is_full:
             return problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""Server-sent events: what changed on the status page, for as long as somebody looks."""
+"""Server-sent events: what changed on the status page, while a browser shows it."""
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ RETRY_MILLISECONDS: Final = 2000
 
 
 class Stream:
-    """Tells every watcher what changed since it was told last.
+    """Sends every watcher what changed since its last event.
 
     Args:
         take_snapshot: What the page shows; read from memory.
-        pause_seconds: Between two looks.
+        pause_seconds: Between two snapshots.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Stream:
         self._take_snapshot = take_snapshot
         self._pause_seconds = pause_seconds
         self._watchers = 0
-        self._looked_mono = float("-inf")
+        self._rendered_mono = float("-inf")
         self._shown: dict[str, str] = {}
         self._ends = False
 
@@ -44,37 +44,37 @@ class Stream:
     async def watch(self) -> AsyncGenerator[bytes, None]:
         """Yield events until the process drains or the watcher leaves.
 
-        The first event holds every part, each later one those that changed. A comment goes out
-        when nothing has for 15 s, so that a connection that died is noticed.
+        The first event holds every part, each later one those that changed. A comment is
+        sent after 15 s without an event, so that a dead connection is noticed.
         """
-        told: dict[str, str] = {}
+        sent: dict[str, str] = {}
         quiet_seconds = 0.0
         self._watchers += 1
         try:
             yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
             while True:
-                shown = self._look()
-                news = {key: html for key, html in shown.items() if told.get(key) != html}
+                shown = self._render()
+                news = {key: html for key, html in shown.items() if sent.get(key) != html}
                 if news:
                     yield b"event: parts\ndata: " + msgspec.json.encode(news) + b"\n\n"
                 elif quiet_seconds >= PING_SECONDS:
                     yield b":\n\n"
-                # A comment breaks the silence as news do.
+                # A comment counts as an event here.
                 is_silent = not news and quiet_seconds < PING_SECONDS
                 quiet_seconds = quiet_seconds + self._pause_seconds if is_silent else 0.0
-                told = shown
+                sent = shown
                 if self._ends:
                     return
                 await asyncio.sleep(self._pause_seconds)
         finally:
             self._watchers -= 1
 
-    def _look(self) -> dict[str, str]:
+    def _render(self) -> dict[str, str]:
         """Return the page's parts, made once for all watchers of the same moment."""
         now_mono = time.monotonic()
-        if now_mono - self._looked_mono >= self._pause_seconds:
+        if now_mono - self._rendered_mono >= self._pause_seconds:
             snapshot = self._take_snapshot()
-            self._looked_mono = now_mono
+            self._rendered_mono = now_mono
             self._shown = parts(snapshot)
             self._ends = snapshot.get("phase") == "draining"
         return self._shown
