@@ -117,7 +117,7 @@ def _other_paths() -> dict[str, Any]:
         "/status.css": _guarded("How the status page looks", "text/css"),
         "/status.js": _guarded("How the status page follows the events", "text/javascript"),
         "/events": _guarded(
-            "What changes on the status page, for as long as somebody looks",
+            "What changes on the status page, while a browser shows it",
             "text/event-stream",
             {"503": _content("Too many browsers watch", {PROBLEM_JSON: _PROBLEM})},
         ),

@@ -1,4 +1,4 @@
-"""What stands in one cell of the status page; everything that comes in is escaped here."""
+"""The cells of the status page's tables; every value is escaped here."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ Cell = Callable[[Row], str]
 NOTHING: Final = "–"  # noqa: RUF001 - an en dash is how tables say "none"
 SPARK_WIDTH: Final = 180
 SPARK_HEIGHT: Final = 24
-# Below a second every line would be a mountain range of noise.
+# Lags below a second are noise, which a smaller scale would magnify.
 SPARK_LEAST_SECONDS: Final = 1.0
 NEARLY_FULL_RATIO: Final = 0.8
 
@@ -27,23 +27,23 @@ _TONES: Final = {
 }
 
 
-# How much a row needs a person; what has no tone is in between.
+# Rows that need a person come first; words without a tone are in between.
 _RANKS: Final = {"bad": 0, "soon": 1, "calm": 2, "good": 4}
 _PLAIN_RANK: Final = 3
 
 
 def rank(path: str) -> Callable[[Row], int]:
-    """Order rows by the tone of the word at the path, the worst first."""
+    """Return a sort key: the tone of the word at the path, the worst first."""
     return lambda row: _RANKS.get(_tone(_find(row, path)), _PLAIN_RANK)
 
 
 def rank_projection(row: Row) -> int:
-    """Order projections, those with dead letters before those that only work."""
+    """Return a sort key that puts projections with dead letters before healthy ones."""
     return min(rank("status")(row), 1 if number(row.get("dead_letters")) else _PLAIN_RANK)
 
 
 def text(value: object) -> str:
-    """Return the value as people read it."""
+    """Return the value as text for people."""
     match value:
         case None | "":
             return NOTHING
@@ -63,7 +63,7 @@ def plain(path: str) -> Cell:
 
 
 def word(path: str) -> Cell:
-    """Show a word of state in its tone; the word alone says all that the tone does."""
+    """Show a state in its tone; the word alone says as much as the colour."""
 
     def show(row: Row) -> str:
         value = _find(row, path)
@@ -73,7 +73,7 @@ def word(path: str) -> Cell:
 
 
 def standing(row: Row) -> str:
-    """Show how a projection stands, and why; open dead letters leave nothing green."""
+    """Show the status of a projection and its cause; with open dead letters it is not green."""
     status = row.get("status")
     tone, shown = _tone(status), text(status)
     if number(row.get("dead_letters")) and tone in {"good", ""}:
@@ -107,7 +107,7 @@ def command(path: str) -> Cell:
 
 
 def moment(path: str) -> Cell:
-    """Show an ISO time to the second, without what every row would repeat."""
+    """Show an ISO time to the second, without its time zone."""
 
     def show(row: Row) -> str:
         value = _find(row, path)
@@ -118,7 +118,7 @@ def moment(path: str) -> Cell:
 
 
 def rebuild(row: Row) -> str:
-    """Show how a rebuild goes, and how much of it is done; nothing where there is none."""
+    """Show the state and progress of a rebuild; a dash without one."""
     done = number(row.get("progress"))
     if done is None:
         return NOTHING
@@ -138,7 +138,7 @@ def gauge(row: Row) -> str:
 
 
 def sparkline(row: Row) -> str:
-    """Draw a projection's lag of the last 15 minutes; a gap is where it was not seen."""
+    """Draw a projection's lag of the last 15 minutes, with gaps where it is unknown."""
     given = row.get("lag_history")
     lags = [number(one) for one in given] if isinstance(given, Sequence) else []
     known = [lag for lag in lags if lag is not None]

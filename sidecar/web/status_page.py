@@ -1,4 +1,4 @@
-"""The status page: plain HTML from a snapshot, for the machine that has no Grafana."""
+"""The status page: plain HTML from a snapshot, where there is no Grafana."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -39,10 +39,10 @@ REFRESH_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table of the snapshot's rows under one key; its key is its element's id, too.
+    """A table of the snapshot's rows under one key, which is also the id of its element.
 
     Attributes:
-        rank: Orders the rows; the least comes first.
+        rank: Sort key of the rows, ascending.
     """
 
     key: str
@@ -164,7 +164,7 @@ def render(snapshot: Row) -> str:
 
 
 def parts(snapshot: Row) -> dict[str, str]:
-    """Return what changes on the page, as HTML by the id of its element."""
+    """Return the changing parts of the page, as HTML by element id."""
     return {
         "head": _head(snapshot),
         "verdict": _verdict(snapshot),
@@ -189,7 +189,7 @@ def _verdict(snapshot: Row) -> str:
 
 
 def _outcome(snapshot: Row) -> str:
-    """Return the worst that there is; a snapshot that does not say has but one question."""
+    """Return the worst outcome; without one, whether the service is ready."""
     outcome = snapshot.get("outcome")
     if isinstance(outcome, str) and outcome in _TONES:
         return outcome
@@ -197,7 +197,7 @@ def _outcome(snapshot: Row) -> str:
 
 
 def _list_trouble(rows: Sequence[Row]) -> str:
-    """List the checks that do not pass, each with what is wrong; it wraps on every screen."""
+    """List the checks that do not pass, each with its reason."""
     if not rows:
         return ""
     items = "".join(
@@ -209,13 +209,13 @@ def _list_trouble(rows: Sequence[Row]) -> str:
 
 
 def _announce(snapshot: Row) -> str:
-    """Return the verdict for screen readers, which would read each new number aloud."""
+    """Return the verdict for screen readers, without the numbers that change all the time."""
     verdict = snapshot.get("verdict")
     return text(_NUMBER.sub("", verdict) if isinstance(verdict, str) else _word(snapshot))
 
 
 def _title(snapshot: Row) -> str:
-    """Return the title, whose word is seen while another tab is open."""
+    """Return the title, which shows the state while another tab is open."""
     return f"{text(snapshot.get('service'))}: {_word(snapshot)}{_MARKS[_outcome(snapshot)]}"
 
 
@@ -228,7 +228,7 @@ def _table(section: Section, rows: Sequence[Row]) -> str:
         return ""
     head = "".join(f'<th scope="col" role="columnheader">{title}</th>' for title in section.columns)
     body = "".join(_row(section, row) for row in sorted(rows, key=section.rank))
-    # What scrolls sideways on a phone must be reachable by keyboard, and have a name.
+    # A part that scrolls sideways must be reachable by keyboard, and have a name.
     return (
         f"<h2>{section.title}</h2>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{section.title}">'
@@ -239,8 +239,7 @@ def _table(section: Section, rows: Sequence[Row]) -> str:
 
 def _row(section: Section, row: Row) -> str:
     (_, name), *others = ((title, cell(row)) for title, cell in section.columns.items())
-    # On a phone each row is a card, whose lines bear the column's title. The roles say that it is
-    # a table all the same.
+    # On a phone each row is shown as a card with the column titles; the roles keep it a table.
     cells = "".join(
         f'<td role="cell" data-label="{title}"><div>{cell}</div></td>' for title, cell in others
     )
