@@ -37,51 +37,51 @@ DURATION_BOUNDS_SECONDS: Final = (
 )
 """Explicit, because the SDK's own bounds suit milliseconds."""
 
-_probe: Final = Emitter(("probe",))
+PROBE: Final = Emitter(("probe",))
 _application: Final = Emitter(("app",))
 _working: Final = Emitter(("worker", "app"))
 _every: Final = Emitter(("probe", "worker", "app"))
 
 # Projections, as the probe process reads them from the database.
-LAG_EVENTS: Final = _probe.gauge(
+LAG_EVENTS: Final = PROBE.gauge(
     "sidecar.projection.lag.events",
     "{event}",
     "Events between a projection's checkpoint and the safe head.",
     PROJECTION,
 )
-LAG: Final = _probe.gauge(
+LAG: Final = PROBE.gauge(
     "sidecar.projection.lag",
     "s",
     "Age of the oldest event that a projection has not processed; 0 when caught up.",
     PROJECTION,
 )
-PROJECTION_STATUS: Final = _probe.gauge(
+PROJECTION_STATUS: Final = PROBE.gauge(
     "sidecar.projection.status",
     "{state}",
     "1 for the status that a projection's live copy is in, 0 for the others.",
     PROJECTION,
     PROJECTION_STATE,
 )
-PROJECTION_REBUILD: Final = _probe.gauge(
+PROJECTION_REBUILD: Final = PROBE.gauge(
     "sidecar.projection.rebuild",
     "{state}",
     "1 for how a projection's rebuild goes, 0 for the others.",
     PROJECTION,
     REBUILD_STATE,
 )
-DEAD_LETTERS: Final = _probe.gauge(
+DEAD_LETTERS: Final = PROBE.gauge(
     "sidecar.dead_letters",
     "{event}",
     "Events that a projection could not apply and that wait for a decision.",
     PROJECTION,
 )
-PARKED_STREAMS: Final = _probe.gauge(
+PARKED_STREAMS: Final = PROBE.gauge(
     "sidecar.parked_streams",
     "{stream}",
     "Streams whose later events queue behind a dead letter.",
     PROJECTION,
 )
-PASSED_OVER: Final = _probe.gauge(
+PASSED_OVER: Final = PROBE.gauge(
     "sidecar.projection.passed_over.events",
     "{event}",
     "Events below a projection's checkpoint that a release which does not handle them passed over.",
@@ -89,34 +89,34 @@ PASSED_OVER: Final = _probe.gauge(
 )
 
 # The event store and its server, as the probe process reads them.
-HEAD: Final = _probe.gauge(
+HEAD: Final = PROBE.gauge(
     "sidecar.store.head.position", "{position}", "Highest position in the event store."
 )
-SAFE_HEAD: Final = _probe.gauge(
+SAFE_HEAD: Final = PROBE.gauge(
     "sidecar.store.safe_head.position",
     "{position}",
     "Highest position below which no event can still appear.",
 )
-HOLD_DURATION: Final = _probe.gauge(
+HOLD_DURATION: Final = PROBE.gauge(
     "sidecar.store.hold.duration",
     "s",
     "How long the safe head has been held at a gap; 0 when it is free.",
 )
-SKIPPED_POSITIONS: Final = _probe.gauge(
+SKIPPED_POSITIONS: Final = PROBE.gauge(
     "sidecar.store.skipped_positions", "{position}", "Positions recorded as never to be filled."
 )
-STORE_UNSAFE: Final = _probe.gauge(
+STORE_UNSAFE: Final = PROBE.gauge(
     "sidecar.store.unsafe",
     "{state}",
     "1 while projections could miss events by the positions handed out, else 0.",
 )
-CAUSES: Final = _probe.gauge(
+CAUSES: Final = PROBE.gauge(
     "sidecar.cause",
     "{cause}",
     "1 for why PostgreSQL cannot be used; no series while it can.",
     CAUSE,
 )
-SERVER_CONNECTIONS: Final = _probe.gauge(
+SERVER_CONNECTIONS: Final = PROBE.gauge(
     "sidecar.server.connections",
     "{connection}",
     "Sessions at the database server, as pg_stat_activity shows them.",
@@ -125,39 +125,39 @@ SERVER_CONNECTIONS: Final = _probe.gauge(
 )
 
 # The probe process about itself, its checks, its configuration and its workers.
-CHECK_STATUS: Final = _probe.gauge(
+CHECK_STATUS: Final = PROBE.gauge(
     "sidecar.check.status",
     "{state}",
     "1 for the outcome that a check has, 0 for the others.",
     CHECK,
     CHECK_OUTCOME,
 )
-CHECK_TRANSITIONS: Final = _probe.counter(
+CHECK_TRANSITIONS: Final = PROBE.counter(
     "sidecar.check.transitions",
     "{transition}",
     "Times that a check changed to an outcome.",
     CHECK,
     CHECK_OUTCOME,
 )
-CONFIG_FINDINGS: Final = _probe.gauge(
+CONFIG_FINDINGS: Final = PROBE.gauge(
     "sidecar.config.findings",
     "{finding}",
     "Findings of the configuration rules.",
     FINDING_ID,
     SEVERITY,
 )
-READY: Final = _probe.gauge("sidecar.ready", "{state}", "1 while traffic may come, else 0.")
-DRAINING: Final = _probe.gauge(
+READY: Final = PROBE.gauge("sidecar.ready", "{state}", "1 while traffic may come, else 0.")
+DRAINING: Final = PROBE.gauge(
     "sidecar.draining", "{state}", "1 while the process is shutting down, else 0."
 )
-WORKER_RESTARTS: Final = _probe.counter(
+WORKER_RESTARTS: Final = PROBE.counter(
     "sidecar.worker.restarts", "{restart}", "Times that a worker was started again.", WORKER, REASON
 )
-AGENT_SCRAPE_FAILURES: Final = _probe.counter(
+AGENT_SCRAPE_FAILURES: Final = PROBE.counter(
     "sidecar.agent.scrape.failures", "{failure}", "Times that an agent could not be read.", TARGET
 )
 # Not unit "1": a translation outside would turn a gauge of unit 1 into `_ratio`.
-BUILD_INFO: Final = _probe.gauge(
+BUILD_INFO: Final = PROBE.gauge(
     "sidecar.build.info", "{build}", "1, with the version that runs.", VERSION
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.telemetry import attribute, metric
@@ -12,24 +13,13 @@ from sidecar.telemetry.setup import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSight:
-    """The event store as the last sample showed it; None where it could not be learnt."""
-
-    head_position: int | None = None
-    safe_head_position: int | None = None
-    hold_seconds: float | None = None
-    skipped_positions: int | None = None
-    is_unsafe: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Sight:
     """Everything that the probe process watches, at one moment.
 
     Attributes:
         projections: Those that workers run; leave out those that are gone: their series end.
         published: Dead letters of those that an application publishes to, by projection.
-        store: What a failed sample did not yield is None: its series end too.
+        numbers: Those that have no attributes; leave out what could not be learnt: its series end.
         checks: Outcome by check.
         causes: Why PostgreSQL cannot be used, of a closed set.
         transitions: Changes by (check, outcome), since the start.
@@ -37,13 +27,11 @@ class Sight:
         restarts: Number by (worker, reason), since the start; give zeros from the start.
         scrape_failures: Number by target, since the start.
         connections: Sessions at the server by (application name, state), both bounded.
-        ready: Whether traffic may come; None before the first verdict.
-        draining: Whether the process is shutting down.
     """
 
     projections: Sequence[ProjectionStatus] = ()
     published: Mapping[str, DeadLetterCount] = field(default_factory=dict)
-    store: StoreSight = field(default_factory=StoreSight)
+    numbers: Mapping[Instrument, float] = field(default_factory=lambda: {metric.DRAINING: 0})
     checks: Mapping[str, str] = field(default_factory=dict)
     causes: frozenset[str] = frozenset()
     transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -51,8 +39,6 @@ class Sight:
     restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     scrape_failures: Mapping[str, int] = field(default_factory=dict)
     connections: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    ready: bool | None = None
-    draining: bool = False
 
 
 Look = Callable[[], Sight]
@@ -63,7 +49,7 @@ def observe_sight(telemetry: Telemetry, look: Look) -> None:
     """Show what the probe process sees, from now on."""
     version = telemetry.identity.version
     telemetry.observe(metric.BUILD_INFO, lambda: [(1, {attribute.VERSION: version})])
-    for instrument, read in _readers(look):
+    for instrument, read in (*_readers(look), *_number_readers(look)):
         telemetry.observe(instrument, read)
 
 
@@ -96,11 +82,6 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
         metric.PROJECTION_REBUILD,
         lambda: _states(look(), attribute.REBUILD_STATE, lambda p: p.rebuild),
     )
-    yield metric.HEAD, lambda: _known(look().store.head_position)
-    yield metric.SAFE_HEAD, lambda: _known(look().store.safe_head_position)
-    yield metric.HOLD_DURATION, lambda: _known(look().store.hold_seconds)
-    yield metric.SKIPPED_POSITIONS, lambda: _known(look().store.skipped_positions)
-    yield metric.STORE_UNSAFE, lambda: _known(look().store.is_unsafe)
     yield metric.CAUSES, lambda: ((1, {attribute.CAUSE: cause}) for cause in look().causes)
     yield metric.CHECK_STATUS, lambda: _check_statuses(look())
     yield (
@@ -114,8 +95,16 @@ def _readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
         metric.SERVER_CONNECTIONS,
         lambda: _pairs(look().connections, metric.SERVER_CONNECTIONS),
     )
-    yield metric.READY, lambda: _known(look().ready)
-    yield metric.DRAINING, lambda: _known(look().draining)
+
+
+def _number_readers(look: Look) -> Iterable[tuple[Instrument, Read]]:
+    for each in metric.INSTRUMENTS:
+        if not each.attributes and each.processes == metric.PROBE.processes:
+            yield each, partial(_read_number, look, each)
+
+
+def _read_number(look: Look, instrument: Instrument) -> Iterable[Reading]:
+    return _known(look().numbers.get(instrument))
 
 
 def _known(value: float | None) -> Iterable[Reading]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from sidecar.health.phase import Phase
 from sidecar.lint.finding import Finding
 from sidecar.postgres.sample import Sample
-from sidecar.telemetry.probe_metrics import Sight, StoreSight
+from sidecar.telemetry import metric
+from sidecar.telemetry.emitter import Instrument
+from sidecar.telemetry.probe_metrics import Sight
 from sidecar.wiring.observed import ObservedState
 
 
@@ -15,7 +17,11 @@ def to_metrics(state: ObservedState) -> Sight:
     return Sight(
         projections=state.projections,
         published=state.published,
-        store=StoreSight() if state.sample is None else _store(state.sample),
+        numbers={
+            metric.READY: state.readiness.ok,
+            metric.DRAINING: state.phase is Phase.DRAINING,
+            **({} if state.sample is None else _store(state.sample)),
+        },
         checks={status.name: status.outcome.value for status in state.checks},
         causes=frozenset(status.cause for status in state.checks if status.cause),
         transitions={
@@ -29,8 +35,6 @@ def to_metrics(state: ObservedState) -> Sight:
         },
         scrape_failures=state.scrape_failures,
         connections=state.sample.activity if state.sample else {},
-        ready=state.readiness.ok,
-        draining=state.phase is Phase.DRAINING,
     )
 
 
@@ -39,11 +43,11 @@ def count_findings(findings: Iterable[Finding]) -> Counter[tuple[str, str]]:
     return Counter((each.id, each.severity.value) for each in findings if each.is_active)
 
 
-def _store(sample: Sample) -> StoreSight:
-    return StoreSight(
-        sample.head,
-        sample.safe_head,
-        sample.held_seconds,
-        sample.skipped_positions,
-        bool(sample.unsafe),
-    )
+def _store(sample: Sample) -> dict[Instrument, float]:
+    return {
+        metric.HEAD: sample.head,
+        metric.SAFE_HEAD: sample.safe_head,
+        metric.HOLD_DURATION: sample.held_seconds,
+        metric.SKIPPED_POSITIONS: sample.skipped_positions,
+        metric.STORE_UNSAFE: bool(sample.unsafe),
+    }

@@ -26,6 +26,7 @@ from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerPlace
 from sidecar.projections.projection_status import FailureSample, ProjectionStatus, Status
+from sidecar.telemetry import metric
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool import observe_pool
@@ -122,7 +123,7 @@ def test_a_look_that_grows_old_is_in_a_state_as_a_whole_or_not_at_all(
     assert [each["name"] for each in shown["projections"]] == ["totals"]
     assert [each["id"] for each in shown["failures"]] == [7]
     assert "Projection totals is failed" in describe(young)
-    assert to_metrics(young).store.head_position == 10
+    assert to_metrics(young).numbers[metric.HEAD] == 10
     shown = to_json(old, History(), service="shop", version="1")
     assert (shown["projections"], shown["failures"], shown["store"]) == ([], [], None)
     assert "totals" not in describe(old)

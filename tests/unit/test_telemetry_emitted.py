@@ -26,12 +26,12 @@ from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
 from sidecar.projections.observer import Action, RunnerTally
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
+from sidecar.telemetry import metric
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
 from sidecar.telemetry.pool import follow_pool
 from sidecar.telemetry.probe_metrics import (
     Sight,
-    StoreSight,
     observe_agent_failures,
     observe_loop_lag,
     observe_sight,
@@ -83,13 +83,15 @@ SIGHT = Sight(
             passed_over=(PassedOver("Placed", 2, 1, 9),),
         )
     ],
-    store=StoreSight(
-        head_position=9,
-        safe_head_position=8,
-        hold_seconds=0,
-        skipped_positions=1,
-        is_unsafe=False,
-    ),
+    numbers={
+        metric.HEAD: 9,
+        metric.SAFE_HEAD: 8,
+        metric.HOLD_DURATION: 0,
+        metric.SKIPPED_POSITIONS: 1,
+        metric.STORE_UNSAFE: False,
+        metric.READY: True,
+        metric.DRAINING: False,
+    },
     checks={"database": "pass"},
     causes=frozenset({"password-refused"}),
     transitions={("database", "fail"): 1},
@@ -97,7 +99,6 @@ SIGHT = Sight(
     restarts={("worker-1", "exited"): 0},
     scrape_failures={"worker-1": 0},
     connections={("shop", "idle"): 4},
-    ready=True,
 )
 
 

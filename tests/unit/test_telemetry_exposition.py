@@ -22,7 +22,6 @@ from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool import PoolTelemetry, observe_pool
 from sidecar.telemetry.probe_metrics import (
     Sight,
-    StoreSight,
     observe_agent_failures,
     observe_loop_lag,
     observe_sight,
@@ -37,13 +36,15 @@ SIGHT = Sight(
             "totals", "table", Status.RUNNING, 7, 3, 1.5, 0, 0, (), None, rebuild=Rebuild.RUNNING
         )
     ],
-    store=StoreSight(
-        head_position=9,
-        safe_head_position=8,
-        hold_seconds=0,
-        skipped_positions=1,
-        is_unsafe=False,
-    ),
+    numbers={
+        metric.HEAD: 9,
+        metric.SAFE_HEAD: 8,
+        metric.HOLD_DURATION: 0,
+        metric.SKIPPED_POSITIONS: 1,
+        metric.STORE_UNSAFE: False,
+        metric.READY: True,
+        metric.DRAINING: False,
+    },
     checks={"database": "pass"},
     transitions={("database", "fail"): 1},
     findings={("cors_wildcard", "warning"): 1},
@@ -51,7 +52,6 @@ SIGHT = Sight(
     scrape_failures={"worker-1": 0},
     connections={("shop", "idle"): 4},
     causes=frozenset({"password"}),
-    ready=True,
 )
 
 

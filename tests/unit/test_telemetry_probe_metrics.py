@@ -2,18 +2,18 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from sidecar.projections.projection_status import ProjectionStatus, Status
-from sidecar.telemetry.probe_metrics import Sight, StoreSight, observe_sight
+from sidecar.telemetry import metric
+from sidecar.telemetry.probe_metrics import Sight, observe_sight
 from sidecar.telemetry.setup import Telemetry
 
 SIGHT = Sight(
     projections=(ProjectionStatus("totals", "table", Status.RUNNING, 7, 3, 1.5, 0, 0, (), None),),
-    store=StoreSight(10, 9, 0.0, 1, is_unsafe=True),
+    numbers={metric.HEAD: 10, metric.SAFE_HEAD: 9, metric.READY: True},
     checks={"postgres": "pass"},
     transitions={("postgres", "pass"): 1},
     findings={("SEC01", "warning"): 1},
     restarts={("worker-1", "hung"): 0},
     scrape_failures={"worker-1": 0},
-    ready=True,
 )
 
 
