@@ -8,6 +8,7 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.health.outcome import failed
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.migration import find_unsafe_sequence
+from sidecar.telemetry import metric
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import store_check
 from sidecar.wiring.headline import describe
@@ -71,7 +72,7 @@ async def test_a_sequence_that_was_set_back_fails_the_check_of_the_store(
     assert any("no projection hears" in record.message for record in caplog.records)
     assert watch.sample is not None
     state = ready_state(watch.sample)
-    assert to_metrics(state).store.is_unsafe
+    assert to_metrics(state).numbers[metric.STORE_UNSAFE]
     assert describe(state).endswith(f"Events may be missed: {watch.sample.unsafe}")
 
 
