@@ -136,10 +136,10 @@ class PostgresTransaction:
         lost = f"The session of {self._partition} ended in the middle of an event."
         try:
             with translate_loss(self._raw, lost):
-                await self.connection.open_block()
+                await self.connection.open_savepoint()
                 try:
                     yield
-                    await self.connection.keep_block()
+                    await self.connection.release_savepoint()
                 except BaseException as error:
                     await self._undo(error)
                     raise
@@ -151,7 +151,7 @@ class PostgresTransaction:
     async def _undo(self, cause: BaseException) -> None:
         """Roll back to the savepoint; where that fails, end the session."""
         try:
-            await self.connection.undo_block()
+            await self.connection.undo_savepoint()
         except Exception as error:
             if is_lost(self._raw, error):
                 raise

@@ -9,8 +9,9 @@ import pytest
 
 from sidecar.errors import DeferredStatusError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.deferred import LOT_ROWS, DeferredConnection
+from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.guard import ends_transaction
+from sidecar.postgres.write_buffer import BATCH_ROWS
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO t (n) VALUES ($1)"
@@ -116,14 +117,14 @@ async def test_handler_can_catch_the_error_of_its_own_savepoint(spy: Spy) -> Non
 
 
 @pytest.mark.parametrize("eager", [False, True], ids=["deferred", "eager"])
-@pytest.mark.parametrize("lots", [0, 2], ids=["one statement", "a lot under way"])
+@pytest.mark.parametrize("batches", [0, 2], ids=["one statement", "a batch under way"])
 async def test_block_that_is_rolled_back_leaves_nothing(
-    spy: Spy, lots: int, *, eager: bool
+    spy: Spy, batches: int, *, eager: bool
 ) -> None:
     connection = defer(spy, eager=eager)
     await connection.execute(INSERT, -1)
     with pytest.raises(RefusedError):
-        await write_and_refuse(connection, rows=lots * LOT_ROWS + 1)
+        await write_and_refuse(connection, rows=batches * BATCH_ROWS + 1)
     await connection.execute(INSERT, -2)
     rows = await connection.fetch("SELECT n FROM t ORDER BY n")
     assert [row["n"] for row in rows] == [-2, -1]
@@ -136,7 +137,7 @@ async def write_and_refuse(connection: DeferredConnection, rows: int) -> None:
         raise RefusedError
 
 
-async def test_lot_that_fails_leaves_nothing_of_its_block_behind(spy: Spy) -> None:
+async def test_batch_that_fails_leaves_nothing_of_its_block_behind(spy: Spy) -> None:
     connection = defer(spy)
     with pytest.raises(asyncpg.UniqueViolationError):
         await write_twice(connection)
@@ -215,7 +216,7 @@ async def test_writes_keep_their_order_with_those_of_a_raw_connection(raw: RawCo
     assert await kept.fetchval("SELECT times FROM t") == 5
 
 
-async def test_only_one_lot_of_own_writes_is_taken_back(spy: Spy, raw: RawConnection) -> None:
+async def test_only_one_batch_of_own_writes_is_taken_back(spy: Spy, raw: RawConnection) -> None:
     connection = defer(spy)
     connection.begin_turn()
     await connection.execute(INSERT, 1)

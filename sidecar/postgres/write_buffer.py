@@ -1,0 +1,102 @@
+"""Writes that wait: gathered into batches that are sent ahead, in the order they were made."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Final
+
+from sidecar.postgres.connection import RawConnection
+
+# Enough to make a round trip cheap, few enough that PostgreSQL starts early in a page of 1000.
+BATCH_ROWS: Final = 500
+
+Row = Sequence[object]
+
+
+class WriteBuffer:
+    """Deferred writes of one connection.
+
+    Consecutive equal statements become one `executemany`, and a full batch of them is sent ahead,
+    so that PostgreSQL works on it while Python handles the next events: that is what makes a plain
+    handler with one upsert per event fast. A failed statement therefore surfaces later than it was
+    made; `is_blurred` says that it may be another event's than the one being handled.
+
+    Attributes:
+        is_blurred: Whether a statement failed that an earlier turn had made.
+
+    Args:
+        raw: An asyncpg connection.
+    """
+
+    __slots__ = ("_earlier_rows", "_query", "_raw", "_rows", "_sending", "_turn", "is_blurred")
+
+    def __init__(self, raw: RawConnection) -> None:
+        self.is_blurred = False
+        self._raw = raw
+        self._turn = 0
+        self._query = ""
+        self._rows: list[Row] = []
+        # How many rows of the present batch earlier turns made.
+        self._earlier_rows = 0
+        # The batch that is being sent, and the turn that made it.
+        self._sending: tuple[asyncio.Task[None], int] | None = None
+
+    async def _send_ahead(self) -> None:
+        """Begin to send the present batch, once the one before it has been taken."""
+        await self._await_sent()
+        if self._rows:
+            turn = self._turn_of_batch()
+            self._sending = asyncio.create_task(self._send(*self._take_batch())), turn
+            # One turn of the event loop, in which the batch is written to the socket.
+            await asyncio.sleep(0)
+
+    async def _send_all(self) -> None:
+        """Send what waits, and return once PostgreSQL has taken it."""
+        await self._await_sent()
+        if self._rows:
+            turn = self._turn_of_batch()
+            await self._await(self._send(*self._take_batch()), turn)
+
+    async def _discard(self) -> None:
+        """Drop what waits, and cancel what is being sent."""
+        self._take_batch()
+        if self._sending is not None:
+            (sending, _), self._sending = self._sending, None
+            sending.cancel()
+            await asyncio.wait((sending,))
+            if not sending.cancelled():
+                # Retrieved here, or asyncio logs an error that was never retrieved.
+                sending.exception()
+
+    async def _await_sent(self) -> None:
+        if self._sending is None:
+            return
+        (sending, turn), self._sending = self._sending, None
+        try:
+            await self._await(sending, turn)
+        except asyncio.CancelledError:
+            self._sending = sending, turn
+            raise
+
+    async def _await(self, sending: Awaitable[None], turn: int) -> None:
+        try:
+            await sending
+        except Exception:
+            self.is_blurred = self.is_blurred or turn != self._turn
+            raise
+
+    def _turn_of_batch(self) -> int:
+        # Rows of several turns belong to none of them.
+        return 0 if self._earlier_rows else self._turn
+
+    def _take_batch(self) -> tuple[str, list[Row]]:
+        batch = self._query, self._rows
+        self._query, self._rows, self._earlier_rows = "", [], 0
+        return batch
+
+    async def _send(self, query: str, rows: Sequence[Row]) -> None:
+        if len(rows) > 1 and rows[0]:
+            await self._raw.executemany(query, rows)
+            return
+        # Without parameters a text may hold several statements.
+        for row in rows:
+            await self._raw.execute(query, *row)
