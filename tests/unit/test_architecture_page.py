@@ -10,6 +10,7 @@ from tests.markdown import ROOT, blocks, read
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+WALKS = {"An event": 10, "A probe": 5, "A finding": 10, "A pool's number": 8}
 PARTS = ["Context", "Decision", "Consequences"]
 
 
@@ -46,3 +47,13 @@ def test_decisions_are_numbered_and_listed_in_order() -> None:
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
 def test_a_decision_has_its_three_parts(page: Path) -> None:
     assert re.findall(r"^## (.+)$", read(page), re.MULTILINE) == PARTS
+
+
+@pytest.mark.parametrize(("walk", "limit"), WALKS.items())
+def test_a_walk_leads_through_few_files_that_exist(walk: str, limit: int) -> None:
+    text = read(ARCHITECTURE).partition(f"### {walk}, from ")[2].partition("\n#")[0]
+    steps = re.findall(r"^\d+\. `([^`]+)`", text, re.MULTILINE)
+
+    assert 0 < len(set(steps)) == len(steps) <= limit
+    assert re.findall(r"^\d+\.", text, re.MULTILINE) == [f"{n}." for n in range(1, len(steps) + 1)]
+    assert [path for path in steps if not (ROOT / path).is_file()] == []
