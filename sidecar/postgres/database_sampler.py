@@ -20,6 +20,7 @@ from sidecar.postgres.sample import (
     compose,
     sample_dead_letters,
     sample_log,
+    sample_server,
 )
 
 # Longer than a slow query rests.
@@ -42,12 +43,14 @@ class DatabaseSampler:
         self._skips: Final = CachedQuery("skipped positions", self._count_skipped, clock=clock)
         self._activity: Final = CachedQuery("sessions", sample_activity, clock=clock)
         self._sequence: Final = CachedQuery("the sequence", find_unsafe_sequence, clock=clock)
+        self._server: Final = CachedQuery("the server", sample_server, clock=clock)
         self._queries: Final[tuple[CachedQuery[Any], ...]] = (
             self._log,
             self._letters,
             self._skips,
             self._activity,
             self._sequence,
+            self._server,
         )
 
     def begin_session(self) -> None:
@@ -71,6 +74,7 @@ class DatabaseSampler:
             skipped_positions=self._skips.result or 0,
             activity=self._activity.result or {},
             unsafe=self._sequence.result or "",
+            server=self._server.result or {},
             unanswered=tuple(
                 query.name for query in self._queries if query.age_seconds() > ANSWER_LIFE_SECONDS
             ),

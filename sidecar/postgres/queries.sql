@@ -681,6 +681,15 @@ JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 7236174 AND l.objsubid = 2 AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
+-- name: sample_server
+-- Numbers of the server's own, each named as its metric is behind `sidecar.store.`.
+SELECT (
+           SELECT coalesce(greatest(extract(epoch FROM clock_timestamp() - min(xact_start)), 0), 0)
+           FROM pg_stat_activity
+           WHERE datname = current_database() AND backend_type = 'client backend'
+             AND pid <> pg_backend_pid()
+       )::float8 AS oldest_transaction;
+
 -- name: sample_activity
 SELECT coalesce(application_name, '') AS application_name, coalesce(state, '') AS state,
        count(*) AS sessions

@@ -42,6 +42,7 @@ class Sample:
         unsafe: Why events could be missed, and what to do; empty while all is well.
         failures: The latest unresolved dead letters, newest first.
         activity: Sessions at the server.
+        server: Numbers of the server's own, by column of `sample_server`.
         published: Dead letters of projections that an application publishes to and no worker runs.
         unanswered: What was asked in vain for so long that its last answer, shown here, is old.
     """
@@ -56,6 +57,7 @@ class Sample:
     failures: tuple[FailureSample, ...]
     activity: Activity
     unsafe: str = ""
+    server: Mapping[str, float] = field(default_factory=dict)
     published: Mapping[str, DeadLetterCount] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
 
@@ -112,6 +114,7 @@ async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> 
         skipped_positions=await SkippedPositionCounter().look(connection),
         activity=await sample_activity(connection),
         unsafe=await find_unsafe_sequence(connection),
+        server=await sample_server(connection),
     )
 
 
@@ -140,6 +143,12 @@ async def sample_dead_letters(connection: RawConnection) -> DeadLetterSample:
     return DeadLetterSample(counts, tuple(FailureSample(*row) for row in failures))
 
 
+async def sample_server(connection: RawConnection) -> Mapping[str, float]:
+    """Ask for the numbers of the server's own."""
+    row = await connection.fetchrow(sql("sample_server"))
+    return dict(row or {})
+
+
 def compose(
     log: LogSample,
     letters: DeadLetterSample,
@@ -147,6 +156,7 @@ def compose(
     skipped_positions: int,
     activity: Activity,
     unsafe: str,
+    server: Mapping[str, float],
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the answers together. Pure."""
@@ -165,6 +175,7 @@ def compose(
         failures=letters.failures,
         activity=activity,
         unsafe=unsafe,
+        server=server,
         published={name: n for name, n in letters.counts.items() if name not in followed},
         unanswered=unanswered,
     )

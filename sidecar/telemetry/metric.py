@@ -105,6 +105,11 @@ HOLD_DURATION: Final = PROBE.gauge(
 SKIPPED_POSITIONS: Final = PROBE.gauge(
     "sidecar.store.skipped_positions", "{position}", "Positions recorded as never to be filled."
 )
+OLDEST_TRANSACTION: Final = PROBE.gauge(
+    "sidecar.store.oldest_transaction",
+    "s",
+    "Age of the oldest open transaction of the database; what it could read is not cleaned up.",
+)
 STORE_UNSAFE: Final = PROBE.gauge(
     "sidecar.store.unsafe",
     "{state}",

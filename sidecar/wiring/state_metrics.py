@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from sidecar.health.phase import Phase
 from sidecar.lint.finding import Finding
@@ -10,6 +11,14 @@ from sidecar.telemetry import metric
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.probe_metrics import Sight
 from sidecar.wiring.observed import ObservedState
+
+_STORE: Final = "sidecar.store."
+SERVER_METRICS: Final = {
+    each.name.removeprefix(_STORE): each
+    for each in metric.INSTRUMENTS
+    if each.name.startswith(_STORE)
+}
+"""By the column of `sample_server` that holds its number."""
 
 
 def to_metrics(state: ObservedState) -> Sight:
@@ -50,4 +59,5 @@ def _store(sample: Sample) -> dict[Instrument, float]:
         metric.HOLD_DURATION: sample.held_seconds,
         metric.SKIPPED_POSITIONS: sample.skipped_positions,
         metric.STORE_UNSAFE: bool(sample.unsafe),
+        **{SERVER_METRICS[column]: value for column, value in sample.server.items()},
     }

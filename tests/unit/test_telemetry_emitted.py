@@ -83,15 +83,7 @@ SIGHT = Sight(
             passed_over=(PassedOver("Placed", 2, 1, 9),),
         )
     ],
-    numbers={
-        metric.HEAD: 9,
-        metric.SAFE_HEAD: 8,
-        metric.HOLD_DURATION: 0,
-        metric.SKIPPED_POSITIONS: 1,
-        metric.STORE_UNSAFE: False,
-        metric.READY: True,
-        metric.DRAINING: False,
-    },
+    numbers={each: 1 for each in metric.INSTRUMENTS if not each.attributes},
     checks={"database": "pass"},
     causes=frozenset({"password-refused"}),
     transitions={("database", "fail"): 1},
