@@ -98,7 +98,7 @@ def start_daemon_thread(function: Callable[[], T], *, name: str) -> Future[T]:
     def work() -> None:
         try:
             answer = function()
-        except BaseException as error:  # noqa: BLE001 - it is raised again by whoever asked
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller
             future.set_exception(error)
         else:
             future.set_result(answer)

@@ -53,7 +53,7 @@ class CheckState:
         return self._damped.outcome
 
     def take(self, result: CheckResult, *, now_mono: float, now: datetime) -> bool:
-        """Take an answer in; return whether what is told changed. `now` is aware UTC."""
+        """Take an answer in; return True when what is shown changed. `now` is aware UTC."""
         before = (self.outcome, self.reason, self.detail)
         self._damped = step(
             self._damped,

@@ -43,7 +43,7 @@ class CheckStatus:
         return self.check.name
 
     def is_in(self, groups: Collection[str]) -> bool:
-        """Tell whether the check is in one of these groups."""
+        """Return True when the check is in one of these groups."""
         return not self.check.groups.isdisjoint(groups)
 
     @property

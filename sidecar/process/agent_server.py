@@ -1,4 +1,4 @@
-"""The bare server that an agent answers with: it tells nobody the versions of libraries."""
+"""The bare server that an agent answers with: it shows no versions of libraries."""
 
 from http import HTTPStatus
 from typing import Final

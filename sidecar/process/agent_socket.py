@@ -37,7 +37,7 @@ class AgentSocket:
 
     Attributes:
         name: The file's name without its suffix; it is unique among all processes.
-        listener: Whoever serves it closes it.
+        listener: The server that uses it closes it.
     """
 
     def __init__(self, path: Path, listener: socket.socket) -> None:
@@ -47,7 +47,7 @@ class AgentSocket:
         self._pid: Final = os.getpid()
 
     def remove(self) -> None:
-        """Say that the process ended in good order; a child that was forked meanwhile does not."""
+        """Remove the file: the process ended in good order. In a forked child nothing happens."""
         if os.getpid() == self._pid:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def list_sockets(directory: Path) -> dict[str, Path]:
 
 
 def look_at(path: Path) -> Life:
-    """Tell whether a process still listens at a socket. Nothing is said to it."""
+    """Find out whether a process still listens at a socket, without a request."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.setblocking(False)
         try:

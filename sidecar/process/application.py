@@ -1,6 +1,6 @@
 """The processes of one application, found by the sockets of their agents or at given addresses.
 
-Each has a number for as long as it lives. Whoever comes takes the lowest free one, so that what is
+Each has a number for as long as it lives. A new one takes the lowest that is free, so that what is
 started in place of a process that died takes over its name.
 """
 

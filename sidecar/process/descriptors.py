@@ -14,7 +14,7 @@ def raise_limit() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = raised(soft, hard)
     if wanted != soft:
-        # macOS has a lower one, which it does not tell.
+        # macOS has a lower one, which it does not show.
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             return wanted

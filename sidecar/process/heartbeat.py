@@ -110,12 +110,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
         left_out: Checks, subscribers and loops that are not in it, or were not as they should be.
         projections: The loops that it runs.
         setups: Age in seconds of each projection's setup that is not over.
-        refused: Why it must not run a projection, whoever runs it elsewhere, by name.
+        refused: Why it must not run a projection, which others may run, by name.
         violations: What it found in its projections' types and handlers at its start.
     """
 
-    agent: str = ""
-    process: str = ""
+    agent: Name = ""
+    process: Name = ""
     pid: int = 0
     loop_lag_seconds: float = 0.0
     telemetry_dropped: int = 0
@@ -139,28 +139,28 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 T = TypeVar("T")
 
+_LISTS: Final[Mapping[str, tuple[type[Any], int]]] = {
+    "checks": (CheckReport, MAX_CHECKS),
+    "subscribers": (SubscriberReport, MAX_SUBSCRIBERS),
+    "projections": (LoopReport, MAX_LOOPS),
+    "violations": (Violation, MAX_FINDINGS),
+}
+"""What is converted one by one, and how many at most."""
+
 
 def parse_heartbeat(fields: Mapping[str, object]) -> Heartbeat:
     """Return the parts that are as ours are, without the rest."""
-    checks, more_checks = _take_list(fields.get("checks"), CheckReport, MAX_CHECKS)
-    subscribers, more = _take_list(fields.get("subscribers"), SubscriberReport, MAX_SUBSCRIBERS)
-    loops, more_loops = _take_list(fields.get("projections"), LoopReport, MAX_LOOPS)
-    violations, _ = _take_list(fields.get("violations"), Violation, MAX_FINDINGS)
-    return Heartbeat(
-        agent=_take(fields.get("agent"), Name, ""),
-        process=_take(fields.get("process"), Name, ""),
-        pid=_take(fields.get("pid"), int, 0),
-        loop_lag_seconds=_take(fields.get("loop_lag_seconds"), float, 0.0),
-        telemetry_dropped=_take(fields.get("telemetry_dropped"), int, 0),
-        checks=checks,
-        subscribers=subscribers,
-        troubles=_take(fields.get("troubles"), dict[str, int], {}),
-        left_out=_take(fields.get("left_out"), int, 0) + more_checks + more + more_loops,
-        projections=loops,
-        setups=_take(fields.get("setups"), dict[str, float], {}),
-        refused=_take(fields.get("refused"), dict[str, str], {}),
-        violations=violations,
-    )
+    parsed: dict[str, Any] = {"left_out": 0}
+    left_out = 0
+    for field in msgspec.structs.fields(Heartbeat):
+        value = fields.get(field.name)
+        if field.name in _LISTS:
+            parsed[field.name], more = _take_list(value, *_LISTS[field.name])
+            left_out += more
+        elif (taken := _take(value, field.type)) is not None:
+            parsed[field.name] = taken
+    parsed["left_out"] += left_out
+    return Heartbeat(**parsed)
 
 
 def report_subscribers(tally: PublishTally, now_mono: float) -> list[SubscriberReport]:
@@ -200,15 +200,14 @@ def _take_list(items: object, kind: type[T], limit: int) -> tuple[tuple[T, ...],
     """Convert the first ones, each by itself; return those, and how many are left out."""
     if not isinstance(items, list | tuple):
         return (), 0
-    converted = [_take(item, kind, None) for item in items[:limit]]
+    converted = [_take(item, kind) for item in items[:limit]]
     taken = tuple(item for item in converted if item is not None)
     return taken, len(items) - len(taken)
 
 
-def _take(value: object, kind: Any, otherwise: Any) -> Any:  # noqa: ANN401 - any type of msgspec's
-    if value is None:
-        return otherwise
+def _take(value: object, kind: Any) -> Any:  # noqa: ANN401 - any type of msgspec's
+    """Return a value as a type has it, None where it is none."""
     try:
-        return msgspec.convert(value, kind)
+        return None if value is None else msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        return otherwise
+        return None

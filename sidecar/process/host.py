@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 
 def is_rebound(request: web.BaseRequest) -> bool:
-    """Tell whether a caller came to loopback under a name that is not loopback's.
+    """Return True when a caller came to loopback under a name that is not loopback's.
 
     A page whose name was rebound to 127.0.0.1 makes the browser of a person on this machine call,
     and could read the answer. A Unix socket is out of a browser's reach, and by other addresses an
@@ -24,7 +24,7 @@ def is_rebound(request: web.BaseRequest) -> bool:
 
 @lru_cache(maxsize=64)
 def names_loopback(host: str) -> bool:
-    """Tell whether a `Host`, with or without a port, is a name or an address of loopback's."""
+    """Return True when a `Host`, with or without a port, names loopback."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower() == "localhost" or _is_loopback(name)
 

@@ -4,10 +4,10 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from sidecar.events.wait import wait_at_most
 
@@ -42,7 +42,7 @@ class Shutdown:
             _handle(number, lambda _: self.request())
         for number in HARMLESS:
             _handle(number, _pass_over)
-        # Whoever started it with nohup wants it to outlive the terminal.
+        # Started with nohup, it is to outlive the terminal.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             has_terminal = _has_terminal()
             _handle(signal.SIGHUP, lambda n: self.request() if has_terminal else _pass_over(n))
@@ -52,6 +52,28 @@ class Shutdown:
         if self.requested.is_set():
             self.cut_short.set()
         self.requested.set()
+
+    async def run(
+        self, work: Coroutine[Any, Any, None], stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run something until a signal, and then to its end or a second signal, which cancels it.
+
+        On cancellation the work is cancelled, too. What it raises passes.
+
+        Args:
+            work: What runs; it may end without a signal.
+            stop: Asks it to end; called once, after the signal or after its own end.
+        """
+        running = asyncio.create_task(work)
+        try:
+            await _first_of(running, self.requested)
+            await stop()
+            await _first_of(running, self.cut_short)
+        finally:
+            running.cancel()
+            await asyncio.wait((running,))
+        if not running.cancelled():
+            running.result()
 
     async def rest(self, seconds: float) -> None:
         """Wait, unless cut short."""
@@ -66,6 +88,15 @@ def pass_over_signals() -> None:
     """Let signals pass from now on: the work is done, and the exit code is decided."""
     for number in (*SIGNALS, *HARMLESS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+
+
+async def _first_of(running: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Wait for the end of a task or for an event, whichever comes first."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
 
 
 def _handle(number: signal.Signals, act: Act) -> None:

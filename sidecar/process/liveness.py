@@ -19,10 +19,10 @@ def is_hung(
     hang_seconds: float,
     misses: int,
 ) -> bool:
-    """Tell whether a worker's silence has lasted too long.
+    """Return True when a worker's silence has lasted too long.
 
-    One question without an answer proves nothing, however long ago the last answer was: whoever
-    asks may have been stopped meanwhile.
+    One question without an answer proves nothing, however long ago the last answer was: the process
+    that asks may have been stopped meanwhile.
 
     Args:
         now_mono: Monotonic time, seconds.

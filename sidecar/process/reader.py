@@ -25,11 +25,11 @@ class AgentSilentError(Exception):
 
 
 class UnreachableError(AgentSilentError):
-    """Nobody listens there, or whoever does hangs up."""
+    """Nothing listens there, or it hangs up."""
 
 
 class OverlongError(AgentSilentError):
-    """An agent answers, with more than anybody reads."""
+    """An agent answers with more than is read."""
 
 
 class AgentReader:

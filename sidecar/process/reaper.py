@@ -16,7 +16,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_GET_CHILD_SUBREAPER: Final = 37
 
-# What the machine itself raises is for whoever it hit; stops are for the whole group.
+# What the machine raises is for the process that it hit; stops are for the whole group.
 _OWN: Final = frozenset(
     {
         *(signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE),
@@ -45,7 +45,7 @@ def leave_a_reaper() -> None:
 
 
 def is_reaper() -> bool:
-    """Tell whether orphans of this process's descendants become its children."""
+    """Return True when orphans of this process's descendants become its children."""
     if not sys.platform.startswith("linux"):
         return False
     if os.getpid() == 1:
@@ -55,7 +55,7 @@ def is_reaper() -> bool:
 
 
 def _stay(child: int, heard: Collection[int]) -> int:
-    """Bury whoever ends and hand signals on, until the child ends; return its exit code."""
+    """Reap what ends and hand signals on, until the child ends; return its exit code."""
     while True:
         heard_now = signal.sigwaitinfo(heard)
         if heard_now.si_signo == signal.SIGCHLD:

@@ -52,6 +52,8 @@ class Supervisor:
             async with AgentReader() as reader, asyncio.TaskGroup() as group:
                 for worker in self.workers:
                     group.create_task(self._supervise(worker, reader))
+                # Without workers there is still something to stop.
+                await self._stopping.wait()
         finally:
             for worker in self.workers:
                 worker.close()

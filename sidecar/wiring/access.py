@@ -1,4 +1,4 @@
-"""What opens the guarded pages: the token that was configured, or one that is made and kept."""
+"""The token that opens the guarded pages: the configured one, or one that is made and kept."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class KeptToken:
 
     Args:
         file: Where it is kept.
-        redactor: Is told each token that comes.
+        redactor: Learns each new token.
 
     Raises:
         TokenFileError: It cannot be read or kept.
@@ -80,8 +80,8 @@ class Access:
             return None
         return login_link(address, self.token.reveal(), time.time())
 
-    def tell(self, address: str, log_format: LogFormat) -> None:
-        """Say how to open the status page: with a link where a person reads it, and only once."""
+    def announce(self, address: str, log_format: LogFormat) -> None:
+        """Log how to open the status page; print a link once, where a person reads it."""
         if self.kept is None:
             return
         logger.info(
@@ -89,7 +89,7 @@ class Access:
             self.kept.file.path,
             extra={"event": "sidecar.token.kept"},
         )
-        # Not through the log: whoever ships that away has no business with a way in.
+        # Not through the log: where that is shipped to, nobody may get in by it.
         is_read = sys.stderr.isatty() and log_format is not LogFormat.JSON
         if self.kept.is_new and is_read:
             sys.stderr.write(f"The status page, for ten minutes: {self.link(address)}\n")

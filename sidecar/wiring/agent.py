@@ -87,7 +87,7 @@ async def agent(
     host: str | None = None,
     port: int | None = None,
 ) -> AsyncIterator[None]:
-    """Tell the sidecar of this process, from its own event loop.
+    """Report this process to the sidecar, from its own event loop.
 
     A sidecar with the same data directory finds the agent by its socket there, in each process that
     runs one. The numbers of publisher and pool are shown for the length of the block; both stay the
@@ -97,8 +97,8 @@ async def agent(
     logs once, and counts. Only a cancellation passes, and what the block itself raises.
 
     Args:
-        publisher: Told of by spans and counters; any object with `async publish(event)`.
-        pool: Told of by gauges and durations; connections held for too long are logged, in
+        publisher: Observed by spans and counters; any object with `async publish(event)`.
+        pool: Observed by gauges and durations; connections held for too long are logged, in
             development with the place where they were taken.
         store: Each append is a span, and its events carry the trace to their handlers.
         checks: The service's own, asked here, and shown by the sidecar beside its own.
@@ -137,7 +137,7 @@ async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> Non
         await stack.enter_async_context(
             make_agent(telemetry, report, lag_monitor, *place.listeners)
         )
-    # The last thing to be done is the first at the end: whoever sees the file gone asks no more.
+    # The last thing to be done is the first at the end: where the file is gone, no sidecar asks.
     stack.callback(place.leave)
 
 
@@ -167,7 +167,7 @@ def _start_loops(
 
 @dataclass(slots=True)
 class _Inside:
-    """What of the application is told of; what could not be followed is not there."""
+    """What of the application is observed; what could not be is not there."""
 
     monitor: Monitor
     publisher: Publishing | None = None
@@ -177,7 +177,7 @@ class _Inside:
 def _follow(
     stack: ExitStack, telemetry: Telemetry, troubles: Troubles, given: _Given, settings: Settings
 ) -> _Inside:
-    """Let everything tell of itself that can, until the stack is closed."""
+    """Observe everything that can be, until the stack is closed."""
     inside = _Inside(Monitor(()))
     if given.publisher is not None:
         with troubles.contained(Part.PUBLISHER):

@@ -55,7 +55,7 @@ class Boot:
 
     @property
     def settings(self) -> Settings:
-        """What the process was told."""
+        """The settings of the process."""
         return self.verdict.settings
 
     @property
@@ -83,7 +83,7 @@ class Boot:
         return environment.inherit(**{**self.changes, **more})
 
     def start_telemetry(self) -> Telemetry:
-        """Start traces and metrics; whoever calls this closes them."""
+        """Start traces and metrics; the caller closes them."""
         return Telemetry.start(
             self.settings.service_name,
             self.process,
@@ -95,7 +95,7 @@ class Boot:
 
 
 def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bool = False) -> Boot:
-    """Read and judge the environment and set up logging; errors that nobody catches are redacted.
+    """Read and judge the environment and set up logging; uncaught errors are redacted.
 
     Args:
         process: What the process is called in logs, metrics and at the server.

@@ -1,4 +1,4 @@
-"""Publishers, pools and stores of a service, told of without a change to their code."""
+"""Publishers, pools and stores of a service, instrumented without a change to their code."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -29,17 +29,17 @@ class Publisher(Protocol):
     """Any publisher: what it returns and how it treats failures is its own affair."""
 
     def publish(self, event: Any, /) -> Awaitable[object]:  # noqa: ANN401 - any shape of event
-        """Tell subscribers of an event."""
+        """Call the subscribers of an event."""
 
 
 def instrument(target: T, *, name: str = "default") -> T:
-    """Let a publisher, a pool or a store tell of itself through the application's OpenTelemetry.
+    """Instrument a publisher, a pool or a store with the application's OpenTelemetry.
 
     It takes any object with `async publish(event)`, asyncpg's pool, our own of both, and our store,
-    whose events then carry the trace in which they were appended. Spans,
-    durations and counts go to the global providers, also when they are set later. Inside
-    `sidecar.agent` this is not needed: what is given to it is instrumented for that long. What it
-    tells of failures has the secrets of the environment masked, as they are at the call.
+    whose events then carry the trace in which they were appended. Spans, durations and counts go to
+    the global providers, also when they are set later. Inside `sidecar.agent` this is not needed:
+    what is given to it is instrumented for that long. In what is recorded of failures, the secrets
+    of the environment are masked, as they are at the call.
 
     Doing it again makes no difference; `uninstrument` undoes it.
 
@@ -75,7 +75,7 @@ def uninstrument(target: object) -> None:
 
 
 def follow_any_publisher(stack: ExitStack, telemetry: Telemetry, publisher: object) -> Publishing:
-    """Let a publisher tell of itself until the stack is closed.
+    """Observe a publisher until the stack is closed.
 
     Raises:
         UsageError: It is none.
@@ -95,7 +95,7 @@ def follow_any_publisher(stack: ExitStack, telemetry: Telemetry, publisher: obje
 def follow_any_pool(
     stack: ExitStack, telemetry: Telemetry, pool: object, name: str
 ) -> MeteredPool | InstrumentedPool:
-    """Let a pool tell of itself until the stack is closed.
+    """Observe a pool until the stack is closed.
 
     Raises:
         UsageError: It is none.
@@ -111,7 +111,7 @@ def follow_any_pool(
 
 
 def follow_store(stack: ExitStack, telemetry: Telemetry, store: EventStore) -> None:
-    """Let a store tell of its appends until the stack is closed."""
+    """Observe a store's appends until the stack is closed."""
     stack.callback(setattr, store, "observer", store.observer)
     store.observer = AppendTelemetry(telemetry)
 

@@ -121,7 +121,7 @@ class ObservedState:
 
     @cached_property
     def refused(self) -> Mapping[str, str]:
-        """Why our workers must not run projections, whoever runs them elsewhere, by name."""
+        """Why our workers must not run projections that others may run, by name."""
         return {
             name: why for worker in self.workers for name, why in worker.heartbeat.refused.items()
         }

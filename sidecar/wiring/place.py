@@ -1,4 +1,4 @@
-"""Where a process's agent can be heard: a socket of its own, and a port where one is asked for."""
+"""Where a process's agent listens: at a socket, and at a port where one is configured."""
 
 import asyncio
 import os
@@ -22,17 +22,17 @@ FORMER_PORT: Final = 9464
 """What an agent listened on before it had a socket of its own; OpenTelemetry's exporter for
 Prometheus does so, too."""
 SWEEP_SECONDS: Final = 10.0
-"""Late enough that a sidecar has seen, and told, what a killed process left behind."""
+"""Late enough that a sidecar has seen, and reported, what a killed process left behind."""
 
 Address = tuple[str, int]
 
 
 class Place:
-    """The listening sockets of one agent; whoever serves them closes them, too.
+    """The listening sockets of one agent; the agent that serves them closes them.
 
     Attributes:
-        name: Tells the agent from all others.
-        listeners: What it is heard by; none where neither socket nor port could be had.
+        name: Distinguishes the agent from all others.
+        listeners: Where it answers; none where neither socket nor port could be opened.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Place:
             self._open_port(settings, find_address(settings, host, port))
 
     def leave(self) -> None:
-        """Say that the process ends in good order."""
+        """Remove the socket's file: the process ends in good order."""
         if self._socket is not None:
             self._socket.remove()
 
@@ -71,7 +71,7 @@ class Place:
 
 
 def find_address(settings: Settings, host: str | None, port: int | None) -> Address | None:
-    """Return where to listen for a sidecar on another host; None where nobody asked for that."""
+    """Return where to listen for a sidecar on another host; None where that is not configured."""
     asked = (host, port, settings.agent_host, settings.agent_port)
     if all(each is None for each in asked):
         return None
@@ -80,7 +80,7 @@ def find_address(settings: Settings, host: str | None, port: int | None) -> Addr
 
 
 def is_at_former_port(settings: Settings) -> bool:
-    """Tell whether this process knows that its sidecar asks at the port of former versions."""
+    """Return True when this process knows that its sidecar asks at the port of former versions."""
     return any(
         is_of_this_machine(url) and urlsplit(url).port == FORMER_PORT
         for url in settings.app_agent_urls

@@ -52,7 +52,7 @@ class ProbeProcess:
 
     Args:
         boot: The prepared process.
-        telemetry: Of this process; whoever started it closes it.
+        telemetry: Of this process; the caller closes it.
     """
 
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:
@@ -124,7 +124,7 @@ class ProbeProcess:
         self.monitor.add(process.workers_check(supervisor))
 
     def attach_application(self, application: Application, port: PortProbe | None) -> None:
-        """Judge and show the application; the caller runs what listens to it."""
+        """Judge and show the application; the caller runs what polls it."""
         self._observer.application, self._port = application, port
         self._meet_application()
 

@@ -95,7 +95,7 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     )
     stack.push_async_callback(listener.close)
     logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
-    probe.access.tell(address_of(listener.host, listener.port), boot.settings.log_format)
+    probe.access.announce(address_of(listener.host, listener.port), boot.settings.log_format)
     background = await _open_background(stack, probe)
     if probe.access.kept is not None:
         background.start("token", probe.access.kept.follow)
@@ -107,7 +107,7 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
 
 
 def _most_connections() -> int:
-    """Return how many clients the limit of open files leaves room for, and tell a low one."""
+    """Return how many clients the limit of open files leaves room for, and log a low one."""
     limit = raise_limit()
     most = share(limit, MAX_CONNECTIONS)
     if most < MAX_CONNECTIONS:
@@ -152,37 +152,20 @@ async def _supervise(
     Raises:
         BaseExceptionGroup: A bug ended the supervision; the workers ended with it.
     """
-    supervising = asyncio.create_task(supervisor.run())
-    try:
-        freeze_gc()
-        if not shutdown.requested.is_set():
-            probe.answers.enter(Phase.RUNNING)
-        await _wait_for_end(supervisor, supervising, shutdown)
+
+    async def drain() -> None:
+        if not shutdown.requested.is_set():  # A worker refuses to start at all.
+            shutdown.request()
         probe.answers.enter(Phase.DRAINING)
         logger.info("Draining", extra={"event": "sidecar.serve.draining"})
         if not supervisor.refused:
             await shutdown.rest(settings.drain_delay_seconds)
         supervisor.stop()
-        cut_short = asyncio.create_task(shutdown.cut_short.wait())
-        await asyncio.wait((supervising, cut_short), return_when=asyncio.FIRST_COMPLETED)
-        cut_short.cancel()
-    finally:
-        supervising.cancel()
-        await asyncio.wait((supervising,))
-    if not supervising.cancelled():
-        supervising.result()
 
-
-async def _wait_for_end(
-    supervisor: Supervisor, supervising: asyncio.Task[None], shutdown: Shutdown
-) -> None:
-    """Wait for a signal, or for a worker that refuses to start at all."""
-    requested = asyncio.create_task(shutdown.requested.wait())
-    waiting = {requested, supervising} if supervisor.workers else {requested}
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    if not requested.done():
-        requested.cancel()
-        shutdown.request()
+    freeze_gc()
+    if not shutdown.requested.is_set():
+        probe.answers.enter(Phase.RUNNING)
+    await shutdown.run(supervisor.run(), drain)
 
 
 def make_supervisor(boot: Boot, target: str | None, workers: int, dsn: str) -> Supervisor:

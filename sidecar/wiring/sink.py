@@ -14,7 +14,7 @@ class DeadLetterSink(PostgresDeadLetterSink):
     only `sidecar run`, which follows the log itself, closes that window.
 
     Args:
-        pool: Lends connections; whoever made it closes it.
+        pool: Lends connections; the caller closes it.
         types: Registered event types; an event of another type is kept without its data, and can
             be looked at and discarded, not retried.
         redact: Masks secrets in what is kept of an error; by default those of the environment, as

@@ -65,7 +65,7 @@ class WorkerProcess:
         boot: The prepared process.
         publisher: Whose projections and handlers to run.
         dsn: Where the events are.
-        telemetry: Of this process; whoever started it closes it.
+        telemetry: Of this process; the caller closes it.
     """
 
     def __init__(
@@ -151,13 +151,17 @@ class WorkerProcess:
             self._telemetry, lambda: self._numbers(worker, SubscriberKind.PROJECTION)
         )
         observe_handlers(self._telemetry, lambda: self._numbers(worker, SubscriberKind.HANDLER))
-        await _run_until(shutdown, worker)
+
+        async def stop() -> None:
+            worker.stop()
+
+        await shutdown.run(worker.run(), stop)
 
     async def _reach_database(
         self, stack: AsyncExitStack, shutdown: Shutdown
     ) -> MeteredPool | None:
         """Wait for the database, its schema and a pool; None when a shutdown came first."""
-        told = ""
+        logged = ""
         while not shutdown.requested.is_set():
             try:
                 reason = await self._prepare_schema()
@@ -165,8 +169,8 @@ class WorkerProcess:
                     return await stack.enter_async_context(self._open_pool())
             except (StoreUnavailableError, StoreRefusedError, MigrationError) as error:
                 reason = str(error)
-            if reason != told:
-                told = reason
+            if reason != logged:
+                logged = reason
                 logger.warning(
                     "Waiting for the database: %s", reason, extra={"event": "sidecar.worker.waits"}
                 )
@@ -247,23 +251,6 @@ class WorkerProcess:
             refused=dict(self._setups.refused),
             violations=self._violations,
         )
-
-
-async def _run_until(shutdown: Shutdown, worker: Worker) -> None:
-    """Let a worker run until a signal, and then to the end of its batches or a second signal."""
-    working = asyncio.create_task(worker.run())
-    requested = asyncio.create_task(shutdown.requested.wait())
-    await asyncio.wait((working, requested), return_when=asyncio.FIRST_COMPLETED)
-    requested.cancel()
-    worker.stop()
-    cut_short = asyncio.create_task(shutdown.cut_short.wait())
-    await asyncio.wait((working, cut_short), return_when=asyncio.FIRST_COMPLETED)
-    cut_short.cancel()
-    if not working.done():
-        working.cancel()
-    await asyncio.wait((working,))
-    if not working.cancelled():
-        working.result()
 
 
 def _age_seconds(since_mono: float | None) -> float | None:

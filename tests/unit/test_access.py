@@ -49,7 +49,7 @@ def test_the_link_is_printed_once_and_only_where_a_person_reads_it(
     shown = stream()
     monkeypatch.setattr(sys, "stderr", shown)
     for _ in range(2):
-        open_access(settings, Redactor()).tell(ADDRESS, log_format)
+        open_access(settings, Redactor()).announce(ADDRESS, log_format)
 
     told = shown.getvalue()
     assert len(re.findall(LINK, told)) == printed

@@ -91,7 +91,7 @@ def judge_port(port: PortProbe) -> CheckResult:
 
 
 def judge_application(application: Application, now_mono: float) -> CheckResult:
-    """Turn what its agents told into an answer.
+    """Turn what its agents reported into an answer.
 
     While one process answers, traffic may come: those that hang take none, or nearly none.
     """
@@ -115,7 +115,7 @@ def _find_blemish(application: Application, now_mono: float) -> CheckResult | No
     lag_seconds = max((beat.loop_lag_seconds for beat in beats), default=0.0)
     if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
         return warned("application.late", lag_seconds, "s")
-    # By what an agent is heard does not matter: it is.
+    # Without one of its sockets an agent is still reached by another.
     limited = {part for beat in beats for part in beat.troubles} - {"socket", "port"}
     if limited:
         return _warn_of("application.limited", sorted(limited))
@@ -126,8 +126,8 @@ def _find_blemish(application: Application, now_mono: float) -> CheckResult | No
 
 
 def _warn_of(reason: str, names: Sequence[str]) -> CheckResult:
-    told = ", ".join(names)
-    return warned(reason, told or None, detail=_DETAILS[reason].format(told))
+    joined = ", ".join(names)
+    return warned(reason, joined or None, detail=_DETAILS[reason].format(joined))
 
 
 def _name_by_reason(application: Application) -> dict[str, list[str]]:
@@ -157,7 +157,7 @@ def judge_status(status: int) -> CheckResult:
 
 
 def judge_contact(contact: Contact) -> CheckResult:
-    """Turn when the application was last heard into an answer.
+    """Turn when the application answered last into an answer.
 
     Nobody listening is a fact at once; a late answer becomes one when it has lasted.
     """
@@ -172,7 +172,7 @@ def judge_contact(contact: Contact) -> CheckResult:
 
 
 def reported_check(about: CheckReport, application: Application) -> Check:
-    """What does the application's own check say? It damps itself; here it is only passed on."""
+    """What does a check of the application say? It is damped there, and only passed on here."""
 
     async def ask() -> CheckResult:
         return judge_reported(about.name, application)
@@ -190,8 +190,8 @@ def reported_check(about: CheckReport, application: Application) -> Check:
 
 
 def judge_reported(name: str, application: Application) -> CheckResult:
-    """Return the worst that a process says which answers; a silent one is told of elsewhere."""
-    told = [
+    """Return the worst report of the processes that answer; `application` is about the others."""
+    results = [
         check.result
         for member in application.members
         if judge_contact(member.poller.contact).outcome is Outcome.PASS
@@ -199,7 +199,7 @@ def judge_reported(name: str, application: Application) -> CheckResult:
         if check.name == name
     ]
     unheard = CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
-    return max(told, key=lambda result: severity(result.outcome), default=unheard)
+    return max(results, key=lambda result: severity(result.outcome), default=unheard)
 
 
 def pool_check(name: str, read: Callable[[], PoolReport | None]) -> Check:
