@@ -26,7 +26,7 @@ class Explanation:
         return f"{opening}: {self.reason}. {self.cure}"
 
 
-_TOLD: Final = {
+_WORDS: Final = {
     Cause.NAME_UNKNOWN: (
         "the host name of {server} does not resolve",
         "Correct the host in DATABASE_URL, or its DNS record; `getent hosts {host}` asks again.",
@@ -175,42 +175,33 @@ _TOLD: Final = {
         "it refuses the session",
         "The server's log says why.",
     ),
+    Cause.STANDBY: (
+        "{server} is a standby, which takes no writes",
+        (
+            "Let DATABASE_URL lead to the primary: name all hosts and append "
+            "?target_session_attrs=read-write. After a failover, correct DNS or the proxy in "
+            "between."
+        ),
+    ),
+    Cause.READ_ONLY: (
+        "{database} takes no writes, for default_transaction_read_only is on",
+        (
+            "A person, or a provider whose disk is full, set it. Once there is room: SET "
+            "default_transaction_read_only = off; ALTER DATABASE {database_name} RESET "
+            "default_transaction_read_only; if a role or the whole server has it, ALTER ROLE or "
+            "ALTER SYSTEM. Then end the sessions that began meanwhile."
+        ),
+    ),
 }
 
 
 def explain(cause: Cause, parts: DsnParts, mark: str = "") -> Explanation:
-    """Put a cause into words.
+    """Describe a cause and its cure.
 
     Args:
-        cause: Of those that keep a session from being opened.
-        parts: Whose names may be told.
+        cause: What is wrong.
+        parts: The names that the text may contain.
         mark: SQLSTATE or class of the error, never its text.
     """
-    reason, cure = (part.format_map(parts.words) for part in _TOLD[cause])
+    reason, cure = (part.format_map(parts.words) for part in _WORDS[cause])
     return Explanation(cause, f"{reason} ({mark})" if mark else reason, cure)
-
-
-_STANDBY: Final = (
-    "{server} is a standby, which takes no writes",
-    (
-        "Let DATABASE_URL lead to the primary: name all hosts and append "
-        "?target_session_attrs=read-write. After a failover, correct DNS or the proxy in between."
-    ),
-)
-_READ_ONLY: Final = (
-    "{database} takes no writes, for default_transaction_read_only is on",
-    (
-        "A person, or a provider whose disk is full, set it. Once there is room: SET "
-        "default_transaction_read_only = off; ALTER DATABASE {database_name} RESET "
-        "default_transaction_read_only; if a role or the whole server has it, ALTER ROLE or ALTER "
-        "SYSTEM. Then end the sessions that began meanwhile."
-    ),
-)
-
-
-def explain_read_only(parts: DsnParts, *, is_standby: bool) -> Explanation:
-    """Put into words that a server answers and takes no writes."""
-    cause = Cause.STANDBY if is_standby else Cause.READ_ONLY
-    told = _STANDBY if is_standby else _READ_ONLY
-    reason, cure = (part.format_map(parts.words) for part in told)
-    return Explanation(cause, reason, cure)

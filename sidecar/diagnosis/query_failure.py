@@ -1,4 +1,4 @@
-"""Why a statement of the watch had no answer, and what to do."""
+"""Why a query of the sampler failed, and what to do."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ _WHO_BLOCKS: Final = (
     "See who holds it: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity WHERE "
     "wait_event_type = 'Lock'"
 )
-_TOLD: Final = {
+_REASONS: Final = {
     "55P03": f"another session holds a lock on its table. {_WHO_BLOCKS}",
     "57014": (
         "the statement took too long and was ended. The server is busy, or a lock holds it up. "
@@ -16,11 +16,11 @@ _TOLD: Final = {
 
 
 def explain_unanswered(question: str, sqlstate: str) -> str:
-    """Put into words that a question had no answer.
+    """Describe why a query failed.
 
     Args:
-        question: What was asked for, such as `dead letters`.
-        sqlstate: The server's word on it.
+        question: What it reads, such as `dead letters`.
+        sqlstate: The code of the server's error.
     """
-    reason = _TOLD.get(sqlstate, "the server refused the statement; its log says why.")
+    reason = _REASONS.get(sqlstate, "the server refused the statement; its log says why.")
     return f"PostgreSQL did not tell of {question} (SQLSTATE {sqlstate}): {reason}"

@@ -23,8 +23,8 @@ class Codec(Protocol):
     def write(self, event: object) -> bytes:
         """Return an object as JSON; raises where a field has no JSON form."""
 
-    def is_finite(self, event: object) -> bool:
-        """Return True when no number in an object is NaN or infinite."""
+    def to_plain(self, event: object) -> object:
+        """Return an object as plain data, with NaN and infinity where it has them."""
 
     def read(self, data: str) -> object:
         """Make an object from JSON; raises where that does not fit."""

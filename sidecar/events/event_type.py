@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.errors import EventDecodingError, EventTypeError
 from sidecar.events.codec import Codec
 from sidecar.events.fields import describe_misfit, find_misfit
+from sidecar.events.finite import is_finite
 from sidecar.events.frozen import is_of_pydantic, require_frozen
 from sidecar.events.msgspec_codec import MsgspecCodec
 from sidecar.events.nested import pydantic_codec
@@ -43,7 +44,7 @@ class EventType:
             raise EventTypeError(
                 f"{self.name} has a field without JSON form: {_first_line(error)}."
             ) from error
-        if b"null" in data and not self._codec.is_finite(event):
+        if b"null" in data and not is_finite(self._codec.to_plain(event)):
             raise EventTypeError(
                 f"{self.name} has a number without JSON form: it is NaN or infinite, and "
                 "would be kept as null."

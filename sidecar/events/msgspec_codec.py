@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 
 from sidecar.events.codec import DecodeFailure
-from sidecar.events.finite import is_finite
 from sidecar.events.nested import UnfitError, read_nested, write_nested
 from sidecar.events.upcasting import Shape
 
@@ -25,9 +24,9 @@ class MsgspecCodec:
         ).decode
         self.write: Final = msgspec.json.Encoder(enc_hook=write_nested).encode
 
-    def is_finite(self, event: object) -> bool:
-        """Return True when no number in an object is NaN or infinite."""
-        return is_finite(msgspec.to_builtins(event, enc_hook=write_nested))
+    def to_plain(self, event: object) -> object:
+        """Return an object as plain data."""
+        return msgspec.to_builtins(event, enc_hook=write_nested)
 
     def convert(self, shape: Shape) -> object:
         """Make an object from decoded JSON."""

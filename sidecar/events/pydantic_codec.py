@@ -8,7 +8,6 @@ import msgspec
 import pydantic
 
 from sidecar.events.codec import DecodeFailure
-from sidecar.events.finite import is_finite
 
 # From here on a field can be read by its name though it has an alias.
 _READS_BY_NAME: Final = tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 11)
@@ -32,10 +31,6 @@ class PydanticCodec:
         )
         self.write: Final[Callable[[object], bytes]] = partial(adapter.dump_json, **_WRITE)
         self.read: Final[Callable[[str], object]] = partial(adapter.validate_json, **_READ)
-
-    def is_finite(self, event: object) -> bool:
-        """Return True when no number in an object is NaN or infinite."""
-        return is_finite(self.to_plain(event))
 
     def convert(self, shape: object) -> object:
         """Make an object from decoded JSON, by the rules for JSON and not those for Python."""

@@ -4,8 +4,9 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
+from sidecar.diagnosis.cause import Cause
 from sidecar.diagnosis.dsn_parts import DsnParts
-from sidecar.diagnosis.explanation import Explanation, explain_read_only
+from sidecar.diagnosis.explanation import Explanation, explain
 from sidecar.postgres.connect_failure import no_answer, unreachable
 from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, connect
 from sidecar.postgres.query import sql
@@ -76,7 +77,8 @@ class Ping:
         row = await self._connection.fetchrow(sql("ping"))
         if row is None or row["takes_writes"]:
             return None
-        return explain_read_only(DsnParts.of(self._dsn), is_standby=row["is_standby"])
+        cause = Cause.STANDBY if row["is_standby"] else Cause.READ_ONLY
+        return explain(cause, DsnParts.of(self._dsn))
 
     def close(self) -> None:
         """Close the connection at once, without waiting for the server."""

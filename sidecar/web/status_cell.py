@@ -64,12 +64,7 @@ def plain(path: str) -> Cell:
 
 def word(path: str) -> Cell:
     """Show a state in its tone; the word alone says as much as the colour."""
-
-    def show(row: Row) -> str:
-        value = _find(row, path)
-        return _toned(_tone(value), text(value))
-
-    return show
+    return lambda row: _toned(_tone(_find(row, path)), plain(path)(row))
 
 
 def standing(row: Row) -> str:
@@ -98,12 +93,7 @@ def letters(row: Row) -> str:
 
 def command(path: str) -> Cell:
     """Show what to type."""
-
-    def show(row: Row) -> str:
-        value = _find(row, path)
-        return f"<code>{text(value)}</code>" if value else NOTHING
-
-    return show
+    return lambda row: f"<code>{plain(path)(row)}</code>" if _find(row, path) else NOTHING
 
 
 def moment(path: str) -> Cell:

@@ -31,7 +31,7 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
         StoreRefusedError: It refused a statement.
         UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
     """
-    require_database(boot.settings)
+    _require_database(boot.settings)
     name = f"{boot.settings.service_name} {boot.process}"
     async with open_database(boot.settings) as dsn:
         connection = await connect(dsn, application_name=name)
@@ -63,20 +63,6 @@ async def with_store(
                 f"The schema is not at head, run `sidecar migrate`; pending: {names}."
             )
         return await task(connection, *args, **kwargs)
-
-
-def require_database(settings: Settings) -> None:
-    """Refuse to make a new embedded server only to read from it.
-
-    Raises:
-        UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
-    """
-    directory = settings.data_directory / EMBEDDED_DIRECTORY
-    if settings.database_url is None and not directory.exists():
-        raise UsageError(
-            f"DATABASE_URL is not set, and no embedded server has run in {directory}. Set it, or "
-            "go to the directory where `sidecar serve` or `sidecar demo` was started."
-        )
 
 
 async def migrate_database(boot: Boot) -> list[str]:
@@ -123,3 +109,13 @@ async def show_dead_letter(boot: Boot, letter_id: int) -> dead_letter.DeadLetter
     return replace(
         shown, error_message=redact(shown.error_message), traceback=redact(shown.traceback)
     )
+
+
+def _require_database(settings: Settings) -> None:
+    """Refuse to make a new embedded server only to read from it."""
+    directory = settings.data_directory / EMBEDDED_DIRECTORY
+    if settings.database_url is None and not directory.exists():
+        raise UsageError(
+            f"DATABASE_URL is not set, and no embedded server has run in {directory}. Set it, or "
+            "go to the directory where `sidecar serve` or `sidecar demo` was started."
+        )

@@ -33,8 +33,6 @@ def test_a_plain_url_is_told_by_role_host_and_database() -> None:
 )
 def test_a_url_that_can_be_read_in_two_ways_is_not_told(url: str) -> None:
     for cause in Cause:
-        if cause in {Cause.READ_ONLY, Cause.STANDBY}:
-            continue
         told = explain(cause, DsnParts.of(url)).sentence()
         assert "canary" not in told
         assert "1234" not in told
