@@ -71,7 +71,7 @@ class CheckRequest:
             files, dialect=self.dialect, part=self.part, environment=self.environment
         )
 
-    def judge(self, *, to_fix: bool = False) -> LintResult:
+    def lint(self, *, to_fix: bool = False) -> LintResult:
         """Check them with every rule that needs no server.
 
         Args:
@@ -151,7 +151,7 @@ def check(  # noqa: PLR0913 - one parameter for each option, as click wants it
 ) -> None:
     """Judge the environment; exit with 78 when a start would be refused."""
     request = CheckRequest(files, Dialect(dialect), part, environment, examples)
-    result = request.judge(to_fix=fix)
+    result = request.lint(to_fix=fix)
     if fix:
         result = _fixed(request, result)
     unasked = ""
@@ -223,7 +223,7 @@ def _fixed(request: CheckRequest, result: LintResult) -> LintResult:
         say(f"Warning: {warning}", err=True)
     for name, reason in left_alone(result.findings):
         say(f"Left {name} alone: {reason}.", err=True)
-    return request.judge()
+    return request.lint()
 
 
 def _print(result: LintResult, output: str) -> None:

@@ -66,11 +66,11 @@ def list_(
 @FORMAT
 def show(letter_id: int, output: str) -> None:
     """Show the event, the error with its traceback, attempts and trace."""
-    letter = finish(show_dead_letter(_boot(), letter_id))
+    detail = finish(show_dead_letter(_boot(), letter_id))
     if output == "json":
-        say_json(letter)
+        say_json(detail)
     else:
-        say(_describe(letter))
+        say(_describe(detail))
 
 
 @dead_letters.command()
@@ -94,7 +94,7 @@ def retry(
     if not everything and letter_id is None and projection is None and stream is None:
         raise UsageError("Say which: ID, --projection NAME, --stream NAME or --all.")
     boot = _boot()
-    letters = finish(
+    ids = finish(
         with_store(
             boot,
             dead_letter.request_retry,
@@ -103,11 +103,11 @@ def retry(
             stream=stream,
         )
     )
-    if not letters:
+    if not ids:
         say("No open dead letter matches.")
     elif no_wait:
-        say(f"Asked for a retry of {len(letters)}.")
-    elif not finish(follow_retry(boot, letters)):
+        say(f"Asked for a retry of {len(ids)}.")
+    elif not finish(follow_retry(boot, ids)):
         sys.exit(EX_FAILED)
 
 
@@ -120,24 +120,24 @@ def discard(letter_id: int, reason: str) -> None:
     say(f"Dead letter {letter_id} is discarded.")
 
 
-def _describe(letter: DeadLetterDetail) -> str:
+def _describe(detail: DeadLetterDetail) -> str:
     facts = {
-        "dead letter": letter.id,
-        "projection": letter.projection,
-        "event": f"{letter.event_type} at position {letter.position}",
-        "stream": f"{letter.stream}, version {letter.version}; {letter.queued} more wait behind it",
-        "error": f"{letter.error_type}: {letter.error_message} ({letter.category})",
-        "attempts": letter.attempts,
-        "failed": f"{letter.first_failed_at:%F %T%z}, last {letter.last_failed_at:%F %T%z}",
-        "trace": letter.trace_id or "-",
-        "resolution": letter.resolution or "open",
-        "reason": letter.reason or "-",
-        "data": letter.data or "-",
+        "dead letter": detail.id,
+        "projection": detail.projection,
+        "event": f"{detail.event_type} at position {detail.position}",
+        "stream": f"{detail.stream}, version {detail.version}; {detail.queued} more wait behind it",
+        "error": f"{detail.error_type}: {detail.error_message} ({detail.category})",
+        "attempts": detail.attempts,
+        "failed": f"{detail.first_failed_at:%F %T%z}, last {detail.last_failed_at:%F %T%z}",
+        "trace": detail.trace_id or "-",
+        "resolution": detail.resolution or "open",
+        "reason": detail.reason or "-",
+        "data": detail.data or "-",
     }
     width = max(map(len, facts))
     # One line each: a line end in an event must not look like one of these.
     lines = [f"{name:{width}}  {visible(str(value))}" for name, value in facts.items()]
-    return "\n".join([*lines, "", letter.traceback.rstrip()])
+    return "\n".join([*lines, "", detail.traceback.rstrip()])
 
 
 def _boot() -> Boot:

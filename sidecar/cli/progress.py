@@ -70,49 +70,47 @@ class Meter:
             say(f"{self._title}: {done} of {self._total}, {rate:,.0f}/s, about {left:.0f} s left")
 
 
-async def follow_retry(boot: Boot, letters: Sequence[int]) -> bool:
+async def follow_retry(boot: Boot, ids: Sequence[int]) -> bool:
     """Watch a retry to its end; return True when every dead letter was resolved.
 
     It ends when each has been resolved or has failed again, when a projection is paused, and when
     no worker runs it any more.
     """
     async with open_session(boot) as connection:
-        logged = await list_logged(connection, letters)
-        if pushed := len(letters) - len(logged):
+        logged = await list_logged(connection, ids)
+        if pushed := len(ids) - len(logged):
             say(
                 f"{pushed} of events published in process: their application takes them up "
                 "while its agent runs; `sidecar dead-letters list` shows what is left."
             )
             if not logged:
                 return True
-            letters = logged
-        with Meter("retrying", len(letters)) as meter:
-            failed = await _watch_retry(connection, letters, meter)
+            ids = logged
+        with Meter("retrying", len(ids)) as meter:
+            failed = await _watch_retry(connection, ids, meter)
     if failed is None:
         return False
-    say(f"{len(letters) - failed} taken up again, {failed} failed again.")
+    say(f"{len(ids) - failed} taken up again, {failed} failed again.")
     return failed == 0
 
 
-async def _watch_retry(
-    connection: RawConnection, letters: Sequence[int], meter: Meter
-) -> int | None:
+async def _watch_retry(connection: RawConnection, ids: Sequence[int], meter: Meter) -> int | None:
     """Return how many failed again; None when no worker goes on with it."""
     takeover = Takeover()
     while True:
-        still_open, failed = await count_open(connection, letters)
+        still_open, failed = await count_open(connection, ids)
         if still_open <= failed:
-            meter.show(len(letters) - still_open)
+            meter.show(len(ids) - still_open)
             return failed
-        if paused := await list_paused(connection, letters):
+        if paused := await list_paused(connection, ids):
             hints = (f"{name} is paused; `sidecar projections resume {name}`" for name in paused)
             say(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
-        unowned = await list_unowned(connection, letters)
+        unowned = await list_unowned(connection, ids)
         if takeover.has_timed_out(unowned, "The retry is noted and happens"):
             return None
         if not unowned:
-            meter.show(len(letters) - still_open)
+            meter.show(len(ids) - still_open)
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -140,7 +138,7 @@ async def _watch_rebuild(
     follower = SafeHeadFollower()
     while True:
         sample = await take_sample(connection, follower)
-        status = next((each for each in sample.standings if each.name == name), None)
+        status = next((each for each in sample.projections if each.name == name), None)
         if status is None or status.rebuild is not Rebuild.RUNNING:
             return status
         unowned = () if status.owners else (name,)

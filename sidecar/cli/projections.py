@@ -51,8 +51,8 @@ def list_(output: str) -> None:
     What the application calls in its own processes, in `publish`, is shown as `in_process`.
     """
     boot = prepare("projections", quiet=True)
-    standings = finish(list_projections(boot))
-    print_rows(standings, _COLUMNS, output=output, empty="No projection has run yet.")
+    rows = finish(list_projections(boot))
+    print_rows(rows, _COLUMNS, output=output, empty="No projection has run yet.")
 
 
 @projections.command()

@@ -53,7 +53,7 @@ class Sample:
     held_seconds: float
     writers: tuple[Writer, ...]
     skipped_positions: int
-    standings: tuple[ProjectionStatus, ...]
+    projections: tuple[ProjectionStatus, ...]
     failures: tuple[FailureSample, ...]
     activity: Activity
     unsafe: str = ""
@@ -160,10 +160,10 @@ def compose(
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the answers together. Pure."""
-    standings = fold_status(
+    projections = fold_status(
         log.partitions, letters.counts, log.safe_head, log.taken_at, log.passed_over
     )
-    followed = {standing.name for standing in standings}
+    followed = {projection.name for projection in projections}
     return Sample(
         taken_at=log.taken_at,
         safe_head=log.safe_head,
@@ -171,7 +171,7 @@ def compose(
         held_seconds=log.held_seconds,
         writers=log.writers,
         skipped_positions=skipped_positions,
-        standings=standings,
+        projections=projections,
         failures=letters.failures,
         activity=activity,
         unsafe=unsafe,

@@ -123,7 +123,7 @@ def fold_status(
     now: dt.datetime,
     passed_over: Mapping[str, tuple[PassedOver, ...]] | None = None,
 ) -> tuple[ProjectionStatus, ...]:
-    """Fold samples into one standing per projection, by name.
+    """Fold samples into one status per projection, by name.
 
     Args:
         samples: Ascending by projection.
@@ -138,17 +138,17 @@ def fold_status(
         live = [row for row in rows if row.copy == "live"]
         rebuild = [row for row in rows if row.copy == "rebuild"]
         if live:
-            standing = _fold(name, live, rebuild, letters.get(name), safe_head, now)
-            folded.append(_add_passed_over(standing, (passed_over or {}).get(name, ())))
+            projection = _fold(name, live, rebuild, letters.get(name), safe_head, now)
+            folded.append(_add_passed_over(projection, (passed_over or {}).get(name, ())))
     return tuple(folded)
 
 
 def _add_passed_over(
-    standing: ProjectionStatus, passed_over: tuple[PassedOver, ...]
+    projection: ProjectionStatus, passed_over: tuple[PassedOver, ...]
 ) -> ProjectionStatus:
-    told = describe_passed_over(standing.name, standing.kind, passed_over)
-    detail = "; ".join(filter(None, (standing.detail, told))) or None
-    return replace(standing, detail=detail, passed_over=passed_over)
+    told = describe_passed_over(projection.name, projection.kind, passed_over)
+    detail = "; ".join(filter(None, (projection.detail, told))) or None
+    return replace(projection, detail=detail, passed_over=passed_over)
 
 
 def _fold(

@@ -67,7 +67,7 @@ def word(path: str) -> Cell:
     return lambda row: _toned(_tone(_find(row, path)), plain(path)(row))
 
 
-def standing(row: Row) -> str:
+def projection_status(row: Row) -> str:
     """Show the status of a projection and its cause; with open dead letters it is not green."""
     status = row.get("status")
     tone, shown = _tone(status), text(status)
@@ -83,7 +83,7 @@ def lag(row: Row) -> str:
     return f"{text(row.get('lag_seconds'))} s, {text(row.get('lag_events'))} events"
 
 
-def letters(row: Row) -> str:
+def dead_letters(row: Row) -> str:
     """Show open dead letters, how many streams they park, and the last error."""
     parked = row.get("parked_streams")
     shown = text(row.get("dead_letters")) + (f", {text(parked)} parked" if number(parked) else "")

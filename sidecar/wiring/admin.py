@@ -80,7 +80,7 @@ async def migrate_database(boot: Boot) -> list[str]:
 async def list_projections(boot: Boot) -> tuple[ProjectionStatus | CalledInside, ...]:
     """Return the status of every projection and handler, those of the application's too."""
     sample = await with_store(boot, take_sample, SafeHeadFollower())
-    return (*sample.standings, *await ask_application(boot.settings, sample.published))
+    return (*sample.projections, *await ask_application(boot.settings, sample.published))
 
 
 async def accept(connection: RawConnection, service: str | None, name: str, reason: str) -> str:

@@ -27,7 +27,7 @@ def describe_store(sample: Sample) -> list[str]:
 
 
 def _describe_projections(sample: Sample, errors: dict[str, list[str]]) -> list[str]:
-    worst_first = sorted(sample.standings, key=_rank)
+    worst_first = sorted(sample.projections, key=_rank)
     described = [_describe_projection(one, errors.get(one.name, ())) for one in worst_first]
     sentences = [sentence for sentence in described if sentence]
     more = len(sentences) - MOST_DESCRIBED
@@ -43,31 +43,31 @@ def _errors_of(sample: Sample) -> dict[str, list[str]]:
     return errors
 
 
-def _rank(standing: ProjectionStatus) -> tuple[int, bool, float]:
+def _rank(projection: ProjectionStatus) -> tuple[int, bool, float]:
     """Order projections by how much they need a person."""
-    place = _WORST_FIRST.index(standing.status) if standing.status in _WORST_FIRST else 99
-    return place, not standing.dead_letters, -standing.lag_seconds
+    place = _WORST_FIRST.index(projection.status) if projection.status in _WORST_FIRST else 99
+    return place, not projection.dead_letters, -projection.lag_seconds
 
 
-def _describe_projection(standing: ProjectionStatus, errors: Sequence[str]) -> str:
+def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) -> str:
     parts = []
-    if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
-        parts.append(f"is {standing.status.value}")
-    if standing.rebuild is Rebuild.RUNNING:
+    if projection.status in {Status.FAILED, Status.STALLED, Status.UNOWNED, Status.PAUSED}:
+        parts.append(f"is {projection.status.value}")
+    if projection.rebuild is Rebuild.RUNNING:
         parts.append("is being rebuilt")
-    if standing.rebuild is Rebuild.HALTED:
+    if projection.rebuild is Rebuild.HALTED:
         parts.append("has a rebuild that failed")
-    if standing.lag_seconds >= 1:
-        parts.append(f"is {standing.lag_seconds:.0f} s behind")
-    if standing.parked_streams:
-        streams = _count(standing.parked_streams, "stream")
-        parts.append(f"has {streams} parked{_describe_cause(standing.oldest_letter_at, errors)}")
-    elif standing.dead_letters:
-        letters = _count(standing.dead_letters, "dead letter")
-        parts.append(f"has {letters}{_describe_cause(standing.oldest_letter_at, errors)}")
-    sentences = [f"Projection {standing.name} {' and '.join(parts)}."] if parts else []
-    if lacks := describe_passed_over(standing.name, standing.kind, standing.passed_over):
-        sentences.append(f"Of {standing.name} {lacks}.")
+    if projection.lag_seconds >= 1:
+        parts.append(f"is {projection.lag_seconds:.0f} s behind")
+    if projection.parked_streams:
+        streams = _count(projection.parked_streams, "stream")
+        parts.append(f"has {streams} parked{_describe_cause(projection.oldest_letter_at, errors)}")
+    elif projection.dead_letters:
+        letters = _count(projection.dead_letters, "dead letter")
+        parts.append(f"has {letters}{_describe_cause(projection.oldest_letter_at, errors)}")
+    sentences = [f"Projection {projection.name} {' and '.join(parts)}."] if parts else []
+    if lacks := describe_passed_over(projection.name, projection.kind, projection.passed_over):
+        sentences.append(f"Of {projection.name} {lacks}.")
     return " ".join(sentences)
 
 

@@ -73,7 +73,7 @@ class ObservedState:
     @property
     def projections(self) -> tuple[ProjectionStatus, ...]:
         """How the projections stand; empty while that is not known."""
-        return self.sample.standings if self.sample else ()
+        return self.sample.projections if self.sample else ()
 
     @property
     def published(self) -> Mapping[str, DeadLetterCount]:

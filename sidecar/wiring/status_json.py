@@ -67,22 +67,24 @@ def _check_to_json(status: CheckStatus) -> Row:
     }
 
 
-def _projection_to_json(standing: ProjectionStatus, state: ObservedState, history: History) -> Row:
-    name = standing.name
+def _projection_to_json(
+    projection: ProjectionStatus, state: ObservedState, history: History
+) -> Row:
+    name = projection.name
     last = next((each for each in _failures(state) if each.projection == name), None)
     return {
         "name": name,
-        "kind": standing.kind,
-        "status": standing.status.value,
-        "position": standing.position,
-        "lag_events": standing.lag_events,
-        "lag_seconds": standing.lag_seconds,
-        "dead_letters": standing.dead_letters,
-        "parked_streams": standing.parked_streams,
-        "owner": ", ".join(standing.owners) or None,
-        "rebuild": standing.rebuild.value,
-        "progress": standing.progress,
-        "detail": state.refused.get(name) or _add_setup(standing.detail, state.setups.get(name)),
+        "kind": projection.kind,
+        "status": projection.status.value,
+        "position": projection.position,
+        "lag_events": projection.lag_events,
+        "lag_seconds": projection.lag_seconds,
+        "dead_letters": projection.dead_letters,
+        "parked_streams": projection.parked_streams,
+        "owner": ", ".join(projection.owners) or None,
+        "rebuild": projection.rebuild.value,
+        "progress": projection.progress,
+        "detail": state.refused.get(name) or _add_setup(projection.detail, state.setups.get(name)),
         "heartbeat_age_seconds": state.loop_ages.get(name),
         "last_failure": None if last is None else _failure_to_json(last),
         "events_per_second": history.events_per_second(name),

@@ -245,8 +245,8 @@ async def test_storm_of_dead_letters_is_counted_and_nothing_dropped(
             sample = await take_sample(connection, SafeHeadFollower())
             rows = await list_dead_letters(connection, DeadLetterFilter(), limit=2 * STORM_LETTERS)
             assert len(await list_dead_letters(connection, DeadLetterFilter())) == 1000
-        assert sample.standings[0].dead_letters == STORM_LETTERS
-        assert sample.standings[0].lag_events == 0
+        assert sample.projections[0].dead_letters == STORM_LETTERS
+        assert sample.projections[0].lag_events == 0
         assert len({row.stream for row in rows}) == len(rows) == STORM_LETTERS
         journal.broken.clear()
         async with stage.pool.acquire() as connection:

@@ -24,7 +24,7 @@ from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection_status import ProjectionStatus, Status
-from sidecar.wiring.checks.projection import judge_standing
+from sidecar.wiring.checks.projection import judge_projection
 from sidecar.wiring.headline import describe
 from tests.observed import ready_state
 from tests.postgres import rebuilding
@@ -89,7 +89,7 @@ class Release:
     async def told(self) -> dict[str, int]:
         """Count as its worker does, and return what is told, by type."""
         await count(self.stage)
-        return {one.type: one.events for one in (await standing_of(self.stage)).passed_over}
+        return {one.type: one.events for one in (await status_of(self.stage)).passed_over}
 
 
 async def count(stage: Stage) -> None:
@@ -98,11 +98,11 @@ async def count(stage: Stage) -> None:
         await PassedOverCounter(stage.handled, retired).count(connection)
 
 
-async def standing_of(stage: Stage) -> ProjectionStatus:
+async def status_of(stage: Stage) -> ProjectionStatus:
     async with session(stage.dsn) as connection:
         sample = await take_sample(connection, SafeHeadFollower())
-    (standing,) = sample.standings
-    return standing
+    (projection,) = sample.projections
+    return projection
 
 
 async def append(stage: Stage, *kinds: str) -> None:
@@ -124,11 +124,11 @@ async def test_a_type_that_the_worker_did_not_know_yet_is_told_at_its_next_start
         assert await new.told() == {"Cancelled": 2}
         assert "2 of Cancelled (positions 2 to 4)" in caplog.text
         await new.run()
-        standing = await standing_of(new.stage)
-        assert standing.passed_over == (PassedOver("Cancelled", 2, 2, 4),)
-        assert "`sidecar projections rebuild seen`" in str(standing.detail)
-        owned = replace(standing, status=Status.CAUGHT_UP)
-        judged = judge_standing("projection-seen", owned, 0.0, 60.0)
+        projection = await status_of(new.stage)
+        assert projection.passed_over == (PassedOver("Cancelled", 2, 2, 4),)
+        assert "`sidecar projections rebuild seen`" in str(projection.detail)
+        owned = replace(projection, status=Status.CAUGHT_UP)
+        judged = judge_projection("projection-seen", owned, 0.0, 60.0)
         assert (judged.outcome, judged.reason) == (Outcome.WARN, "projection-seen.passed-over")
         async with rebuilding.working(new.stage):
             await rebuilding.start(new.stage, "seen")
@@ -240,10 +240,10 @@ async def test_a_checkpoint_that_was_deleted_while_nobody_ran_is_noticed_by_what
 def test_the_sentence_names_type_count_and_command() -> None:
     told = tuple(PassedOver(f"Type{n}", n, 1, n) for n in range(1, 8))
     now = dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
-    standing = ProjectionStatus(
+    projection = ProjectionStatus(
         "seen", "projection", Status.CAUGHT_UP, 10, 0, 0.0, 0, 0, (), now, passed_over=told
     )
-    sentence = describe(ready_state(Sample(now, 10, 10, 0.0, (), 0, (standing,), (), {})))
+    sentence = describe(ready_state(Sample(now, 10, 10, 0.0, (), 0, (projection,), (), {})))
     assert "1 of Type1 (position 1), 2 of Type2 (positions 1 to 2)" in sentence
     assert "2 more types" in sentence
     assert "`sidecar projections rebuild seen`" in sentence

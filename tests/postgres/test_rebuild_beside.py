@@ -9,7 +9,7 @@ from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.projections.worker import Worker
-from sidecar.wiring.checks.projection import judge_standing
+from sidecar.wiring.checks.projection import judge_projection
 from sidecar.wiring.headline import describe
 from sidecar.wiring.state_metrics import to_metrics
 from tests.observed import ready_state
@@ -43,23 +43,23 @@ async def look(stage: Stage) -> Sample:
         return await take_sample(connection, SafeHeadFollower())
 
 
-async def standing_of(stage: Stage) -> ProjectionStatus:
-    [standing] = (await look(stage)).standings
-    return standing
+async def status_of(stage: Stage) -> ProjectionStatus:
+    [projection] = (await look(stage)).projections
+    return projection
 
 
 async def test_a_live_copy_that_is_well_stays_well_beside_a_rebuild(stage: Stage) -> None:
     async with working(stage):
         await until_live(stage)
         async with waiting_for_the_swap(stage, EVENTS):
-            standing = await standing_of(stage)
-            assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.RUNNING)
-            assert judge_standing("totals", standing, 0.0, 30.0).outcome == "pass"
+            projection = await status_of(stage)
+            assert (projection.status, projection.rebuild) == (Status.CAUGHT_UP, Rebuild.RUNNING)
+            assert judge_projection("totals", projection, 0.0, 30.0).outcome == "pass"
             state = ready_state(await look(stage))
             assert describe(state) == "Ready. Projection totals is being rebuilt."
             assert [each.rebuild for each in to_metrics(state).projections] == ["running"]
         await until_swapped(stage)
-        assert (await standing_of(stage)).rebuild is Rebuild.NONE
+        assert (await status_of(stage)).rebuild is Rebuild.NONE
 
 
 async def test_a_live_copy_that_stalls_is_told_beside_a_rebuild(stage: Stage) -> None:
@@ -75,9 +75,9 @@ async def test_a_live_copy_that_stalls_is_told_beside_a_rebuild(stage: Stage) ->
                 await stage.pool.execute(
                     "UPDATE sidecar.events SET recorded_at = recorded_at - interval '1 minute'"
                 )
-                standing = await standing_of(stage)
-                assert (standing.status, standing.rebuild) == (Status.STALLED, Rebuild.RUNNING)
-                assert judge_standing("totals", standing, 0.0, 30.0).reason == "totals.stalled"
+                projection = await status_of(stage)
+                assert (projection.status, projection.rebuild) == (Status.STALLED, Rebuild.RUNNING)
+                assert judge_projection("totals", projection, 0.0, 30.0).reason == "totals.stalled"
         await until_swapped(stage)
         await until_live(stage)
     assert await read(stage) == await oracle(stage)
@@ -85,8 +85,8 @@ async def test_a_live_copy_that_stalls_is_told_beside_a_rebuild(stage: Stage) ->
 
 async def test_a_live_copy_that_nobody_runs_is_told_beside_a_rebuild(stage: Stage) -> None:
     await start(stage)
-    standing = await standing_of(stage)
-    assert (standing.status, standing.rebuild) == (Status.UNOWNED, Rebuild.RUNNING)
+    projection = await status_of(stage)
+    assert (projection.status, projection.rebuild) == (Status.UNOWNED, Rebuild.RUNNING)
 
 
 async def test_who_only_fills_the_new_copy_does_not_beat_for_the_live_one(stage: Stage) -> None:

@@ -64,11 +64,11 @@ async def test_error_stops_the_rebuild_and_leaves_the_live_copy(
         assert await stage.letters() == []
         async with stage.pool.acquire() as connection:
             sample = await take_sample(connection, SafeHeadFollower())
-        [standing] = sample.standings
-        assert standing.rebuild is Rebuild.HALTED
-        assert standing.status is Status.CAUGHT_UP
-        assert standing.detail == detail
-        assert standing.progress is not None
+        [projection] = sample.projections
+        assert projection.rebuild is Rebuild.HALTED
+        assert projection.status is Status.CAUGHT_UP
+        assert projection.detail == detail
+        assert projection.progress is not None
         # Live goes on meanwhile.
         await stage.place("s1", 5)
         await until_live(stage)

@@ -267,4 +267,4 @@ async def test_event_that_waits_for_its_next_try_is_told_nowhere_as_a_dead_lette
             assert await list_dead_letters(connection, DeadLetterFilter()) == []
             assert await request_retry(connection) == []
             sample = await take_sample(connection, SafeHeadFollower())
-        assert (sample.failures, sample.standings[0].dead_letters) == ((), 0)
+        assert (sample.failures, sample.projections[0].dead_letters) == ((), 0)

@@ -107,7 +107,7 @@ def test_one_cause_is_told_once() -> None:
 def test_projections_are_told_worst_first_and_not_all_three_hundred() -> None:
     late = [replace(WELL, name=f"late-{n}", lag_seconds=float(n)) for n in range(1, 300)]
     failed = replace(WELL, name="totals", status=Status.FAILED)
-    told = describe(ready_state(replace(SAMPLE, standings=(*late, failed))))
+    told = describe(ready_state(replace(SAMPLE, projections=(*late, failed))))
     first, second = "Projection totals is failed.", "Projection late-299 is 299 s behind."
     assert told.startswith(f"Ready. {first} {second} ")
     assert told.count("Projection ") == MOST_DESCRIBED

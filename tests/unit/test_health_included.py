@@ -24,7 +24,7 @@ from sidecar.wiring.checks.process import (
     pool_check,
     reported_check,
 )
-from sidecar.wiring.checks.projection import judge_standing
+from sidecar.wiring.checks.projection import judge_projection
 from sidecar.wiring.observed import SAMPLE_LIFE_SECONDS
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
@@ -89,7 +89,7 @@ async def test_what_had_no_answer_for_long_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "silent_seconds", "reason"),
+    ("projection", "silent_seconds", "reason"),
     [
         (STANDING, 0.0, ""),
         (STANDING, 31.0, "totals.silent"),
@@ -107,9 +107,9 @@ async def test_what_had_no_answer_for_long_is_warned_of() -> None:
     ],
 )
 def test_a_projection_is_judged_by_all_that_is_known_of_it(
-    standing: ProjectionStatus, silent_seconds: float, reason: str
+    projection: ProjectionStatus, silent_seconds: float, reason: str
 ) -> None:
-    assert judge_standing("totals", standing, silent_seconds, 30.0).reason == reason
+    assert judge_projection("totals", projection, silent_seconds, 30.0).reason == reason
 
 
 def heard(seconds_ago: float | None = None, error: AgentSilentError | None = None) -> Contact:

@@ -95,13 +95,13 @@ def test_projection_stands_as_its_worst_partition() -> None:
             detail="slow",
         ),
     ]
-    (standing,) = fold_status(rows, {}, 100, NOW)
-    assert standing.status is Status.STALLED
-    assert (standing.position, standing.lag_events, standing.lag_seconds) == (90, 5, LONG)
-    assert standing.owners == ("worker-1", "worker-2")
-    assert standing.moved_at == ago(1)
-    assert standing.detail == "slow"
-    assert (standing.rebuild, standing.progress) == (Rebuild.NONE, None)
+    (projection,) = fold_status(rows, {}, 100, NOW)
+    assert projection.status is Status.STALLED
+    assert (projection.position, projection.lag_events, projection.lag_seconds) == (90, 5, LONG)
+    assert projection.owners == ("worker-1", "worker-2")
+    assert projection.moved_at == ago(1)
+    assert projection.detail == "slow"
+    assert (projection.rebuild, projection.progress) == (Rebuild.NONE, None)
 
 
 def test_each_projection_has_its_own_letters() -> None:
@@ -119,24 +119,24 @@ def test_rebuild_shows_its_progress_beside_the_live_copy(
     position: int, head: int, progress: float
 ) -> None:
     rows = [ROW, replace(ROW, copy="rebuild", position=position)]
-    (standing,) = fold_status(rows, {}, head, NOW)
-    assert standing.status is Status.CAUGHT_UP
-    assert (standing.rebuild, standing.progress) == (Rebuild.RUNNING, progress)
-    assert standing.position == 100
+    (projection,) = fold_status(rows, {}, head, NOW)
+    assert projection.status is Status.CAUGHT_UP
+    assert (projection.rebuild, projection.progress) == (Rebuild.RUNNING, progress)
+    assert projection.position == 100
 
 
 def test_rebuild_that_failed_leaves_the_status_to_the_live_copy() -> None:
     failed = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
-    (standing,) = fold_status([ROW, failed], {}, 100, NOW)
-    assert (standing.status, standing.rebuild) == (Status.CAUGHT_UP, Rebuild.HALTED)
-    assert standing.detail == "KeyError at position 7"
+    (projection,) = fold_status([ROW, failed], {}, 100, NOW)
+    assert (projection.status, projection.rebuild) == (Status.CAUGHT_UP, Rebuild.HALTED)
+    assert projection.detail == "KeyError at position 7"
 
 
 def test_what_both_copies_tell_is_told() -> None:
     live = replace(ROW, state=State.FAILED, detail="no right to create a table")
     rebuild = replace(ROW, copy="rebuild", state=State.FAILED, detail="KeyError at position 7")
-    (standing,) = fold_status([live, rebuild, replace(rebuild, partition=1)], {}, 100, NOW)
-    assert standing.detail == "no right to create a table; KeyError at position 7"
+    (projection,) = fold_status([live, rebuild, replace(rebuild, partition=1)], {}, 100, NOW)
+    assert projection.detail == "no right to create a table; KeyError at position 7"
 
 
 @given(st.lists(live_rows, min_size=1, max_size=3), st.lists(live_rows.map(as_rebuild), max_size=3))

@@ -25,15 +25,15 @@ def projection_check(
 
     async def ask() -> CheckResult:
         state = read()
-        standing = state.find_projection(name)
-        if standing is None:
+        projection = state.find_projection(name)
+        if projection is None:
             return failed(f"{check_name}.unseen")
         # It is another service's, or fills a table together with another one.
         if name in state.refused:
             return failed(f"{check_name}.refused")
         # Where no worker of ours runs it, no loop here can be silent.
         silent_seconds = state.loop_ages.get(name, 0.0)
-        return judge_standing(check_name, standing, silent_seconds, lag_limit_seconds)
+        return judge_projection(check_name, projection, silent_seconds, lag_limit_seconds)
 
     return Check(
         name=check_name,
@@ -45,35 +45,35 @@ def projection_check(
     )
 
 
-def judge_standing(
-    check_name: str, standing: ProjectionStatus, silent_seconds: float, lag_limit_seconds: float
+def judge_projection(
+    check_name: str, projection: ProjectionStatus, silent_seconds: float, lag_limit_seconds: float
 ) -> CheckResult:
     """Turn how a projection stands into a check's answer.
 
     A loop that is caught up and dead has no lag yet; its heartbeat gives it away.
     """
-    lag_seconds = standing.lag_seconds
-    if standing.status in {Status.FAILED, Status.STALLED, Status.UNOWNED}:
-        return failed(f"{check_name}.{standing.status.value}", lag_seconds, "s")
-    if standing.status in _AT_WORK and silent_seconds > STALL_SECONDS:
+    lag_seconds = projection.lag_seconds
+    if projection.status in {Status.FAILED, Status.STALLED, Status.UNOWNED}:
+        return failed(f"{check_name}.{projection.status.value}", lag_seconds, "s")
+    if projection.status in _AT_WORK and silent_seconds > STALL_SECONDS:
         return failed(f"{check_name}.silent", silent_seconds, "s")
-    blemish = _find_blemish(standing, lag_limit_seconds)
+    blemish = _find_blemish(projection, lag_limit_seconds)
     if blemish:
         return warned(f"{check_name}.{blemish}", lag_seconds, "s")
     return passed(lag_seconds, "s")
 
 
-def _find_blemish(standing: ProjectionStatus, lag_limit_seconds: float) -> str:
+def _find_blemish(projection: ProjectionStatus, lag_limit_seconds: float) -> str:
     """Say what is not as it should be, though the loop does its work; empty for nothing.
 
     What readers see comes first: a rebuild that runs changes nothing, one that halted comes last.
     """
-    if standing.dead_letters:
+    if projection.dead_letters:
         return "dead-letters"
-    if standing.passed_over:
+    if projection.passed_over:
         return "passed-over"
-    if standing.status is Status.PAUSED:
+    if projection.status is Status.PAUSED:
         return "paused"
-    if standing.lag_seconds > lag_limit_seconds:
+    if projection.lag_seconds > lag_limit_seconds:
         return "late"
-    return "rebuild-halted" if standing.rebuild is Rebuild.HALTED else ""
+    return "rebuild-halted" if projection.rebuild is Rebuild.HALTED else ""
