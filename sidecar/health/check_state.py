@@ -6,9 +6,9 @@ from typing import Final
 
 from sidecar.health.check import Check
 from sidecar.health.check_runner import CheckRunner
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.hysteresis import Damped, step
 from sidecar.health.outcome import CheckResult, Outcome
-from sidecar.health.status import CheckStatus
 
 
 class CheckState:

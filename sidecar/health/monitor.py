@@ -11,8 +11,8 @@ from functools import partial
 from sidecar.errors import UsageError
 from sidecar.health.check import Check
 from sidecar.health.check_state import CheckState
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome
-from sidecar.health.status import CheckStatus
 
 logger = logging.getLogger(__name__)
 

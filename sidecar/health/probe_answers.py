@@ -7,9 +7,9 @@ from typing import Final
 
 from sidecar.config.option import DrainReadiness
 from sidecar.health.check import Probe
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.monitor import Monitor
 from sidecar.health.phase import Phase, Stage
-from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import (
     ProbeVerdict,
     judge_liveness,

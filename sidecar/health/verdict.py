@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.config.option import DrainReadiness
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import Outcome
 from sidecar.health.phase import Phase, Stage
-from sidecar.health.status import CheckStatus
 
 _SEVERITY: Final = (Outcome.PASS, Outcome.WARN, Outcome.UNKNOWN, Outcome.FAIL)
 

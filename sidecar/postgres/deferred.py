@@ -16,8 +16,8 @@ from sidecar.errors import (
     ConnectionMisuseError,
 )
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.deferred_status import DeferredStatus
 from sidecar.postgres.parameter import are_constant, keep
-from sidecar.postgres.status import DeferredStatus
 from sidecar.postgres.turnstile import Turnstile
 from sidecar.postgres.write_buffer import BATCH_ROWS, Row, WriteBuffer
 

@@ -12,8 +12,8 @@ import msgspec
 
 from sidecar.events.publisher import SubscriberKind
 from sidecar.events.tally import PublishTally, SubscriberTally
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome
-from sidecar.health.status import CheckStatus
 from sidecar.lint.finding import Violation
 
 MAX_HEARTBEAT_BYTES: Final = 256 * 1024

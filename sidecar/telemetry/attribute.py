@@ -8,7 +8,7 @@ from sidecar.diagnosis.cause import Cause
 from sidecar.health.outcome import Outcome
 from sidecar.projections.observer import Action
 from sidecar.projections.projection_status import Rebuild, Status
-from sidecar.telemetry.route import Signal
+from sidecar.telemetry.otlp_route import Signal
 
 SYSTEM: Final = "sidecar"
 """The value of `messaging.system`; the conventions have no member for an event store."""

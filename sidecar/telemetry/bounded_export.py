@@ -16,8 +16,8 @@ from typing_extensions import override
 from sidecar.telemetry.attribute import SIGNAL
 from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.log_filter import RepeatFilter
-from sidecar.telemetry.route import Signal
-from sidecar.telemetry.variable import read_count
+from sidecar.telemetry.otel_variable import read_count
+from sidecar.telemetry.otlp_route import Signal
 
 QUEUE_SPANS: Final = 8192
 """About 30 s at 250 spans a second; `OTEL_BSP_MAX_QUEUE_SIZE` sets another."""

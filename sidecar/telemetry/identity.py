@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from opentelemetry.sdk.resources import Resource
 
-from sidecar.telemetry.variable import read_pairs
+from sidecar.telemetry.otel_variable import read_pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from sidecar.telemetry.route import Protocol, Route
+from sidecar.telemetry.otlp_route import Protocol, Route
 
 _GRPC_COMPRESSIONS: Final = {"none": "NoCompression", "deflate": "Deflate", "gzip": "Gzip"}
 

@@ -14,10 +14,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 
 from sidecar.telemetry.bounded_export import BoundedSpanProcessor, CountingMetricExporter, Losses
+from sidecar.telemetry.otel_variable import read_count
 from sidecar.telemetry.otlp import make_metric_exporter, make_span_exporter
-from sidecar.telemetry.route import Route, Signal, find_route, is_disabled
+from sidecar.telemetry.otlp_route import Route, Signal, find_route, is_disabled
 from sidecar.telemetry.sampler import choose_sampler
-from sidecar.telemetry.variable import read_count
 
 MAX_SERIES_PER_COUNTER: Final = 10_000
 """100 projections with 20 error types and 4 actions come to 8,000; the SDK's default is 2,000."""

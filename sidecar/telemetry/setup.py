@@ -18,10 +18,10 @@ from sidecar.telemetry.bounded_export import Losses
 from sidecar.telemetry.collector import Read, ReadingCollector
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.identity import Identity
+from sidecar.telemetry.otlp_route import Signal, find_route
 from sidecar.telemetry.outside import Outside, find_outside, has_meters, make_histogram
 from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
 from sidecar.telemetry.redaction import Redact, Redactor
-from sidecar.telemetry.route import Signal, find_route
 
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
 """Workers end before the process that supervises them: twice this, and the rest of a shutdown, fit

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import Outcome
 from sidecar.health.probe_answers import Answer
-from sidecar.health.status import CheckStatus
 
 HEALTH_JSON: Final = "application/health+json"
 

@@ -21,10 +21,10 @@ from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.render import line
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.logs import configure
+from sidecar.telemetry.otel_variable import find_secrets
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.uncaught import redact_uncaught
-from sidecar.telemetry.variable import find_secrets
 from sidecar.version import __version__
 
 _LEVELS: Final = {

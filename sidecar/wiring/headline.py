@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import Outcome
-from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import fold
 from sidecar.process.worker_place import WorkerState, WorkerStatus
 from sidecar.wiring.describe_projection import describe_store

@@ -14,7 +14,7 @@ from sidecar.telemetry.instrumented_publisher import (
     InstrumentedPublisher,
     find_instrumented_publisher,
 )
-from sidecar.telemetry.pool import follow_pool
+from sidecar.telemetry.pool_metrics import follow_pool
 from sidecar.telemetry.publisher_metrics import Publishing, observe_publisher
 from sidecar.telemetry.setup import Telemetry
 from sidecar.version import __version__

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Final
 
 from sidecar.events.publisher import SubscriberKind
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import Outcome
 from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
-from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import ProbeVerdict
 from sidecar.lint.finding import Finding, Violation
 from sidecar.postgres.database_poller import DatabasePoller
@@ -23,7 +23,7 @@ from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.telemetry.merge import Exposition
-from sidecar.telemetry.pool import PoolReport, read_pools
+from sidecar.telemetry.pool_metrics import PoolReport, read_pools
 from sidecar.wiring.in_process import InProcess, Key, fold
 from sidecar.wiring.live import Examination
 

@@ -27,7 +27,7 @@ from sidecar.version import __version__
 from sidecar.web.app import Sources
 from sidecar.wiring.access import open_access
 from sidecar.wiring.boot import Boot
-from sidecar.wiring.checks import database, probe_process, process
+from sidecar.wiring.checks import database, process, this_process
 from sidecar.wiring.checks.dynamic import DynamicChecks, wanted_checks
 from sidecar.wiring.live import Examination
 from sidecar.wiring.observed import ObservedState, Observer
@@ -74,9 +74,9 @@ class ProbeProcess:
         self._sight = Sight()
         self._judges_application = False
         for check in (
-            probe_process.loop_check(self.lag_monitor),
-            probe_process.configuration_check(boot.verdict, lambda: self.examination.verdict),
-            probe_process.telemetry_check(
+            this_process.loop_check(self.lag_monitor),
+            this_process.configuration_check(boot.verdict, lambda: self.examination.verdict),
+            this_process.telemetry_check(
                 lambda: telemetry.losses.total() + self._observer.current().telemetry_dropped
             ),
         ):
@@ -115,7 +115,7 @@ class ProbeProcess:
         self.monitor.add(database.migrations_check(watch))
         self.monitor.add(database.store_check(watch))
         if settings.database_url is None:
-            self.monitor.add(probe_process.disk_check(settings.data_directory))
+            self.monitor.add(this_process.disk_check(settings.data_directory))
         return watch
 
     def attach_workers(self, supervisor: Supervisor) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.events.publisher import SubscriberKind
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.history import History, Point
-from sidecar.health.status import CheckStatus
 from sidecar.postgres.sample import Sample
 from sidecar.process.application import ProcessStatus
 from sidecar.process.worker_place import WorkerStatus

@@ -38,7 +38,7 @@ from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
-from sidecar.telemetry.pool import follow_pool
+from sidecar.telemetry.pool_metrics import follow_pool
 from sidecar.telemetry.probe_metrics import observe_loop_lag
 from sidecar.telemetry.projection_metrics import (
     RunnerTelemetry,

@@ -13,7 +13,7 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.process.agent import listen
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.loop_lag import LoopLagMonitor
-from sidecar.telemetry.pool import PoolTelemetry, observe_pool
+from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.agent import make_agent

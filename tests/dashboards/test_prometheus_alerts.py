@@ -17,7 +17,7 @@ from dashboards.rules import fill_limits
 from sidecar.config.settings import Settings
 from sidecar.projections.projection_status import STALL_SECONDS
 from sidecar.wiring.checks.database import HOLD_WARN_SECONDS, SLOW_SECONDS
-from sidecar.wiring.checks.probe_process import LOOP_LAG_LIMIT_SECONDS
+from sidecar.wiring.checks.this_process import LOOP_LAG_LIMIT_SECONDS
 from tests.dashboards import source
 from tests.dashboards.alert_burn_case import BURN_CASES
 from tests.dashboards.alert_case import CASES as OTHER_CASES

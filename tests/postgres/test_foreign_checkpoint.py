@@ -14,7 +14,7 @@ from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.ports import State
 from sidecar.testing import ask
 from sidecar.wiring.boot import prepare
-from sidecar.wiring.checks.projection import projection_check
+from sidecar.wiring.checks.read_model import projection_check
 from tests.observed import ready_state
 from tests.postgres.setting_up import make_setups, names_of, row_of, set_up
 from tests.postgres.shop import Journal

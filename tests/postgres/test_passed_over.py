@@ -24,7 +24,7 @@ from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection_status import ProjectionStatus, Status
-from sidecar.wiring.checks.projection import judge_projection
+from sidecar.wiring.checks.read_model import judge_projection
 from sidecar.wiring.headline import describe
 from tests.observed import ready_state
 from tests.postgres import rebuilding

@@ -9,7 +9,7 @@ from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import Sample, take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.projections.worker import Worker
-from sidecar.wiring.checks.projection import judge_projection
+from sidecar.wiring.checks.read_model import judge_projection
 from sidecar.wiring.headline import describe
 from sidecar.wiring.state_metrics import to_metrics
 from tests.observed import ready_state

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from sidecar.health.check import Check
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome, passed
-from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import ProbeVerdict
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerState, WorkerStatus

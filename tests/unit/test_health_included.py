@@ -14,7 +14,7 @@ from sidecar.process.application import Application, Member
 from sidecar.process.heartbeat import CheckReport, Heartbeat, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
-from sidecar.telemetry.pool import PoolReport
+from sidecar.telemetry.pool_metrics import PoolReport
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import Advance, store_check
 from sidecar.wiring.checks.process import (
@@ -24,7 +24,7 @@ from sidecar.wiring.checks.process import (
     pool_check,
     reported_check,
 )
-from sidecar.wiring.checks.projection import judge_projection
+from sidecar.wiring.checks.read_model import judge_projection
 from sidecar.wiring.observed import SAMPLE_LIFE_SECONDS
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)

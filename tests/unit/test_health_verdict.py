@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from sidecar.config.option import DrainReadiness
 from sidecar.health.check import Check, Probe
+from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.phase import Phase, Stage
-from sidecar.health.status import CheckStatus
 from sidecar.health.verdict import (
     fold,
     judge_liveness,

@@ -29,11 +29,11 @@ from sidecar.projections.projection_status import FailureSample, ProjectionStatu
 from sidecar.telemetry import metric
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
-from sidecar.telemetry.pool import observe_pool
+from sidecar.telemetry.pool_metrics import observe_pool
 from sidecar.telemetry.setup import Telemetry
 from sidecar.testing import ask
 from sidecar.wiring.boot import prepare
-from sidecar.wiring.checks.probe_process import configuration_check
+from sidecar.wiring.checks.this_process import configuration_check
 from sidecar.wiring.headline import describe
 from sidecar.wiring.live import Examination
 from sidecar.wiring.observed import SAMPLE_LIFE_SECONDS, Observer

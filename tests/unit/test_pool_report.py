@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import pytest
 
 from sidecar.telemetry.exposition import render_registry
-from sidecar.telemetry.pool import MAX_NAME_LENGTH, MAX_POOLS, PoolReport, observe_pool, read_pools
+from sidecar.telemetry.pool_metrics import (
+    MAX_NAME_LENGTH,
+    MAX_POOLS,
+    PoolReport,
+    observe_pool,
+    read_pools,
+)
 from sidecar.telemetry.setup import Telemetry
 
 

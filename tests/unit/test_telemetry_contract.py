@@ -18,7 +18,7 @@ from sidecar.telemetry import attribute
 from sidecar.telemetry.attribute import ATTRIBUTES, Attribute
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.metric import INSTRUMENTS
-from sidecar.telemetry.route import Signal
+from sidecar.telemetry.otlp_route import Signal
 from sidecar.telemetry.span import EXCEPTION_ATTRIBUTES, SPANS, SpanShape
 from sidecar.wiring.harmless import Part
 

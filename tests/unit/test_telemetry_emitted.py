@@ -29,7 +29,7 @@ from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Sta
 from sidecar.telemetry import metric
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
-from sidecar.telemetry.pool import follow_pool
+from sidecar.telemetry.pool_metrics import follow_pool
 from sidecar.telemetry.probe_metrics import (
     Sight,
     observe_agent_failures,

@@ -19,7 +19,7 @@ from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.telemetry.emitter import Kind
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
-from sidecar.telemetry.pool import PoolTelemetry, observe_pool
+from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool
 from sidecar.telemetry.probe_metrics import (
     Sight,
     observe_agent_failures,

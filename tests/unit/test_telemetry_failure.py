@@ -9,8 +9,8 @@ import pytest
 from sidecar.events.publisher import EventPublisher
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.metric import TELEMETRY_DROPPED
+from sidecar.telemetry.otlp_route import Protocol
 from sidecar.telemetry.publisher_metrics import observe_publisher
-from sidecar.telemetry.route import Protocol
 from sidecar.telemetry.setup import Telemetry
 from tests.benchmarks.receiver import FAULTS, Faulty, overloaded, refusing, silent, slow
 

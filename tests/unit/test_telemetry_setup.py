@@ -16,11 +16,11 @@ from sidecar.lint.rules.telemetry import EXPORTERS, PROTOCOLS, SAMPLERS
 from sidecar.telemetry import metric
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.identity import Identity
+from sidecar.telemetry.otel_variable import find_secrets, read_seconds
+from sidecar.telemetry.otlp_route import Protocol, Route, Signal, find_route
 from sidecar.telemetry.redaction import Redactor
-from sidecar.telemetry.route import Protocol, Route, Signal, find_route
 from sidecar.telemetry.sampler import choose_sampler
 from sidecar.telemetry.setup import Telemetry
-from sidecar.telemetry.variable import find_secrets, read_seconds
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from sidecar.health.check import Check
 from sidecar.health.monitor import Monitor
 from sidecar.process.application import Application
 from sidecar.projections.projection_status import DeadLetterCount
-from sidecar.telemetry.pool import PoolReport
+from sidecar.telemetry.pool_metrics import PoolReport
 from sidecar.wiring.checks.process import pool_check, reported_check
-from sidecar.wiring.checks.projection import projection_check
+from sidecar.wiring.checks.read_model import projection_check
 from sidecar.wiring.in_process import InProcess, Key, subscriber_check
 from sidecar.wiring.naming import name_checks
 from sidecar.wiring.observed import ObservedState

@@ -13,7 +13,7 @@ from sidecar.process.application import Application
 from sidecar.process.heartbeat import CheckReport
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerState
-from sidecar.telemetry.pool import PoolReport
+from sidecar.telemetry.pool_metrics import PoolReport
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
 LOOP_LAG_LIMIT_SECONDS: Final = 1.0

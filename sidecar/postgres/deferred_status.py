@@ -1,4 +1,4 @@
-"""What a deferred statement answers: nothing yet, and it says so to whoever reads it."""
+"""The status of a deferred statement: reading it raises, since the server gave none yet."""
 
 from collections.abc import Callable
 from typing import Any, Final, NoReturn

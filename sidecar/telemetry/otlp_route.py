@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
-from sidecar.telemetry.variable import is_true, read_pairs, read_seconds
+from sidecar.telemetry.otel_variable import is_true, read_pairs, read_seconds
 
 EXPORT_TIMEOUT_SECONDS: Final = 2.0
 """The SDK's ten seconds are longer than a whole shutdown may take."""
