@@ -1,6 +1,6 @@
 """The transaction of a batch in PostgreSQL: read model, dead letters and checkpoint together."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -50,7 +50,6 @@ class PostgresTransaction:
 
     Attributes:
         connection: Handlers write through it.
-        has_parked: Whether the projection has unresolved dead letters.
         session: The backend's process id.
         session_ended_by: The error after which the session had to be ended, if that was so.
     """
@@ -59,7 +58,6 @@ class PostgresTransaction:
         self, raw: RawConnection, partition: Partition, start: TransactionStart, *, eager: bool
     ) -> None:
         self.connection: Final = DeferredConnection(raw, eager=eager)
-        self.has_parked: Final = start.has_parked
         self.session: Final = raw.get_server_pid()
         self.session_ended_by: BaseException | None = None
         self._raw: Final = raw
@@ -108,13 +106,15 @@ class PostgresTransaction:
                 return False
         return not self.is_spoilt
 
-    async def parked_among(self, streams: Collection[str]) -> frozenset[str]:
-        """Return those of the streams that are parked."""
-        projection = self._partition.projection
+    async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
+        """Return those of the streams that are parked; costs nothing while none is."""
+        if not self._start.has_parked:
+            return frozenset()
+        projection, wanted = self._partition.projection, set(streams)
         rows = await self._raw.fetch(sql("list_parked"), projection, FEW_PARKED + 1)
         if len(rows) > FEW_PARKED:
-            rows = await self._raw.fetch(sql("list_parked_among"), projection, list(streams))
-        return frozenset(row["stream"] for row in rows).intersection(streams)
+            rows = await self._raw.fetch(sql("list_parked_among"), projection, list(wanted))
+        return frozenset(row["stream"] for row in rows).intersection(wanted)
 
     @property
     def is_spoilt(self) -> bool:

@@ -5,9 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from sidecar.errors import ProjectionPausedError
-from sidecar.projections.observer import RunnerTally
-from sidecar.projections.ports import ProjectionStore, State, Transaction
-from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.context import PartitionContext
+from sidecar.projections.ports import State, Transaction
 
 # A checkpoint that only passed over events nobody handles is stored this often.
 UNHANDLED_MOVE_SECONDS: Final = 1.0
@@ -23,31 +22,18 @@ class Cursor:
         discarded: Positions above it that are to be passed over.
         partition: Whose it is.
         is_halted: Whether the checkpoint is kept where it is, marked as failed, by its own loop.
-
-    Args:
-        subscription: Whose events.
-        partition: Which part of them.
-        desk: Where the checkpoint is read and transactions are opened.
-        tally: Where it is told how far they came.
     """
 
-    def __init__(
-        self,
-        subscription: Subscription,
-        partition: Partition,
-        *,
-        store: ProjectionStore,
-        tally: RunnerTally,
-    ) -> None:
+    def __init__(self, context: PartitionContext) -> None:
         self.seen = 0
         self.stored = _UNKNOWN
         self.discarded: frozenset[int] = frozenset()
         self.is_halted = False
+        self.partition: Final = context.partition
         self._moved_mono = 0.0
-        self._is_repeatable: Final = subscription.is_repeatable
-        self.partition: Final = partition
-        self._store: Final = store
-        self._tally: Final = tally
+        self._is_repeatable: Final = context.subscription.is_repeatable
+        self._store: Final = context.store
+        self._tally: Final = context.tally
 
     @property
     def is_known(self) -> bool:
@@ -83,11 +69,11 @@ class Cursor:
         self._go_to(checkpoint.position)
 
     def forget(self) -> None:
-        """Take note that the checkpoint may be elsewhere, so that it has to be read."""
+        """Have the checkpoint read again, for it may be elsewhere."""
         self.stored = _UNKNOWN
 
     def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction at the checkpoint; `ProjectionStore.begin` tells what it raises."""
+        """Open a transaction at the checkpoint; raises what `ProjectionStore.begin` does."""
         return self._store.begin(
             self.partition,
             self.stored,
@@ -96,15 +82,25 @@ class Cursor:
             halted=self.is_halted,
         )
 
+    def saw(self, position: int) -> None:
+        """Record that there is nothing to be handled up to a position; it is not stored yet."""
+        self.seen = position
+
+    async def pass_over(self) -> None:
+        """Store that all of what was seen is done with, though nothing of it was to be handled."""
+        async with self.begin(eager=True) as transaction:
+            await transaction.move(self.seen)
+        self.moved(self.seen, events=0)
+
     def moved(self, position: int, events: int) -> None:
-        """Take note that a transaction moved the checkpoint and applied so many events."""
+        """Record that a transaction moved the checkpoint and applied so many events."""
         self._go_to(position)
         self._moved_mono = time.monotonic()
         self._tally.progress_at = time.time()
         self.applied(events)
 
     def applied(self, events: int) -> None:
-        """Take note that a transaction applied so many events."""
+        """Record that a transaction applied so many events."""
         self._tally.applied += events
 
     def _go_to(self, position: int) -> None:

@@ -1,11 +1,15 @@
-"""What is to be handled: one event, a batch of them, or one that failed."""
+"""What is to be handled: one event, a batch of them, or one that failed; and who chooses it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
+from sidecar.events.event_type import EventType
 from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber import Subscriber
+from sidecar.events.types import EventTypes
 
 
 # Made by the thousand, and in no cycle: following them would cost a tenth of catching up.
@@ -55,10 +59,25 @@ class Batch:
             Batch(after, self.upto) if after else None,
         )
 
-    def condemn(self, delivery: Delivery, cause: Exception) -> "Batch":
+    def with_failed(self, delivery: Delivery, cause: Exception) -> "Batch":
         """Return the same with one delivery failed already, so that it is not tried."""
         failed = Delivery(delivery.record, None, cause)
         return Batch([failed if each is delivery else each for each in self.deliveries], self.upto)
+
+
+@dataclass(slots=True)
+class Applied:
+    """What one transaction came to.
+
+    Attributes:
+        upto: Position up to which everything is applied, put off, parked or not handled.
+        events: How many were handled.
+        parked: Events that were given up; their streams queue behind them.
+    """
+
+    upto: int
+    events: int = 0
+    parked: list[RecordedEvent] = field(default_factory=list)
 
 
 class EventFailedError(Exception):
@@ -68,3 +87,64 @@ class EventFailedError(Exception):
         super().__init__(delivery.record.position)
         self.delivery = delivery
         self.cause = cause
+
+
+class Router:
+    """Chooses and decodes a subscriber's events.
+
+    With registered types the handler gets event objects, and records of other types are not
+    handled. Without any it gets the `RecordedEvent` itself.
+
+    Attributes:
+        wanted: The stored names of the types that it may be called for; None for all.
+    """
+
+    def __init__(self, subscriber: Subscriber, types: EventTypes) -> None:
+        self._subscriber: Final = subscriber
+        self._types: Final = types
+        self._wanted: Final[dict[str, EventType | None]] = {}
+        # Types are registered before anything runs.
+        self.wanted: Final = (
+            None if types.is_empty else sorted(types.stored_names(subscriber.handles))
+        )
+
+    def route(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
+        """Return what is to be handled, in order; a record that cannot be read comes with why."""
+        if self._types.is_empty:
+            return self._route_records(records)
+        deliveries = []
+        # `handles` is checked by class, once per type; only `can_handle` has to see each event.
+        accepts_all = self._subscriber.handles is not None
+        accepts = self._subscriber.accepts
+        wanted = self._wanted
+        for record in records:
+            name = record.type
+            event_type = wanted[name] if name in wanted else self._find(name)
+            if event_type is None:
+                continue
+            # The edge to user code: upcasters and `can_handle` fail for their event alone.
+            try:
+                event = event_type.decode(record)
+                if accepts_all or accepts(event):
+                    deliveries.append(Delivery(record, event))
+            except Exception as error:  # noqa: BLE001 - kept with the delivery, judged later
+                deliveries.append(Delivery(record, None, error))
+        return deliveries
+
+    def _route_records(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
+        deliveries = []
+        for record in records:
+            try:
+                if self._subscriber.accepts(record):
+                    deliveries.append(Delivery(record, record))
+            except Exception as error:  # noqa: BLE001 - likewise
+                deliveries.append(Delivery(record, None, error))
+        return deliveries
+
+    def _find(self, name: str) -> EventType | None:
+        event_type = self._types.find(name)
+        handles = self._subscriber.handles
+        if event_type is not None and handles and not issubclass(event_type.cls, handles):
+            event_type = None
+        self._wanted[name] = event_type
+        return event_type

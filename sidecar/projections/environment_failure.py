@@ -1,4 +1,4 @@
-"""Telling what no event can be applied to from an event that cannot be applied. Pure."""
+"""Failures of the environment, which no event is to blame for: found by their likeness. Pure."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,6 +25,30 @@ _CURES: Final = {
 }
 
 
+class EnvironmentFailedError(Exception):
+    """Leaves a transaction because nothing can be applied, whatever the event.
+
+    Attributes:
+        error_type: Of what the handler raised, as dead letters name it.
+        cause: PostgreSQL's error in it.
+        sqlstate: Its SQLSTATE.
+        records: The events that failed with it, of a stream each.
+    """
+
+    def __init__(
+        self,
+        error: BaseException,
+        cause: BaseException,
+        sqlstate: str,
+        records: Sequence[RecordedEvent],
+    ) -> None:
+        super().__init__(sqlstate)
+        self.error_type = type(error).__name__
+        self.cause = cause
+        self.sqlstate = sqlstate
+        self.records = records
+
+
 def find_sqlstate(error: BaseException) -> tuple[str, BaseException] | None:
     """Return the SQLSTATE in an error that can hit every event alike, and what carries it."""
     for cause in trace_back(error):
@@ -35,7 +59,7 @@ def find_sqlstate(error: BaseException) -> tuple[str, BaseException] | None:
 
 
 def has_sqlstate(error: BaseException, sqlstate: str) -> bool:
-    """Tell whether an error is of the environment, with this SQLSTATE."""
+    """Return True when an error is of the environment, with this SQLSTATE."""
     found = find_sqlstate(error)
     return found is not None and found[0] == sqlstate
 
@@ -67,13 +91,13 @@ class Suspicion:
         return not self._failed
 
     def add(self, sqlstate: str, record: RecordedEvent) -> Sequence[RecordedEvent]:
-        """Take note of a failure; return the failed events once no event is to blame."""
+        """Record a failure; return the failed events once no event is to blame."""
         streams = self._failed.setdefault((sqlstate, record.type), {})
         streams.setdefault(record.stream, record)
         return tuple(streams.values()) if len(streams) >= HALT_STREAMS else ()
 
     def passed(self, event_type: str) -> None:
-        """Take note that an event of this type was applied."""
+        """Record that an event of this type was applied."""
         if self._failed:
             self._failed = {key: kept for key, kept in self._failed.items() if key[1] != event_type}
 

@@ -41,7 +41,9 @@ def log_failure(
 
 
 def log_parked(partition: Partition, records: Sequence[RecordedEvent]) -> None:
-    """Log once per transaction what the read model now lacks."""
+    """Log once per transaction what the read model now lacks, if anything."""
+    if not records:
+        return
     named = [record.stream for record in records[:MAX_NAMED_STREAMS]]
     logger.critical(
         "Projection %s could not apply %d event(s); its read model lacks them. Parked: %s%s. "
@@ -60,7 +62,7 @@ def log_parked(partition: Partition, records: Sequence[RecordedEvent]) -> None:
 
 
 def log_interruption(partition: Partition, event: str, reason: str) -> None:
-    """Log what rolled a transaction back and passes by itself."""
+    """Log what rolled a transaction back; the loop goes on without help."""
     logger.warning(
         "Projection %s: %s; nothing is lost, it goes on from its checkpoint",
         partition,

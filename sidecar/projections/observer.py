@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -50,7 +51,7 @@ class RunnerTally:
         self.position = 0
 
     def beat(self) -> None:
-        """Take note that a poll was completed."""
+        """Record that a poll was completed."""
         self.heartbeat_at, self.heartbeat_mono = time.time(), time.monotonic()
 
     def add_failure(self, error_type: str, action: Action) -> None:
@@ -65,16 +66,15 @@ class RunnerTally:
 class RunnerObserver(Protocol):
     """What the telemetry implements; it must neither raise nor wait."""
 
-    def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> object:
-        """A batch begins; the return value is handed to `batch_finished`."""
-
-    def batch_finished(self, token: object, applied: int) -> None:
-        """The batch was committed with so many events applied, or given up with 0."""
+    def batch(
+        self, projection: str, events: Sequence[RecordedEvent]
+    ) -> AbstractContextManager[object]:
+        """Observe a batch for the length of the block, which ends in the task that began it."""
 
     def event_failed(
-        self, token: object, event: RecordedEvent, error: BaseException, action: str, attempt: int
+        self, event: RecordedEvent, error: BaseException, action: str, attempt: int
     ) -> None:
-        """An event failed inside the batch that `token` stands for."""
+        """An event failed inside the batch that is observed in this task."""
 
     def trace_id(self) -> str | None:
         """Return the trace under way, 32 hex digits, if there is one."""
@@ -86,14 +86,16 @@ class RunnerObserver(Protocol):
 class SilentObserver:
     """Hears nothing."""
 
-    def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> object:
+    def batch(
+        self,
+        projection: str,  # noqa: ARG002 - as the Protocol says
+        events: Sequence[RecordedEvent],  # noqa: ARG002 - likewise
+    ) -> AbstractContextManager[object]:
         """Do nothing."""
-
-    def batch_finished(self, token: object, applied: int) -> None:
-        """Do nothing."""
+        return nullcontext()
 
     def event_failed(
-        self, token: object, event: RecordedEvent, error: BaseException, action: str, attempt: int
+        self, event: RecordedEvent, error: BaseException, action: str, attempt: int
     ) -> None:
         """Do nothing."""
 

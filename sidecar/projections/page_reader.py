@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.events.record import RecordedEvent
+from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Batch, Delivery
-from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.ports import ProjectionStore
-from sidecar.projections.projection import Partition
-from sidecar.projections.route import Router
 
 # Decoding holds up everything else in the process, so it is done in portions of about 0.1 ms.
 DECODE_EVENTS: Final = 100
@@ -36,22 +33,10 @@ class Page:
 
 
 class PageReader:
-    """Reads and decodes one page ahead, while PostgreSQL works on the one before. Close it.
+    """Reads and decodes one page ahead, while PostgreSQL works on the one before. Close it."""
 
-    Args:
-        desk: Where events are read.
-        partition: Whose.
-        head: The safe head of this process.
-        router: Chooses and decodes what is to be handled.
-    """
-
-    def __init__(
-        self, store: ProjectionStore, partition: Partition, head: HeadSignal, router: Router
-    ) -> None:
-        self._store: Final = store
-        self._partition: Final = partition
-        self._head: Final = head
-        self._router: Final = router
+    def __init__(self, context: PartitionContext) -> None:
+        self._context: Final = context
         self._ahead: asyncio.Task[Page] | None = None
 
     async def take(self, after: int, discarded: Container[int] = ()) -> Page | None:
@@ -61,7 +46,7 @@ class PageReader:
             after: Everything up to here is known.
             discarded: Positions that are to be passed over; `close` before they change.
         """
-        if self._head.position <= after:
+        if self._context.head.position <= after:
             await self.close()
             return None
         page = await self._take_ahead(after) or await self._read(after, discarded)
@@ -77,7 +62,7 @@ class PageReader:
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():
-            # Seen here, or asyncio tells of an error that nobody looked at.
+            # Retrieved, or asyncio logs an error that was never retrieved.
             task.exception()
 
     async def _take_ahead(self, after: int) -> Page | None:
@@ -93,15 +78,18 @@ class PageReader:
 
     async def _read(self, after: int, discarded: Container[int]) -> Page:
         # A head that starts anew is below what is known, for as long as it has not caught up.
-        upto = max(after, self._head.position)
-        span = await self._store.read_page(self._partition, after, upto, self._router.wanted)
+        upto = max(after, self._context.head.position)
+        wanted_types = self._context.router.wanted
+        span = await self._context.store.read_page(
+            self._context.partition, after, upto, wanted_types
+        )
         wanted = [record for record in span.records if record.position not in discarded]
         return Page(after, span.upto, await self._decode(wanted), is_last=span.upto >= upto)
 
     async def _decode(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         deliveries = []
         for start in range(0, len(records), DECODE_EVENTS):
-            deliveries += self._router.route(records[start : start + DECODE_EVENTS])
+            deliveries += self._context.router.route(records[start : start + DECODE_EVENTS])
             # A turn of the loop, in which the page before is served.
             await asyncio.sleep(0)
         return deliveries

@@ -1,6 +1,6 @@
 """What the runner needs of a database, stated as Protocols."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -98,12 +98,8 @@ class Transaction(Protocol):
     def take_back(self) -> bool:
         """Drop what the last handler has written; False when only a rollback can do that."""
 
-    @property
-    def has_parked(self) -> bool:
-        """Whether the projection has any unresolved dead letter."""
-
-    async def parked_among(self, streams: Collection[str]) -> frozenset[str]:
-        """Return those of the streams that are parked."""
+    async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
+        """Return those of the streams that are parked; costs nothing while none is."""
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """Open a savepoint; an error rolls back to it, or else spoils the work, and passes."""
@@ -154,18 +150,8 @@ class Transaction(Protocol):
         """
 
 
-class ProjectionStore(Protocol):
-    """Where a partition's loop reads events and opens its transactions."""
-
-    async def read_checkpoint(self, partition: Partition) -> Checkpoint:
-        """Return where the partition stands.
-
-        Raises:
-            CheckpointGoneError: It has no row.
-        """
-
-    async def end_failure(self, partition: Partition) -> None:
-        """Let a live copy run whose setup failed in another worker."""
+class EventSource(Protocol):
+    """Where a partition's loop reads events."""
 
     async def read_page(
         self,
@@ -178,6 +164,20 @@ class ProjectionStore(Protocol):
 
         Also bounded in how far it looks: it may hold none though there are some further on.
         """
+
+
+class ProjectionStore(EventSource, Protocol):
+    """Where a partition's loop reads events, and where read models and checkpoints are kept."""
+
+    async def read_checkpoint(self, partition: Partition) -> Checkpoint:
+        """Return where the partition stands.
+
+        Raises:
+            CheckpointGoneError: It has no row.
+        """
+
+    async def end_failure(self, partition: Partition) -> None:
+        """Let a live copy run whose setup failed in another worker."""
 
     async def stand_still(self, partition: Partition, reason: str, error_type: str) -> None:
         """Mark a live copy that runs as failed; letters of this error are due once it goes on."""
@@ -222,6 +222,19 @@ class ProjectionStore(Protocol):
             CheckpointGoneError: It has no row.
             CheckpointMovedError: It is elsewhere, set back by a replay or a swap for instance.
             ProjectionPausedError: Somebody paused the projection.
+        """
+
+    async def halt(self, partition: Partition, reason: str) -> None:
+        """Stop a rebuild until somebody takes it up again; the live copy goes on."""
+
+    async def count_discarded(self, projection: str) -> int:
+        """Return how many events people gave up, which a rebuild passes over."""
+
+    async def swap(self, projection: str) -> bool:
+        """Swap the rebuilt copy in; False when that has to be tried again.
+
+        Raises:
+            ProjectionError: That can never be done.
         """
 
     def is_transient(self, error: BaseException) -> bool:

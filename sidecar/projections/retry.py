@@ -1,7 +1,9 @@
-"""What to do about a failure: try again and when, or park the stream. Pure."""
+"""What to do about an event that failed: try again and when, park its stream, or halt. Pure."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
+
+from sidecar.projections.observer import Action
 
 FIRST_DELAY_SECONDS: Final = 0.1
 MAX_DELAY_SECONDS: Final = 30.0
@@ -10,8 +12,9 @@ MAX_PARK_SECONDS: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try the same event again after a while."""
+    """Let the event's stream wait, go on with the rest, and try the event again after a while."""
 
+    action: ClassVar = Action.RETRY
     after_seconds: float
 
 
@@ -19,10 +22,27 @@ class Retry:
 class Park:
     """Keep the event as a dead letter, let its stream queue behind it, go on with the rest."""
 
+    action: ClassVar = Action.PARK
+
+
+@dataclass(frozen=True, slots=True)
+class StopBefore:
+    """Apply nothing behind the event, and try it again after a while."""
+
+    action: ClassVar = Action.RETRY
+    after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Apply nothing behind the event until a person has decided."""
+
+    action: ClassVar = Action.HALT
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bounds on trying again.
+    """Bounds on retries, for a copy that goes around what fails.
 
     Attributes:
         max_attempts: Tries per event before its stream is parked, the first included.
@@ -35,9 +55,10 @@ class RetryPolicy:
     max_attempts: int = 3
     max_streak: int = 3
     park_seconds: float | None = None
+    goes_around: ClassVar[bool] = True
 
     def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
-        """Decide about a failure that does not pass by itself.
+        """Decide about an error that is not transient.
 
         Args:
             attempt: How often the event was tried, from 1.
@@ -48,12 +69,28 @@ class RetryPolicy:
             return Park()
         return Retry(delay_seconds(attempt, jitter_ratio))
 
-    def retry_after_seconds(self, attempt: int) -> float | None:
+    def park_delay_seconds(self, attempt: int) -> float | None:
         """Return after how long a stream parked at this attempt is tried again; None for never."""
         if self.park_seconds is None:
             return None
         doublings = min(max(attempt - self.max_attempts, 0), 32)
         return min(self.park_seconds * 2.0**doublings, MAX_PARK_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class GaplessPolicy:
+    """The same bounds, for a copy that must have no holes."""
+
+    bounds: RetryPolicy
+    goes_around: ClassVar[bool] = False
+
+    def decide(self, attempt: int, streak: int, jitter_ratio: float) -> StopBefore | Halt:
+        """Decide as `RetryPolicy` does, but stop where that would go on."""
+        match self.bounds.decide(attempt, streak, jitter_ratio):
+            case Retry(after_seconds):
+                return StopBefore(after_seconds)
+            case Park():
+                return Halt()
 
 
 def delay_seconds(attempt: int, jitter_ratio: float) -> float:

@@ -2,18 +2,14 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import Token
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    Span,
-    SpanKind,
-    set_span_in_context,
-)
+from opentelemetry.trace import Span, SpanKind, use_span
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
@@ -53,13 +49,14 @@ ReadNumbers = Callable[[], Mapping[str, ProjectionNumbers]]
 
 @dataclass(slots=True)
 class Batch:
-    """A batch under way; it ends in the task that began it."""
+    """A batch under way."""
 
-    projection: str
     span: Span
-    token: Token[Context]
-    began_mono: float
     error_type: str | None = None
+
+
+# Of the task that applies it.
+_batch: Final[ContextVar[Batch]] = ContextVar("batch")
 
 
 class RunnerTelemetry:
@@ -71,8 +68,22 @@ class RunnerTelemetry:
         self._record: Final = telemetry.histogram(metric.PROCESS_DURATION).record
         self._error_types: Final[defaultdict[str, set[str]]] = defaultdict(set)
 
-    def batch_started(self, projection: str, events: Sequence[RecordedEvent]) -> Batch:
-        """Start a span, linked to the writers' spans, and make it current."""
+    @contextmanager
+    def batch(self, projection: str, events: Sequence[RecordedEvent]) -> Iterator[None]:
+        """Make a span, linked to the writers' spans, the current one; record its duration."""
+        began_mono = time.perf_counter()
+        batch = Batch(self._start_span(projection, events))
+        token = _batch.set(batch)
+        with use_span(
+            batch.span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+        ):
+            try:
+                yield
+            finally:
+                _batch.reset(token)
+                self._record_duration(projection, batch.error_type, began_mono)
+
+    def _start_span(self, projection: str, events: Sequence[RecordedEvent]) -> Span:
         span = self._tracer.start_span(
             f"process {projection}",
             context=Context(),  # not a child of whatever started the loop
@@ -86,27 +97,22 @@ class RunnerTelemetry:
         )
         if span.is_recording():
             link_writers(span, events)
-        token = otel_context.attach(set_span_in_context(span))
-        return Batch(projection, span, token, time.perf_counter())
+        return span
 
-    def batch_finished(self, token: object, applied: int) -> None:  # noqa: ARG002 - counted by the loop
-        """Record the duration and end the span."""
-        batch = cast("Batch", token)
+    def _record_duration(self, projection: str, error_type: str | None, began_mono: float) -> None:
         attributes: dict[str, str] = {
-            attribute.CONSUMER_GROUP: batch.projection,
+            attribute.CONSUMER_GROUP: projection,
             attribute.OPERATION_NAME: PROCESS_SPAN.operation,
         }
-        if batch.error_type is not None:
-            attributes[attribute.ERROR_TYPE] = self._fold(batch.projection, batch.error_type)
-        self._record(time.perf_counter() - batch.began_mono, attributes)
-        otel_context.detach(batch.token)
-        batch.span.end()
+        if error_type is not None:
+            attributes[attribute.ERROR_TYPE] = self._fold(projection, error_type)
+        self._record(time.perf_counter() - began_mono, attributes)
 
     def event_failed(
-        self, token: object, event: RecordedEvent, error: BaseException, action: str, attempt: int
+        self, event: RecordedEvent, error: BaseException, action: str, attempt: int
     ) -> None:
         """Record the failure on the batch's span; the loop's tally counts it."""
-        batch = cast("Batch", token)
+        batch = _batch.get()
         batch.error_type = type(error).__name__
         record_exception(
             batch.span,

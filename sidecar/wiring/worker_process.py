@@ -30,11 +30,12 @@ from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.loop_lag import LoopLagMonitor
+from sidecar.projections.context import PartitionContext
+from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import Numbers, RunnerTally
 from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
-from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
@@ -122,17 +123,18 @@ class WorkerProcess:
 
     async def _work(self, store: PostgresProjectionStore, shutdown: Shutdown) -> None:
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
-            make = Runner if partition.copy == "live" else Rebuilder
-            return make(
-                self._subscriptions[partition.projection],
-                partition,
-                types=self._publisher.types,
+            subscription = self._subscriptions[partition.projection]
+            context = PartitionContext(
+                subscription=subscription,
+                partition=partition,
+                router=Router(subscription.subscriber, self._publisher.types),
                 store=store,
                 head=self._head,
                 observer=self._observer,
                 policy=self._policy,
                 tally=tally,
             )
+            return Runner(context)
 
         worker = self._worker = Worker(
             open_safe_head=partial(open_safe_head, self._dsn, application_name=self._name("head")),

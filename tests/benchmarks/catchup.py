@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +14,16 @@ from typing import Final
 
 import sidecar
 from sidecar.events.publisher import EventPublisher
+from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.process.garbage_collector import freeze_gc
+from sidecar.projections.context import PartitionContext
+from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
+from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import subscriptions_of
 from sidecar.projections.runner import Runner
 from sidecar.telemetry.projection_metrics import RunnerTelemetry
@@ -69,12 +73,14 @@ class Finish(RunnerTelemetry):
     def __init__(self, telemetry: Telemetry, events: int) -> None:
         super().__init__(telemetry)
         self.reached: Final = asyncio.Event()
-        self._left = events
+        self.tally: Final = RunnerTally()
+        self._events: Final = events
 
-    def batch_finished(self, token: object, applied: int) -> None:
-        super().batch_finished(token, applied)
-        self._left -= applied
-        if self._left <= 0:
+    @contextmanager
+    def batch(self, projection: str, events: Sequence[RecordedEvent]) -> Iterator[None]:
+        with super().batch(projection, events):
+            yield
+        if self.tally.applied >= self._events:
             self.reached.set()
 
 
@@ -107,14 +113,16 @@ class Log:
         head = HeadSignal()
         head.advance(self.head)
         finish = Finish(self.telemetry, sound)
-        runner = Runner(
-            subscription,
-            subscription.split()[0],
-            types=types,
+        context = PartitionContext(
+            subscription=subscription,
+            partition=subscription.split()[0],
+            router=Router(subscription.subscriber, types),
             store=PostgresProjectionStore(self.pool),
             head=head,
             observer=finish,
+            tally=finish.tally,
         )
+        runner = Runner(context)
         began = time.perf_counter()
         running = asyncio.create_task(runner.run())
         await finish.reached.wait()

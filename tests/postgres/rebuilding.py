@@ -15,7 +15,6 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition
-from sidecar.projections.rebuilder import Rebuilder
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from tests.beside import beside
@@ -103,16 +102,7 @@ def make_worker(stage: Stage, projection_store: PostgresProjectionStore | None =
     head = worker._head
 
     def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
-        make = Runner if partition.copy == "live" else Rebuilder
-        return make(
-            stage.subscriptions[partition.projection],
-            partition,
-            types=stage.publisher.types,
-            store=projection_store or stage.projection_store,
-            head=head,
-            policy=stage.policy,
-            tally=tally,
-        )
+        return Runner(stage.make_context(partition, tally, head=head, store=projection_store))
 
     worker._make_runner = make_runner
     return worker

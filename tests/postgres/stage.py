@@ -17,6 +17,8 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
 from sidecar.postgres.store import EventStore
+from sidecar.projections.context import PartitionContext
+from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.passed_over import handled_types
@@ -83,14 +85,26 @@ class Stage:
         runner_type: type[Runner] = Runner,
     ) -> Runner:
         """Make a loop without starting it."""
-        return runner_type(
-            self.subscriptions[partition.projection],
-            partition,
-            types=self.publisher.types,
-            store=self.projection_store,
+        return runner_type(self.make_context(partition, tally, head=head))
+
+    def make_context(
+        self,
+        partition: Partition,
+        tally: RunnerTally | None = None,
+        *,
+        head: HeadSignal | None = None,
+        store: PostgresProjectionStore | None = None,
+    ) -> PartitionContext:
+        """Make what a loop works with."""
+        subscription = self.subscriptions[partition.projection]
+        return PartitionContext(
+            subscription=subscription,
+            partition=partition,
+            router=Router(subscription.subscriber, self.publisher.types),
+            store=store or self.projection_store,
             head=head or self.head,
             policy=self.policy,
-            tally=tally,
+            tally=tally or RunnerTally(),
         )
 
     def start(self) -> None:

@@ -85,7 +85,8 @@ async def test_append_is_a_producers_span_within_the_request_and_its_events_carr
     assert [record.headers().get("user") for record in records] == [7, 7, None]
 
     runner = RunnerTelemetry(telemetry)
-    runner.batch_finished(runner.batch_started("totals", records), 3)
+    with runner.batch("totals", records):
+        pass
     *_, process = spans.get_finished_spans()
     assert [link.context.span_id for link in process.links] == [id_of(both), id_of(single)]
 

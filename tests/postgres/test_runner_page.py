@@ -8,7 +8,6 @@ from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.postgres import page
 from sidecar.projections.page_reader import PageReader
 from sidecar.projections.projection import Partition
-from sidecar.projections.route import Router
 from tests.postgres.shop import Journal, Paid, Placed
 from tests.postgres.stage import Stage, open_stage
 
@@ -17,8 +16,7 @@ EVENTS = 2 * PAGE_EVENTS + PAGE_EVENTS // 2
 
 async def read_positions(stage: Stage) -> list[int]:
     (partition,) = stage.partitions
-    router = Router(stage.subscriptions[partition.projection].subscriber, stage.publisher.types)
-    pages = PageReader(stage.projection_store, partition, stage.head, router)
+    pages = PageReader(stage.make_context(partition))
     positions: list[int] = []
     after = 0
     while page := await pages.take(after):

@@ -36,10 +36,10 @@ def test_delay_stays_within_its_step_and_its_cap(attempt: int, jitter: float) ->
 
 
 def test_parked_stream_waits_to_be_asked_by_default() -> None:
-    assert RetryPolicy().retry_after_seconds(9) is None
+    assert RetryPolicy().park_delay_seconds(9) is None
 
 
 def test_parked_stream_is_tried_less_and_less_often_up_to_a_day() -> None:
     policy = RetryPolicy(max_attempts=3, park_seconds=60)
-    assert [policy.retry_after_seconds(n) for n in (1, 3, 4, 5)] == [60, 60, 120, 240]
-    assert policy.retry_after_seconds(10_000) == MAX_PARK_SECONDS
+    assert [policy.park_delay_seconds(n) for n in (1, 3, 4, 5)] == [60, 60, 120, 240]
+    assert policy.park_delay_seconds(10_000) == MAX_PARK_SECONDS

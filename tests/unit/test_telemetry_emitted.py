@@ -156,10 +156,10 @@ async def lend(usage: PoolUsage) -> None:
 def run_batch(telemetry: Telemetry) -> None:
     runner = RunnerTelemetry(telemetry)
     events = [recorded(position) for position in range(1, MAX_LINKS + 3)]
-    batch = runner.batch_started("totals", events)
-    runner.event_failed(batch, events[0], ValueError(), Action.PARK.value, 1)
-    runner.batch_finished(batch, 0)
-    runner.batch_finished(runner.batch_started("totals", events[:1]), 1)
+    with runner.batch("totals", events):
+        runner.event_failed(events[0], ValueError(), Action.PARK.value, 1)
+    with runner.batch("totals", events[:1]):
+        pass
 
 
 def append(telemetry: Telemetry) -> None:

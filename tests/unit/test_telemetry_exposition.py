@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
-from sidecar.projections.observer import RunnerTally
+from sidecar.projections.observer import Action, RunnerTally
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.telemetry import metric
 from sidecar.telemetry.contract import INSTRUMENTS
@@ -29,6 +29,7 @@ from sidecar.telemetry.probe_metrics import (
 from sidecar.telemetry.projection_metrics import RunnerTelemetry, observe_projections
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
+from tests.unit.records import RECORD
 
 SIGHT = Sight(
     projections=[
@@ -94,9 +95,8 @@ def full(telemetry: Telemetry) -> Telemetry:
     tally.heartbeat_at = tally.progress_at = 1.5
     observe_projections(telemetry, lambda: {"totals": tally})
     runner = RunnerTelemetry(telemetry)
-    batch = runner.batch_started("totals", [])
-    batch.error_type = "ValueError"
-    runner.batch_finished(batch, 0)
+    with runner.batch("totals", []):
+        runner.event_failed(RECORD, ValueError(), Action.PARK, 1)
     observe_pool(telemetry, Pool("shop"))
     pool = PoolTelemetry(telemetry, "shop")
     pool.waited(0.1, "ok")

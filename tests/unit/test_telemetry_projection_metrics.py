@@ -65,7 +65,8 @@ def test_a_batch_is_a_consumer_span_linked_once_to_each_writer(
     metadata = [written_by(1), written_by(2), None, "no json", "[1]", '{"traceparent": "x"}']
     events = [record(n, text) for n, text in enumerate([*metadata, written_by(1)], start=1)]
     runner: RunnerObserver = observer
-    runner.batch_finished(runner.batch_started("totals", events), applied=7)
+    with runner.batch("totals", events):
+        pass
     (span,) = spans.get_finished_spans()
     assert span.name == "process totals"
     assert span.kind is SpanKind.CONSUMER
@@ -78,7 +79,8 @@ def test_links_past_the_limit_are_counted(
     observer: RunnerTelemetry, spans: InMemorySpanExporter
 ) -> None:
     events = [record(n, written_by(n)) for n in range(1, 201)]
-    observer.batch_finished(observer.batch_started("totals", events), applied=200)
+    with observer.batch("totals", events):
+        pass
     (span,) = spans.get_finished_spans()
     assert len(span.links) == 128
     assert dict(span.attributes or {})["sidecar.links.dropped"] == 72
@@ -88,10 +90,9 @@ def test_a_failed_event_is_on_the_span_and_in_the_duration(
     observer: RunnerTelemetry, telemetry: Telemetry, spans: InMemorySpanExporter
 ) -> None:
     event = record(1)
-    batch = observer.batch_started("totals", [event])
-    trace_id = observer.trace_id()
-    observer.event_failed(batch, event, ValueError("poison"), Action.PARK, 3)
-    observer.batch_finished(batch, applied=0)
+    with observer.batch("totals", [event]):
+        trace_id = observer.trace_id()
+        observer.event_failed(event, ValueError("poison"), Action.PARK, 3)
     (span,) = spans.get_finished_spans()
     context = span.get_span_context()
     assert context is not None
@@ -112,9 +113,8 @@ def test_error_types_are_folded_past_the_limit(
     observer: RunnerTelemetry, telemetry: Telemetry
 ) -> None:
     for number in range(30):
-        batch = observer.batch_started("totals", [])
-        observer.event_failed(batch, record(1), type(f"E{number}", (Exception,), {})(), "park", 1)
-        observer.batch_finished(batch, applied=0)
+        with observer.batch("totals", []):
+            observer.event_failed(record(1), type(f"E{number}", (Exception,), {})(), "park", 1)
     text = render_registry(telemetry.registry)
     counts = [line for line in text.splitlines() if "process_duration_seconds_count" in line]
     assert len(counts) == 21
@@ -125,12 +125,11 @@ def test_a_writer_s_context_travels_and_is_never_overwritten(
     observer: RunnerTelemetry, spans: InMemorySpanExporter
 ) -> None:
     assert add_trace_context({"user": 7}) == {"user": 7}
-    batch = observer.batch_started("totals", [])
-    metadata = add_trace_context({"user": 7})
-    assert add_trace_context({"traceparent": "theirs"}) == {"traceparent": "theirs"}
-    observer.batch_finished(batch, applied=0)
-    follower = observer.batch_started("audit", [record(1, json.dumps(metadata))])
-    observer.batch_finished(follower, applied=1)
+    with observer.batch("totals", []):
+        metadata = add_trace_context({"user": 7})
+        assert add_trace_context({"traceparent": "theirs"}) == {"traceparent": "theirs"}
+    with observer.batch("audit", [record(1, json.dumps(metadata))]):
+        pass
     first, second = spans.get_finished_spans()
     (link,) = second.links
     assert link.context.span_id == first.get_span_context().span_id  # type: ignore[union-attr]

@@ -4,8 +4,7 @@ import pytest
 from sidecar.errors import EventDecodingError
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventTypes
-from sidecar.projections.delivery import Delivery
-from sidecar.projections.route import Router
+from sidecar.projections.delivery import Delivery, Router
 from tests.unit.records import RECORD, replace
 
 
