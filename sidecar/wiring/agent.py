@@ -35,7 +35,7 @@ from sidecar.process.heartbeat import (
 )
 from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.telemetry.exposition import PLAIN, render_registry
-from sidecar.telemetry.probe_metrics import observe_agent_failures, observe_loop_lag
+from sidecar.telemetry.process_metrics import observe_agent_failures, observe_loop_lag
 from sidecar.telemetry.publisher_metrics import Publishing
 from sidecar.telemetry.setup import Telemetry
 from sidecar.version import __version__

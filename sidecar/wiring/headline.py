@@ -19,10 +19,11 @@ _WORST_FIRST: Final = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.WARN, Outcome.PASS
 
 def describe(state: ObservedState) -> str:
     """Return a few sentences: who does not work first, then why."""
-    codes = ", ".join(order_reasons(state.readiness.reasons, state.checks)) or "starting"
+    reasons = state.readiness.reasons if state.readiness else ()
+    codes = ", ".join(order_reasons(reasons, state.checks)) or "starting"
     sentences = [
         describe_workers(state.workers),
-        "Ready." if state.readiness.ok else f"Not ready: {codes}.",
+        "Ready." if state.is_ready else f"Not ready: {codes}.",
         *describe_troubles(state.checks),
         *describe_failures(state.subscribers.values(), state.now_mono),
         *(describe_store(state.sample) if state.sample else ()),

@@ -9,7 +9,6 @@ from typing import Final
 
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check_status import CheckStatus
-from sidecar.health.outcome import Outcome
 from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.health.verdict import ProbeVerdict
@@ -32,7 +31,6 @@ SAMPLE_LIFE_SECONDS: Final = 10.0
 STATE_LIFE_SECONDS: Final = 1.0
 
 LONG_AGO: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
-NOT_READY: Final = ProbeVerdict(ok=False, outcome=Outcome.FAIL)
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class ObservedState:
     Attributes:
         now_mono: The moment, monotonic seconds.
         now: The same, aware UTC.
-        readiness: What `/ready` answers.
+        readiness: What `/ready` answers; None before the first look.
         checks: Where each check stands.
         findings: Of the configuration and of the workers, most severe first.
         sample: The last look at the database; None when it failed or is long past.
@@ -58,7 +56,7 @@ class ObservedState:
     now_mono: float = 0.0
     now: dt.datetime = LONG_AGO
     phase: Phase = Phase.STARTING
-    readiness: ProbeVerdict = NOT_READY
+    readiness: ProbeVerdict | None = None
     checks: tuple[CheckStatus, ...] = ()
     findings: tuple[Finding, ...] = ()
     sample: Sample | None = None
@@ -66,9 +64,24 @@ class ObservedState:
     members: tuple[ProcessStatus, ...] = ()
     pools: Mapping[str, tuple[PoolReport, ...]] = field(default_factory=dict)
     subscribers: Mapping[Key, InProcess] = field(default_factory=dict)
-    transitions: Mapping[tuple[str, Outcome], int] = field(default_factory=dict)
+    transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     loop_restarts: Mapping[str, int] = field(default_factory=dict)
     scrape_failures: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether traffic may come."""
+        return self.readiness is not None and self.readiness.ok
+
+    @property
+    def causes(self) -> frozenset[str]:
+        """Why PostgreSQL cannot be used, of a closed set."""
+        return frozenset(status.cause for status in self.checks if status.cause)
+
+    @property
+    def connections(self) -> Mapping[tuple[str, str], int]:
+        """Sessions at the server by (application name, state), both bounded."""
+        return self.sample.activity if self.sample else {}
 
     @property
     def projections(self) -> tuple[ProjectionStatus, ...]:
@@ -189,7 +202,7 @@ class Observer:
             members=members,
             pools=self._read_pools((*statuses, *members)),
             subscribers=fold(members, self.last.subscribers, now_mono),
-            transitions=dict(self.answers.monitor.transitions),
+            transitions=self._transitions(),
             loop_restarts=self._loop_restarts(),
             scrape_failures=self._scrape_failures((*statuses, *members)),
         )
@@ -211,6 +224,10 @@ class Observer:
             else read_pools(each.metrics)
             for each in processes
         }
+
+    def _transitions(self) -> dict[tuple[str, str], int]:
+        counts = self.answers.monitor.transitions
+        return {(name, outcome.value): count for (name, outcome), count in counts.items()}
 
     def _loop_restarts(self) -> dict[str, int]:
         counts = {"checks": self.answers.monitor.loop_restarts}

@@ -21,7 +21,7 @@ from sidecar.process.background import Background
 from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.process.supervisor import Supervisor
 from sidecar.telemetry.merge import Exposition
-from sidecar.telemetry.probe_metrics import Sight, observe_loop_lag, observe_sight
+from sidecar.telemetry.process_metrics import observe_loop_lag
 from sidecar.telemetry.setup import Telemetry
 from sidecar.version import __version__
 from sidecar.web.app import Sources
@@ -31,7 +31,7 @@ from sidecar.wiring.checks import database, process, this_process
 from sidecar.wiring.checks.dynamic import DynamicChecks, wanted_checks
 from sidecar.wiring.live import Examination
 from sidecar.wiring.observed import ObservedState, Observer
-from sidecar.wiring.state_metrics import to_metrics
+from sidecar.wiring.state_metrics import observe_state
 from sidecar.wiring.status_json import to_json, to_points
 
 REFRESH_SECONDS: Final = 0.5
@@ -71,7 +71,6 @@ class ProbeProcess:
         )
         self._observer: Final = Observer(self.answers, self.examination, self._exposition)
         self._port: PortProbe | None = None
-        self._sight = Sight()
         self._judges_application = False
         for check in (
             this_process.loop_check(self.lag_monitor),
@@ -82,7 +81,7 @@ class ProbeProcess:
         ):
             self.monitor.add(check)
         observe_loop_lag(telemetry, lambda: self.lag_monitor.lag_seconds)
-        observe_sight(telemetry, lambda: self._sight)
+        observe_state(telemetry, lambda: self._observer.last)
 
     def sources(self) -> Sources:
         """Return what the web shows."""
@@ -148,7 +147,6 @@ class ProbeProcess:
             if checks is not None:
                 self._dynamic_checks.update(checks)
             self._exposition.update(state.expositions)
-            self._sight = to_metrics(state)
             self._history.record(to_points(state), state.now_mono)
             await asyncio.sleep(REFRESH_SECONDS)
 

@@ -1,15 +1,18 @@
 """An observed state as the metrics of the probe process show it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from sidecar.health.phase import Phase
-from sidecar.lint.finding import Finding
 from sidecar.postgres.sample import Sample
-from sidecar.telemetry import metric
+from sidecar.projections.projection_status import ProjectionStatus
+from sidecar.telemetry import attribute, metric
+from sidecar.telemetry.attribute import Attribute
+from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.emitter import Instrument
-from sidecar.telemetry.probe_metrics import Sight
+from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.observed import ObservedState
 
 _STORE: Final = "sidecar.store."
@@ -20,36 +23,54 @@ SERVER_METRICS: Final = {
 }
 """By the column of `sample_server` that holds its number."""
 
-
-def to_metrics(state: ObservedState) -> Sight:
-    """Return what the metrics show until the next refresh."""
-    return Sight(
-        projections=state.projections,
-        published=state.published,
-        numbers={
-            metric.READY: state.readiness.ok,
-            metric.DRAINING: state.phase is Phase.DRAINING,
-            **({} if state.sample is None else _store(state.sample)),
-        },
-        checks={status.name: status.outcome.value for status in state.checks},
-        causes=frozenset(status.cause for status in state.checks if status.cause),
-        transitions={
-            (name, outcome.value): count for (name, outcome), count in state.transitions.items()
-        },
-        findings=count_findings(state.findings),
-        restarts={
-            (worker.name, reason.value): count
-            for worker in state.workers
-            for reason, count in worker.restarts.items()
-        },
-        scrape_failures=state.scrape_failures,
-        connections=state.sample.activity if state.sample else {},
-    )
+ToReadings = Callable[[ObservedState], Iterable[Reading]]
 
 
-def count_findings(findings: Iterable[Finding]) -> Counter[tuple[str, str]]:
-    """Count the findings that are not silenced, by (rule id, severity)."""
-    return Counter((each.id, each.severity.value) for each in findings if each.is_active)
+def observe_state(telemetry: Telemetry, look: Callable[[], ObservedState]) -> None:
+    """Show what the probe process observed, from now on.
+
+    What is not known, or gone, is left out: its series end.
+
+    Args:
+        telemetry: Shows it.
+        look: Returns the last state, from memory.
+    """
+    version = telemetry.identity.version
+    telemetry.observe(metric.BUILD_INFO, lambda: [(1, {attribute.VERSION: version})])
+    for instrument, read in {**_number_readers(), **_READERS}.items():
+        telemetry.observe(instrument, partial(_apply, read, look))
+
+
+def to_numbers(state: ObservedState) -> Mapping[Instrument, float]:
+    """Return the numbers without attributes, as far as they are known."""
+    ready = {} if state.readiness is None else {metric.READY: state.readiness.ok}
+    store = {} if state.sample is None else _store(state.sample)
+    return {metric.DRAINING: state.phase is Phase.DRAINING, **ready, **store}
+
+
+def count_dead_letters(state: ObservedState) -> dict[str, int]:
+    """Return the open dead letters by projection, run by workers or published to."""
+    published = {name: count.letters for name, count in state.published.items()}
+    return {each.name: each.dead_letters for each in state.projections} | published
+
+
+def count_parked_streams(state: ObservedState) -> dict[str, int]:
+    """Return the parked streams by projection, run by workers or published to."""
+    published = {name: count.parked for name, count in state.published.items()}
+    return {each.name: each.parked_streams for each in state.projections} | published
+
+
+def count_findings(state: ObservedState) -> Mapping[tuple[str, str], int]:
+    """Return how many findings there are by (rule id, severity), without silenced ones."""
+    return Counter((each.id, each.severity.value) for each in state.findings if each.is_active)
+
+
+def _count_restarts(state: ObservedState) -> dict[tuple[str, str], int]:
+    return {
+        (worker.name, reason.value): count
+        for worker in state.workers
+        for reason, count in worker.restarts.items()
+    }
 
 
 def _store(sample: Sample) -> dict[Instrument, float]:
@@ -61,3 +82,72 @@ def _store(sample: Sample) -> dict[Instrument, float]:
         metric.STORE_UNSAFE: bool(sample.unsafe),
         **{SERVER_METRICS[column]: value for column, value in sample.server.items()},
     }
+
+
+def _states(
+    state: ObservedState, label: Attribute, choose: Callable[[ProjectionStatus], str]
+) -> Iterable[Reading]:
+    for projection in state.projections:
+        yield from _one_of(label, choose(projection), {attribute.PROJECTION: projection.name})
+
+
+def _check_statuses(state: ObservedState) -> Iterable[Reading]:
+    for status in state.checks:
+        yield from _one_of(attribute.CHECK_OUTCOME, status.outcome, {attribute.CHECK: status.name})
+
+
+def _one_of(label: Attribute, chosen: str, labels: Mapping[str, str]) -> Iterable[Reading]:
+    """Yield 1 for the word that is chosen, 0 for each other one."""
+    return [(int(chosen == word), {**labels, label: word}) for word in label.members]
+
+
+def _by(label: str, numbers: Mapping[str, float]) -> Iterable[Reading]:
+    return [(number, {label: name}) for name, number in numbers.items()]
+
+
+def _by_projection(
+    state: ObservedState, choose: Callable[[ProjectionStatus], float]
+) -> Iterable[Reading]:
+    return _by(attribute.PROJECTION, {each.name: choose(each) for each in state.projections})
+
+
+def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Iterable[Reading]:
+    first, second = instrument.attributes
+    return [(count, {first: one, second: other}) for (one, other), count in counts.items()]
+
+
+def _number_readers() -> dict[Instrument, ToReadings]:
+    return {
+        each: partial(_read_number, each)
+        for each in metric.INSTRUMENTS
+        if not each.attributes and each.processes == metric.PROBE.processes
+    }
+
+
+def _read_number(instrument: Instrument, state: ObservedState) -> Iterable[Reading]:
+    value = to_numbers(state).get(instrument)
+    return [] if value is None else [(float(value), {})]
+
+
+def _apply(read: ToReadings, look: Callable[[], ObservedState]) -> Iterable[Reading]:
+    return read(look())
+
+
+_READERS: Final[Mapping[Instrument, ToReadings]] = {
+    metric.LAG_EVENTS: lambda s: _by_projection(s, lambda p: p.lag_events),
+    metric.LAG: lambda s: _by_projection(s, lambda p: p.lag_seconds),
+    metric.DEAD_LETTERS: lambda s: _by(attribute.PROJECTION, count_dead_letters(s)),
+    metric.PARKED_STREAMS: lambda s: _by(attribute.PROJECTION, count_parked_streams(s)),
+    metric.PASSED_OVER: lambda s: _by_projection(
+        s, lambda p: sum(each.events for each in p.passed_over)
+    ),
+    metric.PROJECTION_STATUS: lambda s: _states(s, attribute.PROJECTION_STATE, lambda p: p.status),
+    metric.PROJECTION_REBUILD: lambda s: _states(s, attribute.REBUILD_STATE, lambda p: p.rebuild),
+    metric.CAUSES: lambda s: [(1, {attribute.CAUSE: cause}) for cause in s.causes],
+    metric.CHECK_STATUS: _check_statuses,
+    metric.CHECK_TRANSITIONS: lambda s: _pairs(s.transitions, metric.CHECK_TRANSITIONS),
+    metric.CONFIG_FINDINGS: lambda s: _pairs(count_findings(s), metric.CONFIG_FINDINGS),
+    metric.WORKER_RESTARTS: lambda s: _pairs(_count_restarts(s), metric.WORKER_RESTARTS),
+    metric.AGENT_SCRAPE_FAILURES: lambda s: _by(attribute.TARGET, s.scrape_failures),
+    metric.SERVER_CONNECTIONS: lambda s: _pairs(s.connections, metric.SERVER_CONNECTIONS),
+}

@@ -40,7 +40,7 @@ from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool_metrics import follow_pool
-from sidecar.telemetry.probe_metrics import observe_loop_lag
+from sidecar.telemetry.process_metrics import observe_loop_lag
 from sidecar.telemetry.projection_metrics import (
     RunnerTelemetry,
     observe_handlers,

@@ -11,7 +11,6 @@ from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Sta
 from sidecar.projections.worker import Worker
 from sidecar.wiring.checks.read_model import judge_projection
 from sidecar.wiring.headline import describe
-from sidecar.wiring.state_metrics import to_metrics
 from tests.observed import ready_state
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import (
@@ -57,7 +56,7 @@ async def test_a_live_copy_that_is_well_stays_well_beside_a_rebuild(stage: Stage
             assert judge_projection("totals", projection, 0.0, 30.0).outcome == "pass"
             state = ready_state(await look(stage))
             assert describe(state) == "Ready. Projection totals is being rebuilt."
-            assert [each.rebuild for each in to_metrics(state).projections] == ["running"]
+            assert [each.rebuild for each in state.projections] == ["running"]
         await until_swapped(stage)
         assert (await status_of(stage)).rebuild is Rebuild.NONE
 

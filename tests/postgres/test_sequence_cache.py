@@ -12,7 +12,7 @@ from sidecar.telemetry import metric
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import store_check
 from sidecar.wiring.headline import describe
-from sidecar.wiring.state_metrics import to_metrics
+from sidecar.wiring.state_metrics import to_numbers
 from tests.observed import ready_state
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal
@@ -72,7 +72,7 @@ async def test_a_sequence_that_was_set_back_fails_the_check_of_the_store(
     assert any("no projection hears" in record.message for record in caplog.records)
     assert watch.sample is not None
     state = ready_state(watch.sample)
-    assert to_metrics(state).numbers[metric.STORE_UNSAFE]
+    assert to_numbers(state)[metric.STORE_UNSAFE]
     assert describe(state).endswith(f"Events may be missed: {watch.sample.unsafe}")
 
 

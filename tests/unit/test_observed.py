@@ -38,7 +38,7 @@ from sidecar.wiring.headline import describe
 from sidecar.wiring.live import Examination
 from sidecar.wiring.observed import SAMPLE_LIFE_SECONDS, Observer
 from sidecar.wiring.probe_process import ProbeProcess
-from sidecar.wiring.state_metrics import to_metrics
+from sidecar.wiring.state_metrics import count_findings, to_numbers
 from sidecar.wiring.status_json import to_json
 from tests.unit.test_pool_report import Pool
 
@@ -92,7 +92,7 @@ async def test_what_a_worker_found_counts_wherever_findings_do(
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
     assert report["findings"] == [finding.as_dict() for finding in state.findings]
     assert to_json(state, History(), service="shop", version="1")["findings"] == report["findings"]
-    assert to_metrics(state).findings["EVT01", "error"] == 2
+    assert count_findings(state)["EVT01", "error"] == 2
     answer = await ask(check)
     assert (answer.outcome, answer.reason) == (warned("").outcome, "configuration.invalid")
 
@@ -123,11 +123,11 @@ def test_a_look_that_grows_old_is_in_a_state_as_a_whole_or_not_at_all(
     assert [each["name"] for each in shown["projections"]] == ["totals"]
     assert [each["id"] for each in shown["failures"]] == [7]
     assert "Projection totals is failed" in describe(young)
-    assert to_metrics(young).numbers[metric.HEAD] == 10
+    assert to_numbers(young)[metric.HEAD] == 10
     shown = to_json(old, History(), service="shop", version="1")
     assert (shown["projections"], shown["failures"], shown["store"]) == ([], [], None)
     assert "totals" not in describe(old)
-    assert to_metrics(old).projections == ()
+    assert metric.HEAD not in to_numbers(old)
 
 
 def test_a_pool_of_a_process_that_falls_silent_is_shown_and_not_judged(

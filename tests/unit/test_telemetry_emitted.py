@@ -24,18 +24,10 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
 from sidecar.projections.observer import Action, RunnerTally
-from sidecar.projections.passed_over import PassedOver
-from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
-from sidecar.telemetry import metric
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
 from sidecar.telemetry.pool_metrics import follow_pool
-from sidecar.telemetry.probe_metrics import (
-    Sight,
-    observe_agent_failures,
-    observe_loop_lag,
-    observe_sight,
-)
+from sidecar.telemetry.process_metrics import observe_agent_failures, observe_loop_lag
 from sidecar.telemetry.projection_metrics import (
     RunnerTelemetry,
     observe_handlers,
@@ -43,6 +35,8 @@ from sidecar.telemetry.projection_metrics import (
 )
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
+from sidecar.wiring.state_metrics import observe_state
+from tests.observed import full_state
 
 CONTRACT: Any = yaml.safe_load(
     (Path(__file__).parents[2] / "otel" / "contract.yaml").read_text("utf-8")
@@ -66,32 +60,7 @@ OF_EXCEPTIONS = {
     if group["id"] == "sidecar.exception"
     for entry in group["attributes"]
 } | {"exception.type", "exception.message", "exception.stacktrace"}
-SIGHT = Sight(
-    projections=[
-        ProjectionStatus(
-            "totals",
-            "table",
-            Status.RUNNING,
-            7,
-            3,
-            1.5,
-            0,
-            0,
-            (),
-            None,
-            rebuild=Rebuild.HALTED,
-            passed_over=(PassedOver("Placed", 2, 1, 9),),
-        )
-    ],
-    numbers={each: 1 for each in metric.INSTRUMENTS if not each.attributes},
-    checks={"database": "pass"},
-    causes=frozenset({"password-refused"}),
-    transitions={("database", "fail"): 1},
-    findings={("SEC01", "warning"): 1},
-    restarts={("worker-1", "exited"): 0},
-    scrape_failures={"worker-1": 0},
-    connections={("shop", "idle"): 4},
-)
+STATE = full_state()
 
 
 class Pool:
@@ -184,7 +153,7 @@ def do_everything(telemetry: Telemetry) -> None:
     pool = Pool()
     follow_pool(telemetry, pool)
     asyncio.run(lend(pool.usage))
-    observe_sight(telemetry, lambda: SIGHT)
+    observe_state(telemetry, lambda: STATE)
     observe_loop_lag(telemetry, lambda: 0.001)
     observe_agent_failures(telemetry, lambda: [("pool", 1)])
 

@@ -13,47 +13,22 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
 from sidecar.projections.observer import Action, RunnerTally
-from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.telemetry import metric
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.telemetry.emitter import Kind
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool
-from sidecar.telemetry.probe_metrics import (
-    Sight,
-    observe_agent_failures,
-    observe_loop_lag,
-    observe_sight,
-)
+from sidecar.telemetry.process_metrics import observe_agent_failures, observe_loop_lag
 from sidecar.telemetry.projection_metrics import RunnerTelemetry, observe_projections
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
+from sidecar.wiring.observed import ObservedState
+from sidecar.wiring.state_metrics import observe_state
+from tests.observed import full_state
 from tests.unit.records import RECORD
 
-SIGHT = Sight(
-    projections=[
-        ProjectionStatus(
-            "totals", "table", Status.RUNNING, 7, 3, 1.5, 0, 0, (), None, rebuild=Rebuild.RUNNING
-        )
-    ],
-    numbers={
-        metric.HEAD: 9,
-        metric.SAFE_HEAD: 8,
-        metric.HOLD_DURATION: 0,
-        metric.SKIPPED_POSITIONS: 1,
-        metric.STORE_UNSAFE: False,
-        metric.READY: True,
-        metric.DRAINING: False,
-    },
-    checks={"database": "pass"},
-    transitions={("database", "fail"): 1},
-    findings={("cors_wildcard", "warning"): 1},
-    restarts={("worker-1", "exited"): 0},
-    scrape_failures={"worker-1": 0},
-    connections={("shop", "idle"): 4},
-    causes=frozenset({"password"}),
-)
+STATE = full_state()
 
 
 @dataclass(frozen=True)
@@ -102,7 +77,7 @@ def full(telemetry: Telemetry) -> Telemetry:
     pool.waited(0.1, "ok")
     pool.used(0.1)
     pool.created(0.1)
-    observe_sight(telemetry, lambda: SIGHT)
+    observe_state(telemetry, lambda: STATE)
     observe_loop_lag(telemetry, lambda: 0.001)
     observe_agent_failures(telemetry, lambda: [("pool", 1)])
     return telemetry
@@ -143,7 +118,7 @@ def test_promtool_complains_of_one_suffix_only(full: Telemetry) -> None:
 
 
 def test_exactly_one_word_is_on_for_how_a_rebuild_goes(telemetry: Telemetry) -> None:
-    observe_sight(telemetry, lambda: SIGHT)
+    observe_state(telemetry, lambda: STATE)
     families = {family.name: family for family in parse(render(telemetry))}
     shown = families["sidecar_projection_rebuild"].samples
     words = {sample.labels["status"]: sample.value for sample in shown}
@@ -151,16 +126,16 @@ def test_exactly_one_word_is_on_for_how_a_rebuild_goes(telemetry: Telemetry) -> 
 
 
 def test_what_is_not_known_has_no_series(telemetry: Telemetry) -> None:
-    sight = SIGHT
+    state = STATE
 
-    def look() -> Sight:
-        return sight
+    def look() -> ObservedState:
+        return state
 
-    observe_sight(telemetry, look)
+    observe_state(telemetry, look)
     assert 'sidecar_projection_lag_events{projection="totals",process="probe"} 3' in render(
         telemetry
     )
-    sight = Sight()
+    state = ObservedState()
     text = render(telemetry)
     assert "sidecar_projection_lag" not in text
     assert "sidecar_store_head_position" not in text
@@ -169,7 +144,7 @@ def test_what_is_not_known_has_no_series(telemetry: Telemetry) -> None:
 
 
 def test_exactly_one_status_of_a_projection_and_a_check_is_one(telemetry: Telemetry) -> None:
-    observe_sight(telemetry, lambda: SIGHT)
+    observe_state(telemetry, lambda: STATE)
     families = {family.name: family for family in parse(render(telemetry))}
     for name, expected in (
         (metric.PROJECTION_STATUS.prometheus_name, "running"),
@@ -186,7 +161,7 @@ def test_a_reader_that_fails_costs_its_own_series_only(
         raise OSError
 
     observe_loop_lag(telemetry, fail)
-    observe_sight(telemetry, lambda: SIGHT)
+    observe_state(telemetry, lambda: STATE)
     text = render(telemetry)
     assert "sidecar_loop_lag" not in text
     assert "sidecar_ready" in text

@@ -1,26 +1,17 @@
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from sidecar.projections.projection_status import ProjectionStatus, Status
-from sidecar.telemetry import metric
-from sidecar.telemetry.probe_metrics import Sight, observe_sight
 from sidecar.telemetry.setup import Telemetry
+from sidecar.wiring.state_metrics import observe_state
+from tests.observed import full_state
 
-SIGHT = Sight(
-    projections=(ProjectionStatus("totals", "table", Status.RUNNING, 7, 3, 1.5, 0, 0, (), None),),
-    numbers={metric.HEAD: 10, metric.SAFE_HEAD: 9, metric.READY: True},
-    checks={"postgres": "pass"},
-    transitions={("postgres", "pass"): 1},
-    findings={("SEC01", "warning"): 1},
-    restarts={("worker-1", "hung"): 0},
-    scrape_failures={"worker-1": 0},
-)
+STATE = full_state()
 
 
 def test_all_that_is_seen_can_be_sent_by_otlp() -> None:
     reader = InMemoryMetricReader()
     telemetry = Telemetry.start("shop", "probe", version="1", environ={}, metric_readers=[reader])
-    observe_sight(telemetry, lambda: SIGHT)
+    observe_state(telemetry, lambda: STATE)
     data = reader.get_metrics_data()
     assert data is not None
     sent = encode_metrics(data).SerializeToString()
