@@ -1,4 +1,4 @@
-"""The statement that appends: its arguments, its retries after a lost race, and its errors."""
+"""The statement that appends: its arguments, its transaction, its retries and its errors."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -11,12 +11,14 @@ from sidecar.errors import (
     MigrationError,
     SerializationConflictError,
     StoreUnavailableError,
+    UsageError,
 )
 from sidecar.events.append_arguments import write_metadata
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.event_id import make_ids
 from sidecar.postgres.query import sql
 
@@ -63,6 +65,29 @@ def encode_arguments(
         return AppendArguments(stream, expected_version, ids[0], *types.encode(events[0]), headers)
     names, versions, data = zip(*map(types.encode, events), strict=True)
     return AppendArguments(stream, expected_version, ids, names, versions, data, headers)
+
+
+def require_transaction(connection: "RawConnection | DeferredConnection") -> None:
+    """Make sure that an append can join the transaction of a connection.
+
+    Raises:
+        UsageError: It is in no transaction, or no connection of asyncpg.
+    """
+    if isinstance(connection, DeferredConnection):
+        return  # of a handler, which runs within the transaction of its batch
+    if not isinstance(connection, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy):
+        raise UsageError(
+            f"{type(connection).__name__} is no connection of asyncpg, which `append` joins; of "
+            "SQLAlchemy's AsyncConnection it is `(await connection.get_raw_connection())"
+            ".driver_connection`."
+        )
+    if not connection.is_in_transaction():
+        raise UsageError(
+            "The connection given to `append` is in no transaction: its events would stand by "
+            "themselves, whatever becomes of the rest. Begin one with `async with "
+            "connection.transaction():`; SQLAlchemy begins its own with the first statement, which "
+            "has to come before."
+        )
 
 
 async def append_alone(connection: RawConnection, arguments: AppendArguments) -> Appended:

@@ -1,17 +1,14 @@
 """What keeps a projection from running until a person decides, and deciding it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-
-import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import new_schema
-from sidecar.postgres.lease import key_of
+from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
-from sidecar.projections.projection import Partition
 
 
 class Block(StrEnum):
@@ -86,20 +83,12 @@ async def accept_service(
         owner = next((row["service"] for row in rows if row["service"]), None)
         if owner is None or service in {None, owner}:
             return False
-        if await _is_held(connection, projection, rows):
+        if await is_any_held(connection, projection, rows):
             raise ProjectionError(f"A worker of {owner} runs {projection}; end that first.")
         await connection.execute(sql("set_service"), projection, service)
         what = f"handed over from {owner} to {service}"
         await connection.execute(sql("keep_acceptance"), projection, what, reason)
         return True
-
-
-async def _is_held(
-    connection: RawConnection, projection: str, rows: Iterable[asyncpg.Record]
-) -> bool:
-    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
-    parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
-    return any(key_of(part) in held for part in parts)
 
 
 async def accept_passed_over(connection: RawConnection, projection: str, reason: str) -> int:
@@ -126,6 +115,13 @@ async def accept_passed_over(connection: RawConnection, projection: str, reason:
         return int(events)
 
 
+def unknown_projection(projection: str) -> ProjectionError:
+    """Make the error of a projection without checkpoints."""
+    return ProjectionError(
+        f"There is no projection {projection!r}; see `sidecar projections list`."
+    )
+
+
 def _nothing_to_accept(projection: str) -> ProjectionError:
     return ProjectionError(
         f"There is nothing to accept of {projection!r}: see `sidecar projections list`."
@@ -142,10 +138,8 @@ async def remove(connection: RawConnection, projection: str) -> None:
         await connection.execute(sql("lock_registrations"))
         rows = await connection.fetch(sql("list_partitions"), projection)
         if not rows:
-            raise ProjectionError(
-                f"There is no projection {projection!r}; see `sidecar projections list`."
-            )
-        if await _is_held(connection, projection, rows):
+            raise unknown_projection(projection)
+        if await is_any_held(connection, projection, rows):
             raise ProjectionError(
                 f"A worker runs {projection}; take it out of the service and deploy that first."
             )

@@ -9,14 +9,14 @@ import asyncpg
 from sidecar.errors import ForeignCheckpointError, ProjectionError
 from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
-from sidecar.postgres.block import Block, describe_filled, describe_gone
+from sidecar.postgres.block import Block, describe_filled, describe_gone, unknown_projection
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.lease import key_of
+from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.table_claims import find_filled, require_sole
 from sidecar.projections.ports import State
-from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.projection import Subscription
 
 RECENT_EVENTS: Final = 10_000
 
@@ -105,15 +105,9 @@ async def fail_setup(
             return
         except ProjectionError:
             pass
-        if not await _is_leased(connection, subscription.name):
+        rows = await connection.fetch(sql("list_partitions"), subscription.name)
+        if not await is_any_held(connection, subscription.name, rows):
             await connection.execute(sql("fail_setup"), subscription.name, detail)
-
-
-async def _is_leased(connection: RawConnection, projection: str) -> bool:
-    rows = await connection.fetch(sql("list_partitions"), projection)
-    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
-    parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
-    return any(key_of(part) in held for part in parts)
 
 
 async def _register(
@@ -254,7 +248,5 @@ async def set_state(
         raise ProjectionError(f"{projection} waits for a decision: {blocked}")
     partitions = await connection.fetch(sql("set_state"), projection, state.value, detail)
     if not partitions:
-        raise ProjectionError(
-            f"There is no projection {projection!r}; see `sidecar projections list`."
-        )
+        raise unknown_projection(projection)
     return len(partitions)

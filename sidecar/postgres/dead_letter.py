@@ -8,7 +8,7 @@ from typing import Final
 
 from sidecar.errors import UsageError
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.lease import key_of
+from sidecar.postgres.lease import key_of, list_held
 from sidecar.postgres.query import sql
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
@@ -54,33 +54,18 @@ class DeadLetterRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetterDetail:
-    """One dead letter with its event and what went wrong.
+class DeadLetterDetail(DeadLetterRow):
+    """One dead letter with its event and its error.
 
     Attributes:
         data: The event's JSON text as stored.
         queued: Later events of the stream that wait behind it.
     """
 
-    id: int
-    projection: str
-    stream: str
-    position: int | None
-    version: int
     event_id: uuid.UUID
-    event_type: str
-    category: str
-    error_type: str
     error_message: str
     traceback: str
-    attempts: int
     trace_id: str | None
-    first_failed_at: dt.datetime
-    last_failed_at: dt.datetime
-    retry_at: dt.datetime | None
-    resolution: str | None
-    reason: str | None
-    resolved_at: dt.datetime | None
     data: str | None
     metadata: str | None
     queued: int
@@ -111,7 +96,7 @@ async def show_dead_letter(connection: RawConnection, letter_id: int) -> DeadLet
     row = await connection.fetchrow(sql("show_dead_letter"), letter_id)
     if row is None:
         raise UsageError(f"There is no dead letter {letter_id}; see `sidecar dead-letters list`.")
-    return DeadLetterDetail(*row)
+    return DeadLetterDetail(**dict(row))
 
 
 async def request_retry(
@@ -151,12 +136,6 @@ async def count_discarded(connection: RawConnection, projection: str) -> int:
     return int(await connection.fetchval(sql("count_discarded"), projection))
 
 
-async def count_erased(connection: RawConnection, letters: Sequence[int]) -> int:
-    """Return of how many of the letters the event is no longer in the log."""
-    row = await connection.fetchrow(sql("count_letters"), list(letters))
-    return 0 if row is None else row["erased"]
-
-
 async def list_logged(connection: RawConnection, letters: Sequence[int]) -> list[int]:
     """Return those of the letters that workers take up; the rest is their application's work."""
     rows = await connection.fetch(sql("list_logged_letters"), list(letters))
@@ -172,7 +151,7 @@ async def list_paused(connection: RawConnection, letters: Sequence[int]) -> list
 async def list_unowned(connection: RawConnection, letters: Sequence[int]) -> list[str]:
     """Return the projections that no worker runs while letters of theirs are due, by name."""
     rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))
-    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+    held = await list_held(connection)
     partitions = [Partition(r["projection"], r["partition"], r["partitions"]) for r in rows]
     return sorted({p.projection for p in partitions if key_of(p) not in held})
 

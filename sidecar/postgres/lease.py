@@ -1,4 +1,4 @@
-"""Leases as advisory locks: whoever's session ends has given them back."""
+"""Leases as advisory locks, which end with the session that holds them."""
 
 import logging
 import zlib
@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
+
+import asyncpg
 
 from sidecar.postgres.connection import (
     ANSWER_SECONDS,
@@ -27,11 +29,11 @@ class LeaseTable:
     """One worker's leases on one session. When the session ends they are all gone.
 
     Args:
-        connection: Kept for leases alone; whoever opened it closes it.
-        list_known: Returns everything that this worker knows to run by now. What has no checkpoint
+        connection: Used for nothing else; its owner closes it.
+        list_known: Returns the partitions that this worker can run by now. One without a checkpoint
             is left alone, as when a newer release runs the projection in another number of
             partitions.
-        restore: Hears once of projections that lost their checkpoints; the others go on.
+        restore: Called once with projections that lost their checkpoints; the others go on.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class LeaseTable:
     async def join(self) -> None:
         """Count, from now on, as a worker among those with the same partitions.
 
-        Workers of another service share nothing with these: were they counted, each share would be
-        too small, and what is left over run by nobody.
+        Workers of another service share nothing with these: if they were counted, each share would
+        be too small, and some partitions would not run.
         """
         known = tuple(self._list_known())
         before, key = self._members_key, _hash("\n".join(sorted(map(str, known))))
@@ -67,9 +69,9 @@ class LeaseTable:
         self._members_key = key
 
     async def share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
-        """Take and give back leases towards a fair share; return those gained and those to lose.
+        """Take leases towards a fair share; return those gained and those to give back.
 
-        Leases to lose are still held; stop their work, then `release` them.
+        Leases to give back are still held; stop their work, then `release` them.
 
         Raises:
             StoreUnavailableError: The session ended, and the leases with it.
@@ -100,18 +102,18 @@ class LeaseTable:
         self.mine -= {partition}
 
     async def _list_runnable(self) -> list[Partition]:
-        """Return what this worker knows, and the rebuilds under way of it."""
+        """Return the partitions that this worker can run, and their rebuilds."""
         stored = await self._list_stored()
         if await self._restore_gone(self._counts.keys() - {p.projection for p in stored}):
             stored = await self._list_stored()
-        self._tell_left(stored)
+        self._log_left(stored)
         return [p for p in stored if self._counts.get(p.projection) == p.count]
 
     async def _list_stored(self) -> list[Partition]:
         return [Partition(*row) for row in await self._connection.fetch(sql("list_runnable"))]
 
     async def _restore_gone(self, names: AbstractSet[str]) -> bool:
-        """Have those registered again that lost their checkpoints; tell whether there are any."""
+        """Register those again that lost their checkpoints; return True when there are new ones."""
         new, self._gone = frozenset(names - self._gone), frozenset(names)
         if not new:
             return False
@@ -125,8 +127,8 @@ class LeaseTable:
             await self._restore(self._connection, new)
         return True
 
-    def _tell_left(self, stored: Iterable[Partition]) -> None:
-        """Log once which projections run in another number of partitions by now."""
+    def _log_left(self, stored: Iterable[Partition]) -> None:
+        """Log once which projections run in another number of partitions now."""
         counts = {p.projection: p.count for p in stored if p.copy == "live"}
         left = frozenset(name for name, own in self._counts.items() if counts.get(name, own) != own)
         for name in sorted(left - self._left):
@@ -164,6 +166,20 @@ async def open_leases(
         table = LeaseTable(session, list_known, restore)
         await table.join()
         yield table
+
+
+async def list_held(connection: RawConnection) -> frozenset[int]:
+    """Return the keys of all leases that are held."""
+    return frozenset(row["key"] for row in await connection.fetch(sql("list_leases")))
+
+
+async def is_any_held(
+    connection: RawConnection, projection: str, rows: Iterable[asyncpg.Record]
+) -> bool:
+    """Return True when a worker runs one of a projection's live partitions, given as rows."""
+    held = await list_held(connection)
+    parts = (Partition(projection, row["partition"], row["partitions"]) for row in rows)
+    return any(key_of(part) in held for part in parts)
 
 
 def key_of(partition: Partition) -> int:

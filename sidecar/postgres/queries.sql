@@ -810,9 +810,8 @@ INSERT INTO sidecar.dead_letters (
 );
 
 -- name: count_letters
--- Of the letters $1: open, open that are not due, and those whose event is no longer in the log.
+-- Of the dead letters $1: open, and open that are not due.
 SELECT count(*) FILTER (WHERE resolution IS NULL) AS open,
-       count(*) FILTER (WHERE resolution = 'erased') AS erased,
        count(*) FILTER (
            WHERE resolution IS NULL AND (retry_at IS NULL OR retry_at > clock_timestamp())
        ) AS failed

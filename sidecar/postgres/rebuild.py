@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError, RebuildStrayedError
+from sidecar.postgres.block import unknown_projection
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import new_schema, old_schema
 from sidecar.postgres.query import sql
@@ -203,9 +204,7 @@ async def _exchange(connection: RawConnection, projection: str, tables: Sequence
 async def _read_tables(connection: RawConnection, projection: str) -> Sequence[str]:
     rows = await connection.fetch(sql("read_live_rows"), projection)
     if not rows:
-        raise ProjectionError(
-            f"There is no projection {projection!r}; see `sidecar projections list`."
-        )
+        raise unknown_projection(projection)
     tables: Sequence[str] = rows[0]["tables"]
     if not tables:
         raise ProjectionError(

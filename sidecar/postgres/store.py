@@ -10,9 +10,8 @@ from sidecar.events.append_arguments import require_arguments
 from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.append import append_alone, encode_arguments, insert
+from sidecar.postgres.append import append_alone, encode_arguments, insert, require_transaction
 from sidecar.postgres.connection import RawConnection, translate_loss
-from sidecar.postgres.joining import require_transaction
 from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql

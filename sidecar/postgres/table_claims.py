@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.errors import SharedTableError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.lease import key_of
+from sidecar.postgres.lease import key_of, list_held
 from sidecar.postgres.query import sql
 from sidecar.projections.projection import Partition
 from sidecar.projections.table_claim import TableClaim, describe_rivals, find_rivals, find_sharers
@@ -50,7 +50,7 @@ async def require_unshared(connection: RawConnection, projection: str) -> None:
 async def _list_claims(
     connection: RawConnection, siblings: Collection[str]
 ) -> dict[str, TableClaim]:
-    held = {row["key"] for row in await connection.fetch(sql("list_leases"))}
+    held = await list_held(connection)
     claims: dict[str, TableClaim] = {}
     for row in await connection.fetch(sql("list_claims"), _NAME):
         name = row["projection"]
