@@ -1,4 +1,4 @@
-"""Sessions as the server sees them, for services whose pool tells nothing of itself."""
+"""Sessions as the server counts them, for services whose pool is not counted."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
 
 MAX_NAMES: Final = 50
-"""A client may call itself what it likes, each one differently."""
+"""Bounds the names, which clients choose freely."""
 
 Activity = dict[tuple[str, str], int]
-"""Sessions by (application name, state); of a name that is there, every state."""
+"""Sessions by (application name, state); each name has every state."""
 
 
 class SessionState(StrEnum):
-    """What a session does."""
+    """State of a session, as in metrics."""
 
     ACTIVE = "active"
     IDLE = "idle"
@@ -34,16 +34,16 @@ _STATES: Final = {
 
 
 async def sample_activity(connection: RawConnection) -> Activity:
-    """Look at the sessions of the connection's database once."""
+    """Count the sessions of the connection's database."""
     return fold(tuple(row) for row in await connection.fetch(sql("sample_activity")))
 
 
 def fold(rows: Iterable[tuple[str, str, int]]) -> Activity:
-    """Bound names and states.
+    """Fold counts into a bounded set of names and states.
 
     Args:
         rows: Application name, state as PostgreSQL calls it, and number of sessions; both texts
-            are empty where the server does not tell.
+            are empty where the server does not show them.
     """
     rows = tuple(rows)
     sizes: Counter[str] = Counter()

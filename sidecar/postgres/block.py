@@ -1,4 +1,4 @@
-"""What keeps a projection from running until a person decides, and deciding it."""
+"""Projections that are blocked until a person decides, and the decisions."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,14 +12,14 @@ from sidecar.postgres.query import sql
 
 
 class Block(StrEnum):
-    """Why it must not run by itself."""
+    """Why a projection must not run before a person decides."""
 
     FILLED = "filled"
     GONE = "gone"
 
 
 def describe_filled(projection: str, tables: Sequence[str]) -> str:
-    """Say that tables hold rows that no checkpoint accounts for, and what settles it."""
+    """Return why filled tables without a checkpoint block a projection, and what to do."""
     return (
         f"{', '.join(tables)} is filled, but {projection} has no checkpoint: it was deleted, or "
         "the projection is new or was renamed. Nothing is replayed onto it. "
@@ -28,7 +28,7 @@ def describe_filled(projection: str, tables: Sequence[str]) -> str:
 
 
 def describe_gone(projection: str, kind: SubscriberKind) -> str:
-    """Say that a checkpoint was deleted under way, and what settles it."""
+    """Return why a deleted checkpoint blocks a projection, and what to do."""
     return (
         f"the checkpoint of {projection} was deleted. Nothing is replayed. "
         f"{_ways_out(projection, kind)}"
@@ -50,7 +50,9 @@ def _ways_out(projection: str, kind: SubscriberKind) -> str:
 async def accept_position(
     connection: RawConnection, projection: str, position: int, reason: str
 ) -> None:
-    """Take a blocked projection as it is and let it go on after a position; the reason is kept.
+    """Let a blocked projection go on after a position with its tables as they are.
+
+    The reason is kept.
 
     Raises:
         ProjectionError: There is no such projection, it is not blocked, or the log has no such
@@ -72,10 +74,10 @@ async def accept_position(
 async def accept_service(
     connection: RawConnection, projection: str, service: str | None, reason: str
 ) -> bool:
-    """Hand a projection over to a service; tell whether it was another's. The reason is kept.
+    """Hand a projection over to a service; return True when it was another's. The reason is kept.
 
     Raises:
-        ProjectionError: A worker of the other one runs it.
+        ProjectionError: A worker of the other service runs it.
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
@@ -92,9 +94,9 @@ async def accept_service(
 
 
 async def accept_passed_over(connection: RawConnection, projection: str, reason: str) -> int:
-    """Take it that a projection lacks the events that it passed over; return how many.
+    """Accept that a projection lacks the events that it passed over; return how many.
 
-    The reason is kept. What is passed over from now on of a type that is handled is told again.
+    The reason is kept. Events that it passes over from now on are reported again.
 
     Raises:
         ProjectionError: There are none, or the projection waits for another decision.
@@ -102,7 +104,7 @@ async def accept_passed_over(connection: RawConnection, projection: str, reason:
     async with read_committed(connection):
         if blocked := await connection.fetchval(sql("read_block"), projection):
             raise ProjectionError(f"Say at which position, with --at: {blocked}.")
-        # Held, so that none is passed over between what is accepted and what is told again.
+        # Locked, so that none is passed over between those accepted and those reported later.
         await connection.fetch(sql("list_partitions"), projection)
         rows = await connection.fetch(sql("accept_passed_over"), projection)
         if not rows:
@@ -129,7 +131,7 @@ def _nothing_to_accept(projection: str) -> ProjectionError:
 
 
 async def remove(connection: RawConnection, projection: str) -> None:
-    """Forget a projection that nobody runs any more; its tables and the log stay as they are.
+    """Remove a projection that no worker runs any more; its tables and the log stay as they are.
 
     Raises:
         ProjectionError: There is no such projection, or a worker runs it.

@@ -1,4 +1,4 @@
-"""Checkpoint rows: made when a service starts, paused and resumed by people."""
+"""Checkpoint rows: created when a service starts, paused and resumed by people."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
-    """Where each partition of a subscriber is to stand, and in what state."""
+    """Position and state of each partition of a subscriber."""
 
     position: int
     state: State = State.RUNNING
@@ -42,18 +42,18 @@ async def register(
 ) -> None:
     """Make sure that each partition has its row.
 
-    A new projection starts before the first event, a new handler at the safe head: its effects
-    lie outside, and nobody wants years of mails again. One whose tables are filled already, or
-    that ran before, is blocked until a person decides: nothing is replayed onto them.
+    A new projection starts before the first event. A new handler starts at the safe head, since its
+    effects lie outside: years of mails must not be sent again. One whose tables hold rows already,
+    or that ran before, is blocked until a person decides: nothing is replayed onto them.
 
     Args:
         connection: In no transaction.
-        subscription: Whose rows.
-        service: The name of its service; None for one that has none of its own.
-        was_known: It had its rows before, as far as this process knows.
+        subscription: The subscriber.
+        service: The name of its service; None for one without a name.
+        was_known: This process has registered it before.
 
     Raises:
-        ForeignCheckpointError: Another service has a projection of that name here.
+        ForeignCheckpointError: Another service has a projection of that name in this database.
         ProjectionError: The number of partitions changed while they stand at different positions,
             or while a rebuild is under way.
     """
@@ -70,18 +70,18 @@ async def prepare(
     Args:
         connection: In no transaction.
         subscription: Registered already, as are its siblings.
-        siblings: What the same worker runs.
+        siblings: The subscribers of the same worker.
 
     Raises:
         SharedTableError: Another projection fills one of its tables; nothing was changed.
-        Exception: Whatever its `setup` raises; nothing was changed.
+        Exception: Raised by its `setup`; nothing was changed.
     """
     async with read_committed(connection):
         if subscription.setup is not None:
             await connection.execute(sql("lock_setup"), subscription.name)
             with no_exit():
                 await subscription.setup(connection)
-        # Only now is it known what the names of its tables stand for.
+        # Only now do the names of its tables stand for something.
         await require_sole(connection, subscription.name, siblings)
         await connection.execute(sql("end_failure"), subscription.name)
 
@@ -93,9 +93,9 @@ async def fail_setup(
     *,
     service: str | None = None,
 ) -> None:
-    """Note that a subscriber cannot run, unless another worker runs it, or another service has it.
+    """Record that a subscriber cannot run, unless another worker runs it or another service has it.
 
-    A new one gets its rows all the same: it is seen, and a handler will miss no event from here.
+    A new one gets its rows all the same: it is visible, and a handler misses no event from here on.
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
@@ -123,7 +123,7 @@ async def _register(
     if rows and len(rows) == subscription.partitions:
         await connection.execute(sql("declare_tables"), name, list(subscription.tables))
         if rows[0]["block"] == Block.FILLED:
-            await _look_again(connection, subscription)
+            await _block_or_unblock(connection, subscription)
         return
     if rows:
         await _require_alike(connection, subscription, rows)
@@ -150,10 +150,10 @@ async def _register(
 async def _require_own(
     connection: RawConnection, name: str, rows: Sequence[asyncpg.Record], service: str | None
 ) -> str | None:
-    """Return whose rows they are from now on.
+    """Return the service that owns the rows from now on.
 
-    They become those of the first service that has a name of its own. One without is let in: it may
-    be the same, started by hand.
+    They belong to the first service with a name. A process without one is let in: it may be the
+    same service, started by hand.
     """
     owner: str | None = next((row["service"] for row in rows if row["service"]), None)
     if owner is None and service is not None:
@@ -190,8 +190,8 @@ def _block(name: str, position: int, block: Block, detail: str) -> _Place:
     return _Place(position, State.FAILED, detail, block)
 
 
-async def _look_again(connection: RawConnection, subscription: Subscription) -> None:
-    """Let go on what was blocked for rows in its tables, once they hold none."""
+async def _block_or_unblock(connection: RawConnection, subscription: Subscription) -> None:
+    """Unblock a projection that was blocked for rows in its tables, once they hold none."""
     name = subscription.name
     if filled := await find_filled(connection, subscription.tables):
         place = _block(name, 0, Block.FILLED, describe_filled(name, filled))
@@ -204,10 +204,10 @@ async def _look_again(connection: RawConnection, subscription: Subscription) -> 
 async def _require_alike(
     connection: RawConnection, subscription: Subscription, rows: Sequence[asyncpg.Record]
 ) -> None:
-    """Refuse another number of partitions when what is there cannot be divided anew."""
+    """Refuse another number of partitions when the rows cannot be divided anew."""
     name = subscription.name
     change = f"{name} ran in {len(rows)} partition(s) and now wants {subscription.partitions}, but"
-    # Pausing sets all rows at once, so that their states differ only if somebody wrote to them.
+    # Pausing sets all rows at once, so that their states differ only if they were edited by hand.
     if len({(row["position"], row["state"]) for row in rows}) > 1:
         raise ProjectionError(
             f"{change} they stand at different positions. Start it once more as before, pause it "
@@ -223,7 +223,7 @@ async def _require_alike(
 async def _first_position(connection: RawConnection, subscription: Subscription) -> int:
     if subscription.kind is SubscriberKind.PROJECTION:
         return 0
-    # Not at the highest position: below it a slow transaction may still commit.
+    # Not the highest position: below it a slow transaction may still commit.
     return (await SafeHeadFollower().advance(connection)).position
 
 

@@ -1,4 +1,4 @@
-"""Which cause stands behind an error of the connection's opening."""
+"""The cause of an error at the opening of a connection."""
 
 import errno
 import re
@@ -12,11 +12,11 @@ import asyncpg
 from sidecar.diagnosis.cause import Cause
 from sidecar.diagnosis.dsn_parts import DsnParts
 from sidecar.diagnosis.explanation import Explanation, explain
-from sidecar.errors import StoreUnreachableError
+from sidecar.errors import StoreUnreachableError, trace_back
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_SQLSTATE: Final = {
-    # A pooler that does not take one of our settings.
+    # A pooler that refuses one of our settings.
     "08P01": Cause.REFUSED,
     "28P01": Cause.PASSWORD_REFUSED,
     "28000": Cause.ROLE_REFUSED,
@@ -30,7 +30,7 @@ _BY_SQLSTATE: Final = {
 }
 _CONNECTION_CLASS: Final = "08"
 
-# Texts of the server are in its language; where one is not known, the wider sentence is told.
+# The server's texts are in its language; of an unknown one the wider cause is reported.
 _BY_TEXT: Final = (
     ("28000", "not permitted to log in", Cause.ROLE_MAY_NOT_LOG_IN),
     ("28000", "no encryption", Cause.REFUSED_WITHOUT_TLS),
@@ -71,16 +71,16 @@ _BY_CLASS: Final = (
 
 _REFUSED: Final = asyncpg.InvalidAuthorizationSpecificationError
 
-# What asyncio makes of several addresses of one name that all fail.
+# In asyncio's error when all of several addresses of one name fail.
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 def unreachable(error: BaseException, dsn: str) -> StoreUnreachableError:
-    """Make an error that says why no session could be opened, without anything that is secret.
+    """Make an error that says why no session could be opened, without any secret.
 
     Args:
-        error: What opening a connection raised.
-        dsn: Where the server was looked for; at most role, host and database of it are told.
+        error: Raised at the opening of a connection.
+        dsn: Where the server is; at most role, host and database of it appear in the message.
     """
     parts = DsnParts.of(dsn)
     for each in _chain(error):
@@ -91,16 +91,16 @@ def unreachable(error: BaseException, dsn: str) -> StoreUnreachableError:
 
 
 def no_answer(dsn: str) -> StoreUnreachableError:
-    """Make the error of a server that was waited for in vain."""
+    """Make the error of a server that did not answer in time."""
     return _make(explain(Cause.NO_ANSWER, DsnParts.of(dsn)))
 
 
 def find_cause(error: BaseException, *, is_socket: bool) -> Cause | None:
-    """Return what an error means; None where it means nothing by itself.
+    """Return the cause that an error points to; None when it points to none by itself.
 
     Args:
-        error: Of opening a connection.
-        is_socket: Whether the server was looked for at a Unix socket.
+        error: Raised at the opening of a connection.
+        is_socket: Whether the server is at a Unix socket.
     """
     if isinstance(error, asyncpg.PostgresError):
         return _of_answer(error)
@@ -143,7 +143,7 @@ def _of_link(error: OSError, *, is_socket: bool) -> Cause | None:
 
 
 def _of_text(text: str, *, is_socket: bool) -> Cause | None:
-    """Read what asyncpg and asyncio say themselves, without a number."""
+    """Read texts of asyncpg and asyncio, which carry no error number."""
     if "rejected SSL upgrade" in text:
         return Cause.TLS_NOT_OFFERED
     if "connection_lost" in text or "closed during TLS" in text:
@@ -152,19 +152,15 @@ def _of_text(text: str, *, is_socket: bool) -> Cause | None:
     return _of_link(OSError(numbers[-1], ""), is_socket=is_socket) if numbers else None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it.
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and its causes.
 
-    With sslmode=prefer that is the attempt over TLS; where both are refused alike, that one counts.
+    With sslmode=prefer the attempt over TLS comes first; where both are refused alike, it counts.
     """
-    seen: set[int] = set()
-    over_tls = None if error is None else error.__cause__
+    over_tls = error.__cause__
     if isinstance(error, _REFUSED) and isinstance(over_tls, _REFUSED):
         yield over_tls
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+    yield from trace_back(error)
 
 
 def _mark(error: BaseException) -> str:
@@ -173,7 +169,10 @@ def _mark(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _make(refusal: Explanation) -> StoreUnreachableError:
+def _make(explanation: Explanation) -> StoreUnreachableError:
     return StoreUnreachableError(
-        refusal.sentence(), cause=refusal.cause, reason=refusal.reason, cure=refusal.cure
+        explanation.sentence(),
+        cause=explanation.cause,
+        reason=explanation.reason,
+        cure=explanation.cure,
     )

@@ -1,4 +1,4 @@
-"""Opening connections: named, with limits, and with errors that keep the password to themselves."""
+"""Opening connections: named, with limits, and with errors that hold no password."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,12 +12,12 @@ from sidecar.postgres.keepalive import KeepaliveConnection
 from sidecar.postgres.query import sql
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# What head and leases ask is answered in milliseconds. A server that is silent for so long may have
-# been replaced by another, which answers.
+# Queries of head and leases take milliseconds. A server that is silent for so long may have been
+# replaced by another one, which answers.
 ANSWER_SECONDS: Final = 10.0
 
-# A peer that vanished without a word (machine lost, cable cut) is noticed after about 4 s, so that
-# its locks and leases pass on within the 5 s promised. PostgreSQL ignores these on Unix sockets.
+# The server detects a vanished client (machine lost, cable cut) after about 4 s, so that its locks
+# and leases are free within the 5 s promised. PostgreSQL ignores these on Unix sockets.
 _SERVER_SETTINGS: Final = {
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
@@ -25,11 +25,11 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
 }
 
-# In sessions of ours each statement that waits for a lock goes on with what the others committed,
-# also where the default of the database or the role is stricter and would fail it instead.
+# In these sessions a statement that waited for a lock sees what others committed meanwhile, also
+# where the default of the database or the role is stricter and would fail it.
 _SESSION_SETTINGS: Final = {"default_transaction_isolation": "read committed"}
 
-# A session that is ended by one of these may be told so: whoever set it can mend it.
+# Settings of the server that end a session; the error names the one that did.
 _LIMITS: Final = {
     "25P03": "idle_in_transaction_session_timeout",
     "25P04": "transaction_timeout",
@@ -42,10 +42,10 @@ SESSION_ERRORS: Final = (
     asyncpg.InternalClientError,
     asyncpg.PostgresError,
 )
-"""What a statement raises when its session ends, or when the server refuses it."""
+"""Raised by a statement when its session ends, or when the server refuses it."""
 
 OPENING_ERRORS: Final = (*SESSION_ERRORS, TimeoutError, UnicodeError)
-"""What opening a connection raises, a DSN that cannot be read left aside."""
+"""Raised at the opening of a connection, except for an unreadable DSN."""
 
 RawConnection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -54,7 +54,7 @@ RawPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 def server_settings(application_name: str, **more: str) -> dict[str, str]:
-    """Return the settings that every session of ours starts with."""
+    """Return the settings that every session starts with."""
     return {**_SERVER_SETTINGS, "application_name": application_name, **more}
 
 
@@ -84,14 +84,14 @@ async def connect(
 async def open_session(
     dsn: str, *, application_name: str, answer_seconds: float | None = None
 ) -> AsyncIterator[RawConnection]:
-    """Open one connection for a block, and cut it off at the end.
+    """Open one connection for a block, and close it at once at the end.
 
-    It may live, wait and be idle for as long as it needs to, whatever limits the server sets. A
-    `lock_timeout` stays: what it ends passes by itself.
+    It may live, wait and be idle without limit, whatever limits the server sets. A `lock_timeout`
+    stays, since the error that it causes is transient.
 
     Args:
         dsn: Where the server is. It appears in no message.
-        application_name: How the session is called at the server.
+        application_name: The name of the session at the server.
         answer_seconds: How long a statement may go without an answer; None for as long as it takes.
             Waiting for notifications is no statement.
 
@@ -118,15 +118,15 @@ async def open_session(
 
 @contextmanager
 def hide_url() -> Iterator[None]:
-    """Replace what asyncpg says of a DSN that it cannot read: it quotes parts of it.
+    """Replace asyncpg's error for an unreadable DSN, which quotes parts of it.
 
     Raises:
-        DatabaseUrlError: It cannot be read, or not be followed.
+        DatabaseUrlError: It cannot be read, or its options cannot be used.
     """
     try:
         yield
     except (OSError, UnicodeError):
-        # A certificate that does not fit is a ValueError as well, and so is a host that is no name.
+        # A certificate that does not match is a ValueError too, and so is an invalid host name.
         raise
     except asyncpg.ClientConfigurationError:
         raise DatabaseUrlError(
@@ -144,18 +144,18 @@ def hide_url() -> Iterator[None]:
 def read_committed(connection: RawConnection) -> "asyncpg.transaction.Transaction":
     """Return a transaction that sees what others commit meanwhile, whatever the server's default.
 
-    Locks, compare-and-set and the proof that a gap is dead stand on it: in an older snapshot what
-    was waited for would be missing.
+    Locks, compare-and-set and the proof that a gap is dead rest on it: an older snapshot would lack
+    the commit that was waited for.
     """
     return connection.transaction(isolation="read_committed")
 
 
 @contextmanager
 def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
-    """Tell the end of a session from errors of its statements.
+    """Raise another error for the end of a session than for one of its statements.
 
     Raises:
-        StoreUnavailableError: An error came and the session is gone.
+        StoreUnavailableError: A statement failed and the session is gone.
     """
     try:
         yield
@@ -166,7 +166,7 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
 
 
 def _name_limit(error: BaseException) -> str:
-    # The rollback fails as well, and its error takes the first one's place.
+    # The rollback fails as well, and its error replaces the first one.
     for cause in trace_back(error):
         limit = _LIMITS.get(getattr(cause, "sqlstate", None) or "")
         if limit:
@@ -175,20 +175,20 @@ def _name_limit(error: BaseException) -> str:
 
 
 def is_lost(connection: RawConnection, error: BaseException) -> bool:
-    """Tell whether an error means that the session is gone."""
+    """Return True when an error means that the session is gone."""
     if not isinstance(error, SESSION_ERRORS):
         return False
-    # What asyncpg raises when the server's farewell arrived between two statements.
+    # Raised by asyncpg when the server ended the session between two statements.
     if isinstance(error, asyncpg.InternalClientError) and not is_busy(error):
         return True
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:
-        # The pool has taken a dead connection back from whoever it was lent to.
+        # The pool has already taken back a dead connection.
         return True
 
 
 def is_busy(error: BaseException) -> bool:
-    """Tell whether a connection refused a statement because another one is under way on it."""
+    """Return True when a connection refused a statement because another one is running on it."""
     kinds = (asyncpg.InterfaceError, asyncpg.InternalClientError)
     return isinstance(error, kinds) and "in progress" in str(error)

@@ -1,4 +1,4 @@
-"""Where the copies of a read model live beside the live one: schemas of their own."""
+"""Names of the schemas that hold the copies of a read model beside the live one."""
 
 import hashlib
 from typing import Final
@@ -18,7 +18,7 @@ def old_schema(projection: str) -> str:
 
 
 def _name(prefix: str, projection: str) -> str:
-    """Join them; what PostgreSQL would cut off is told apart by a hash of all of it."""
+    """Join them; a hash tells names apart that PostgreSQL would cut to the same."""
     whole = f"{prefix}{projection}".encode()
     if len(whole) <= MAX_NAME_BYTES:
         return whole.decode()

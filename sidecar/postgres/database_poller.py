@@ -53,7 +53,7 @@ class DatabasePoller:
 
     Args:
         dsn: Where the server is. It appears in no message.
-        application_name: How the connection is called at the server.
+        application_name: The name of the connection at the server.
         auto_migrate: Apply missing migrations.
     """
 

@@ -93,4 +93,4 @@ class DatabaseSampler:
         return await sample_log(connection, self._follower)
 
     async def _count_skipped(self, connection: RawConnection) -> int:
-        return await self._skip_count.look(connection)
+        return await self._skip_count.count(connection)

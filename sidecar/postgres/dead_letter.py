@@ -1,4 +1,4 @@
-"""Dead letters as people handle them: list, look at, ask for a retry, discard."""
+"""Dead letters as people handle them: list, show, ask for a retry, discard."""
 
 import datetime as dt
 import uuid
@@ -18,11 +18,11 @@ LIST_LIMIT: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterFilter:
-    """Which letters are meant; None means any.
+    """Selects dead letters; None means any.
 
     Attributes:
         older_than_seconds: Since the first failure.
-        open_only: Leave out those that were retried or discarded.
+        open_only: Leave out resolved ones.
     """
 
     projection: str | None = None
@@ -59,7 +59,7 @@ class DeadLetterDetail(DeadLetterRow):
 
     Attributes:
         data: The event's JSON text as stored.
-        queued: Later events of the stream that wait behind it.
+        queued: How many later events of the stream wait behind it.
     """
 
     event_id: uuid.UUID
@@ -91,7 +91,7 @@ async def show_dead_letter(connection: RawConnection, letter_id: int) -> DeadLet
     """Return one dead letter.
 
     Raises:
-        UsageError: There is none of that number.
+        UsageError: There is none with that id.
     """
     row = await connection.fetchrow(sql("show_dead_letter"), letter_id)
     if row is None:
@@ -106,18 +106,18 @@ async def request_retry(
     projection: str | None = None,
     stream: str | None = None,
 ) -> list[int]:
-    """Ask the workers to take parked streams up again and return the letters asked for.
+    """Make open dead letters due, so that workers retry them; return their ids.
 
-    The projection's code runs in its worker, in order, under its lease; this only says when.
+    The projection's code runs in its worker, in order, under its lease.
 
     Args:
         connection: Any connection to the database.
-        letter_id: Only this letter.
-        projection: Only letters of this projection.
-        stream: Only letters of this stream.
+        letter_id: Only this dead letter.
+        projection: Only dead letters of this projection.
+        stream: Only dead letters of this stream.
 
     Raises:
-        UsageError: There is no open letter of that number, or nothing of it can be tried again.
+        UsageError: There is no open dead letter with that id, or its event was not kept.
     """
     rows = await connection.fetch(sql("request_retry"), letter_id, projection, stream)
     if not rows and letter_id is not None:
@@ -126,30 +126,30 @@ async def request_retry(
 
 
 async def count_open(connection: RawConnection, letters: Sequence[int]) -> tuple[int, int]:
-    """Return how many of the letters are open, and how many of those failed again."""
+    """Return how many of the dead letters are open, and how many of those failed again."""
     row = await connection.fetchrow(sql("count_letters"), list(letters))
     return (0, 0) if row is None else (row["open"], row["failed"])
 
 
 async def count_discarded(connection: RawConnection, projection: str) -> int:
-    """Return how many events of the log people gave up for a projection."""
+    """Return how many events of the log were discarded for a projection."""
     return int(await connection.fetchval(sql("count_discarded"), projection))
 
 
 async def list_logged(connection: RawConnection, letters: Sequence[int]) -> list[int]:
-    """Return those of the letters that workers take up; the rest is their application's work."""
+    """Return those that workers retry; the others are retried by the application that published."""
     rows = await connection.fetch(sql("list_logged_letters"), list(letters))
     return [row["id"] for row in rows]
 
 
 async def list_paused(connection: RawConnection, letters: Sequence[int]) -> list[str]:
-    """Return the projections that are paused while letters of theirs are due, by name."""
+    """Return the names of paused projections with dead letters that are due."""
     rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))
     return sorted({row["projection"] for row in rows if row["state"] == State.PAUSED})
 
 
 async def list_unowned(connection: RawConnection, letters: Sequence[int]) -> list[str]:
-    """Return the projections that no worker runs while letters of theirs are due, by name."""
+    """Return the names of projections that no worker runs, with dead letters that are due."""
     rows = await connection.fetch(sql("list_projections_of_letters"), list(letters))
     held = await list_held(connection)
     partitions = [Partition(r["projection"], r["partition"], r["partitions"]) for r in rows]
@@ -157,11 +157,11 @@ async def list_unowned(connection: RawConnection, letters: Sequence[int]) -> lis
 
 
 async def discard(connection: RawConnection, letter_id: int, reason: str) -> None:
-    """Give an event up, with the reason kept; events queued behind it are taken up again.
+    """Give an event up and keep the reason; events queued behind it are applied again.
 
     Raises:
-        UsageError: There is no open letter of that number, it came to stand for another event
-            meanwhile, a rebuild under way has applied its event, or the reason is empty.
+        UsageError: There is no open dead letter with that id, it stands for another event by now, a
+            running rebuild has applied its event, or the reason is empty.
     """
     if not reason.strip():
         raise UsageError("Say why the event is given up: --reason TEXT. It is kept for the audit.")

@@ -1,4 +1,4 @@
-"""Failures of in-process publishing, kept as dead letters and tried again by the application."""
+"""Failures of in-process publishing, kept as dead letters and retried by the application."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def stream_of(event: object) -> str:
-    """Return the event's `stream` or `aggregate_id`, else its class: what its order is kept by."""
+    """Return the event's `stream` or `aggregate_id`, else its class: order is kept within it."""
     for attribute in ("stream", "aggregate_id"):
         value = getattr(event, attribute, None)
         if value is not None:
@@ -38,7 +38,7 @@ def stream_of(event: object) -> str:
 
 
 class PostgresDeadLetterSink:
-    """What `sidecar.DeadLetterSink` does, once it is said how secrets are masked."""
+    """Implements `sidecar.DeadLetterSink`, with a function that masks secrets."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class PostgresDeadLetterSink:
         self._find_stream: Final = find_stream
 
     async def require_place(self) -> None:
-        """Ask whether letters can be kept.
+        """Make sure that dead letters can be kept.
 
         Raises:
             MigrationError: There is no table for them.
-            MissingRightsError: The role may not keep them.
+            MissingRightsError: The role has no right to keep them.
             StoreUnavailableError: PostgreSQL cannot be reached.
         """
         async with self._pool.acquire() as connection:
@@ -71,7 +71,7 @@ class PostgresDeadLetterSink:
             raise missing_rights([row["missing"]])
 
     async def keep(self, event: object, failures: Sequence[Failure], trace_id: str | None) -> None:
-        """Keep one letter per failure.
+        """Keep one dead letter per failure.
 
         Raises:
             StoreUnavailableError: They could not be kept.
@@ -88,13 +88,13 @@ class PostgresDeadLetterSink:
             raise StoreUnavailableError(f"Failures could not be kept: {reason}") from error
 
     async def retry_due(self, publisher: EventPublisher) -> int:
-        """Try due letters again, in order, until none is due; return how many were resolved.
+        """Retry due dead letters, in order, until none is due; return how many were resolved.
 
-        A stream is left at its first failure.
+        The retry of a stream ends at its first failure.
 
         Raises:
             StoreRefusedError: PostgreSQL refused, as for a right; what was resolved stays resolved.
-            StoreUnavailableError: The database was lost; likewise.
+            StoreUnavailableError: The connection was lost; likewise.
         """
         names = [subscriber.name for subscriber in publisher.projections]
         resolved = 0
@@ -103,7 +103,7 @@ class PostgresDeadLetterSink:
         return resolved
 
     async def _retry_next(self, publisher: EventPublisher, names: list[str]) -> bool | None:
-        """Try the next letter; None when none is due."""
+        """Retry the next one and return True when it is resolved; None when none is due."""
         async with self._pool.acquire() as connection:
             with translate_loss(connection, "The session of the retries ended."):
                 async with translate_refusal(connection), read_committed(connection):
@@ -127,12 +127,13 @@ class PostgresDeadLetterSink:
     async def _settle(
         self, connection: RawConnection, letter: asyncpg.Record, error: Exception | None
     ) -> None:
-        """Close a letter, or keep it open and hold what waits behind it."""
+        """Close a dead letter, or keep it open with those that wait behind it."""
         if error is None:
             await connection.execute(sql("resolve_letter"), letter["id"], "retried", None)
             return
-        told = describe_error(error, self._redact)
-        await connection.execute(sql("fail_pushed"), letter["id"], *told, letter["attempts"] + 1)
+        described = describe_error(error, self._redact)
+        attempts = letter["attempts"] + 1
+        await connection.execute(sql("fail_pushed"), letter["id"], *described, attempts)
         place = (letter["projection"], letter["stream"], letter["id"])
         await connection.execute(sql("hold_pushed_behind"), *place)
 
@@ -140,7 +141,7 @@ class PostgresDeadLetterSink:
         name = type(event).__name__
         try:
             return self._find_stream(event)
-        # The edge to user code: an event whose stream is not known needs its letter no less.
+        # The edge to user code: an event without a known stream needs its dead letter all the same.
         except Exception:
             logger.warning(
                 "`find_stream` failed for event %s; its failures are kept under that name",
@@ -157,7 +158,7 @@ class PostgresDeadLetterSink:
             return self._encode_unfit(event, error)
 
     def _encode_unfit(self, event: object, error: EventTypeError) -> tuple[str, int, str | None]:
-        """Keep what there is: what nobody can read today, a mended class may read."""
+        """Keep what can be written: a corrected class may read it."""
         try:
             kept = self._types.write(event)
         except EventTypeError:

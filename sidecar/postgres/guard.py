@@ -1,4 +1,4 @@
-"""Whose transaction it is: statements that would end it are refused while it is somebody's."""
+"""Refusal of statements that would end a transaction which their author does not own."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ _ENDS: Final = re.compile(
     r"|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b",
     re.IGNORECASE,
 )
-# What can hold a semicolon that ends no statement; of a comment in C's way only its beginning, for
-# such comments nest.
+# What can hold a semicolon that ends no statement; of a C comment only its beginning, since these
+# comments nest.
 _OPAQUE: Final = re.compile(
     r"""--[^\n]*
       | (?P<comment>/\*)
@@ -33,14 +33,14 @@ _OPAQUE: Final = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
-# The body of a function in standard SQL; the server itself refuses to end a transaction there.
+# The body of a function in standard SQL, where the server itself refuses to end a transaction.
 _BODY: Final = re.compile(r"\bbegin\s+atomic\b", re.IGNORECASE)
 
 
 def ends_transaction(query: str) -> bool:
-    """Tell whether a text of one or more statements would end the transaction that it runs in.
+    """Return True when a text of one or more statements would end the transaction that it runs in.
 
-    A savepoint is none; what a DO block or a procedure does, the server refuses by itself.
+    A savepoint is none, and inside a DO block or a procedure the server itself refuses it.
     """
     if not _MAY_END.search(query):
         return False
@@ -51,7 +51,7 @@ def ends_transaction(query: str) -> bool:
 
 
 def _strip(query: str) -> str:
-    """Return a text without comments, and without what is in quotes."""
+    """Return a text without comments and without the contents of quotes."""
     kept, start = [], 0
     while found := _OPAQUE.search(query, start):
         kept.append(query[start : found.start()])
@@ -72,22 +72,22 @@ def _end_of_comment(query: str, start: int) -> int:
 
 
 def keep_transaction(connection: object, owner: str) -> AbstractContextManager[None]:
-    """Refuse, for a block, what would end a connection's transaction, where it can be refused."""
+    """Refuse, for a block, statements that would end a connection's transaction, if it can."""
     guard = getattr(connection, "keep_transaction", None)
     return nullcontext() if guard is None else guard(owner)
 
 
 class GuardedConnection(_Connection):
-    """A connection that can keep its transaction to whoever opened it."""
+    """A connection that can refuse to end its transaction."""
 
     _owner: str | None = None
 
     @contextmanager
     def keep_transaction(self, owner: str) -> Iterator[None]:
-        """Refuse, for a block, statements that would end the transaction under way.
+        """Refuse, for a block, statements that would end the open transaction.
 
         Args:
-            owner: Whose it is, for the error's text.
+            owner: The owner of the transaction, for the error's text.
         """
         self._owner = owner
         try:
@@ -112,14 +112,14 @@ class GuardedConnection(_Connection):
         )
 
     async def close(self, **options: Any) -> None:  # noqa: ANN401 - asyncpg's own
-        """Close the connection, unless its transaction is somebody's."""
+        """Close the connection, unless its transaction has an owner."""
         if self._owner is not None:
             self._refuse("closes the connection")
         await super().close(**options)
 
 
 def _guarded(name: str) -> Callable[..., object]:
-    """Return asyncpg's method of a name with a look at the statement before it."""
+    """Return asyncpg's method of a name, with a check of the statement before it."""
     method = getattr(asyncpg.Connection, name)
 
     @wraps(method)

@@ -65,7 +65,7 @@ def find_instrumented(pool: object) -> InstrumentedPool | None:
 def _make_acquire(usage: PoolUsage, original: type[RawPool]) -> Callable[..., Any]:
     async def take(pool: RawPool, limit_seconds: float | None) -> PooledConnection:
         connection = await usage.track(original.acquire(pool, timeout=limit_seconds))
-        # The same listener again is the same one: asyncpg keeps a set of them.
+        # Adding the same listener again changes nothing: asyncpg keeps a set.
         connection.add_termination_listener(usage.record_closed)
         return connection
 

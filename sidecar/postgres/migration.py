@@ -22,9 +22,9 @@ TURN_POLL_SECONDS: Final = 0.2
 class Migration:
     """One step of the schema; `number` counts from 1 without holes.
 
-    A script that begins with `-- concurrently` only builds indexes, beside writers that it does not
-    block: no transaction can hold that. Its statements may be repeated, as after a build that was
-    cut off, and end with a semicolon at the end of a line.
+    A script that begins with `-- concurrently` only builds indexes, without blocking writers, which
+    cannot be done in a transaction. Its statements may be repeated, as after an interrupted build,
+    and end with a semicolon at the end of a line.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Migration:
 
 @cache
 def load_migrations() -> tuple[Migration, ...]:
-    """Return all migrations that this release brings, ascending."""
+    """Return all migrations of this release, ascending."""
     folder = resources.files("sidecar.postgres").joinpath("migrations")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return tuple(
@@ -72,14 +72,14 @@ async def pending(connection: RawConnection) -> Sequence[Migration]:
 
 
 async def migrate(connection: RawConnection) -> Sequence[Migration]:
-    """Apply what is pending, each migration in the same transaction as its record.
+    """Apply the pending migrations, each in the same transaction as its record.
 
-    Indexes of large tables come last and are built beside the writers. Safe to call from many
-    processes at once: one applies, the others wait and find nothing to do.
+    Indexes of large tables come last and do not block writers. Safe to call from many processes at
+    once: one applies, the others wait and find nothing to do.
 
     Raises:
         MigrationError: A step failed and was rolled back, or the schema is newer than this release.
-        MissingRightsError: The role may not change the schema; nothing was changed.
+        MissingRightsError: The role has no right to change the schema; nothing was changed.
     """
     if not await pending(connection):
         return []
@@ -99,7 +99,7 @@ async def _migrate(connection: RawConnection) -> list[Migration]:
             steps = [step for step in await pending(connection) if not step.is_concurrent]
             for step in steps:
                 await _apply(connection, step)
-            # Taken before the others are let in, so that one process applies all.
+            # Taken before the first lock is released, so that one process applies all.
             has_turn = await connection.fetchval(sql("try_lock_builds"))
         has_turn = has_turn or await _wait_for_turn(connection)
         return sorted(steps + await _build(connection), key=lambda step: step.number)
@@ -109,7 +109,7 @@ async def _migrate(connection: RawConnection) -> list[Migration]:
 
 
 async def _wait_for_turn(connection: RawConnection) -> bool:
-    """Wait in small steps: a build waits for every statement under way, one that waits included."""
+    """Poll for the lock: a build waits for every running statement, and so for one that waits."""
     while not await connection.fetchval(sql("try_lock_builds")):  # noqa: ASYNC110 - another process
         await asyncio.sleep(TURN_POLL_SECONDS)
     return True
@@ -125,12 +125,12 @@ async def _build(connection: RawConnection) -> list[Migration]:
 
 
 async def find_unsafe_sequence(connection: RawConnection) -> str:
-    """Say why events could be missed; empty when all is well.
+    """Return why events could be missed; empty when they cannot.
 
-    A sequence with a cache hands each session a block of positions, which it may use much later:
-    then no lock proves any more that a missing position stays missing. One that was set back, as by
-    `TRUNCATE ... RESTART IDENTITY` or a copy that left sequences out, hands out positions that
-    every checkpoint has passed.
+    A sequence with a cache gives each session a block of positions, which it may use much later:
+    then no lock proves that a missing position stays missing. A sequence that was set back, as by
+    `TRUNCATE ... RESTART IDENTITY` or a copy without sequences, gives out positions that every
+    checkpoint has passed.
     """
     row = await connection.fetchrow(sql("read_sequence"))
     if row is None:

@@ -1,4 +1,4 @@
-"""Reading pages of the log: bounded in events, in bytes, and in how far to look for a rare type."""
+"""Pages of the log: bounded in events, in bytes, and in how far they look for a rare type."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,8 +13,8 @@ from sidecar.postgres.query import sql
 from sidecar.projections.ports import Span
 from sidecar.projections.projection import Partition
 
-# Bounds one page in memory; a single larger event still passes. As stored, that is: a page of what
-# PostgreSQL compresses well can become as much larger as the statement's second bound lets it.
+# Bounds one page in memory, as stored; a single larger event still passes. A page that PostgreSQL
+# compresses well can become larger, within the statement's second bound.
 PAGE_BYTES: Final = 8 * 1024 * 1024
 # A page looks no further than this, so that one of a rare type does not read the log for minutes.
 SPAN_POSITIONS: Final = 50_000
@@ -30,17 +30,17 @@ async def read_span(
     upto: int,
     types: Sequence[str] | None,
 ) -> Span:
-    """Return what a partition wants of the next part of the log.
+    """Return the events that a partition handles of the next part of the log.
 
     Args:
         raw: Any connection.
-        partition: Whose streams.
-        after: What lies above this position.
+        partition: Selects the streams.
+        after: Events above this position.
         upto: The safe head.
-        types: Stored names of the types that it wants; None for all.
+        types: Stored names of the types that it handles; None for all.
 
     Raises:
-        LogShortenedError: There is nothing, and not because all of it is known.
+        LogShortenedError: There are none, since the log has lost its end.
     """
     is_sparse = types is not None or partition.count > 1
     end = min(upto, after + SPAN_POSITIONS) if is_sparse else upto
@@ -61,15 +61,9 @@ async def _read(
     *,
     to_the_end: bool,
 ) -> tuple[list[RecordedEvent], bool]:
-    """Return a page, and whether it certainly holds all there is up to the end.
+    """Return a page, and whether it certainly holds all events up to the end.
 
-    Args:
-        raw: As in `read_span`, like the others.
-        partition: Whose streams.
-        after: What lies above this position.
-        end: What lies up to here.
-        types: What is wanted.
-        to_the_end: Go on until that is certain, or the page is full.
+    With `to_the_end` it reads on until that is certain, or the page is full.
     """
     records: list[RecordedEvent] = []
     while len(records) < PAGE_EVENTS and _size(records) < PAGE_BYTES:
@@ -104,7 +98,7 @@ def _size(records: Sequence[RecordedEvent]) -> int:
 
 
 def _may_be_cut(records: Sequence[RecordedEvent]) -> bool:
-    """Tell whether a bound in bytes may have kept events out, so that it is worth going on."""
+    """Return True when a bound in bytes may have left events out, which are then read next."""
     sizes = [len(record.data) for record in records]
     unfolded = sum(size for size in sizes if size > _COMPRESSED_BYTES) * _MAX_RATIO
     return sum(sizes) * 4 >= PAGE_BYTES or unfolded >= PAGE_BYTES
@@ -113,20 +107,20 @@ def _may_be_cut(records: Sequence[RecordedEvent]) -> bool:
 async def _require_reached(
     raw: RawConnection, partition: Partition, after: int, end: int, types: Sequence[str] | None
 ) -> None:
-    """Make sure that a range is empty for good.
+    """Make sure that no event can still appear in a range.
 
-    The checkpoint passes over it, so it must not be that of a server that lost the end of the log
-    and will give its positions to other events. Where the newest events were erased, the sequence
-    tells: no writer draws a position up to where it stands any more.
+    The checkpoint passes over it, so the server must not have lost the end of the log, whose
+    positions it would give to other events. Where the newest events were erased, the sequence is
+    the proof: no writer draws a position up to its last value any more.
 
     Raises:
-        LogShortenedError: It is not.
+        LogShortenedError: One can.
     """
     if await raw.fetchval(sql("does_log_reach"), end):
         return
     drawn = await raw.fetchrow(sql("read_sequence"))
     if drawn is not None and (drawn["last_value"] or 0) >= end:
-        # Who drew one before may still write it.
+        # A writer that drew one before may still write it.
         is_settled = not await raw.fetch(sql("list_writers"))
         if is_settled and not await _fetch(raw, partition, after, end, 1, types):
             return

@@ -1,4 +1,4 @@
-"""Parameters of a statement that is sent later: as they were when it was made."""
+"""Parameters of a deferred statement: copied, so that later changes do not reach them."""
 
 import copy
 import datetime as dt
@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-# What cannot change; a row of a result is read-only, too.
+# Immutable types; a row of a result is read-only, too.
 _CONSTANT: Final[frozenset[type]] = frozenset(
     {
         type(None), bool, int, float, complex, str, bytes, Decimal, uuid.UUID,
@@ -20,7 +20,7 @@ are_constant: Final = _CONSTANT.issuperset
 
 
 def keep(row: Iterable[object]) -> tuple[object, ...]:
-    """Return a row of parameters that nobody can change any more.
+    """Return a row of parameters that cannot change any more.
 
     Raises:
         Exception: One of them cannot be copied.
@@ -32,7 +32,7 @@ def keep(row: Iterable[object]) -> tuple[object, ...]:
 def _keep(value: object) -> object:
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
-    # Of a subclass only it knows what else it holds.
+    # A subclass may hold more than its items.
     if type(value) is list or type(value) is tuple:
         kept = keep(value)
         return list(kept) if type(value) is list else kept

@@ -1,4 +1,4 @@
-"""Counting what projections passed over, from the log and from what each release handled."""
+"""Counts of passed-over events, from the log and from the types that each release handled."""
 
 import asyncio
 import logging
@@ -13,14 +13,14 @@ from sidecar.postgres.query import sql
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 
 INTERVAL_SECONDS: Final = 5.0
-# One statement counts so many positions at most: a server may limit how long it takes.
+# One statement counts over so many positions at most, since a server may limit its time.
 STRIDE_POSITIONS: Final = 200_000
 
 logger = logging.getLogger(__name__)
 
 
 async def list_passed_over(connection: RawConnection) -> dict[str, tuple[PassedOver, ...]]:
-    """Return what was counted and not accepted, by projection."""
+    """Return the passed-over events that were not accepted, by projection."""
     rows = await connection.fetch(sql("sample_passed_over"))
     return {
         name: tuple(PassedOver(*tuple(row)[1:]) for row in group)
@@ -32,19 +32,19 @@ class PassedOverCounter:
     """Counts for the projections of one worker, each part of the log once.
 
     Args:
-        handled: What each projection handles, by name.
-        retired: Types whose events nobody wants any more.
+        handled: The types that each projection handles, by name.
+        retired: Types whose events are not counted any more.
     """
 
     def __init__(self, handled: Mapping[str, Sequence[str]], retired: Iterable[str] = ()) -> None:
         self._names: Final = list(handled)
         self._pairs: Final = [(name, kind) for name, kinds in handled.items() for kind in kinds]
         self._retired: Final = list(retired)
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._failed = False
 
     async def count(self, connection: RawConnection) -> None:
-        """Count what was passed over since the last time, and tell each change once."""
+        """Count what was passed over since the last time, and log each change once."""
         async with read_committed(connection):
             names, types = zip(*self._pairs, strict=True) if self._pairs else ((), ())
             await connection.execute(
@@ -57,27 +57,27 @@ class PassedOverCounter:
         }
         for name, passed in (await list_passed_over(connection)).items():
             if name in self._names:
-                self._tell(name, describe_passed_over(name, kinds.get(name, ""), passed))
+                self._log(name, describe_passed_over(name, kinds.get(name, ""), passed))
 
     async def _count_on(self, connection: RawConnection) -> bool:
-        """Count over some positions, and tell whether there was anything to be counted."""
+        """Count over some positions; return False when there were none left."""
         status = await connection.execute(sql("count_passed_over"), self._names, STRIDE_POSITIONS)
         return status != "UPDATE 0"
 
     async def run(self, pool: MeteredPool) -> None:
-        """Count again and again until cancelled; an outage is waited out."""
+        """Count repeatedly until cancelled, also after an outage."""
         while True:
             try:
                 async with pool.acquire() as connection:
                     await self.count(connection)
             except (StoreUnavailableError, TimeoutError, *SESSION_ERRORS) as error:
-                self._tell_failure(error)
+                self._log_failure(error)
             else:
                 self._failed = False
             await asyncio.sleep(INTERVAL_SECONDS)
 
-    def _tell_failure(self, error: Exception) -> None:
-        """Tell once that it is not known at present what was passed over."""
+    def _log_failure(self, error: Exception) -> None:
+        """Log once that passed-over events cannot be counted."""
         if not self._failed:
             self._failed = True
             logger.warning(
@@ -86,9 +86,9 @@ class PassedOverCounter:
                 extra={"event": "sidecar.passed_over.uncounted"},
             )
 
-    def _tell(self, name: str, sentence: str) -> None:
-        if self._told.get(name) != sentence:
-            self._told[name] = sentence
+    def _log(self, name: str, sentence: str) -> None:
+        if self._logged.get(name) != sentence:
+            self._logged[name] = sentence
             logger.warning(
                 "Projection %s: %s",
                 name,

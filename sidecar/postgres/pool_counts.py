@@ -1,4 +1,4 @@
-"""The numbers of one pool, whoever made it: read from memory, without any I/O."""
+"""The numbers of one pool, read from memory, without any I/O."""
 
 from sidecar.postgres.connection import RawPool
 from sidecar.postgres.pool_usage import PoolObserver, PoolUsage

@@ -6,13 +6,13 @@ from importlib import resources
 from typing import Final
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-# Who traces statements names them by their first word.
+# Tracing names a statement by its first word.
 _REMARKS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 
 
 @cache
 def statements() -> dict[str, str]:
-    """Return SQL text by name, without the remarks above it."""
+    """Return SQL text by name, without the comment above it."""
     file = resources.files("sidecar.postgres").joinpath("queries.sql").read_text("utf-8")
     _, *parts = _NAME.split(file)
     return {

@@ -17,10 +17,10 @@ from sidecar.postgres.copies import new_schema, old_schema
 from sidecar.postgres.query import sql
 from sidecar.postgres.table_claims import require_unshared
 
-# A swap waits for readers this long and lets newcomers wait behind it as long; then it steps back
-# and tries again.
+# A swap waits for readers this long, and new readers wait behind it as long; then it gives up and
+# tries again.
 SWAP_LOCK_TIMEOUT: Final = "80ms"
-# So far behind the live copy the new one may be when it takes over; it catches up in a moment.
+# The new copy may be so far behind the live one when it takes over; it catches up in a moment.
 MAX_SWAP_LAG_EVENTS: Final = 1000
 
 _OBSTACLES: Final = {
@@ -32,7 +32,7 @@ _OBSTACLES: Final = {
 
 
 async def start_rebuild(connection: RawConnection, projection: str) -> None:
-    """Begin a rebuild, or take up one that failed; workers do the rest.
+    """Begin a rebuild, or resume one that failed; workers do the rest.
 
     One whose tables are no longer those declared begins anew.
 
@@ -41,11 +41,11 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
             or is declared by another projection as well.
     """
     async with read_committed(connection):
-        # Not by its rows' locks, for which one would wait until the batches under way are over.
+        # Without a lock on its rows, which would wait for the running batches.
         if await connection.fetchval(sql("has_rebuild"), projection):
             await connection.execute(sql("resume_rebuild"), projection)
             return
-        # This locks the live rows: of two who begin at once, the second finds the first's rebuild.
+        # This locks the live rows: of two callers the second finds the rebuild of the first.
         tables = await _read_tables(connection, projection)
         if await connection.fetchval(sql("has_rebuild"), projection):
             return
@@ -60,7 +60,7 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
 
 
 async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
-    """Drop the new copy; the live one was never touched.
+    """Drop the new copy; the live one stays as it is.
 
     Raises:
         ProjectionError: No rebuild is under way.
@@ -73,10 +73,10 @@ async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
 
 
 async def drop_old_copy(connection: RawConnection, projection: str) -> None:
-    """Drop what the last swap kept.
+    """Drop the old copy that the last swap kept.
 
     Raises:
-        ProjectionError: There is nothing to drop.
+        ProjectionError: There is none.
     """
     schema = old_schema(projection)
     if not await connection.fetchval(sql("has_schema"), schema):
@@ -85,12 +85,12 @@ async def drop_old_copy(connection: RawConnection, projection: str) -> None:
 
 
 async def refuse_stray_writes(connection: RawConnection, projection: str) -> None:
-    """Make sure that a batch of a rebuild has written to its new copy alone.
+    """Make sure that a batch of a rebuild has written to nothing but its new copy.
 
     A table that is missing from `tables`, or is written with its schema, is the live one.
 
     Raises:
-        RebuildStrayedError: It wrote elsewhere too, and must not be committed.
+        RebuildStrayedError: It wrote elsewhere as well, and must not be committed.
     """
     rows = await connection.fetch(sql("list_stray_writes"), new_schema(projection))
     if rows:
@@ -102,20 +102,20 @@ async def refuse_stray_writes(connection: RawConnection, projection: str) -> Non
 
 
 async def swap(connection: RawConnection, projection: str) -> bool:
-    """Swap the new copy in, if it is caught up and the tables come free at once.
+    """Swap the new copy in, if it has caught up and the tables are free at once.
 
-    One transaction: the live checkpoints are held, the tables change places, positions are taken
-    over, dead letters are closed, for the new copy applied their events.
+    One transaction: the live checkpoints are locked, the tables change places, positions are taken
+    over, dead letters are closed, since the new copy applied their events.
 
     Returns:
         Whether it was swapped; if not, nothing was changed and the caller tries again.
 
     Raises:
-        ProjectionError: It never can be: the tables are no longer those that it was begun with, or
+        ProjectionError: It can never be: the tables are no longer those that it was begun with, or
             another projection declares one of them by now.
     """
-    # Looked at before anything is locked: to hold the live checkpoints while a part of the new copy
-    # is in the middle of a batch would stop the live copy for as long.
+    # Checked before anything is locked: a lock on the live checkpoints while a part of the new copy
+    # is in a batch would stop the live copy for as long.
     if not await connection.fetchval(sql("may_swap"), projection, MAX_SWAP_LAG_EVENTS):
         return False
     try:
@@ -133,7 +133,7 @@ async def swap(connection: RawConnection, projection: str) -> bool:
             await connection.execute(sql("forget_handled_ranges"), projection, "live")
             await connection.execute(sql("take_over_handled_ranges"), projection)
             await connection.execute(sql("delete_rebuild"), projection)
-            # Last, for readers wait from here to the commit.
+            # Last, since readers wait from here to the commit.
             await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
             await _exchange(connection, projection, tables)
     except asyncpg.LockNotAvailableError:
@@ -142,10 +142,10 @@ async def swap(connection: RawConnection, projection: str) -> bool:
 
 
 async def replay_handler(connection: RawConnection, handler: str) -> None:
-    """Let a handler hear of every event again, with all its effects.
+    """Let a handler handle every event again, with all its effects.
 
     Its dead letters are closed: the loop leaves out the events of a parked stream, and a retry
-    begins at the one that failed, so that those before it would not be heard.
+    begins at the one that failed, so that those before it would be left out.
 
     Raises:
         ProjectionError: There is no such handler.

@@ -1,4 +1,4 @@
-"""Which rights the role lacks, told as the statements that grant them."""
+"""The rights that the role lacks, as the statements that grant them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +11,10 @@ from sidecar.postgres.query import sql
 
 
 async def require_rights(connection: RawConnection) -> None:
-    """Ask whether the role may do what the sidecar does; a schema that is missing is one to come.
+    """Make sure that the role has every right that the sidecar needs; the schema may be missing.
 
     Raises:
-        MissingRightsError: It may not.
+        MissingRightsError: It lacks some.
     """
     lacks = await list_missing(connection)
     if lacks:
@@ -22,11 +22,11 @@ async def require_rights(connection: RawConnection) -> None:
 
 
 async def list_missing(connection: RawConnection, *, for_migrating: bool = False) -> list[str]:
-    """Return the statements that would give the role what it lacks.
+    """Return the statements that grant the role what it lacks.
 
     Args:
         connection: In no failed transaction.
-        for_migrating: Whether the schema is to be changed, which only its owner may.
+        for_migrating: Include the right to change the schema, which only its owner has.
     """
     rows = await connection.fetch(sql("list_missing_rights"), for_migrating)
     return [row["statement"] for row in rows]
@@ -36,7 +36,7 @@ def missing_rights(lacks: list[str]) -> MissingRightsError:
     """Make the error of a role that lacks rights.
 
     Args:
-        lacks: What would give them; empty where the catalogues tell of none.
+        lacks: Statements that grant them; empty where the catalogues show none to be missing.
     """
     cure = f"run: {'; '.join(lacks)}" if lacks else "give it those that `sidecar migrate` ran with."
     return MissingRightsError(
@@ -47,11 +47,11 @@ def missing_rights(lacks: list[str]) -> MissingRightsError:
 
 @asynccontextmanager
 async def translate_refusal(connection: RawConnection) -> AsyncIterator[None]:
-    """Tell a person why a statement of ours was refused, without any value that was in it.
+    """Raise an error that says why a statement was refused, without any value that was in it.
 
     Raises:
         MissingRightsError: The role lacks a right.
-        StoreRefusedError: It was refused for another reason. The end of a session is not.
+        StoreRefusedError: It was refused for another reason; the end of a session is no refusal.
     """
     try:
         yield

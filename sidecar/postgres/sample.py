@@ -1,4 +1,4 @@
-"""What the probe process sees of the database: lag, heads, dead letters, leases."""
+"""Samples of the database for the probe process: lag, heads, dead letters, leases."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -31,20 +31,20 @@ RECENT_FAILURES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the database.
+    """The state of the database at one moment.
 
     Attributes:
         taken_at: Aware wall time of the server.
         safe_head: Highest safe position; `head` is the highest visible one.
         held_seconds: For how long a gap has held the safe head; 0.0 when none does.
-        writers: The transactions that hold it.
+        writers: The transactions that hold the safe head.
         skipped_positions: Dead positions recorded so far.
         unsafe: Why events could be missed, and what to do; empty while all is well.
         failures: The latest unresolved dead letters, newest first.
         activity: Sessions at the server.
         server: Numbers of the server's own, by column of `sample_server`.
         published: Dead letters of projections that an application publishes to and no worker runs.
-        unanswered: What was asked in vain for so long that its last answer, shown here, is old.
+        unanswered: Names of queries that have failed for so long that their results here are old.
     """
 
     taken_at: dt.datetime
@@ -64,7 +64,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class LogSample:
-    """What the log and the checkpoints told in one look; fields as in `Sample`."""
+    """The part of a sample that comes from the log and the checkpoints; fields as in `Sample`."""
 
     taken_at: dt.datetime
     safe_head: int
@@ -77,20 +77,20 @@ class LogSample:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSample:
-    """What the open dead letters told in one look."""
+    """The part of a sample that comes from the open dead letters."""
 
     counts: Mapping[str, DeadLetterCount]
     failures: tuple[FailureSample, ...]
 
 
 class SkippedPositionCounter:
-    """Counts dead positions as they come, so that their history is not read again and again."""
+    """Counts dead positions as they come, so that their history is not read repeatedly."""
 
     def __init__(self) -> None:
         self._total = 0
         self._last = 0
 
-    async def look(self, connection: RawConnection) -> int:
+    async def count(self, connection: RawConnection) -> int:
         """Return how many there are."""
         row = await connection.fetchrow(sql("sample_skips"), self._last)
         if row is None:
@@ -101,17 +101,17 @@ class SkippedPositionCounter:
 
 
 async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> Sample:
-    """Look at the database once, at all of it or at nothing.
+    """Run every query once and return a sample; the first error ends it.
 
     Args:
         connection: Used for the length of the call.
-        follower: Kept from one sample to the next; advances the safe head by itself, so that the
-            lag is not measured against what the loops being judged believe.
+        follower: Kept from one sample to the next. It advances a safe head of its own, so that the
+            lag is measured against that, and not against what the loops believe.
     """
     return compose(
         await sample_log(connection, follower),
         await sample_dead_letters(connection),
-        skipped_positions=await SkippedPositionCounter().look(connection),
+        skipped_positions=await SkippedPositionCounter().count(connection),
         activity=await sample_activity(connection),
         unsafe=await find_unsafe_sequence(connection),
         server=await sample_server(connection),
@@ -119,7 +119,7 @@ async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> 
 
 
 async def sample_log(connection: RawConnection, follower: SafeHeadFollower) -> LogSample:
-    """Ask how far the log goes, and how far every projection is."""
+    """Read how far the log goes, and how far every projection is."""
     head = await follower.advance(connection)
     taken_at = await connection.fetchval(sql("read_clock"))
     return LogSample(
@@ -134,7 +134,7 @@ async def sample_log(connection: RawConnection, follower: SafeHeadFollower) -> L
 
 
 async def sample_dead_letters(connection: RawConnection) -> DeadLetterSample:
-    """Ask for the open dead letters."""
+    """Read the open dead letters."""
     counts = {
         row["projection"]: DeadLetterCount(row["letters"], row["parked"], row["oldest_at"])
         for row in await connection.fetch(sql("sample_dead_letters"))
@@ -159,7 +159,7 @@ def compose(
     server: Mapping[str, float],
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
-    """Put the answers together. Pure."""
+    """Put the parts of a sample together. Pure."""
     projections = fold_status(
         log.partitions, letters.counts, log.safe_head, log.taken_at, log.passed_over
     )

@@ -1,4 +1,4 @@
-"""Asking the server of DATABASE_URL what the live rules want to know."""
+"""Facts about the server of DATABASE_URL, for the live rules."""
 
 import asyncio
 from typing import Final
@@ -40,11 +40,11 @@ _PROBES: Final = 3
 
 
 async def inspect_server(dsn: str, *, application_name: str) -> Server | Unreachable:
-    """Open a connection, ask, and close it again; never raises for what the server does.
+    """Read the facts on a new connection; never raises for a failure of the server.
 
     Args:
-        dsn: Where the server is. At most role, host and database of it are in what comes back.
-        application_name: How the connection is called at the server.
+        dsn: Where the server is. At most role, host and database of it are in the result.
+        application_name: The name of the connection at the server.
     """
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -61,7 +61,7 @@ async def inspect_server(dsn: str, *, application_name: str) -> Server | Unreach
         late = no_answer(dsn)
         return Unreachable(f"PostgreSQL cannot be reached: {late.reason}.", late.cure)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        # Only the kind: what an error says may hold the address.
+        # Only the class: the text of an error may hold the address.
         reason = f"PostgreSQL could not be asked: {type(error).__name__}."
         return Unreachable(reason, "The server's log says why.")
 
@@ -89,25 +89,25 @@ async def _ask(connection: RawConnection, dsn: str) -> Server:
 
 
 async def _missing_migrations(connection: RawConnection) -> tuple[tuple[str, ...], bool]:
-    """Give names of what is not applied, and whether the schema is newer than this release."""
+    """Return names of migrations not applied, and whether the schema is of a newer release."""
     try:
         return tuple(step.name for step in await pending(connection)), False
     except MigrationError:
         return (), True
     except asyncpg.InsufficientPrivilegeError:
-        # Another role keeps the schema; that this one cannot look is no fault by itself.
+        # Another role owns the schema; that this one cannot read it is no fault by itself.
         return (), False
 
 
 async def _is_transaction_pooled(connection: RawConnection) -> bool:
-    """Tell whether a session's lock is still there a statement later.
+    """Return True when a lock of the session is gone a statement later.
 
     Behind a pooler in transaction mode each statement may reach another session; an idle pooler
-    tends to hand out the same one, so it is tried a few times.
+    tends to use the same one, so it is tried a few times.
     """
     for _ in range(_PROBES):
         if not await connection.fetchval(_LOCK, *_PROBE_KEY):
-            return False  # somebody else is checking just now
+            return False  # another process is checking just now
         is_held = await connection.fetchval(_IS_HELD, *_PROBE_KEY)
         await connection.fetchval(_UNLOCK, *_PROBE_KEY)
         if not is_held:

@@ -1,4 +1,4 @@
-"""Which tables each projection declares, as the database knows them."""
+"""The tables that each projection declares, as the database knows them."""
 
 import re
 from collections.abc import Collection
@@ -19,15 +19,15 @@ _NAME: Final = rf"^{_PART}(\.{_PART})?$"
 async def require_sole(
     connection: RawConnection, projection: str, siblings: Collection[str] = ()
 ) -> None:
-    """Make sure that nobody else fills what a projection fills.
+    """Make sure that no other projection fills the same tables.
 
     Args:
         connection: On the search path of the projection's own statements.
         projection: Registered already.
-        siblings: What the same worker runs.
+        siblings: The projections of the same worker.
 
     Raises:
-        SharedTableError: Somebody does.
+        SharedTableError: One does.
     """
     claims = await _list_claims(connection, siblings)
     own = claims.pop(projection, None)
@@ -36,7 +36,7 @@ async def require_sole(
 
 
 async def require_unshared(connection: RawConnection, projection: str) -> None:
-    """Make sure that a projection's tables may be replaced by copies that it alone has filled.
+    """Make sure that a projection's tables may be replaced by copies that it alone filled.
 
     Raises:
         SharedTableError: Another one declares one of them.
@@ -62,7 +62,7 @@ async def _list_claims(
 
 
 def _place_of(name: str, schema: str | None) -> str:
-    """Return where a table would be that does not exist yet, as PostgreSQL reads its name."""
+    """Return the place of a table that does not exist yet, as PostgreSQL reads its name."""
     parts = [quoted or plain.lower() for quoted, plain in _PARTS.findall(name)]
     return ".".join(parts if len(parts) > 1 else [schema or "", *parts])
 
@@ -72,7 +72,7 @@ async def find_filled(connection: RawConnection, tables: Collection[str]) -> lis
     filled = []
     for row in await connection.fetch(sql("find_tables"), list(tables), _NAME):
         if row["can_read"]:
-            # PostgreSQL has quoted it.
+            # Quoted by PostgreSQL.
             holds = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {row['place']})")  # noqa: S608
         else:
             holds = row["has_pages"]

@@ -1,4 +1,4 @@
-"""One at a time: who uses a connection now, and how it is taken back from them."""
+"""Exclusive use of a connection by one task at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sidecar.errors import ConcurrentStatementsError
 
-# What is cancelled ends with the server's answer to that.
+# A cancelled statement ends with the server's answer to that.
 CLEAR_SECONDS: Final = 5.0
 
 
@@ -15,23 +15,23 @@ class Turnstile:
     """Refuses a second user while there is one. Not reentrant.
 
     Attributes:
-        user: The task that is inside; None while nobody is.
+        user: The task that is inside; None while none is.
 
     Args:
-        admit: Raises for a task that may not enter at all.
-        note_refusal: Hears of each other refusal, for who is refused may catch what is raised.
+        admit: Raises for a task that must not enter at all.
+        record_refusal: Called at each other refusal, since the refused task may catch the error.
     """
 
-    __slots__ = ("_admit", "_freed", "_note_refusal", "user")
+    __slots__ = ("_admit", "_freed", "_record_refusal", "user")
 
     def __init__(
         self,
         admit: Callable[[asyncio.Task[Any] | None], None],
-        note_refusal: Callable[[ConcurrentStatementsError], None],
+        record_refusal: Callable[[ConcurrentStatementsError], None],
     ) -> None:
         self.user: asyncio.Task[Any] | None = None
         self._admit = admit
-        self._note_refusal = note_refusal
+        self._record_refusal = record_refusal
         self._freed: asyncio.Event | None = None
 
     def __enter__(self) -> None:
@@ -42,7 +42,7 @@ class Turnstile:
                 "Two statements at a time on one connection, as with `asyncio.gather`; await one "
                 "before the next."
             )
-            self._note_refusal(refusal)
+            self._record_refusal(refusal)
             raise refusal
         self.user = task
 
@@ -57,10 +57,10 @@ class Turnstile:
             self._freed.set()
 
     async def clear(self) -> None:
-        """Cancel whoever is inside and wait until they have left.
+        """Cancel the task that is inside and wait until it has left.
 
         Raises:
-            ConcurrentStatementsError: They stay.
+            ConcurrentStatementsError: It stays.
         """
         user = self.user
         if user is None or user is asyncio.current_task():

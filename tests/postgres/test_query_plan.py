@@ -121,9 +121,9 @@ async def test_counting_dead_positions_reads_each_once(connection: RawConnection
         "ANALYZE sidecar.skipped_positions"
     )
     count = SkippedPositionCounter()
-    assert await count.look(connection) == 40_000
+    assert await count.count(connection) == 40_000
     await connection.execute("INSERT INTO sidecar.skipped_positions VALUES (90000, 90004)")
-    assert await count.look(connection) == 40_005
+    assert await count.count(connection) == 40_005
     assert touched(await explain(connection, "sample_skips", 60_000)) <= FEW_PAGES
     assert touched(await explain(connection, "read_proved_position")) <= FEW_PAGES
 
