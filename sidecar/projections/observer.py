@@ -109,7 +109,7 @@ class SilentObserver:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class ProjectionNumbers:
     """A projection's tallies over the partitions that one process runs.
 
     Attributes:
@@ -124,7 +124,9 @@ class Numbers:
     progress_at: float | None
 
 
-def add_up(tallies: Sequence[RunnerTally], counted: Sequence[RunnerTally] = ()) -> Numbers:
+def add_up(
+    tallies: Sequence[RunnerTally], counted: Sequence[RunnerTally] = ()
+) -> ProjectionNumbers:
     """Fold the tallies of one projection's partitions.
 
     Args:
@@ -138,7 +140,7 @@ def add_up(tallies: Sequence[RunnerTally], counted: Sequence[RunnerTally] = ()) 
     beats = [tally.heartbeat_at for tally in tallies]
     known = [beat for beat in beats if beat is not None]
     moves = [tally.progress_at for tally in tallies if tally.progress_at is not None]
-    return Numbers(
+    return ProjectionNumbers(
         applied=sum(tally.applied for tally in (*tallies, *counted)),
         failures=dict(failures),
         heartbeat_at=min(known) if known and len(known) == len(beats) else None,

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from sidecar.events.wait import wait_at_most
 from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.observer import Numbers, RunnerTally, add_up
+from sidecar.projections.observer import ProjectionNumbers, RunnerTally, add_up
 from sidecar.projections.projection import Partition
 from sidecar.projections.retry import delay_seconds
 from sidecar.projections.runner import Runner
@@ -77,7 +77,7 @@ class Worker:
         """Ask `run` to return once the transactions under way are done."""
         self._stopping.set()
 
-    def numbers(self) -> dict[str, Numbers]:
+    def numbers(self) -> dict[str, ProjectionNumbers]:
         """Return, by projection run here, what its partitions do, and did before they ended."""
         beating: dict[str, list[RunnerTally]] = {}
         counted: dict[str, list[RunnerTally]] = {}

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, use_span
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
-from sidecar.projections.observer import Action
+from sidecar.projections.observer import Action, ProjectionNumbers
 from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.collector import Read, Reading
 from sidecar.telemetry.emitter import Instrument
@@ -21,27 +21,6 @@ from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id, link_writers
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.span import PROCESS_SPAN
-
-
-class ProjectionNumbers(Protocol):
-    """What one projection's loop counts; `sidecar.projections.observer.RunnerTally` has it."""
-
-    @property
-    def applied(self) -> int:
-        """Events applied since the start."""
-
-    @property
-    def failures(self) -> Mapping[tuple[str, str], int]:
-        """Failures by (error type, action)."""
-
-    @property
-    def heartbeat_at(self) -> float | None:
-        """Unix time of the last completed poll."""
-
-    @property
-    def progress_at(self) -> float | None:
-        """Unix time at which the checkpoint last moved."""
-
 
 ReadNumbers = Callable[[], Mapping[str, ProjectionNumbers]]
 """Returns the numbers of every projection that this process runs now, by name."""

@@ -33,7 +33,7 @@ from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.observer import Numbers, RunnerTally
+from sidecar.projections.observer import ProjectionNumbers, RunnerTally
 from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.retry import RetryPolicy
@@ -224,7 +224,7 @@ class WorkerProcess:
             forget()
             await pool.close()
 
-    def _numbers(self, worker: Worker, kind: SubscriberKind) -> dict[str, Numbers]:
+    def _numbers(self, worker: Worker, kind: SubscriberKind) -> dict[str, ProjectionNumbers]:
         return {
             name: numbers
             for name, numbers in worker.numbers().items()

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER, BoundedCounts, PublishTally
-from sidecar.projections.observer import Action, Numbers, RunnerTally, add_up
+from sidecar.projections.observer import Action, ProjectionNumbers, RunnerTally, add_up
 
 
 @given(st.lists(st.text(max_size=2)), st.integers(1, 5))
@@ -49,7 +49,7 @@ def make(
 
 def test_partitions_add_up_with_the_oldest_heartbeat_and_the_latest_progress() -> None:
     numbers = add_up([make(3, 10.0, 7.0, "A"), make(4, 12.0, 9.0, "A"), make(0, 11.0, None, "B")])
-    assert numbers == Numbers(
+    assert numbers == ProjectionNumbers(
         applied=7,
         failures={("A", "retry"): 2, ("B", "retry"): 1},
         heartbeat_at=10.0,
@@ -62,14 +62,14 @@ def test_partition_without_a_heartbeat_leaves_the_projection_without_one() -> No
 
 
 def test_what_only_fills_a_new_copy_here_is_counted_and_beats_for_nobody() -> None:
-    assert add_up([], [make(4, 2.0, 9.0, "B")]) == Numbers(
+    assert add_up([], [make(4, 2.0, 9.0, "B")]) == ProjectionNumbers(
         applied=4, failures={("B", "retry"): 1}, heartbeat_at=None, progress_at=None
     )
 
 
 def test_counts_of_a_partition_that_ended_stay_and_its_heartbeat_does_not() -> None:
     numbers = add_up([make(3, 10.0, 7.0, "A")], [make(4, 2.0, 9.0, "B")])
-    assert numbers == Numbers(
+    assert numbers == ProjectionNumbers(
         applied=7,
         failures={("A", "retry"): 1, ("B", "retry"): 1},
         heartbeat_at=10.0,

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
-from sidecar.projections.observer import Action, RunnerTally
+from sidecar.projections.observer import Action, RunnerTally, add_up
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
 from sidecar.telemetry.pool_metrics import follow_pool
@@ -147,8 +147,8 @@ def do_everything(telemetry: Telemetry) -> None:
     tally = RunnerTally()
     tally.heartbeat_at = tally.progress_at = 1.5
     tally.add_failure("ValueError", Action.HALT)
-    observe_projections(telemetry, lambda: {"totals": tally})
-    observe_handlers(telemetry, lambda: {"mail": tally})
+    observe_projections(telemetry, lambda: {"totals": add_up([tally])})
+    observe_handlers(telemetry, lambda: {"mail": add_up([tally])})
     run_batch(telemetry)
     pool = Pool()
     follow_pool(telemetry, pool)

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
-from sidecar.projections.observer import Action, RunnerTally
+from sidecar.projections.observer import Action, RunnerTally, add_up
 from sidecar.telemetry import metric
 from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.telemetry.emitter import Kind
@@ -68,7 +68,7 @@ def full(telemetry: Telemetry) -> Telemetry:
     asyncio.run(publish_once(publisher))
     tally = RunnerTally()
     tally.heartbeat_at = tally.progress_at = 1.5
-    observe_projections(telemetry, lambda: {"totals": tally})
+    observe_projections(telemetry, lambda: {"totals": add_up([tally])})
     runner = RunnerTelemetry(telemetry)
     with runner.batch("totals", []):
         runner.event_failed(RECORD, ValueError(), Action.PARK, 1)

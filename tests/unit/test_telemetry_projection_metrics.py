@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from sidecar.events.record import RecordedEvent
-from sidecar.projections.observer import Action, RunnerObserver, RunnerTally
+from sidecar.projections.observer import Action, RunnerObserver, RunnerTally, add_up
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.link import add_trace_context
 from sidecar.telemetry.projection_metrics import (
@@ -138,7 +138,7 @@ def test_a_writer_s_context_travels_and_is_never_overwritten(
 
 def test_the_loops_numbers_are_shown_while_they_run(telemetry: Telemetry) -> None:
     tally = RunnerTally()
-    stop = observe_projections(telemetry, lambda: {"totals": tally})
+    stop = observe_projections(telemetry, lambda: {"totals": add_up([tally])})
     before = render_registry(telemetry.registry)
     for action in Action:
         assert f'{{action="{action.value}",error_type="_OTHER",projection="totals"}} 0.0' in before
@@ -156,7 +156,7 @@ def test_the_loops_numbers_are_shown_while_they_run(telemetry: Telemetry) -> Non
 
 def test_a_handler_that_is_tried_again_has_not_failed(telemetry: Telemetry) -> None:
     tally = RunnerTally()
-    observe_handlers(telemetry, lambda: {"mail": tally})
+    observe_handlers(telemetry, lambda: {"mail": add_up([tally])})
     failures = 'sidecar_handler_failures_total{error_type="%s",handler="mail"} %s'
     tally.add_failure("ConnectionResetError", Action.RETRY)
     retried = render_registry(telemetry.registry)
