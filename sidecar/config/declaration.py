@@ -1,14 +1,13 @@
-"""What is said once about a variable: for reading, docs/reference, `.env.example` and report."""
+"""What is said once about a variable: for reading, README, `.env.example` and report."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 from sidecar.config.environment import Environment
-from sidecar.config.fault import FaultKind
 from sidecar.config.form import Form, Shown
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,19 +18,24 @@ class Declaration:
         name: The variable.
         form: What its value looks like.
         meaning: One line for people.
+        example: A value that fits; shown to people.
         field: The attribute of `Settings`.
         default: Used when unset.
         strict: Default in staging and production where it differs, else `None`.
-        misfit: The kind of fault that a value out of form is.
     """
 
     name: str
     form: Form[Any]
     meaning: str
+    example: str
     field: str
     default: object
     strict: object
-    misfit: FaultKind
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nothing of the value may be seen, and all of it belongs to the value."""
+        return self.form.is_secret
 
     def shown(self, value: object) -> Shown:
         """Give what a report may show of a value; `None` when that is nothing."""
@@ -42,13 +46,37 @@ class Declaration:
         return self.strict if environment.is_strict and self.strict is not None else self.default
 
 
-def declared(
+def setting(
     name: str,
     form: Form[T],
+    default: D,
     meaning: str,
     *,
     strict: T | None = None,
-    misfit: FaultKind = FaultKind.FORM,
-) -> Mapping[str, object]:
-    """Make the metadata of a field of `Settings`."""
-    return {"name": name, "form": form, "meaning": meaning, "strict": strict, "misfit": misfit}
+    example: str | None = None,
+) -> T | D:
+    """Declare a field of `Settings`; the parameters are the attributes of `Declaration`.
+
+    Args:
+        name: The variable.
+        form: What its value looks like.
+        default: Used when unset.
+        meaning: One line for people.
+        strict: Default in staging and production where it differs.
+        example: That of the form when `None`, or else the default.
+    """
+    metadata = {
+        "name": name,
+        "form": form,
+        "meaning": meaning,
+        "example": example or form.example or as_text(default),
+        "strict": strict,
+    }
+    return cast("T | D", field(default=default, metadata=metadata))
+
+
+def as_text(value: object) -> str:
+    """Give a default as a person would write it into the variable."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,17 +1,17 @@
 """The forms that a variable's value can take, each with what it may show of itself."""
 
 import ipaddress
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from sidecar.config.cors_policy import CorsPolicy
 from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.fault import FaultKind
 from sidecar.config.secret import Secret
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ Shown = None | bool | int | float | str | Sequence[str] | Mapping[str, str | int
 
 _LONGEST_NAME = 255
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_PORTS = range(1, 65536)
+_LONGEST_SECONDS = 86_400
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -32,19 +32,23 @@ class Form(Generic[T]):
 
     Attributes:
         expected: Completes "X is not ..."; shown to people.
-        example: A value that fits.
-        read: Raises `ValueError` when the text does not fit; its message is dropped, because
-            messages of the standard library repeat the text.
+        read: Raises `ValueError`, and nothing else, when the text does not fit; its message is
+            dropped, because messages of the standard library repeat the text.
         show: What a report may show of the value; `None` leaves set or unset, and the length.
+        example: A value that fits; `None` where the default is one.
+        is_secret: Nothing of the value may be seen, and blanks or quotes around it belong to it.
+        misfit: The kind of fault that other text is.
     """
 
     expected: str
-    example: str
     read: Callable[[str], T]
     show: Callable[[T], Shown] | None = None
+    example: str | None = None
+    is_secret: bool = False
+    misfit: FaultKind = FaultKind.FORM
 
 
-def whole(minimum: int, example: int, maximum: int = 1_000_000) -> Form[int]:
+def whole(minimum: int, maximum: int = 1_000_000, misfit: FaultKind = FaultKind.FORM) -> Form[int]:
     """Take a whole number within bounds, both included."""
 
     def read(text: str) -> int:
@@ -56,40 +60,10 @@ def whole(minimum: int, example: int, maximum: int = 1_000_000) -> Form[int]:
             raise ValueError
         return number
 
-    return Form(
-        f"a whole number of {minimum} to {maximum}", str(example), read, lambda value: value
-    )
+    return Form(f"a whole number of {minimum} to {maximum}", read, _plain, misfit=misfit)
 
 
-def seconds(example: float, maximum: float = 86_400.0) -> Form[float]:
-    """Take a duration in seconds, 0 or more and finite."""
-
-    def read(text: str) -> float:
-        if len(text) > len("0.000000000000001") or not text.isascii() or "_" in text:
-            raise ValueError
-        number = float(text)
-        if not math.isfinite(number) or not 0 <= number <= maximum:
-            raise ValueError
-        return number
-
-    return Form(
-        f"a number of seconds from 0 to {maximum:g}", f"{example:g}", read, lambda value: value
-    )
-
-
-def switch() -> Form[bool]:
-    """Take on or off in the usual spellings."""
-
-    def read(text: str) -> bool:
-        lower = text.lower()
-        if lower not in _ON | _OFF:
-            raise ValueError
-        return lower in _ON
-
-    return Form("true or false", "false", read, lambda value: value)
-
-
-def choice(names: type[EnumT], example: EnumT) -> Form[EnumT]:
+def choice(names: type[EnumT]) -> Form[EnumT]:
     """Take a member of a closed set by its value, case aside."""
     members = {member.value.lower(): member for member in names}
 
@@ -99,56 +73,38 @@ def choice(names: type[EnumT], example: EnumT) -> Form[EnumT]:
             raise ValueError
         return member
 
-    return Form(f"one of {', '.join(names)}", example, read, lambda value: value.value)
+    return Form(f"one of {', '.join(names)}", read, lambda value: value.value)
 
 
-def port(example: int) -> Form[int]:
-    """Take a TCP port; 0 asks the system for a free one."""
-    return whole(0, example, maximum=_PORTS[-1])
+def _plain(value: Shown) -> Shown:
+    return value
 
 
-def bind_host() -> Form[str]:
-    """Take an address or a name to listen on; a name is not shown, for it may be anything."""
-
-    def read(text: str) -> str:
-        if not is_host(text):
-            raise ValueError
-        return text
-
-    def show(value: str) -> Shown:
-        return value if value == "localhost" or is_address(value) else None
-
-    return Form("an address to listen on", "127.0.0.1", read, show)
+def _read_seconds(text: str) -> float:
+    if len(text) > len("0.000000000000001") or not text.isascii() or "_" in text:
+        raise ValueError
+    number = float(text)
+    if not 0 <= number <= _LONGEST_SECONDS:  # not a number is neither
+        raise ValueError
+    return number
 
 
-def http_url(example: str) -> Form[str]:
-    """Take an http or https address without a user in it."""
-
-    def show(value: str) -> Shown:
-        parts = urlsplit(value)
-        return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
-
-    return Form(
-        "an http:// or https:// address without user and password", example, _read_url, show
-    )
+def _read_switch(text: str) -> bool:
+    lower = text.lower()
+    if lower not in _ON | _OFF:
+        raise ValueError
+    return lower in _ON
 
 
-def http_urls(example: str) -> Form[tuple[str, ...]]:
-    """Take http or https addresses without a user in them, separated by commas."""
+def _read_host(text: str) -> str:
+    if not is_host(text):
+        raise ValueError
+    return text
 
-    def read(text: str) -> tuple[str, ...]:
-        urls = (_read_url(part.strip()) for part in text.split(",") if part.strip())
-        return tuple(dict.fromkeys(urls))
 
-    def show(value: tuple[str, ...]) -> Shown:
-        return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, value)]
-
-    return Form(
-        "http:// or https:// addresses without user and password, separated by commas",
-        example,
-        read,
-        show,
-    )
+def _show_host(value: str) -> Shown:
+    """Show an address; a name may be anything."""
+    return value if value == "localhost" or is_address(value) else None
 
 
 def _read_url(text: str) -> str:
@@ -160,53 +116,40 @@ def _read_url(text: str) -> str:
     return text
 
 
-def name(example: str) -> Form[str]:
-    """Take a short name of printable characters."""
-
-    def read(text: str) -> str:
-        if not text.isprintable() or len(text) > _LONGEST_NAME:
-            raise ValueError
-        return text
-
-    return Form(f"a name of at most {_LONGEST_NAME} printable characters", example, read)
+def _show_url(value: str) -> Shown:
+    parts = urlsplit(value)
+    return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
 
 
-def path(example: str) -> Form[Path]:
-    """Take a path; a NUL would only fail later, far from its cause."""
+def _read_urls(text: str) -> tuple[str, ...]:
+    urls = (_read_url(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(dict.fromkeys(urls))
 
-    def read(text: str) -> Path:
-        if not text.isprintable():
-            raise ValueError
+
+def _show_urls(value: tuple[str, ...]) -> Shown:
+    return [f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, value)]
+
+
+def _read_name(text: str) -> str:
+    if not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise ValueError
+    return text
+
+
+def _read_path(text: str) -> Path:
+    if not text.isprintable():  # a NUL would only fail later, far from its cause
+        raise ValueError
+    try:
         return Path(text).expanduser()
-
-    return Form("a path", example, read)
-
-
-def secret(example: str) -> Form[Secret]:
-    """Take any text as a secret, exactly as it is."""
-    return Form("a secret", example, Secret)
+    except RuntimeError as error:  # ~user of a user that this machine does not know
+        raise ValueError from error
 
 
-def database_url(example: str) -> Form[Secret]:
-    """Take a DATABASE_URL as a secret; whether it can be parsed is for the rules to tell."""
-
-    def show(value: Secret) -> Shown:
-        try:
-            return Dsn.parse(value.reveal()).shown()
-        except DsnError:
-            return None
-
-    return Form("a postgresql:// address", example, Secret, show)
-
-
-def cors() -> Form[CorsPolicy]:
-    """Take origins, parted by commas or as a JSON list."""
-    return Form(
-        "a list of origins, parted by commas or in JSON",
-        "https://app.example.com",
-        CorsPolicy.parse,
-        lambda policy: list(policy.origins),
-    )
+def _show_database(value: Secret) -> Shown:
+    try:
+        return Dsn.parse(value.reveal()).shown()
+    except DsnError:
+        return None
 
 
 def is_host(text: str) -> bool:
@@ -221,3 +164,42 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return "%" not in text
+
+
+SECONDS: Final = Form(f"a number of seconds from 0 to {_LONGEST_SECONDS}", _read_seconds, _plain)
+SWITCH: Final = Form("true or false", _read_switch, _plain, "false")
+PORT: Final = whole(0, 65535)
+"""0 asks the system for a free one."""
+POOL_SIZE: Final = whole(1, misfit=FaultKind.POOL)
+HOST: Final = Form("an address to listen on", _read_host, _show_host, "127.0.0.1")
+HTTP_URL: Final = Form(
+    "an http:// or https:// address without user and password",
+    _read_url,
+    _show_url,
+    "http://127.0.0.1:8000/health",
+)
+HTTP_URLS: Final = Form(
+    "http:// or https:// addresses without user and password, separated by commas",
+    _read_urls,
+    _show_urls,
+    "http://shop-1:8687,http://shop-2:8687",
+)
+NAME: Final = Form(
+    f"a name of at most {_LONGEST_NAME} printable characters", _read_name, None, "shop"
+)
+PATH: Final = Form("a path", _read_path)
+SECRET: Final = Form("a secret", Secret, None, "the output of: sidecar secret", is_secret=True)
+API_KEY: Final = replace(SECRET, example="the key from the provider's console")
+DATABASE_URL: Final = Form(
+    "a postgresql:// address",
+    Secret,
+    _show_database,
+    "postgresql://shop@db.internal:5432/shop?sslmode=verify-full",
+)
+"""A secret of which parts may be seen; whether it can be parsed is for the rules to say."""
+CORS: Final = Form(
+    "a list of origins, parted by commas or in JSON",
+    CorsPolicy.parse,
+    lambda policy: list(policy.origins),
+    "https://app.example.com",
+)

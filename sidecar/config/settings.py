@@ -1,6 +1,6 @@
 """Every setting with its variable, form, default and meaning, and how they are read."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,15 @@ from typing_extensions import override
 
 from sidecar.config import form
 from sidecar.config.cors_policy import CorsPolicy
-from sidecar.config.declaration import Declaration, declared
+from sidecar.config.declaration import Declaration, setting
 from sidecar.config.environ import Environ
 from sidecar.config.environment import Environment
 from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.opaque import has_opaque
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
+
+_AI_KEY = "AI provider key; any one of the three is enough"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -25,274 +27,174 @@ class Settings:
     secret may have been put into the wrong variable.
     """
 
-    environment: Environment = field(
-        default=Environment.DEVELOPMENT,
-        metadata=declared(
-            "ENVIRONMENT",
-            form.choice(Environment, Environment.PRODUCTION),
-            "development, test, staging or production; an unknown name counts as production",
-        ),
+    environment: Environment = setting(
+        "ENVIRONMENT",
+        form.choice(Environment),
+        Environment.DEVELOPMENT,
+        "development, test, staging or production; an unknown name counts as production",
+        example=Environment.PRODUCTION,
     )
-    database_url: Secret | None = field(
-        default=None,
-        metadata=declared(
-            "DATABASE_URL",
-            form.database_url("postgresql://shop@db.internal:5432/shop?sslmode=verify-full"),
-            "PostgreSQL with the events; unset in development starts the embedded server",
-        ),
+    database_url: Secret | None = setting(
+        "DATABASE_URL",
+        form.DATABASE_URL,
+        None,
+        "PostgreSQL with the events; unset in development starts the embedded server",
     )
-    secret_key: Secret | None = field(
-        default=None,
-        metadata=declared(
-            "SECRET_KEY",
-            form.secret("the output of: sidecar secret"),
-            "signing key of the service, 32 characters or more; required in production",
-        ),
+    secret_key: Secret | None = setting(
+        "SECRET_KEY",
+        form.SECRET,
+        None,
+        "signing key of the service, 32 characters or more; required in production",
     )
-    gemini_api_key: Secret | None = field(
-        default=None,
-        metadata=declared(
-            "GEMINI_API_KEY",
-            form.secret("the key from the provider's console"),
-            "AI provider key; any one of the three is enough",
-        ),
+    gemini_api_key: Secret | None = setting("GEMINI_API_KEY", form.API_KEY, None, _AI_KEY)
+    anthropic_api_key: Secret | None = setting("ANTHROPIC_API_KEY", form.API_KEY, None, _AI_KEY)
+    openai_api_key: Secret | None = setting("OPENAI_API_KEY", form.API_KEY, None, _AI_KEY)
+    cors: CorsPolicy = setting(
+        "CORS_ORIGINS",
+        form.CORS,
+        CorsPolicy(),
+        "origins that browser pages may call from, separated by commas",
     )
-    anthropic_api_key: Secret | None = field(
-        default=None,
-        metadata=declared(
-            "ANTHROPIC_API_KEY",
-            form.secret("the key from the provider's console"),
-            "AI provider key; any one of the three is enough",
-        ),
+    debug: bool = setting(
+        "DEBUG", form.SWITCH, False, "debug mode of the service; off in production"
     )
-    openai_api_key: Secret | None = field(
-        default=None,
-        metadata=declared(
-            "OPENAI_API_KEY",
-            form.secret("the key from the provider's console"),
-            "AI provider key; any one of the three is enough",
-        ),
+    enable_docs: bool = setting(
+        "ENABLE_DOCS",
+        form.SWITCH,
+        True,
+        "whether the service shows its API docs; off in production",
+        strict=False,
     )
-    cors: CorsPolicy = field(
-        default=CorsPolicy(),
-        metadata=declared(
-            "CORS_ORIGINS",
-            form.cors(),
-            "origins that browser pages may call from, separated by commas",
-        ),
+    pool_min_size: int = setting(
+        "DB_POOL_MIN_SIZE", form.POOL_SIZE, 5, "connections that a pool keeps open"
     )
-    debug: bool = field(
-        default=False,
-        metadata=declared(
-            "DEBUG",
-            form.switch(),
-            "debug mode of the service; off in production",
-        ),
+    pool_max_size: int = setting(
+        "DB_POOL_MAX_SIZE", form.POOL_SIZE, 20, "connections that a pool opens at most"
     )
-    enable_docs: bool = field(
-        default=True,
-        metadata=declared(
-            "ENABLE_DOCS",
-            form.switch(),
-            "whether the service shows its API docs; off in production",
-            strict=False,
-        ),
+    pool_acquire_timeout_seconds: float = setting(
+        "DB_POOL_ACQUIRE_TIMEOUT_SECONDS",
+        form.SECONDS,
+        10.0,
+        "longest wait for a connection of the pool",
     )
-    pool_min_size: int = field(
-        default=5,
-        metadata=declared(
-            "DB_POOL_MIN_SIZE",
-            form.whole(1, 5),
-            "connections that a pool keeps open",
-            misfit=FaultKind.POOL,
-        ),
+    host: str = setting(
+        "SIDECAR_HOST", form.HOST, "127.0.0.1", "address that the probe process listens on"
     )
-    pool_max_size: int = field(
-        default=20,
-        metadata=declared(
-            "DB_POOL_MAX_SIZE",
-            form.whole(1, 20),
-            "connections that a pool opens at most",
-            misfit=FaultKind.POOL,
-        ),
+    port: int = setting("SIDECAR_PORT", form.PORT, 8686, "port that the probe process listens on")
+    token: Secret | None = setting(
+        "SIDECAR_TOKEN",
+        form.SECRET,
+        None,
+        "opens report, status page and check detail; required in production, made elsewhere",
     )
-    pool_acquire_timeout_seconds: float = field(
-        default=10.0,
-        metadata=declared(
-            "DB_POOL_ACQUIRE_TIMEOUT_SECONDS",
-            form.seconds(10.0),
-            "longest wait for a connection of the pool",
-        ),
+    workers: int = setting(
+        "SIDECAR_WORKERS",
+        form.whole(1, maximum=256),
+        1,
+        "worker processes that `sidecar serve` starts",
     )
-    host: str = field(
-        default="127.0.0.1",
-        metadata=declared(
-            "SIDECAR_HOST",
-            form.bind_host(),
-            "address that the probe process listens on",
-        ),
+    replicas: int = setting(
+        "SIDECAR_REPLICAS",
+        form.whole(1, maximum=10_000),
+        1,
+        "replicas of the service, for adding up its database connections",
+        example="2",
     )
-    port: int = field(
-        default=8686,
-        metadata=declared(
-            "SIDECAR_PORT",
-            form.port(8686),
-            "port that the probe process listens on",
-        ),
+    on_invalid: OnInvalid = setting(
+        "SIDECAR_ON_INVALID",
+        form.choice(OnInvalid),
+        OnInvalid.EXIT,
+        "refused configuration: exit with 78, or hold: stay up, never ready, for the report",
     )
-    token: Secret | None = field(
-        default=None,
-        metadata=declared(
-            "SIDECAR_TOKEN",
-            form.secret("the output of: sidecar secret"),
-            "opens report, status page and check detail; required in production, made elsewhere",
-        ),
+    drain_delay_seconds: float = setting(
+        "SIDECAR_DRAIN_DELAY_SECONDS",
+        form.SECONDS,
+        0.0,
+        "time to keep serving after SIGTERM, for load balancers to notice",
+        strict=5.0,
+        example="5",
     )
-    workers: int = field(
-        default=1,
-        metadata=declared(
-            "SIDECAR_WORKERS",
-            form.whole(1, 1, maximum=256),
-            "worker processes that `sidecar serve` starts",
-        ),
+    drain_readiness: DrainReadiness = setting(
+        "SIDECAR_DRAIN_READINESS",
+        form.choice(DrainReadiness),
+        DrainReadiness.FAIL,
+        "whether /ready fails at once while draining, or keeps passing",
     )
-    replicas: int = field(
-        default=1,
-        metadata=declared(
-            "SIDECAR_REPLICAS",
-            form.whole(1, 2, maximum=10_000),
-            "replicas of the service, for adding up its database connections",
-        ),
+    app_url: str | None = setting(
+        "SIDECAR_APP_URL", form.HTTP_URL, None, "address of the application that a check asks"
     )
-    on_invalid: OnInvalid = field(
-        default=OnInvalid.EXIT,
-        metadata=declared(
-            "SIDECAR_ON_INVALID",
-            form.choice(OnInvalid, OnInvalid.EXIT),
-            "refused configuration: exit with 78, or hold: stay up, never ready, for the report",
-        ),
+    app_agent_urls: tuple[str, ...] = setting(
+        "SIDECAR_APP_AGENT_URL",
+        form.HTTP_URLS,
+        (),
+        "addresses of the application's agents on other hosts, separated by commas",
     )
-    drain_delay_seconds: float = field(
-        default=0.0,
-        metadata=declared(
-            "SIDECAR_DRAIN_DELAY_SECONDS",
-            form.seconds(5.0),
-            "time to keep serving after SIGTERM, for load balancers to notice",
-            strict=5.0,
-        ),
+    agent_directory: Path | None = setting(
+        "SIDECAR_AGENT_DIR",
+        form.PATH,
+        None,
+        "where sidecar and application meet; `agents` in SIDECAR_DATA_DIR by default",
+        example="/run/shop/agents",
     )
-    drain_readiness: DrainReadiness = field(
-        default=DrainReadiness.FAIL,
-        metadata=declared(
-            "SIDECAR_DRAIN_READINESS",
-            form.choice(DrainReadiness, DrainReadiness.FAIL),
-            "whether /ready fails at once while draining, or keeps passing",
-        ),
+    agent_host: str | None = setting(
+        "SIDECAR_AGENT_HOST",
+        form.HOST,
+        None,
+        "address that agents listen on for sidecars elsewhere; 127.0.0.1 if only a port is set",
     )
-    app_url: str | None = field(
-        default=None,
-        metadata=declared(
-            "SIDECAR_APP_URL",
-            form.http_url("http://127.0.0.1:8000/health"),
-            "address of the application that a check asks",
-        ),
+    agent_port: int | None = setting(
+        "SIDECAR_AGENT_PORT",
+        form.PORT,
+        None,
+        "port that agents listen on for sidecars elsewhere; 8687 if only an address is set",
+        example="8687",
     )
-    app_agent_urls: tuple[str, ...] = field(
-        default=(),
-        metadata=declared(
-            "SIDECAR_APP_AGENT_URL",
-            form.http_urls("http://shop-1:8687,http://shop-2:8687"),
-            "addresses of the application's agents on other hosts, separated by commas",
-        ),
+    worker_hang_seconds: float = setting(
+        "SIDECAR_WORKER_HANG_SECONDS",
+        form.SECONDS,
+        10.0,
+        "silence after which a worker is killed and started again",
     )
-    agent_directory: Path | None = field(
-        default=None,
-        metadata=declared(
-            "SIDECAR_AGENT_DIR",
-            form.path("/run/shop/agents"),
-            "where sidecar and application meet; `agents` in SIDECAR_DATA_DIR by default",
-        ),
+    lag_limit_seconds: float = setting(
+        "SIDECAR_LAG_LIMIT_SECONDS",
+        form.SECONDS,
+        30.0,
+        "projection lag above which its check warns",
     )
-    agent_host: str | None = field(
-        default=None,
-        metadata=declared(
-            "SIDECAR_AGENT_HOST",
-            form.bind_host(),
-            "address that agents listen on for sidecars elsewhere; 127.0.0.1 if only a port is set",
-        ),
+    park_retry_seconds: float = setting(
+        "SIDECAR_PARK_RETRY_SECONDS",
+        form.SECONDS,
+        0.0,
+        "pause after which a parked stream is tried again by itself, doubling; 0: when asked",
     )
-    agent_port: int | None = field(
-        default=None,
-        metadata=declared(
-            "SIDECAR_AGENT_PORT",
-            form.port(8687),
-            "port that agents listen on for sidecars elsewhere; 8687 if only an address is set",
-        ),
+    log_format: LogFormat = setting(
+        "SIDECAR_LOG_FORMAT",
+        form.choice(LogFormat),
+        LogFormat.AUTO,
+        "json, text, or auto: text on a terminal and json elsewhere",
+        example=LogFormat.JSON,
     )
-    worker_hang_seconds: float = field(
-        default=10.0,
-        metadata=declared(
-            "SIDECAR_WORKER_HANG_SECONDS",
-            form.seconds(10.0),
-            "silence after which a worker is killed and started again",
-        ),
+    log_level: LogLevel = setting(
+        "SIDECAR_LOG_LEVEL",
+        form.choice(LogLevel),
+        LogLevel.INFO,
+        "least severe level that is logged",
     )
-    lag_limit_seconds: float = field(
-        default=30.0,
-        metadata=declared(
-            "SIDECAR_LAG_LIMIT_SECONDS",
-            form.seconds(30.0),
-            "projection lag above which its check warns",
-        ),
+    service_name: str = setting(
+        "OTEL_SERVICE_NAME", form.NAME, "event-sidecar", "name of the service in traces and metrics"
     )
-    park_retry_seconds: float = field(
-        default=0.0,
-        metadata=declared(
-            "SIDECAR_PARK_RETRY_SECONDS",
-            form.seconds(0.0),
-            "pause after which a parked stream is tried again by itself, doubling; 0: when asked",
-        ),
+    auto_migrate: bool = setting(
+        "SIDECAR_AUTO_MIGRATE",
+        form.SWITCH,
+        True,
+        "whether `serve` and `run` apply missing migrations themselves",
+        strict=False,
     )
-    log_format: LogFormat = field(
-        default=LogFormat.AUTO,
-        metadata=declared(
-            "SIDECAR_LOG_FORMAT",
-            form.choice(LogFormat, LogFormat.JSON),
-            "json, text, or auto: text on a terminal and json elsewhere",
-        ),
-    )
-    log_level: LogLevel = field(
-        default=LogLevel.INFO,
-        metadata=declared(
-            "SIDECAR_LOG_LEVEL",
-            form.choice(LogLevel, LogLevel.INFO),
-            "least severe level that is logged",
-        ),
-    )
-    service_name: str = field(
-        default="event-sidecar",
-        metadata=declared(
-            "OTEL_SERVICE_NAME",
-            form.name("shop"),
-            "name of the service in traces and metrics",
-        ),
-    )
-    auto_migrate: bool = field(
-        default=True,
-        metadata=declared(
-            "SIDECAR_AUTO_MIGRATE",
-            form.switch(),
-            "whether `serve` and `run` apply missing migrations themselves",
-            strict=False,
-        ),
-    )
-    data_directory: Path = field(
-        default=Path(".sidecar"),
-        metadata=declared(
-            "SIDECAR_DATA_DIR",
-            form.path(".sidecar"),
-            "where the embedded server keeps its data, and the token that is made",
-        ),
+    data_directory: Path = setting(
+        "SIDECAR_DATA_DIR",
+        form.PATH,
+        Path(".sidecar"),
+        "where the embedded server keeps its data, and the token that is made",
     )
 
     @property
@@ -330,7 +232,7 @@ def load(environ: Environ) -> tuple[Settings, tuple[Fault, ...]]:
             continue
         try:
             values[declaration.field] = _value(declaration, environ, environment)
-        except (ValueError, OverflowError, RuntimeError):
+        except ValueError:
             values[declaration.field] = declaration.default_in(environment)
             if not has_opaque(environ.text(declaration.name)):
                 faults.append(_misfit(declaration, environ, environment))
@@ -344,9 +246,8 @@ def _value(declaration: Declaration, environ: Environ, environment: Environment)
     text = environ.text(declaration.name)
     if variable is None or not text:
         return declaration.default_in(environment)
-    # Blanks and quotes may belong to a secret; an address with them would only fail to parse.
-    is_opaque = declaration.form.show is None and declaration.default is None
-    return declaration.form.read(variable.value if is_opaque else text)
+    # Blanks and quotes may belong to a secret.
+    return declaration.form.read(variable.value if declaration.is_secret else text)
 
 
 def _misfit(declaration: Declaration, environ: Environ, environment: Environment) -> Fault:
@@ -354,10 +255,10 @@ def _misfit(declaration: Declaration, environ: Environ, environment: Environment
     default = declaration.default_in(environment)
     meanwhile = "it counts as unset" if default is None else "the default is used"
     return Fault(
-        declaration.misfit,
+        declaration.form.misfit,
         declaration.name,
         f"{declaration.name} is not {declaration.form.expected}; {meanwhile} meanwhile.",
-        f"Set it like {declaration.name}={declaration.form.example}, or leave it out.",
+        f"Set it like {declaration.name}={declaration.example}, or leave it out.",
         None if variable is None else variable.source,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sidecar.config.cors_policy import CorsPolicy
-from sidecar.config.declaration import Declaration
+from sidecar.config.declaration import Declaration, as_text
 from sidecar.config.settings import declarations
 from sidecar.lint.rules import RULES
 
@@ -43,8 +43,4 @@ def _defaults(declaration: Declaration) -> str:
 def _text(default: object) -> str:
     if default is None or default == ():
         return "-"
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, CorsPolicy):
-        return ",".join(default.origins)
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    return ",".join(default.origins) if isinstance(default, CorsPolicy) else as_text(default)
