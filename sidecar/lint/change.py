@@ -12,7 +12,6 @@ from sidecar.lint.finding import Rule, Violation
 ENV09 = Rule(
     "ENV09",
     "a mounted file that was replaced since the start; the process works on with what it read",
-    relaxed=Severity.WARNING,
     strict=Severity.WARNING,
 )
 

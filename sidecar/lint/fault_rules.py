@@ -9,35 +9,27 @@ from sidecar.lint.finding import Rule, Violation
 ENV03 = Rule(
     "ENV03",
     "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
 )
 ENV04 = Rule(
     "ENV04",
     "a value of the wrong type, range or choice",
     relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
     refs=("12-factor III",),
 )
 ENV06 = Rule(
     "ENV06",
     "`X` and `X_FILE` both set, a mounted file or `.env` that cannot be read",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
     refs=("12-factor III",),
 )
 ENV07 = Rule(
     "ENV07",
     "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
-    relaxed=Severity.WARNING,
     # A rule in code that cannot be asked guards nothing, and nobody would notice.
-    strict=Severity.REFUSE,
 )
 DB07 = Rule(
     "DB07",
     "pool bounds that cannot hold: minimum above maximum, or one below 1",
     relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
 )
 _RULES = {
     FaultKind.MARK: ENV03,

@@ -21,8 +21,8 @@ class Rule:
 
     id: str
     detects: str
-    relaxed: Severity | None
-    strict: Severity
+    relaxed: Severity | None = Severity.WARNING
+    strict: Severity = Severity.REFUSE
     refs: tuple[str, ...] = ()
 
     def severity(self, environment: Environment) -> Severity | None:

@@ -1,7 +1,6 @@
-"""The catalogue: every rule, and every look that sees them."""
+"""The catalogue: every rule, and every check that finds where it is broken."""
 
-from sidecar.lint.change import ENV09
-from sidecar.lint.fault_rules import DB07, ENV03, ENV04, ENV06, ENV07
+from sidecar.lint import change, fault_rules
 from sidecar.lint.finding import Rule
 from sidecar.lint.rule_context import Check
 from sidecar.lint.rules import (
@@ -35,29 +34,23 @@ CHECKS: tuple[Check, ...] = (
     *requirement.CHECKS,
 )
 
-RULES: tuple[Rule, ...] = tuple(
-    sorted(
-        (
-            ENV03,
-            ENV04,
-            ENV06,
-            ENV07,
-            ENV09,
-            DB07,
-            *variables.RULES,
-            *secrets.RULES,
-            *quality.RULES,
-            *address.RULES,
-            *database_host.RULES,
-            *driver.RULES,
-            *pool_size.RULES,
-            *web.RULES,
-            *operation.RULES,
-            *telemetry.RULES,
-            *exposure.RULES,
-            *requirement.RULES,
-            *live_server.RULES,
-        ),
-        key=lambda rule: rule.id,
-    )
+_MODULES = (
+    fault_rules,
+    change,
+    variables,
+    secrets,
+    quality,
+    address,
+    database_host,
+    driver,
+    pool_size,
+    web,
+    operation,
+    telemetry,
+    exposure,
+    requirement,
+    live_server,
 )
+_FOUND = {each for one in _MODULES for each in vars(one).values() if isinstance(each, Rule)}
+RULES: tuple[Rule, ...] = tuple(sorted(_FOUND, key=lambda rule: rule.id))
+"""Every rule that one of these modules names."""

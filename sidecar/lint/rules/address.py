@@ -18,14 +18,12 @@ DB01 = Rule(
     "DB01",
     "DATABASE_URL missing, unparsable, or with another scheme or a driver's name",
     relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
     refs=("12-factor IV",),
 )
 DB02 = Rule(
     "DB02",
     "default credentials: the password is a usual one, or repeats user or database",
     relaxed=Severity.INFO,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-1392"),
 )
 _EXAMPLE_HOST = re.compile(
@@ -138,5 +136,4 @@ def real_address(context: RuleContext) -> Dsn | None:
     return None if is_example(context) else context.dsn()
 
 
-RULES = (DB01, DB02)
 CHECKS: tuple[Check, ...] = (unusable_address, example_address, default_credentials)

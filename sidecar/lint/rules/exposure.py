@@ -19,14 +19,11 @@ APP06 = Rule(
     "APP06",
     "cookies without Secure or HttpOnly, CSRF protection or TLS verification off",
     relaxed=Severity.INFO,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 3.4", "CWE-295", "CWE-614"),
 )
 APP07 = Rule(
     "APP07",
     "a default administrator's account: its password is a placeholder or published",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.5", "CWE-1392"),
 )
 _OFF = frozenset({"0", "false", "no", "off", "disabled", "none", "cert_none"})
@@ -90,5 +87,4 @@ def default_administrator(context: RuleContext) -> Iterator[Violation]:
             )
 
 
-RULES = (APP05, APP06, APP07)
 CHECKS: tuple[Check, ...] = (any_host, protection_off, default_administrator)

@@ -14,30 +14,15 @@ from sidecar.lint.server_facts import Server, Unreachable
 SIDECAR_CONNECTIONS = 3
 CROWDED_SHARE = 0.8
 
-DB08 = Rule(
-    "DB08",
-    "replicas x workers x pool above what the server has left (live)",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
+DB08 = Rule("DB08", "replicas x workers x pool above what the server has left (live)")
 DB10 = Rule(
     "DB10",
     "no limit to how long a statement or an idle transaction may take (live)",
     relaxed=Severity.INFO,
     strict=Severity.WARNING,
 )
-DB14 = Rule(
-    "DB14",
-    "migrations that are not applied, or a schema of a later release (live)",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
-DB16 = Rule(
-    "DB16",
-    "a server that cannot be reached (live)",
-    relaxed=Severity.WARNING,
-    strict=Severity.ERROR,
-)
+DB14 = Rule("DB14", "migrations that are not applied, or a schema of a later release (live)")
+DB16 = Rule("DB16", "a server that cannot be reached (live)", strict=Severity.ERROR)
 
 LiveCheck = Callable[[Settings, Server], Iterator[Violation]]
 
@@ -161,7 +146,6 @@ def _sslmode(settings: Settings) -> str | None:
         return None
 
 
-RULES = (DB08, DB10, DB14, DB16)
 CHECKS: tuple[LiveCheck, ...] = (
     superuser_role,
     plain_text,

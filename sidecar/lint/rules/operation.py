@@ -15,20 +15,13 @@ OPS01 = Rule(
     "OPS01",
     "no token of its own in production; refused where it listens on the network",
     relaxed=Severity.INFO,
-    strict=Severity.REFUSE,
     refs=("CWE-306",),
 )
 OPS02 = Rule(
-    "OPS02",
-    "draining that outlasts the usual grace period of 30 s",
-    relaxed=Severity.WARNING,
-    strict=Severity.WARNING,
+    "OPS02", "draining that outlasts the usual grace period of 30 s", strict=Severity.WARNING
 )
 OPS03 = Rule(
-    "OPS03",
-    "a limit shorter than two of the looks that it judges",
-    relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
+    "OPS03", "a limit shorter than two of the looks that it judges", relaxed=Severity.ERROR
 )
 OPS05 = Rule(
     "OPS05",
@@ -111,7 +104,6 @@ def long_drain(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-RULES = (OPS01, OPS02, OPS03, OPS05)
 CHECKS: tuple[Check, ...] = (without_token, open_agent, long_drain, short_limit)
 
 

@@ -10,22 +10,13 @@ POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."
 LOW_MAX_SIZE = 10
 LOW_MIN_SIZE = 2
 
-DB09 = Rule(
-    "DB09",
-    "pool sizes left at their defaults",
-    relaxed=None,
-    strict=Severity.INFO,
-)
+DB09 = Rule("DB09", "pool sizes left at their defaults", relaxed=None, strict=Severity.INFO)
 DB15 = Rule(
-    "DB15",
-    "a pool too small for production",
-    relaxed=Severity.INFO,
-    strict=Severity.WARNING,
+    "DB15", "a pool too small for production", relaxed=Severity.INFO, strict=Severity.WARNING
 )
 DB11 = Rule(
     "DB11",
     "waiting for a connection longer than callers wait for an answer",
-    relaxed=Severity.WARNING,
     strict=Severity.WARNING,
 )
 # Load balancers and gateways give up after 30 to 60 s by default.
@@ -60,5 +51,4 @@ def pool_size(context: RuleContext) -> Iterator[Violation]:
         yield context.violation(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
 
 
-RULES = (DB09, DB11, DB15)
 CHECKS: tuple[Check, ...] = (pool_size, long_wait)

@@ -27,11 +27,7 @@ LOWEST_BITS_HEX = 2.75
 LOWEST_BITS = 3.2
 
 SEC05 = Rule(
-    "SEC05",
-    "a signing key of fewer than 32 characters",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-    refs=("OWASP ASVS 6.2", "CWE-326"),
+    "SEC05", "a signing key of fewer than 32 characters", refs=("OWASP ASVS 6.2", "CWE-326")
 )
 SEC06 = Rule(
     "SEC06",
@@ -43,36 +39,22 @@ SEC06 = Rule(
 SEC07 = Rule(
     "SEC07",
     "a signing key with few distinct characters or little entropy",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 6.3", "CWE-331"),
 )
 SEC08 = Rule(
     "SEC08",
     "a secret that calls itself insecure or one for development or test",
     relaxed=Severity.INFO,
-    strict=Severity.REFUSE,
     refs=("Django security.W009",),
 )
-SEC09 = Rule(
-    "SEC09",
-    "one value used for two secrets",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-    refs=("NIST SP 800-57 5.2",),
-)
+SEC09 = Rule("SEC09", "one value used for two secrets", refs=("NIST SP 800-57 5.2",))
 SEC13 = Rule(
     "SEC13",
     "a provider's key in another provider's variable, or in production a key for test mode",
     relaxed=Severity.INFO,
     strict=Severity.WARNING,
 )
-SEC14 = Rule(
-    "SEC14",
-    "a token (JWT) that has expired or was issued for a demo",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
+SEC14 = Rule("SEC14", "a token (JWT) that has expired or was issued for a demo")
 
 _HEX = re.compile(r"[0-9a-fA-F-]+")
 _SELF_DECLARED = re.compile(
@@ -209,7 +191,6 @@ def _owner(value: str) -> str | None:
     return None
 
 
-RULES = (SEC05, SEC06, SEC07, SEC08, SEC09, SEC13, SEC14)
 CHECKS: tuple[Check, ...] = (
     short_key,
     monotonous_key,

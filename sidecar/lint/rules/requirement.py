@@ -28,24 +28,16 @@ ENV05 = Rule(
     relaxed=Severity.INFO,
     strict=Severity.WARNING,
 )
-ENV08 = Rule(
-    "ENV08",
-    "a value that does not match the project's pattern for it",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
+ENV08 = Rule("ENV08", "a value that does not match the project's pattern for it")
 SEC10 = Rule(
     "SEC10",
     "a key that does not decode to the number of bytes that the project states",
     relaxed=Severity.ERROR,
-    strict=Severity.REFUSE,
     refs=("NIST SP 800-57 5.6",),
 )
 SEC12 = Rule(
     "SEC12",
     "half of a pair that is set together or not at all, such as client id and client secret",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
 )
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 _LONGEST_MATCHED = 4096
@@ -118,5 +110,4 @@ def _announced(context: RuleContext) -> Iterator[tuple[str, str]]:
                 yield name, partner
 
 
-RULES = (ENV05, ENV08, SEC10, SEC12)
 CHECKS: tuple[Check, ...] = (superseded, unmatched, wrong_length, half_pair)

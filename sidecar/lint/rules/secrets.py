@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from sidecar.config.severity import Severity
 from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
 from sidecar.lint.finding import Rule, Violation
@@ -16,39 +15,24 @@ from sidecar.lint.shape import Shape
 GENERATE = "Generate one with: sidecar secret (or: openssl rand -hex 32)."
 
 SEC01 = Rule(
-    "SEC01",
-    "a required secret missing, empty or blank",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-    refs=("OWASP ASVS 2.10", "12-factor III"),
+    "SEC01", "a required secret missing, empty or blank", refs=("OWASP ASVS 2.10", "12-factor III")
 )
 SEC02 = Rule(
     "SEC02",
     "a placeholder, example or default in place of a secret, also inside an address",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-1392"),
 )
 SEC03 = Rule(
     "SEC03",
     "a secret equal to a value in the repository's example or compose file",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-798"),
 )
 SEC04 = Rule(
     "SEC04",
     "a secret that is published in documentation or a well-known repository",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
     refs=("OWASP ASVS 2.10", "CWE-798"),
 )
-SEC11 = Rule(
-    "SEC11",
-    "none of a group of variables set, of which one is needed",
-    relaxed=Severity.WARNING,
-    strict=Severity.REFUSE,
-)
+SEC11 = Rule("SEC11", "none of a group of variables set, of which one is needed")
 _USER_INFO = re.compile(r"://([^/:\s]*):([^/\s]+)@[^@]*$")
 
 
@@ -164,7 +148,6 @@ def _group_hint(group: str) -> str:
     return f"Set one of them, or take the group {group} out of any_of."
 
 
-RULES = (SEC01, SEC02, SEC03, SEC04, SEC11)
 CHECKS: tuple[Check, ...] = (
     missing_secret,
     placeholder,

@@ -10,7 +10,6 @@ from sidecar.lint.rule_context import Check, RuleContext
 OPS04 = Rule(
     "OPS04",
     "an `OTEL_*` variable, or a value of one, that the sidecar does not offer",
-    relaxed=Severity.WARNING,
     strict=Severity.WARNING,
 )
 EXPORTERS: Final[Mapping[str, frozenset[str]]] = {
@@ -89,5 +88,4 @@ def unused_port(context: RuleContext) -> Iterator[Violation]:
             )
 
 
-RULES = (OPS04,)
 CHECKS: tuple[Check, ...] = (unread_file, unknown_choice, unsent_logs, unused_port)

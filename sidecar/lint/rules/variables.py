@@ -17,15 +17,9 @@ ENV01 = Rule(
     "ENV01",
     "ENVIRONMENT missing or unknown; an unknown name counts as production",
     relaxed=Severity.INFO,
-    strict=Severity.REFUSE,
     refs=("12-factor III",),
 )
-ENV02 = Rule(
-    "ENV02",
-    "a variable that looks like a misspelt known one",
-    relaxed=Severity.WARNING,
-    strict=Severity.WARNING,
-)
+ENV02 = Rule("ENV02", "a variable that looks like a misspelt known one", strict=Severity.WARNING)
 _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][^{}]{0,200}\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
@@ -183,5 +177,4 @@ def _may_be_meant(name: str, known: str) -> bool:
     return name[-_SHARED_END:] == known[-_SHARED_END:] and is_near(name, known, edits=1)
 
 
-RULES = (ENV01, ENV02)
 CHECKS: tuple[Check, ...] = (unknown_environment, misspelt_name, kept_mark)

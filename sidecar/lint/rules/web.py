@@ -27,7 +27,6 @@ APP02 = Rule(
 APP03 = Rule(
     "APP03",
     "CORS open to every origin, also when `*` stands inside a list",
-    relaxed=Severity.WARNING,
     strict=Severity.WARNING,
     refs=("OWASP ASVS 14.5", "CWE-942"),
 )
@@ -118,5 +117,4 @@ def _is_unfit(origin: str) -> bool:
     )
 
 
-RULES = (APP01, APP02, APP03, APP04)
 CHECKS: tuple[Check, ...] = (debug_on, docs_on, open_cors, unfit_origin)
