@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypedDict
 
 from sidecar.config.environ import Environ
 from sidecar.config.severity import Severity
@@ -24,14 +23,6 @@ class ChangeKind(StrEnum):
     REMOVED = "removed"
 
 
-class ChangeFields(TypedDict):
-    """A change as JSON."""
-
-    field: str
-    kind: str
-    source: str
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """A variable that the process still knows by its old value.
@@ -43,10 +34,6 @@ class Change:
     field: str
     kind: ChangeKind
     source: str
-
-    def as_dict(self) -> ChangeFields:
-        """Give the change as `/config-report` shows it."""
-        return {"field": self.field, "kind": self.kind.value, "source": self.source}
 
 
 def changes(before: Environ, now: Environ) -> tuple[Change, ...]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import TypedDict
 
 from sidecar.config.environment import Environment
 from sidecar.config.project_rules import AI_KEYS, ProjectRules
@@ -17,16 +16,6 @@ class ItemState(StrEnum):
     TICKED = "ticked"
     OPEN = "open"
     NOT_APPLICABLE = "not_applicable"
-
-
-class ItemFields(TypedDict):
-    """A line as JSON."""
-
-    id: str
-    group: str
-    text: str
-    state: str
-    findings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +47,6 @@ class Item:
     text: str
     state: ItemState
     findings: tuple[str, ...] = ()
-
-    def as_dict(self) -> ItemFields:
-        """Give the line as `/config-report` shows it."""
-        return {
-            "id": self.id,
-            "group": self.group,
-            "text": self.text,
-            "state": self.state.value,
-            "findings": list(self.findings),
-        }
 
 
 LINES = (

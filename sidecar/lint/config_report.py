@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
+from typing import Any
 
 import msgspec
 
@@ -15,9 +15,9 @@ from sidecar.config.form import Shown
 from sidecar.config.opaque import has_opaque
 from sidecar.config.settings import Settings, declarations
 from sidecar.config.severity import Severity
-from sidecar.lint.change import Change, ChangeFields
-from sidecar.lint.checklist import Item, ItemFields
-from sidecar.lint.finding import Finding, FindingFields
+from sidecar.lint.change import Change
+from sidecar.lint.checklist import Item
+from sidecar.lint.finding import Finding
 
 DEFAULT_SOURCE = "default"
 LONGEST_BUCKET = 128
@@ -33,18 +33,6 @@ class Status(StrEnum):
 
 
 SettingFields = dict[str, Shown]
-
-
-class ReportFields(TypedDict):
-    """The report as JSON."""
-
-    status: str
-    environment: str
-    generated_at: str
-    findings: list[FindingFields]
-    settings: dict[str, SettingFields]
-    checklist: list[ItemFields]
-    changes: list[ChangeFields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +53,10 @@ class Report:
     checklist: tuple[Item, ...]
     changes: tuple[Change, ...] = ()
 
-    def as_dict(self) -> ReportFields:
+    def as_dict(self) -> dict[str, Any]:
         """Give the report as plain values for JSON; times as RFC 3339."""
-        return {
-            "status": self.status.value,
-            "environment": self.environment.value,
-            "generated_at": self.generated_at.isoformat().replace("+00:00", "Z"),
-            "findings": [finding.as_dict() for finding in self.findings],
-            "settings": {name: dict(shown) for name, shown in self.settings.items()},
-            "checklist": [item.as_dict() for item in self.checklist],
-            "changes": [change.as_dict() for change in self.changes],
-        }
-
-    def as_json(self) -> bytes:
-        """Give the report as one JSON document."""
-        return msgspec.json.encode(self.as_dict())
+        findings = [each.as_dict() for each in self.findings]
+        return {**msgspec.to_builtins(self), "findings": findings}
 
 
 def status_of(findings: Sequence[Finding]) -> Status:

@@ -41,11 +41,11 @@ class CustomRule:
     """A rule and the function that sees where it applies; made by `rule`."""
 
     rule: Rule
-    look: CustomCheck
+    check: CustomCheck
 
     def __call__(self, environ: Environ) -> Iterable[Complaint]:
         """Ask the function itself, as before it was decorated."""
-        return self.look(environ)
+        return self.check(environ)
 
 
 def rule(
@@ -66,7 +66,7 @@ def rule(
         refs: Where the advice comes from.
     """
     made = Rule(rule_id, detects, relaxed=development, strict=production, refs=refs)
-    return lambda look: CustomRule(made, look)
+    return lambda check: CustomRule(made, check)
 
 
 def load(names: Sequence[str]) -> tuple[tuple[CustomRule, ...], tuple[Violation, ...]]:
@@ -96,7 +96,7 @@ def judge(rules: Sequence[CustomRule], environ: Environ) -> Iterator[Violation]:
     """Ask every rule; one that raises becomes a violation itself."""
     for each in rules:
         try:
-            complaints = list(each.look(environ))
+            complaints = list(each.check(environ))
         except Exception as error:
             logger.debug("A rule raised", exc_info=True)
             yield _fault(each.rule.id, f"raised {type(error).__name__}")

@@ -1,7 +1,9 @@
 """What a rule reports: violations, and the findings that they are once they are weighed."""
 
 from dataclasses import dataclass, replace
-from typing import NotRequired, TypedDict
+from typing import Any
+
+import msgspec
 
 from sidecar.config.environment import Environment
 from sidecar.config.severity import Severity
@@ -53,20 +55,6 @@ class Violation:
     line: int | None = None
 
 
-class FindingFields(TypedDict):
-    """A finding as JSON."""
-
-    id: str
-    severity: str
-    field: str
-    message: str
-    hint: str
-    source: str | None
-    refs: list[str]
-    silenced_by: str | None
-    workload: NotRequired[str]
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with the configuration, for a person to put right.
@@ -109,21 +97,13 @@ class Finding:
         """Return the finding as told to be quiet, with the reason."""
         return replace(self, silenced_by=reason)
 
-    def as_dict(self) -> FindingFields:
-        """Give the finding as `/config-report` shows it."""
-        fields: FindingFields = {
-            "id": self.id,
-            "severity": self.severity.value,
-            "field": self.field,
-            "message": self.message,
-            "hint": self.hint,
-            "source": self.place,
-            "refs": list(self.refs),
-            "silenced_by": self.silenced_by,
-        }
-        if self.workload is not None:
-            fields["workload"] = self.workload
-        return fields
+    def as_dict(self) -> dict[str, Any]:
+        """Give the finding as `/config-report` shows it: its place for source and line."""
+        shown = {**msgspec.to_builtins(self), "source": self.place}
+        del shown["line"]
+        if self.workload is None:
+            del shown["workload"]
+        return shown
 
 
 def weigh(violation: Violation, environment: Environment) -> Finding | None:

@@ -1,8 +1,10 @@
 """The judgement of an environment: settings, findings, and whether to start."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from sidecar.config import sidecar_file
@@ -19,23 +21,22 @@ from sidecar.lint.custom_rule import CustomRule
 from sidecar.lint.fault_rules import ENV07, violations_of
 from sidecar.lint.finding import Finding, Violation, weigh_all
 from sidecar.lint.rule_context import RuleContext
-from sidecar.lint.rules import CHECKS
+from sidecar.lint.rules import CHECKS, DSN_CHECKS
+from sidecar.lint.rules.address import real_address
 from sidecar.lint.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which leave no room for what is cached
 class Verdict:
-    """What was found, most severe first; `/config-report` and `sidecar check` tell the same.
+    """What was found in a workload; `/config-report` and `sidecar check` show the same.
 
     Attributes:
-        project: The project's own rules, by which later violations are judged too.
-        violations: What the rules saw, before it was weighed.
-        now: When the judgement was made, aware UTC; silences end by it.
+        project: What the project adapts, by which later violations are weighed too.
+        violations: What the rules found, before it is weighed.
+        now: When the rules were asked, aware UTC; silences end by it.
     """
 
     settings: Settings
-    findings: tuple[Finding, ...]
-    checklist: tuple[Item, ...]
     workload: Workload = field(repr=False)
     project: ProjectRules = field(repr=False)
     violations: tuple[Violation, ...] = field(repr=False)
@@ -43,8 +44,27 @@ class Verdict:
 
     @property
     def environ(self) -> Environ:
-        """The environment that was judged."""
+        """The environment that the rules were asked about."""
         return self.workload.environ
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """The violations as the environment and the project weigh them, most severe first."""
+        environment = self.settings.environment
+        weighed = weigh_all(self.violations, environment)
+        of_workload = (_named(each, self.workload.name) for each in weighed)
+        found = (*self.workload.findings, *of_workload)
+        return arrange(found, self.project, environment, self.now.date())
+
+    @cached_property
+    def checklist(self) -> tuple[Item, ...]:
+        """The lines to go through before a production deployment."""
+        return go_through(
+            self.violations,
+            environment=self.settings.environment,
+            project=self.project,
+            on=self.now.date(),
+        )
 
     @property
     def refused(self) -> bool:
@@ -52,26 +72,24 @@ class Verdict:
         return self.has(Severity.REFUSE)
 
     def has(self, severity: Severity) -> bool:
-        """Tell whether a finding that counts is at least so severe."""
+        """Return True when a finding that counts is at least so severe."""
         active = (each.severity for each in self.findings if each.is_active)
         return any(each.rank >= severity.rank for each in active)
 
     def extended(self, more: Iterable[Violation]) -> "Verdict":
-        """Return the same with what was seen later, such as by asking the server.
+        """Return the same with what was found later, such as by asking the server.
 
         What a rule has said of a variable already is not said twice.
         """
-        told = {
+        known = {
             (each.rule.id, each.field) for each in self.violations if each.field in self.environ
         }
         news = (
             each
             for each in more
-            if (each.rule.id, each.field) not in told and each not in self.violations
+            if (each.rule.id, each.field) not in known and each not in self.violations
         )
-        return _weighed(
-            self.workload, self.settings, self.project, (*self.violations, *news), self.now
-        )
+        return replace(self, violations=(*self.violations, *news))
 
     def report(self, now: datetime, changed: Sequence[Change] = ()) -> Report:
         """Make the report; `now` is aware UTC, `changed` what is different since the start."""
@@ -132,19 +150,23 @@ def validate_all(
         context = RuleContext(
             environ=environ, settings=settings, project=project, now=now, examples=published
         )
-        seen = (
+        found = (
             *violations_of((*misfits, *mistakes)),
-            *look(context),
+            *check(context),
             *custom_rule.judge(rules, environ),
         )
-        verdicts.append(_weighed(workload, settings, project, seen, now))
+        verdicts.append(Verdict(settings, workload, project, found, now))
     return tuple(verdicts)
 
 
-def look(context: RuleContext) -> tuple[Violation, ...]:
+def check(context: RuleContext) -> Iterator[Violation]:
     """Ask every rule, in the order of the catalogue; what is promised is not found missing."""
-    seen = (violation for each in CHECKS for violation in each(context))
-    return tuple(each for each in seen if not context.environ.is_promised(each.field))
+    dsn = real_address(context)
+    found = [each(context) for each in CHECKS]
+    found += [each(context, dsn) for each in DSN_CHECKS if dsn is not None]
+    for violation in chain.from_iterable(found):
+        if not context.environ.is_promised(violation.field):
+            yield violation
 
 
 def arrange(
@@ -156,28 +178,6 @@ def arrange(
         sorted(
             adapted, key=lambda each: (not each.is_active, -each.severity.rank, each.id, each.field)
         )
-    )
-
-
-def _weighed(
-    workload: Workload,
-    settings: Settings,
-    project: ProjectRules,
-    violations: tuple[Violation, ...],
-    now: datetime,
-) -> Verdict:
-    weighed = weigh_all(violations, settings.environment)
-    of_workload = (_named(each, workload.name) for each in weighed)
-    found = (*workload.findings, *of_workload)
-    items = go_through(violations, environment=settings.environment, project=project, on=now.date())
-    return Verdict(
-        settings=settings,
-        findings=arrange(found, project, settings.environment, now.date()),
-        checklist=items,
-        workload=workload,
-        project=project,
-        violations=violations,
-        now=now,
     )
 
 

@@ -1,34 +1,16 @@
 """The verdicts on every workload of a deployment, told as one."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
 from sidecar.config.environment import Environment
 from sidecar.config.severity import Severity
 from sidecar.lint.annotation import NO_FILE, Origin
-from sidecar.lint.checklist import ItemFields
-from sidecar.lint.config_report import Report, ReportFields, SettingFields, status_of
-from sidecar.lint.finding import Finding, FindingFields
+from sidecar.lint.config_report import status_of
+from sidecar.lint.finding import Finding
 from sidecar.lint.linter import Verdict
 
-
-class WorkloadFields(TypedDict):
-    """A workload as JSON; its findings are among those of all."""
-
-    workload: str | None
-    status: str
-    environment: str
-    settings: dict[str, SettingFields]
-    checklist: list[ItemFields]
-
-
-class LintResultFields(TypedDict):
-    """Several workloads as JSON."""
-
-    status: str
-    generated_at: str
-    findings: list[FindingFields]
-    workloads: list[WorkloadFields]
+_OF_WORKLOAD = ("status", "environment", "settings", "checklist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +51,17 @@ class LintResult:
         found = {verdict.settings.environment for verdict in self.verdicts}
         return ", ".join(each for each in Environment if each in found)
 
-    def as_dict(self) -> ReportFields | LintResultFields:
-        """Give the report of one workload, or of several their findings and what each is told."""
-        reports = [verdict.report(verdict.now) for verdict in self.verdicts]
+    def as_dict(self) -> dict[str, Any]:
+        """Give the report of one workload, or of several their findings and then each by itself."""
+        reports = [verdict.report(verdict.now).as_dict() for verdict in self.verdicts]
         if len(reports) == 1:
-            return reports[0].as_dict()
+            return reports[0]
         return {
             "status": status_of(self.findings).value,
-            "generated_at": reports[0].as_dict()["generated_at"],
+            "generated_at": reports[0]["generated_at"],
             "findings": [each.as_dict() for each in self.findings],
             "workloads": [
-                _fields(verdict.workload.name, report)
+                {"workload": verdict.workload.name} | {key: report[key] for key in _OF_WORKLOAD}
                 for verdict, report in zip(self.verdicts, reports, strict=True)
             ],
         }
-
-
-def _fields(workload: str | None, report: Report) -> WorkloadFields:
-    told = report.as_dict()
-    return {
-        "workload": workload,
-        "status": told["status"],
-        "environment": told["environment"],
-        "settings": told["settings"],
-        "checklist": told["checklist"],
-    }

@@ -1,8 +1,10 @@
-"""All that the rules look at."""
+"""What is known when the rules are asked, and how a rule answers."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from sidecar.config.confidential import secret_variables
 from sidecar.config.dsn import Dsn, DsnError
@@ -24,16 +26,14 @@ _LONGEST_REPEATED = 24
 _DRIVER_DEFAULTS = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, which leave no room for what is cached
 class RuleContext:
     """What is known when the rules are asked.
 
     Attributes:
-        project: The project's own rules.
+        project: What the project adapts.
         examples: Values that the repository publishes.
-        now: Aware UTC; expiry dates are judged by it.
-        secrets: Every variable that name or value make a secret, declared or not, where set.
-        shapes: Placeholders among the secrets, by name.
+        now: Aware UTC; expiry dates are compared with it.
     """
 
     environ: Environ
@@ -41,16 +41,27 @@ class RuleContext:
     project: ProjectRules
     now: datetime
     examples: Examples = field(default_factory=Examples, repr=False)
-    secrets: tuple[Variable, ...] = field(init=False, repr=False)
-    shapes: Mapping[str, Shape] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Find the secrets and judge the shape of each once, for the many rules that ask."""
-        object.__setattr__(self, "secrets", tuple(secret_variables(self.environ, self.project)))
-        neighbours = frozenset(self._neighbours())
-        judged = {each.name: self._shape(each, neighbours) for each in self.secrets}
-        shapes = {name: shape for name, shape in judged.items() if shape is not None}
-        object.__setattr__(self, "shapes", shapes)
+    @cached_property
+    def secrets(self) -> tuple[Variable, ...]:
+        """Every variable that name or value make a secret, declared or not, where set."""
+        return tuple(secret_variables(self.environ, self.project))
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Placeholders among the secrets, by name."""
+        neighbours = frozenset(_neighbours(self.environ))
+        shapes = {each.name: _shape(each, neighbours) for each in self.secrets}
+        return {name: shape for name, shape in shapes.items() if shape is not None}
+
+    @cached_property
+    def dsn(self) -> Dsn | None:
+        """The parsed DATABASE_URL; `None` when it is missing or cannot be parsed."""
+        if self.settings.database_url is None:
+            return None
+        with suppress(DsnError):
+            return self.parse_dsn(self.settings.database_url.reveal())
+        return None
 
     def violation(
         self,
@@ -79,15 +90,6 @@ class RuleContext:
         """Give the secrets that are no placeholders, for the rules on how good a secret is."""
         return (variable for variable in self.secrets if variable.name not in self.shapes)
 
-    def dsn(self) -> Dsn | None:
-        """Give the parsed DATABASE_URL; `None` when it is missing or cannot be parsed."""
-        if self.settings.database_url is None:
-            return None
-        try:
-            return self.parse_dsn(self.settings.database_url.reveal())
-        except DsnError:
-            return None
-
     def parse_dsn(self, text: str) -> Dsn:
         """Read an address with what the driver would take from the environment.
 
@@ -96,21 +98,23 @@ class RuleContext:
         """
         return Dsn.parse(text, {name: self.environ.text(name) for name in _DRIVER_DEFAULTS})
 
-    def _shape(self, variable: Variable, neighbours: frozenset[str]) -> Shape | None:
-        bare = uncommented(variable.value)
-        # One user may stand under two names; only a secret says something by repeating one.
-        is_judged = not _is_neighbour(variable) and not is_uncertain_name(variable.name)
-        if is_judged and bare.lower() in neighbours:
-            return Shape.NEIGHBOUR
-        shape = shape_of(bare or variable.value, variable.name)
-        return None if is_uncertain_name(variable.name) and shape not in SPEAKING else shape
 
-    def _neighbours(self) -> Iterator[str]:
-        """Give what people know without asking: names of users, databases and hosts."""
-        for variable in filter(_is_neighbour, self.environ):
-            text = uncommented(variable.value).lower()
-            if text and len(text) <= _LONGEST_REPEATED:
-                yield text
+def _shape(variable: Variable, neighbours: frozenset[str]) -> Shape | None:
+    bare = uncommented(variable.value)
+    # One user may stand under two names; only a secret says something by repeating one.
+    is_judged = not _is_neighbour(variable) and not is_uncertain_name(variable.name)
+    if is_judged and bare.lower() in neighbours:
+        return Shape.NEIGHBOUR
+    shape = shape_of(bare or variable.value, variable.name)
+    return None if is_uncertain_name(variable.name) and shape not in SPEAKING else shape
+
+
+def _neighbours(environ: Environ) -> Iterator[str]:
+    """Give what people know without asking: names of users, databases and hosts."""
+    for variable in filter(_is_neighbour, environ):
+        text = uncommented(variable.value).lower()
+        if text and len(text) <= _LONGEST_REPEATED:
+            yield text
 
 
 def _is_neighbour(variable: Variable) -> bool:
@@ -118,3 +122,5 @@ def _is_neighbour(variable: Variable) -> bool:
 
 
 Check = Callable[[RuleContext], Iterator[Violation]]
+DsnCheck = Callable[[RuleContext, Dsn], Iterator[Violation]]
+"""A check of a DATABASE_URL that can be parsed and is no example."""

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sidecar.config.environ import Environ, reread
 from sidecar.lint.change import changes, find_rotations
-from sidecar.lint.config_report import Report, ReportFields
+from sidecar.lint.config_report import Report
 from sidecar.lint.finding import Violation
 from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.rules.live_server import judge_live
@@ -101,7 +101,7 @@ class Examination:
         """Ask this server from now on."""
         self._dsn = dsn
 
-    def report(self, now: datetime) -> ReportFields:
+    def report(self, now: datetime) -> dict[str, Any]:
         """Make the report; `now` is aware UTC."""
         return self._report.report(now, self.verdict).as_dict()
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec.json import encode
 
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.environ import Environ, compose
@@ -76,7 +77,7 @@ def split_forms(canary: str) -> list[str]:
 def everything_said(verdict: Verdict, environ: Environ) -> str:
     report = verdict.report(NOW)
     said: Iterable[object] = [
-        report.as_json().decode(),
+        encode(report.as_dict()).decode(),
         str(report.as_dict()),
         *render.lines(verdict.findings),
         render.summary(report),
@@ -92,7 +93,7 @@ def everything_said(verdict: Verdict, environ: Environ) -> str:
         repr(list(render.groups(verdict.findings))),
         repr(verdict.violations),
         repr(changes(environ, Environ.of({}))),
-        verdict.report(NOW, changes(environ, Environ.of({}))).as_json().decode(),
+        encode(verdict.report(NOW, changes(environ, Environ.of({}))).as_dict()).decode(),
     ]
     return "\n".join(map(str, said))
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec.json import encode
 
 from sidecar.config.environ import compose
 from sidecar.lint.deployment import read_deployment
@@ -319,7 +320,7 @@ def test_any_file_can_be_read(
     found = read_deployment([path], dialect=Dialect(dialect), shell={}).workloads
 
     for workload in found:
-        assert json.loads(judge(workload).report(NOW).as_json())["status"]
+        assert json.loads(encode(judge(workload).report(NOW).as_dict()))["status"]
 
 
 def pod(*entries: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec.json import encode
 
 from sidecar.config.environ import Environ
 from sidecar.config.secret import generate
@@ -448,7 +449,7 @@ def test_a_megabyte_in_every_variable_is_judged() -> None:
     )
 )
 def test_any_environment_is_judged(values: dict[str, str]) -> None:
-    assert json.loads(judge(**values).report(NOW).as_json())["checklist"]
+    assert json.loads(encode(judge(**values).report(NOW).as_dict()))["checklist"]
 
 
 @pytest.mark.parametrize(
@@ -457,7 +458,7 @@ def test_any_environment_is_judged(values: dict[str, str]) -> None:
 def test_what_is_not_utf8_is_judged_and_reported(value: str) -> None:
     values = {each.name: value for each in declarations()}
 
-    assert json.loads(judge(**values).report(NOW).as_json())["status"] == "refused"
+    assert json.loads(encode(judge(**values).report(NOW).as_dict()))["status"] == "refused"
 
 
 @unhurried

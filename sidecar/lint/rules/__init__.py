@@ -2,7 +2,7 @@
 
 from sidecar.lint import change, fault_rules
 from sidecar.lint.finding import Rule
-from sidecar.lint.rule_context import Check
+from sidecar.lint.rule_context import Check, DsnCheck
 from sidecar.lint.rules import (
     address,
     database_host,
@@ -24,14 +24,17 @@ CHECKS: tuple[Check, ...] = (
     *secrets.CHECKS,
     *quality.CHECKS,
     *address.CHECKS,
-    *database_host.CHECKS,
-    *driver.CHECKS,
     *pool_size.CHECKS,
     *web.CHECKS,
     *operation.CHECKS,
     *telemetry.CHECKS,
     *exposure.CHECKS,
     *requirement.CHECKS,
+)
+DSN_CHECKS: tuple[DsnCheck, ...] = (
+    *address.DSN_CHECKS,
+    *database_host.DSN_CHECKS,
+    *driver.DSN_CHECKS,
 )
 
 _MODULES = (

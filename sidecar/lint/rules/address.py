@@ -8,7 +8,7 @@ from sidecar.config.dsn import Dsn, DsnError
 from sidecar.config.severity import Severity
 from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.placeholder import shape_of
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Check, DsnCheck, RuleContext
 from sidecar.lint.rules.secrets import SEC02, says_default
 from sidecar.lint.shape import SPEAKING
 
@@ -78,10 +78,9 @@ def example_address(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-def default_credentials(context: RuleContext) -> Iterator[Violation]:
+def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See a password that is tried first by everybody."""
-    dsn = real_address(context)
-    if dsn is None or dsn.password is None:
+    if dsn.password is None:
         return
     password = dsn.password.reveal()
     repeats = password.lower() in {(dsn.user or "").lower(), (dsn.database or "").lower()}
@@ -106,7 +105,7 @@ def is_example(context: RuleContext) -> bool:
         or ("://" not in text and shape_of(text))
     ):
         return True
-    dsn = context.dsn()
+    dsn = context.dsn
     return _has_example_part(dsn) if dsn is not None else _has_example_host(text)
 
 
@@ -133,7 +132,8 @@ def _has_example_host(text: str) -> bool:
 
 def real_address(context: RuleContext) -> Dsn | None:
     """Give the address to judge; an example says nothing about the deployment."""
-    return None if is_example(context) else context.dsn()
+    return None if is_example(context) else context.dsn
 
 
-CHECKS: tuple[Check, ...] = (unusable_address, example_address, default_credentials)
+CHECKS: tuple[Check, ...] = (unusable_address, example_address)
+DSN_CHECKS: tuple[DsnCheck, ...] = (default_credentials,)

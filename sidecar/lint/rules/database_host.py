@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from sidecar.config.dsn import Dsn
 from sidecar.config.severity import Severity
 from sidecar.lint.finding import Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
-from sidecar.lint.rules.address import FIELD, real_address
+from sidecar.lint.rule_context import DsnCheck, RuleContext
+from sidecar.lint.rules.address import FIELD
 
 POOLER_PORT = 6543
 
@@ -48,10 +48,9 @@ _PRIVATE = re.compile(
 )
 
 
-def superuser(context: RuleContext) -> Iterator[Violation]:
+def superuser(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See the usual names of superusers."""
-    dsn = real_address(context)
-    if dsn is not None and dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
+    if dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
         yield context.violation(
             DB03,
             FIELD,
@@ -60,10 +59,9 @@ def superuser(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-def local_server(context: RuleContext) -> Iterator[Violation]:
+def local_server(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See an address of this machine; a proxy or a socket beside the service is a good case."""
-    dsn = real_address(context)
-    if dsn is not None and any(host.is_loopback for host in dsn.hosts):
+    if any(host.is_loopback for host in dsn.hosts):
         yield context.violation(
             DB04,
             FIELD,
@@ -72,10 +70,9 @@ def local_server(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-def no_encryption(context: RuleContext) -> Iterator[Violation]:
+def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See a connection over the network that may fall back to plain text."""
-    dsn = real_address(context)
-    if dsn is None or dsn.is_local:
+    if dsn.is_local:
         return
     if dsn.sslmode in {None, "disable", "allow", "prefer"}:
         yield context.violation(
@@ -106,11 +103,8 @@ def _is_private(dsn: Dsn) -> bool:
     return all(host.is_local or _PRIVATE.fullmatch(host.name or "") for host in dsn.hosts)
 
 
-def transaction_pooler(context: RuleContext) -> Iterator[Violation]:
+def transaction_pooler(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See addresses of poolers that give each transaction another session."""
-    dsn = real_address(context)
-    if dsn is None:
-        return
     is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
     if dsn.port == POOLER_PORT or is_pooler:
         yield context.violation(
@@ -121,11 +115,8 @@ def transaction_pooler(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-def other_stage(context: RuleContext) -> Iterator[Violation]:
+def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See a database whose name says that it belongs to another environment."""
-    dsn = real_address(context)
-    if dsn is None:
-        return
     is_strict = context.settings.environment.is_strict
     kind, is_named, is_meant = (
         ("a test", _TESTING, _IS_FOR_TESTING)
@@ -143,7 +134,7 @@ def other_stage(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-CHECKS: tuple[Check, ...] = (
+DSN_CHECKS: tuple[DsnCheck, ...] = (
     superuser,
     local_server,
     no_encryption,

@@ -11,8 +11,8 @@ from sidecar.config.opaque import has_opaque
 from sidecar.config.severity import Severity
 from sidecar.config.variable import PROCESS
 from sidecar.lint.finding import Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
-from sidecar.lint.rules.address import FIELD, real_address
+from sidecar.lint.rule_context import DsnCheck, RuleContext
+from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import root_certificate
 
 DB17 = Rule(
@@ -78,10 +78,9 @@ _REMOVE = "Remove it: the driver hands it to the server, which refuses each conn
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
-def unknown_parameter(context: RuleContext) -> Iterator[Violation]:
+def unknown_parameter(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See parameters for which no connection comes about."""
-    dsn = real_address(context)
-    for name in dsn.options if dsn is not None else ():
+    for name in dsn.options:
         lower = name.lower()
         if name in _DRIVER or "." in name or lower in session_settings():
             continue
@@ -94,11 +93,8 @@ def unknown_parameter(context: RuleContext) -> Iterator[Violation]:
             yield context.violation(DB17, FIELD, message, _REMOVE, at_most=Severity.WARNING)
 
 
-def unknown_value(context: RuleContext) -> Iterator[Violation]:
+def unknown_value(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See parameters of a closed set whose value is none of it."""
-    dsn = real_address(context)
-    if dsn is None:
-        return
     for name, values in _VALUES.items():
         text = dsn.options.get(name)
         if text is not None and text not in values and not has_opaque(text):
@@ -108,13 +104,12 @@ def unknown_value(context: RuleContext) -> Iterator[Violation]:
             )
 
 
-def no_certificate(context: RuleContext) -> Iterator[Violation]:
+def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See a check of the server's certificate that has nothing to check by.
 
     What files there are is known where this process itself connects, and not of another machine.
     """
-    dsn = real_address(context)
-    if dsn is None or dsn.is_local or not _is_own(context):
+    if dsn.is_local or not _is_own(context):
         return
     if _is_verified(dsn) and root_certificate(context, dsn) is None and not _usual_root().is_file():
         message = f"sslmode={dsn.sslmode} needs a root certificate, and no sslrootcert names it."
@@ -128,10 +123,9 @@ def no_certificate(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-def missing_file(context: RuleContext) -> Iterator[Violation]:
+def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """See files of the TLS parameters that the driver would look for in vain."""
-    dsn = real_address(context)
-    if dsn is None or dsn.sslmode in {"disable", "allow"}:
+    if dsn.sslmode in {"disable", "allow"}:
         return
     named = {name: dsn.options[name] for name in _FILES if name in dsn.options}
     for name, path in named.items():
@@ -167,4 +161,4 @@ def _usual_root() -> Path:
         return Path("root.crt")
 
 
-CHECKS: tuple[Check, ...] = (unknown_parameter, unknown_value, no_certificate, missing_file)
+DSN_CHECKS: tuple[DsnCheck, ...] = (unknown_parameter, unknown_value, no_certificate, missing_file)
