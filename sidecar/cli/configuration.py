@@ -26,7 +26,7 @@ from sidecar.lint.deployment import Deployment, read_deployment
 from sidecar.lint.file_access import exposures
 from sidecar.lint.finding import Finding
 from sidecar.lint.linter import validate_all
-from sidecar.lint.render import groups, summary_of_all, workloads
+from sidecar.lint.render import groups, summary, workloads
 from sidecar.lint.repair import left_alone, repair, repairable
 from sidecar.lint.result import LintResult
 from sidecar.lint.rules.live_server import DB16
@@ -237,7 +237,7 @@ def _print(result: LintResult, output: str) -> None:
                 say(visible(text))
         case _:
             _print_text(result.findings)
-            say(summary_of_all(result))
+            say(summary(result))
 
 
 def _print_text(findings: Sequence[Finding]) -> None:

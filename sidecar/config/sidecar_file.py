@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +26,8 @@ _HINT = (
 
 _AT_MOST = Severity.ERROR
 """For a mistake in the file: what is right in it still holds."""
+_Mistake = tuple[str, str, str]
+"""What is wrong, with which key, and with which entry inside of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,8 @@ def _checked(
         except msgspec.ValidationError as error:
             mistakes.append(_misfit(source, key, error))
     project = ProjectRules(**known)
-    return project, (
-        *mistakes,
-        *(fault for check in _CHECKS for fault in check(project, source, today)),
-    )
+    found = (source.mistake(*each) for each in _mistakes(project, today))
+    return project, (*mistakes, *found)
 
 
 def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Fault:
@@ -121,57 +121,49 @@ def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Fault:
     return source.mistake(f"{where}: {what[:1].lower()}{what[1:]}", key, (inner and inner[1]) or "")
 
 
-def _silence_faults(project: ProjectRules, source: _Source, today: date | None) -> Iterator[Fault]:
-    for rule, silence in project.silences():
-        if not silence.reason.strip():
-            yield source.mistake(f"it silences {rule} without a reason", "silenced", rule)
-        elif rule in NEVER_SILENCED:
-            what = f"it silences {rule}, which cannot be: rotate the secret instead"
-            yield source.mistake(what, "silenced", rule)
-        elif silence.until is not None and today is not None and today > silence.until:
-            what = f"the silence of {rule} ended on {silence.until}; put it right or renew it"
-            yield source.mistake(what, "silenced", rule)
-
-
-def _severity_faults(
-    project: ProjectRules, source: _Source, _today: date | None
-) -> Iterator[Fault]:
+def _mistakes(project: ProjectRules, today: date | None) -> Iterator[_Mistake]:
+    """Find what is of the right type and makes no sense."""
+    yield from _silence_mistakes(project, today)
     for rule in NEVER_SILENCED & project.severity.keys():
         what = f"it changes the severity of {rule}, which cannot be: rotate the secret instead"
-        yield source.mistake(what, "severity", rule)
-
-
-def _pattern_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
+        yield what, "severity", rule
     for name, pattern in project.pattern.items():
         if compiled(pattern) is None:
-            yield source.mistake(f"the pattern of {name} is no regular expression", "pattern", name)
-
-
-def _length_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
+            yield f"the pattern of {name} is no regular expression", "pattern", name
     for name, length in project.bytes.items():
         if length < 1:
-            yield source.mistake(f"the bytes of {name} are not 1 or more", "bytes", name)
-
-
-def _pair_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
+            yield f"the bytes of {name} are not 1 or more", "bytes", name
     for pair in project.pairs:
         if len(pair) < len(("one", "other")):
-            yield source.mistake("a pair has fewer than two names", "pairs", *pair[:1])
+            yield "a pair has fewer than two names", "pairs", "".join(pair)
+    yield from _name_mistakes(project)
 
 
-def _name_faults(project: ProjectRules, source: _Source, _today: date | None) -> Iterator[Fault]:
-    keys: dict[str, tuple[str, ...]] = {
+def _silence_mistakes(project: ProjectRules, today: date | None) -> Iterator[_Mistake]:
+    for rule, silence in project.silences():
+        if not silence.reason.strip():
+            yield f"it silences {rule} without a reason", "silenced", rule
+        elif rule in NEVER_SILENCED:
+            what = f"it silences {rule}, which cannot be: rotate the secret instead"
+            yield what, "silenced", rule
+        elif silence.until is not None and today is not None and today > silence.until:
+            what = f"the silence of {rule} ended on {silence.until}; put it right or renew it"
+            yield what, "silenced", rule
+
+
+def _name_mistakes(project: ProjectRules) -> Iterator[_Mistake]:
+    names: dict[str, Iterable[str]] = {
         "required": project.required,
-        "any_of": tuple(project.grouped()),
-        "pairs": tuple(name for pair in project.pairs for name in pair),
-        "pattern": tuple(project.pattern),
-        "bytes": tuple(project.bytes),
-        "deprecated": tuple(project.deprecated),
+        "any_of": project.grouped(),
+        "pairs": (name for pair in project.pairs for name in pair),
+        "pattern": project.pattern,
+        "bytes": project.bytes,
+        "deprecated": project.deprecated,
     }
-    for key, names in keys.items():
-        for name in names:
+    for key, listed in names.items():
+        for name in listed:
             if not is_plain_name(name):
-                yield source.mistake(f"{key} has a name that no variable can have", key, name)
+                yield f"{key} has a name that no variable can have", key, name
 
 
 def compiled(pattern: str) -> re.Pattern[str] | None:
@@ -198,13 +190,3 @@ def _unread(name: str, error: Exception) -> Fault:
 
 def _fault(name: str, message: str, line: int | None) -> Fault:
     return Fault(FaultKind.PROJECT, name, message, _HINT, name, line, _AT_MOST)
-
-
-_CHECKS: tuple[Callable[[ProjectRules, _Source, date | None], Iterator[Fault]], ...] = (
-    _silence_faults,
-    _severity_faults,
-    _pattern_faults,
-    _length_faults,
-    _pair_faults,
-    _name_faults,
-)

@@ -1,9 +1,7 @@
 """What a rule reports: violations, and the findings that they are once they are weighed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any
-
-import msgspec
 
 from sidecar.config.environment import Environment
 from sidecar.config.severity import Severity
@@ -56,32 +54,24 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong with the configuration, for a person to put right.
+class Finding(Violation):
+    """A violation as it was weighed, for a person to put right.
 
     Attributes:
-        id: The rule's id.
-        severity: Weighed for the environment.
-        field: The variable's name.
-        message: What is wrong; never with the value.
-        hint: What to do about it.
-        source: `environment`, `.env` or the path of a file; `None` when unset.
-        refs: Where the advice comes from.
+        severity: Weighed for the environment, or chosen by the project.
         silenced_by: The reason given for silencing it; a silenced finding stops nothing.
-        line: Where in the source's file, counted from 1; `None` when that is not known.
         workload: The container or service that it is about, where files tell several apart.
     """
 
-    id: str
+    _: KW_ONLY
     severity: Severity
-    field: str
-    message: str
-    hint: str
-    source: str | None = None
-    refs: tuple[str, ...] = ()
     silenced_by: str | None = None
-    line: int | None = None
     workload: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Give the rule's id."""
+        return self.rule.id
 
     @property
     def place(self) -> str | None:
@@ -99,11 +89,17 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the finding as `/config-report` shows it: its place for source and line."""
-        shown = {**msgspec.to_builtins(self), "source": self.place}
-        del shown["line"]
-        if self.workload is None:
-            del shown["workload"]
-        return shown
+        shown = {
+            "id": self.id,
+            "severity": self.severity.value,
+            "field": self.field,
+            "message": self.message,
+            "hint": self.hint,
+            "source": self.place,
+            "refs": self.rule.refs,
+            "silenced_by": self.silenced_by,
+        }
+        return shown if self.workload is None else {**shown, "workload": self.workload}
 
 
 def weigh(violation: Violation, environment: Environment) -> Finding | None:
@@ -112,16 +108,8 @@ def weigh(violation: Violation, environment: Environment) -> Finding | None:
     if severity is None:
         return None
     milder = min(severity, violation.at_most, key=lambda each: each.rank)
-    return Finding(
-        id=violation.rule.id,
-        severity=milder.in_environment(environment),
-        field=violation.field,
-        message=violation.message,
-        hint=violation.hint,
-        source=violation.source,
-        refs=violation.rule.refs,
-        line=violation.line,
-    )
+    known = {each.name: getattr(violation, each.name) for each in fields(violation)}
+    return Finding(**known, severity=milder.in_environment(environment))
 
 
 def weigh_all(violations: tuple[Violation, ...], environment: Environment) -> tuple[Finding, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sidecar.lint.config_report import Report, Status, status_of
+from sidecar.lint.config_report import Status, status_of
 from sidecar.lint.finding import Finding
 from sidecar.lint.result import LintResult
 
@@ -23,13 +23,6 @@ _HEADINGS = {
 }
 _OWN = "Rules of one's own"
 _SILENCED = "Silenced"
-
-
-def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Give two lines for each finding: severity, id, field and message; then the hint."""
-    for finding in findings:
-        yield line(finding)
-        yield f"        {finding.hint}"
 
 
 def workloads(findings: Sequence[Finding]) -> Iterator[tuple[str | None, tuple[Finding, ...]]]:
@@ -53,22 +46,13 @@ def line(finding: Finding) -> str:
     return f"{finding.severity.upper():7} {finding.id} {finding.field}: {finding.message}{silenced}"
 
 
-def summary(report: Report) -> str:
-    """Sum a report up in one line, with the number of findings that count."""
-    return _summed(report.status, report.findings, report.environment)
-
-
-def summary_of_all(result: LintResult) -> str:
-    """Sum up what was found of all workloads, as for one."""
-    status = status_of(result.findings)
+def summary(result: LintResult) -> str:
+    """Sum up what was found in one line, with the number of findings that count."""
+    active = sum(each.is_active for each in result.findings)
     count = len(result.verdicts)
     more = f"{_count(count, 'workload')}, " if count > 1 else ""
-    return _summed(status, result.findings, f"{more}{result.environments()}")
-
-
-def _summed(status: Status, findings: Sequence[Finding], of: str) -> str:
-    active = sum(finding.is_active for finding in findings)
-    return f"{_SUMMARIES[status]} {_count(active, 'finding')}, {of}."
+    said = _SUMMARIES[status_of(result.findings)]
+    return f"{said} {_count(active, 'finding')}, {more}{result.environments()}."
 
 
 def _count(number: int, noun: str) -> str:

@@ -23,6 +23,7 @@ from sidecar.lint import render
 from sidecar.lint.annotation import github_lines, sarif
 from sidecar.lint.change import changes
 from sidecar.lint.linter import Verdict, validate
+from sidecar.lint.result import LintResult
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
@@ -79,8 +80,8 @@ def everything_said(verdict: Verdict, environ: Environ) -> str:
     said: Iterable[object] = [
         encode(report.as_dict()).decode(),
         str(report.as_dict()),
-        *render.lines(verdict.findings),
-        render.summary(report),
+        *(f"{render.line(each)} {each.hint}" for each in verdict.findings),
+        render.summary(LintResult((verdict,))),
         repr(verdict),
         repr(report),
         repr(environ),

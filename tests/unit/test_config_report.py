@@ -8,6 +8,7 @@ from sidecar.config.environ import Environ
 from sidecar.lint import render
 from sidecar.lint.config_report import Status, length_bucket
 from sidecar.lint.linter import Verdict, validate
+from sidecar.lint.result import LintResult
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -137,13 +138,14 @@ def test_the_checklist_is_ticked_where_all_is_well(tmp_path: Path) -> None:
     assert ticked["tls"] == "ticked"
 
 
-def test_text_has_a_line_for_each_finding_and_its_hint_below() -> None:
+def test_text_has_a_line_for_each_finding() -> None:
     verdict = judge(ENVIRONMENT="production")
-    lines = list(render.lines(verdict.findings))
+    first = verdict.findings[0]
 
-    assert len(lines) == 2 * len(verdict.findings)
-    assert lines[0].startswith("REFUSE  DB01 DATABASE_URL: DATABASE_URL is required in production.")
-    assert "postgresql://" in lines[1]
-    assert render.summary(verdict.report(NOW)) == (
+    assert render.line(first) == (
+        "REFUSE  DB01 DATABASE_URL: DATABASE_URL is required in production."
+    )
+    assert "postgresql://" in first.hint
+    assert render.summary(LintResult((verdict,))) == (
         "The configuration is refused. 5 findings, production."
     )

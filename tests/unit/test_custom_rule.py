@@ -42,7 +42,7 @@ def test_a_rule_is_weighed_by_the_environment(environment: str, severity: str | 
     found = [each for each in verdict.findings if each.id == "SHOP01"]
 
     assert [each.severity for each in found] == ([] if severity is None else [Severity(severity)])
-    assert all(each.refs == ("the till's manual",) for each in found)
+    assert all(each.rule.refs == ("the till's manual",) for each in found)
     assert all(each.source == "environment" for each in found)
 
 

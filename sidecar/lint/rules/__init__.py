@@ -19,24 +19,6 @@ from sidecar.lint.rules import (
     web,
 )
 
-CHECKS: tuple[Check, ...] = (
-    *variables.CHECKS,
-    *secrets.CHECKS,
-    *quality.CHECKS,
-    *address.CHECKS,
-    *pool_size.CHECKS,
-    *web.CHECKS,
-    *operation.CHECKS,
-    *telemetry.CHECKS,
-    *exposure.CHECKS,
-    *requirement.CHECKS,
-)
-DSN_CHECKS: tuple[DsnCheck, ...] = (
-    *address.DSN_CHECKS,
-    *database_host.DSN_CHECKS,
-    *driver.DSN_CHECKS,
-)
-
 _MODULES = (
     fault_rules,
     change,
@@ -53,6 +35,10 @@ _MODULES = (
     exposure,
     requirement,
     live_server,
+)
+CHECKS: tuple[Check, ...] = tuple(check for one in _MODULES for check in getattr(one, "CHECKS", ()))
+DSN_CHECKS: tuple[DsnCheck, ...] = tuple(
+    check for one in _MODULES for check in getattr(one, "DSN_CHECKS", ())
 )
 _FOUND = {each for one in _MODULES for each in vars(one).values() if isinstance(each, Rule)}
 RULES: tuple[Rule, ...] = tuple(sorted(_FOUND, key=lambda rule: rule.id))

@@ -31,7 +31,7 @@ def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violat
     """Judge the server behind DATABASE_URL by every rule that needs one."""
     if isinstance(server, Unreachable):
         return (Violation(DB16, FIELD, server.reason, server.cure),)
-    return tuple(violation for check in CHECKS for violation in check(settings, server))
+    return tuple(violation for check in LIVE_CHECKS for violation in check(settings, server))
 
 
 def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
@@ -146,7 +146,7 @@ def _sslmode(settings: Settings) -> str | None:
         return None
 
 
-CHECKS: tuple[LiveCheck, ...] = (
+LIVE_CHECKS: tuple[LiveCheck, ...] = (
     superuser_role,
     plain_text,
     unchecked_certificate,

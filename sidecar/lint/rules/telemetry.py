@@ -30,21 +30,31 @@ _CHOICES: Final[Mapping[str, frozenset[str]]] = {
     "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": PROTOCOLS,
     "OTEL_TRACES_SAMPLER": SAMPLERS,
 }
-_FILES: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
 _LOGS: Final = ("OTEL_EXPORTER_OTLP_LOGS_", "OTEL_BLRP_")
-_PORT: Final = ("OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT")
+_FILE: Final = (
+    "The file of {} is not read; OTEL_* variables are.",
+    "Set what it says by variables, such as OTEL_EXPORTER_OTLP_ENDPOINT.",
+    Severity.REFUSE,
+)
+_ADDRESS: Final = (
+    "{} is not read; /metrics is where SIDECAR_HOST and SIDECAR_PORT say.",
+    "Scrape it there.",
+    Severity.INFO,
+)
+# The SDK would pass over all variables for a file; at the address only the application may listen.
+_UNREAD: Final = {
+    "OTEL_CONFIG_FILE": _FILE,
+    "OTEL_EXPERIMENTAL_CONFIG_FILE": _FILE,
+    "OTEL_EXPORTER_PROMETHEUS_HOST": _ADDRESS,
+    "OTEL_EXPORTER_PROMETHEUS_PORT": _ADDRESS,
+}
 
 
-def unread_file(context: RuleContext) -> Iterator[Violation]:
-    """See a file of settings, for which the SDK would pass over all variables."""
-    for name in _FILES:
+def unread_variable(context: RuleContext) -> Iterator[Violation]:
+    """See a variable that nothing here reads."""
+    for name, (message, hint, at_most) in _UNREAD.items():
         if context.environ.text(name):
-            yield context.violation(
-                OPS04,
-                name,
-                f"The file of {name} is not read; OTEL_* variables are.",
-                "Set what it says by variables, such as OTEL_EXPORTER_OTLP_ENDPOINT.",
-            )
+            yield context.violation(OPS04, name, message.format(name), hint, at_most=at_most)
 
 
 def unknown_choice(context: RuleContext) -> Iterator[Violation]:
@@ -75,17 +85,4 @@ def unsent_logs(context: RuleContext) -> Iterator[Violation]:
         )
 
 
-def unused_port(context: RuleContext) -> Iterator[Violation]:
-    """See an address for Prometheus that only the application may listen on."""
-    for name in _PORT:
-        if context.environ.text(name):
-            yield context.violation(
-                OPS04,
-                name,
-                f"{name} is not read; /metrics is where SIDECAR_HOST and SIDECAR_PORT say.",
-                "Scrape it there.",
-                at_most=Severity.INFO,
-            )
-
-
-CHECKS: tuple[Check, ...] = (unread_file, unknown_choice, unsent_logs, unused_port)
+CHECKS: tuple[Check, ...] = (unread_variable, unknown_choice, unsent_logs)
