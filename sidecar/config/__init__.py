@@ -1,4 +1,4 @@
-"""What was this process told? Its environment, settings, secrets and `sidecar.toml`.
+"""What is this process given? Its environment, settings, secrets and `sidecar.toml`.
 
 Everything here is pure but for `environ.py`, which alone reads the process environment, and for
 the readers of files (`mount.py`, `env_file.py`, `sidecar_file.py`, `token_file.py`).

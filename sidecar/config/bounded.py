@@ -1,4 +1,4 @@
-"""Reading what somebody names: of a bounded size, and never waiting for ever."""
+"""Reading files and pipes: of a bounded size, and within a bounded time."""
 
 import os
 import select

@@ -77,14 +77,14 @@ class CorsPolicy:
         return self.credentials and not self.is_wildcard
 
     def allows(self, origin: str | None) -> bool:
-        """Tell whether a request with this `Origin` header may be answered to its page."""
+        """Return True when a request with this `Origin` header may be answered to its page."""
         if origin is None:
             return False
         normal = normal_origin(origin)
         return normal is not None and (self.is_wildcard or normal in self.origins)
 
     def response_headers(self, origin: str | None) -> dict[str, str]:
-        """Give the headers for an answer to `origin`; `Vary` is there even when refused.
+        """Return the headers for an answer to `origin`; `Vary` is there even when refused.
 
         Without it a shared cache could hand one origin's answer to another.
         """
@@ -98,7 +98,7 @@ class CorsPolicy:
         return headers
 
     def preflight_headers(self, origin: str | None, requested_headers: str = "") -> dict[str, str]:
-        """Give the headers for an OPTIONS answer.
+        """Return the headers for an OPTIONS answer.
 
         Args:
             origin: The request's `Origin` header.
@@ -120,14 +120,14 @@ def _entries(text: str) -> list[str]:
     entries = None
     with suppress(msgspec.DecodeError, UnicodeEncodeError):
         entries = msgspec.json.decode(text, type=list[str])
-    # Raised outside of the handler: the decoder's message would tell parts of the text.
+    # Raised outside of the handler: the decoder's message holds parts of the text.
     if entries is None:
         raise ValueError("It begins like a JSON list of origins, and is none.")
     return entries
 
 
 def normal_origin(text: str) -> str | None:
-    """Give `scheme://host[:port]` in lower case without a default port; `None` if it is none.
+    """Return `scheme://host[:port]` in lower case without a default port; `None` if it is none.
 
     A path, query or user makes it something else than an origin (RFC 6454); one trailing slash
     is forgiven, because people copy addresses from the browser's bar.

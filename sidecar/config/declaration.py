@@ -38,11 +38,11 @@ class Declaration:
         return self.form.is_secret
 
     def shown(self, value: object) -> Shown:
-        """Give what a report may show of a value; `None` when that is nothing."""
+        """Return what a report may show of a value; `None` when that is nothing."""
         return None if self.form.show is None or value is None else self.form.show(value)
 
     def default_in(self, environment: Environment) -> object:
-        """Give the default for an environment."""
+        """Return the default for an environment."""
         return self.strict if environment.is_strict and self.strict is not None else self.default
 
 
@@ -76,7 +76,7 @@ def setting(
 
 
 def as_text(value: object) -> str:
-    """Give a default as a person would write it into the variable."""
+    """Return a default as a person would write it into the variable."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ from sidecar.config.variable_name import is_plain_name
 def read(
     text: str, source: str, shell: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Variable], list[Fault]]:
-    """Give the variable of every line that is sound, and by line what is not; the last value wins.
+    """Return the variables of sound lines, and what is wrong by line; the last value wins.
 
     Args:
         text: The file.
@@ -41,7 +41,7 @@ def read(
 
 
 def faults_of(bindings: Sequence[Binding], source: str) -> list[Fault]:
-    """Give the lines that are no assignment, and names that stand twice."""
+    """Return the lines that are no assignment, and names that stand twice."""
     faults = []
     lines: dict[str, int] = {}
     for binding in bindings:

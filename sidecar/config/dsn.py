@@ -128,17 +128,17 @@ class Dsn:
 
     @property
     def host(self) -> str | None:
-        """Give the name of the first host; `None` for the local socket."""
+        """Return the name of the first host; `None` for the local socket."""
         return self.hosts[0].name
 
     @property
     def port(self) -> int:
-        """Give the port of the first host."""
+        """Return the port of the first host."""
         return self.hosts[0].port
 
     @property
     def sslmode(self) -> str | None:
-        """Give the mode asked for, one of SSLMODES; `None` leaves the driver's `prefer`."""
+        """Return the mode asked for, one of SSLMODES; `None` leaves the driver's `prefer`."""
         mode = self.options.get("sslmode")
         return mode.replace("_", "-") if mode else None
 
@@ -148,7 +148,7 @@ class Dsn:
         return all(host.is_local for host in self.hosts)
 
     def shown(self) -> dict[str, str | int | None]:
-        """Give scheme, first host, port and database: never user, password or query.
+        """Return scheme, first host, port and database: never user, password or query.
 
         A part that may hold what was meant for another, such as a password, is left out.
         """
@@ -202,7 +202,7 @@ def _split(text: str) -> SplitResult:
 
 
 def _is_split_inside_password(parts: SplitResult) -> bool:
-    """Tell whether an unencoded `/`, `?` or `#` has made path or query of half a password.
+    """Return True when an unencoded `/`, `?` or `#` has made path or query of half a password.
 
     Shown as the database's name, that half would leak.
     """
@@ -211,7 +211,7 @@ def _is_split_inside_password(parts: SplitResult) -> bool:
 
 
 def _options(query: str) -> dict[str, str]:
-    """Give the parameters; of two alike the last counts, and an empty one is none."""
+    """Return the parameters; of two alike the last counts, and an empty one is none."""
     options = None
     with suppress(ValueError):
         options = dict(parse_qsl(query, strict_parsing=True)) if query else {}

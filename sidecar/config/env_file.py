@@ -11,7 +11,7 @@ from sidecar.config.variable import ENV_FILE, Variable
 
 
 def read(path: Path, shell: Mapping[str, str]) -> tuple[dict[str, Variable], list[Fault]]:
-    """Give the file's variables, and what is wrong in it by line; a missing file has neither.
+    """Return the file's variables, and what is wrong in it by line; a missing file has neither.
 
     Args:
         path: The file.

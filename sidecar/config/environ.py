@@ -37,11 +37,11 @@ class Environ:
         return cls({name: Variable(name, value, source) for name, value in values.items()})
 
     def get(self, name: str) -> Variable | None:
-        """Give the variable, also when its value is empty; `None` when it is not set."""
+        """Return the variable, also when its value is empty; `None` when it is not set."""
         return self._variables.get(name)
 
     def text(self, name: str) -> str:
-        """Give the value without blanks, quotes and marks around it; empty when unset."""
+        """Return the value without blanks, quotes and marks around it; empty when unset."""
         variable = self.get(name)
         return "" if variable is None else tidy(variable.value)
 
@@ -57,7 +57,7 @@ class Environ:
         return replace(self, _variables={**self._variables, "ENVIRONMENT": changed})
 
     def is_promised(self, name: str) -> bool:
-        """Tell whether the variable is set elsewhere, to a value that is not known here."""
+        """Return True when the variable is set elsewhere, to a value that is not known here."""
         return name not in self and not self.promised.isdisjoint({name, "*"})
 
     def __iter__(self) -> Iterator[Variable]:
@@ -71,7 +71,7 @@ class Environ:
 
 
 def read(*, directory: Path | None = None) -> Environ:
-    """Take the snapshot: process environment, `NAME_FILE`, and in development `.env`.
+    """Return the snapshot: process environment, `NAME_FILE`, and in development `.env`.
 
     Args:
         directory: Where `.env` lies; the working directory when `None`.
@@ -80,7 +80,7 @@ def read(*, directory: Path | None = None) -> Environ:
 
 
 def inherit(**changes: str) -> dict[str, str]:
-    """Give the process's own environment, changed, for a child process."""
+    """Return the process's own environment, changed, for a child process."""
     return {**os.environ, **changes}
 
 

@@ -34,7 +34,7 @@ _NAMES = _ALIASES | {each.value: each for each in Environment}
 
 
 def is_known(name: str) -> bool:
-    """Tell whether a value of ENVIRONMENT, case aside, names an environment, in full or short."""
+    """Return True when a name, case aside, is that of an environment, in full or short."""
     return name.lower() in _NAMES
 
 

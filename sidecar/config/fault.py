@@ -1,4 +1,4 @@
-"""What went wrong while reading what the process was told: plain, and not weighed."""
+"""What went wrong while reading the configuration: plain, and not weighed."""
 
 from dataclasses import dataclass
 from enum import StrEnum

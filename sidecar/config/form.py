@@ -49,7 +49,7 @@ class Form(Generic[T]):
 
 
 def whole(minimum: int, maximum: int = 1_000_000, misfit: FaultKind = FaultKind.FORM) -> Form[int]:
-    """Take a whole number within bounds, both included."""
+    """Accept a whole number within bounds, both included."""
 
     def read(text: str) -> int:
         # `int` alone accepts 1_000 and Arabic-Indic digits, and takes seconds over long text.
@@ -64,7 +64,7 @@ def whole(minimum: int, maximum: int = 1_000_000, misfit: FaultKind = FaultKind.
 
 
 def choice(names: type[EnumT]) -> Form[EnumT]:
-    """Take a member of a closed set by its value, case aside."""
+    """Accept a member of a closed set by its value, case aside."""
     members = {member.value.lower(): member for member in names}
 
     def read(text: str) -> EnumT:
@@ -153,12 +153,12 @@ def _show_database(value: Secret) -> Shown:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether text is an address or has the letters of a host's name."""
+    """Return True when text is an address or has the letters of a host's name."""
     return is_address(text) or _HOST_NAME.fullmatch(text) is not None
 
 
 def is_address(text: str) -> bool:
-    """Tell whether text is an IPv4 or IPv6 address, without a scope: that may be any text."""
+    """Return True when text is an IPv4 or IPv6 address, without a scope: that may be any text."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -41,7 +41,7 @@ def read_text(path_text: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Say why a file could not be read, without its path and without its content.
+    """Return why a file could not be read, without its path and without its content.
 
     The path is left out because people put the secret itself into `NAME_FILE`.
     """

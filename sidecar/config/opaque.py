@@ -15,17 +15,17 @@ _PORT = re.compile(rf":{_MARK.pattern}(?=[,/?#]|$)")
 
 
 def opaque(name: str) -> str:
-    """Give the mark of what `name` will hold; one name has one mark."""
+    """Return the mark of what `name` will hold; one name has one mark."""
     return _PREFIX + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def has_opaque(text: str) -> bool:
-    """Tell whether a part of the text is not known here: it is neither shown nor found unfit."""
+    """Return True when a part of the text is not known: it is neither shown nor found unfit."""
     return _MARK.search(text) is not None
 
 
 def is_opaque(text: str) -> bool:
-    """Tell whether nothing of the text is known here."""
+    """Return True when nothing of the text is known here."""
     return _MARK.fullmatch(text) is not None
 
 

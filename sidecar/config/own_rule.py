@@ -4,5 +4,5 @@ from importlib import import_module
 
 
 def __getattr__(name: str) -> object:
-    """Give the same object from where it is now; imported on use, for `lint` is above."""
+    """Return the same object from where it is now; imported on use, for `lint` is above."""
     return getattr(import_module("sidecar.lint.custom_rule"), name)

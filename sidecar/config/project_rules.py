@@ -13,7 +13,7 @@ NEVER_SILENCED = frozenset({"SEC03", "SEC04"})
 
 
 class Silence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a rule is told to be quiet, and how long.
+    """Why a rule is silenced, and how long.
 
     Attributes:
         until: The last day on which it is; `None` for good.
@@ -36,7 +36,7 @@ class ProjectRules(msgspec.Struct, frozen=True):
         pattern: Regular expressions that whole values must match, by variable.
         bytes: Length of keys once decoded from hexadecimal or base64, by variable.
         deprecated: What to use instead, by variable; empty text for one that is just gone.
-        rules: Rules of one's own in code, as `module:name`.
+        rules: Custom rules in code, as `module:name`.
         severity: By rule id, for all environments or for each by its name.
         silenced: Reasons by rule id.
         file: Where it was read from; `None` for the defaults.
@@ -56,7 +56,7 @@ class ProjectRules(msgspec.Struct, frozen=True):
     file: str | None = None
 
     def reason(self, rule: str, field: str, on: date) -> str | None:
-        """Give the reason that silences a rule about a variable on a day, if there is one.
+        """Return the reason that silences a rule about a variable on a day, if there is one.
 
         Published secrets are never silenced.
         """
@@ -68,21 +68,21 @@ class ProjectRules(msgspec.Struct, frozen=True):
         return None if is_over or not is_about else silence.reason
 
     def severity_in(self, rule: str, environment: Environment) -> Severity | None:
-        """Give the severity that the project chose; `None` leaves the rule's own."""
+        """Return the severity that the project chose; `None` leaves the rule's own."""
         chosen = self.severity.get(rule)
         return chosen.get(environment) if isinstance(chosen, dict) else chosen
 
     def grouped(self) -> frozenset[str]:
-        """Give every variable of every any-of group."""
+        """Return every variable of every any-of group."""
         return frozenset(name for names in self.any_of.values() for name in names)
 
     def named(self) -> frozenset[str]:
-        """Give every variable that the file speaks of."""
+        """Return every variable that the file speaks of."""
         listed = (*self.pattern, *self.bytes, *self.deprecated, *self.required)
         return self.grouped().union(listed, *self.pairs)
 
     def silences(self) -> Iterator[tuple[str, Silence]]:
-        """Give every silence by its rule."""
+        """Yield every silence by its rule."""
         for rule in self.silenced:
             silence = self._silence(rule)
             if silence is not None:

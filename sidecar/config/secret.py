@@ -24,7 +24,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the text; never log, format or store what comes back."""
+        """Return the text; never log, format or store what comes back."""
         return self._text
 
     @override

@@ -21,7 +21,7 @@ _AI_KEY = "AI provider key; any one of the three is enough"
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """What the process was told; `Settings()` is what an empty environment gives.
+    """The settings of a process; `Settings()` is what an empty environment gives.
 
     Times are seconds, sizes are connections. Its `repr` shows no more than the report does: a
     secret may have been put into the wrong variable.
@@ -217,7 +217,7 @@ def declarations() -> tuple[Declaration, ...]:
 
 
 def cors_policy(environ: Environ) -> CorsPolicy:
-    """Give the policy for the service's own web application, from CORS_ORIGINS."""
+    """Return the policy for the service's own web application, from CORS_ORIGINS."""
     settings, _ = load(environ)
     return settings.cors
 

@@ -15,7 +15,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Give 0 for `info` up to 3 for `refuse`."""
+        """Return 0 for `info` up to 3 for `refuse`."""
         return list(Severity).index(self)
 
     def in_environment(self, environment: Environment) -> "Severity":

@@ -38,7 +38,7 @@ class _Source:
     text: str
 
     def mistake(self, what: str, key: str, inner: str = "") -> Fault:
-        """Say what is wrong with a key, or with an entry inside of it."""
+        """Return the fault of a key, or of an entry inside of it."""
         line = self._line(key, inner)
         place = "" if line is None else f", line {line}"
         message = f"{self.name}{place}: {what}."
@@ -113,7 +113,7 @@ def _checked(
 
 
 def _misfit(source: _Source, key: str, error: msgspec.ValidationError) -> Fault:
-    # The message may quote a value of the file, and nobody knows what people put there.
+    # The message may quote a value of the file, which may be anything.
     said = re.sub(r"'[^']*'", "a value", str(error))
     what, _, place = said.partition(" - at `")
     inner = re.search(r"\$(?:\.(\w+)|\[\.\.\.\])", place)
@@ -167,7 +167,7 @@ def _name_mistakes(project: ProjectRules) -> Iterator[_Mistake]:
 
 
 def compiled(pattern: str) -> re.Pattern[str] | None:
-    """Give the expression ready for use; `None` when it is none."""
+    """Return the expression ready for use; `None` when it is none."""
     try:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError):

@@ -13,15 +13,15 @@ def tidy(value: str) -> str:
 
 
 def uncommented(value: str) -> str:
-    """Give a tidied value without the comment that a tool has kept behind it."""
+    """Return a tidied value without the comment that a tool has kept behind it."""
     return tidy(re.split(r"\s#", value, maxsplit=1)[0])
 
 
 def is_quoted(value: str) -> bool:
-    """Tell whether a value still wears the quotes that a shell would have taken off."""
+    """Return True when a value still wears the quotes that a shell would have taken off."""
     return len(value) > 1 and value[0] == value[-1] and value[0] in _QUOTES
 
 
 def has_mark(value: str) -> bool:
-    """Tell whether a value begins with a byte order mark."""
+    """Return True when a value begins with a byte order mark."""
     return value.startswith(_BYTE_ORDER_MARK)

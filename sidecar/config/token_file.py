@@ -1,7 +1,7 @@
 """The token of a sidecar that was given none: made once, kept in a file that only its owner reads.
 
-Replicas that share the directory share the token. A file that somebody else may have read or
-written is never believed: another takes its place.
+Replicas that share the directory share the token. A file that others may have read or written is
+never trusted: another takes its place.
 """
 
 import os
@@ -94,7 +94,7 @@ class TokenFile:
         return kept
 
     def _is_ours(self, found: os.stat_result) -> bool:
-        """Tell whether it is private to this user, or, for root, to the directory's owner."""
+        """Return True when it is private to this user, or, for root, to the directory's owner."""
         owners = {os.geteuid(), self.path.parent.stat().st_uid}
         is_private = stat.S_ISREG(found.st_mode) and not found.st_mode & _OTHERS
         return is_private and found.st_uid in owners

@@ -68,12 +68,12 @@ _LONGEST_JUDGED = 4096
 
 
 def is_plain_name(name: str) -> bool:
-    """Tell whether a shell could set the name; others are not ours and are not shown."""
+    """Return True when a shell could set the name; others are left out and never shown."""
     return _SHELL_NAME.fullmatch(name) is not None
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a variable of this name holds a secret, going by how people name them.
+    """Return True when a variable of this name holds a secret, going by how people name them.
 
     `SECRET_KEY_OLD`, `JWT_SECRET_2` and `OPENSSL_KEY_V1` are secrets like those they stand beside.
     """
@@ -82,12 +82,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_uncertain_name(name: str) -> bool:
-    """Tell whether a name ends as a secret's does, but mostly holds what everybody may know."""
+    """Return True when a name ends as a secret's does, but mostly holds what is public."""
     return _UNCERTAIN.search(name.lower()) is not None
 
 
 def is_secret_value(value: str) -> bool:
-    """Tell whether a value looks like a secret or speaks of one, whatever its name."""
+    """Return True when a value looks like a secret or speaks of one, whatever its name."""
     bare = value.strip()
     if not bare or len(bare) > _LONGEST_JUDGED:
         return False
@@ -97,22 +97,22 @@ def is_secret_value(value: str) -> bool:
 
 
 def is_path(value: str) -> bool:
-    """Tell a path to a file that holds a secret from the secret: `TLS_KEY=/certs/tls.key`."""
+    """Return True for the path of a file that holds a secret: `TLS_KEY=/certs/tls.key`."""
     return _PATH.fullmatch(value.strip()) is not None
 
 
 def is_switch(name: str, value: str) -> bool:
-    """Tell a switch from a secret: `MYSQL_ALLOW_EMPTY_PASSWORD=yes` holds none."""
+    """Return True for a switch, which holds no secret: `MYSQL_ALLOW_EMPTY_PASSWORD=yes`."""
     return value.strip().lower() in _SWITCH_VALUES and bool(_SWITCH.search(name.lower()))
 
 
 def is_url_name(name: str) -> bool:
-    """Tell whether a variable of this name holds an address, which may carry a password."""
+    """Return True when a variable of this name holds an address, which may carry a password."""
     return _URL_ENDINGS.search(name.lower()) is not None
 
 
 def is_mounted_name(name: str) -> bool:
-    """Tell whether `NAME_FILE` is read as the mounted form of `NAME`.
+    """Return True when `NAME_FILE` is read as the mounted form of `NAME`.
 
     `SSL_CERT_FILE`, `TLS_KEY_FILE` and their like name files that are meant to be files.
     """
@@ -121,7 +121,7 @@ def is_mounted_name(name: str) -> bool:
 
 
 def is_near(one: str, other: str, edits: int = 2) -> bool:
-    """Tell whether two names are at most `edits` insertions, deletions or changes apart."""
+    """Return True when two names are at most `edits` insertions, deletions or changes apart."""
     if abs(len(one) - len(other)) > edits:
         return False
     shared = 0

@@ -34,7 +34,7 @@ _NOTHING: Mapping[str | None, Origin] = {}
 def github_lines(
     findings: Sequence[Finding], origins: Mapping[str | None, Origin] = _NOTHING
 ) -> Iterator[str]:
-    """Give a workflow command for each finding that counts; hosts show it beside the line.
+    """Yield a workflow command for each finding that counts; hosts show it beside the line.
 
     Args:
         findings: What was found.
@@ -61,7 +61,7 @@ def sarif(
     version: str,
     origins: Mapping[str | None, Origin] = _NOTHING,
 ) -> dict[str, Any]:
-    """Give the findings as one SARIF run; silenced ones are in it as suppressed.
+    """Return the findings as one SARIF run; silenced ones are in it as suppressed.
 
     Args:
         findings: What was found.
@@ -124,7 +124,7 @@ def _result(finding: Finding, index: int, origins: Mapping[str | None, Origin]) 
 
 
 def _place(finding: Finding, origins: Mapping[str | None, Origin]) -> Origin | None:
-    """Give where a finding is shown: at the value, or where the workload that lacks it starts."""
+    """Return where a finding is shown: at the value, or where the workload that lacks it starts."""
     if finding.source not in _NO_FILES:
         return finding.source or "", finding.line
     return origins.get(finding.workload) or origins.get(None)
@@ -136,7 +136,7 @@ def _said(finding: Finding) -> str:
 
 
 def _uri(source: str) -> str:
-    """Give a path as an address, relative to the working directory where it lies below it."""
+    """Return a path as an address, relative to the working directory where it lies below it."""
     path = Path(source)
     if not path.is_absolute():
         return quote(source, _SAFE, errors="surrogateescape")
@@ -147,7 +147,7 @@ def _uri(source: str) -> str:
 
 
 def _fingerprint(finding: Finding, uri: str) -> str:
-    """Tell the same finding again after lines have moved; nothing of a value is in it."""
+    """Return what identifies a finding after lines have moved; nothing of a value is in it."""
     parts = (finding.id, finding.field, finding.workload or "", uri)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -37,12 +37,12 @@ class Change:
 
 
 def changes(before: Environ, now: Environ) -> tuple[Change, ...]:
-    """Compare two snapshots by name; a change tells nothing of either value."""
+    """Compare two snapshots by name; a change holds nothing of either value."""
     return tuple(sorted(_compare(before, now), key=lambda change: change.field))
 
 
 def find_rotations(found: Iterable[Change]) -> Iterator[Violation]:
-    """See each variable whose file holds another value than the process works with."""
+    """Find each variable whose file holds another value than the process works with."""
     for change in found:
         if change.kind is ChangeKind.ROTATED:
             yield Violation(

@@ -24,7 +24,7 @@ class Line:
 
     Attributes:
         fields: Variables that it is about.
-        rules: Ids of the rules that must be quiet about them; empty: no rule can tell.
+        rules: Ids of the rules that must not be broken by them; empty: no rule can find out.
     """
 
     id: str
@@ -118,7 +118,7 @@ LINES = (
 def go_through(
     violations: Sequence[Violation], *, environment: Environment, project: ProjectRules, on: date
 ) -> tuple[Item, ...]:
-    """Judge every line as for production, also in development, from what the rules saw.
+    """Tick every line as for production, also in development, from what the rules found.
 
     A rule that is silenced on that day keeps no line open. What no variable can show is not
     applicable.

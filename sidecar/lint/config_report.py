@@ -1,4 +1,4 @@
-"""What `/config-report` and `sidecar check` tell, made from the same findings."""
+"""What `/config-report` and `sidecar check` show, made from the same findings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Report:
     changes: tuple[Change, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as plain values for JSON; times as RFC 3339."""
+        """Return the report as plain values for JSON; times as RFC 3339."""
         findings = [each.as_dict() for each in self.findings]
         return {**msgspec.to_builtins(self), "findings": findings}
 
@@ -75,12 +75,12 @@ def status_of(findings: Sequence[Finding]) -> Status:
 
 
 def shown_settings(settings: Settings, environ: Environ) -> dict[str, SettingFields]:
-    """Give every declared variable: its value where the form allows, else set and length."""
+    """Return every declared variable: its value where the form allows, else set and length."""
     return {each.name: _shown(each, settings, environ) for each in declarations()}
 
 
 def length_bucket(length: int) -> str:
-    """Give the power-of-two range that a length lies in, such as `32-63`; `128+` at the top."""
+    """Return the power-of-two range that a length lies in, such as `32-63`; `128+` at the top."""
     if length == 0:
         return "0"
     if length >= LONGEST_BUCKET:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What a rule of one's own has to say about a variable.
+    """What a custom rule has to say about a variable.
 
     Attributes:
         field: The variable's name.

@@ -48,7 +48,7 @@ def read_deployment(
         paths: Files for docker, compose, Kubernetes or from Doppler; of two the later one wins.
         dialect: Who would read them.
         part: The service of a compose file, or the container of a manifest.
-        environment: Stands for ENVIRONMENT, whatever the files say.
+        environment: Stands for ENVIRONMENT, over what the files say.
         shell: What references are filled in from; the process environment when `None`.
     """
     given = inherit() if shell is None else shell
@@ -98,7 +98,7 @@ def _runs_service(builder: WorkloadBuilder) -> bool:
 
 
 def _strictest(builders: Iterable[WorkloadBuilder]) -> Environment:
-    """Give what holds for workloads that do not say where they run.
+    """Return what holds for workloads that do not say where they run.
 
     That is what the strictest one says, or else production: a deployment is no place for
     forgiveness.

@@ -32,7 +32,7 @@ _COMPOSE_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Values that everybody who can read the repository knows.
+    """Values that are known to all who can read the repository.
 
     Attributes:
         values: By variable; a name may have several, in several files.
@@ -41,22 +41,22 @@ class Examples:
     values: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def has(self, name: str, value: str) -> bool:
-        """Tell whether a value stands there, for this variable or unmistakably for another."""
+        """Return True when a value stands there, for this variable or unmistakably for another."""
         return value in self.values.get(name, ()) or (
             is_unmistakable(value) and any(value in known for known in self.values.values())
         )
 
     def of(self, name: str) -> frozenset[str]:
-        """Give the values that stand there for a variable."""
+        """Return the values that stand there for a variable."""
         return self.values.get(name, frozenset())
 
 
 def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
-    """Give the values of example and compose files; none where they cannot be read.
+    """Return the values of example and compose files; none where they cannot be read.
 
     Args:
         repository: Where the usual names are looked for.
-        files: More files, whatever their names.
+        files: More files, of any name.
     """
     usual = (*_ENV_FILES, *_COMPOSE_FILES) if repository is not None else ()
     paths = [repository / name for name in usual] if repository is not None else []
@@ -68,7 +68,7 @@ def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
 
 
 def unread(files: Iterable[Path]) -> tuple[str, ...]:
-    """Say why files that a person named cannot be compared with."""
+    """Return why files that a person named cannot be compared with."""
     return tuple(reason for path in files for reason in _why_unread(path))
 
 

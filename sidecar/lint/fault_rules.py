@@ -24,7 +24,7 @@ ENV06 = Rule(
 ENV07 = Rule(
     "ENV07",
     "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
-    # A rule in code that cannot be asked guards nothing, and nobody would notice.
+    # A rule in code that cannot be asked guards nothing, without a sign of it.
 )
 DB07 = Rule(
     "DB07",
@@ -41,7 +41,7 @@ _RULES = {
 
 
 def violations_of(faults: Iterable[Fault]) -> tuple[Violation, ...]:
-    """Give the violation that each fault is."""
+    """Return the violation that each fault is."""
     return tuple(
         Violation(
             _RULES[each.kind],

@@ -12,7 +12,7 @@ _OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 
 
 def exposures(path: Path) -> Iterator[str]:
-    """Say who can read the file, or soon will; a person decides whether that is meant.
+    """Yield who can read the file, or soon will; a person decides whether that is meant.
 
     Raises:
         OSError: The file is not there.

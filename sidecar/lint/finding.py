@@ -26,7 +26,7 @@ class Rule:
     refs: tuple[str, ...] = ()
 
     def severity(self, environment: Environment) -> Severity | None:
-        """Give the severity in an environment; `None` says that it does not matter there."""
+        """Return the severity in an environment; `None` says that it does not matter there."""
         return self.strict if environment.is_strict else self.relaxed
 
 
@@ -35,7 +35,7 @@ class Violation:
     """A rule that applies to one variable; not yet weighed by the environment.
 
     Attributes:
-        rule: The rule that saw it.
+        rule: The rule that is broken.
         field: The variable's name.
         message: What is wrong; never with the value.
         hint: What to do about it.
@@ -60,7 +60,7 @@ class Finding(Violation):
     Attributes:
         severity: Weighed for the environment, or chosen by the project.
         silenced_by: The reason given for silencing it; a silenced finding stops nothing.
-        workload: The container or service that it is about, where files tell several apart.
+        workload: The container or service that it is about, where there are several.
     """
 
     _: KW_ONLY
@@ -70,12 +70,12 @@ class Finding(Violation):
 
     @property
     def id(self) -> str:
-        """Give the rule's id."""
+        """Return the rule's id."""
         return self.rule.id
 
     @property
     def place(self) -> str | None:
-        """Give the source as people and editors write it: `prod.env:3`."""
+        """Return the source as people and editors write it: `prod.env:3`."""
         return self.source if self.line is None else f"{self.source}:{self.line}"
 
     @property
@@ -84,11 +84,11 @@ class Finding(Violation):
         return self.silenced_by is None
 
     def silence(self, reason: str) -> "Finding":
-        """Return the finding as told to be quiet, with the reason."""
+        """Return the finding silenced, with the reason."""
         return replace(self, silenced_by=reason)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the finding as `/config-report` shows it: its place for source and line."""
+        """Return the finding as `/config-report` shows it: its place for source and line."""
         shown = {
             "id": self.id,
             "severity": self.severity.value,

@@ -1,4 +1,4 @@
-"""The judgement of an environment: settings, findings, and whether to start."""
+"""The verdict on an environment: settings, findings, and whether to start."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Values that only hold the place of a secret, told by their shape.
+"""Values that only hold the place of a secret, recognised by their shape.
 
 Entropy is no help here: a sentence about a secret has more of it than a good hexadecimal key.
 The shapes are those of published example files. Each must be all but impossible for a generated
@@ -51,7 +51,7 @@ _SEQUENTIAL_SHARE = 0.7
 
 
 def shape_of(value: str, name: str = "") -> Shape | None:
-    """Tell which shape of placeholder a value has; `None` when it may be a real secret.
+    """Return which shape of placeholder a value has; `None` when it may be a real secret.
 
     Args:
         value: The value; an empty one is missing, which is another subject.
@@ -68,14 +68,14 @@ def shape_of(value: str, name: str = "") -> Shape | None:
 
 
 def _hidden(decoded: str, name: str) -> Shape | None:
-    """Judge what was only encoded; a run inside of it proves nothing."""
+    """Return the shape of what was only encoded; a run inside of it proves nothing."""
     if not decoded:
         return None
     return _spoken(decoded, name) or (Shape.WORDS if _is_made_of_words(decoded) else None)
 
 
 def _decoded(bare: str) -> str:
-    """Give what base64 hides when it is plain text; a random key never decodes to any."""
+    """Return what base64 hides when it is plain text; a random key never decodes to any."""
     if len(bare) < _SHORTEST_ENCODED or not _BASE64.fullmatch(bare):
         return ""
     try:
@@ -86,7 +86,7 @@ def _decoded(bare: str) -> str:
 
 
 def _spoken(bare: str, name: str) -> Shape | None:
-    """Judge what a person wrote."""
+    """Return the shape of what a person wrote."""
     if MASKED.fullmatch(bare):
         return Shape.MASK
     lower = bare.lower()
@@ -99,7 +99,7 @@ def _spoken(bare: str, name: str) -> Shape | None:
 
 
 def _patterned(bare: str) -> Shape | None:
-    """Judge what a hand typed."""
+    """Return the shape of what was typed as a pattern."""
     body = _SIGNS.sub("", bare)
     if HEXSPEAK.fullmatch(body) or any(_is_repeat(text) for text in {bare, body}):
         return Shape.REPEAT
@@ -121,7 +121,7 @@ def _is_repeat(text: str) -> bool:
 
 
 def _is_own_name(value: str, name: str) -> bool:
-    """Tell whether a value repeats its name, or begins a word of it: `MILVUS_PASSWORD=Milvus`."""
+    """Return True when a value is its name, or begins a word of it: `MILVUS_PASSWORD=Milvus`."""
     if _DIGIT.search(value):
         return False
     called, said = "".join(tokens_of(name)), "".join(tokens_of(value))
@@ -130,7 +130,7 @@ def _is_own_name(value: str, name: str) -> bool:
 
 
 def _is_made_of_words(value: str) -> bool:
-    """Tell whether words for secrets outweigh what is strange in it; digits may be few."""
+    """Return True when words for secrets outweigh what is strange in it; digits may be few."""
     if len(value) > _LONGEST_WORDY or len(_DIGIT.findall(value)) > _MOST_DIGITS_BEFORE:
         return False
     text = plain(value)

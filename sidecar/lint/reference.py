@@ -14,12 +14,12 @@ RULE_HEADER: Row = ("Id", "Development, test", "Staging, production", "What it f
 
 
 def variable_rows() -> tuple[Row, ...]:
-    """Give name, default and meaning of every variable; a default in production in brackets."""
+    """Return name, default and meaning of every variable; a default in production in brackets."""
     return tuple((each.name, _defaults(each), each.meaning) for each in declarations())
 
 
 def rule_rows() -> tuple[Row, ...]:
-    """Give id, both severities and subject of every rule, sorted by id."""
+    """Return id, both severities and subject of every rule, sorted by id."""
     return tuple(
         (rule.id, rule.relaxed.value if rule.relaxed else "-", rule.strict.value, rule.detects)
         for rule in RULES

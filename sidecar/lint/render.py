@@ -21,19 +21,19 @@ _HEADINGS = {
     "OPS": "Operation",
     "ENV": "Environment",
 }
-_OWN = "Rules of one's own"
+_CUSTOM = "Rules of one's own"
 _SILENCED = "Silenced"
 
 
 def workloads(findings: Sequence[Finding]) -> Iterator[tuple[str | None, tuple[Finding, ...]]]:
-    """Give the findings of each workload, in the order given."""
+    """Yield the findings of each workload, in the order given."""
     for workload in dict.fromkeys(each.workload for each in findings):
         yield workload, tuple(each for each in findings if each.workload == workload)
 
 
 def groups(findings: Sequence[Finding]) -> Iterator[tuple[str, tuple[Finding, ...]]]:
-    """Give the findings under headings by subject, each in the order given; silenced ones last."""
-    headings = dict.fromkeys((*_HEADINGS.values(), _OWN, _SILENCED))
+    """Yield the findings under headings by subject, in the order given; silenced ones last."""
+    headings = dict.fromkeys((*_HEADINGS.values(), _CUSTOM, _SILENCED))
     for heading in headings:
         members = tuple(each for each in findings if _heading(each) == heading)
         if members:
@@ -41,7 +41,7 @@ def groups(findings: Sequence[Finding]) -> Iterator[tuple[str, tuple[Finding, ..
 
 
 def line(finding: Finding) -> str:
-    """Give a finding in one line, without its hint."""
+    """Return a finding in one line, without its hint."""
     silenced = "" if finding.is_active else f" (silenced: {finding.silenced_by})"
     return f"{finding.severity.upper():7} {finding.id} {finding.field}: {finding.message}{silenced}"
 
@@ -62,4 +62,4 @@ def _count(number: int, noun: str) -> str:
 def _heading(finding: Finding) -> str:
     if not finding.is_active:
         return _SILENCED
-    return _HEADINGS.get(finding.id.rstrip("0123456789"), _OWN)
+    return _HEADINGS.get(finding.id.rstrip("0123456789"), _CUSTOM)

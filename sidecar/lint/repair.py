@@ -22,7 +22,7 @@ Generate = Callable[[str], str]
 
 
 def repairable(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """Give the variables that lack a secret which anybody can make, in the order of findings.
+    """Return the variables that lack a secret which can be made here, in the order of findings.
 
     Keys of providers are issued by them, and a password must also be set where it is checked.
     """
@@ -31,7 +31,7 @@ def repairable(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 def left_alone(findings: Iterable[Finding]) -> tuple[tuple[str, str], ...]:
-    """Give the variables whose secret has to be put right by hand, each with the reason."""
+    """Return the variables whose secret has to be put right by hand, each with the reason."""
     reasons = ((each.field, _why_left_alone(each)) for each in findings if each.is_active)
     return tuple({name: reason for name, reason in reasons if reason}.items())
 
@@ -107,7 +107,7 @@ def _replace(path: Path, text: str) -> None:
         beside.touch(mode=0o600, exist_ok=False)
         beside.write_bytes(content)
         if target.exists() and not _take_after(beside, target.stat()):
-            # Nobody but root gives a file away: what is another's is written where it lies.
+            # Only root can give a file away: one of another user is written where it lies.
             target.write_bytes(content)
             return
         beside.replace(target)
@@ -116,7 +116,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _take_after(path: Path, earlier: os.stat_result) -> bool:
-    """Give a file the owner, group and mode of another; tell whether that was allowed."""
+    """Set owner, group and mode to those of another; return True when that was allowed."""
     try:
         if (earlier.st_uid, earlier.st_gid) != (path.stat().st_uid, path.stat().st_gid):
             os.chown(path, earlier.st_uid, earlier.st_gid)

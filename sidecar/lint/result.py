@@ -1,4 +1,4 @@
-"""The verdicts on every workload of a deployment, told as one."""
+"""The verdicts on every workload of a deployment, as one result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,32 +27,32 @@ class LintResult:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Give what was found of all workloads; a mistake in the rules is told once."""
+        """Return what was found of all workloads; a mistake in the rules stands there once."""
         return tuple(dict.fromkeys(each for one in self.verdicts for each in one.findings))
 
     def has(self, severity: Severity) -> bool:
-        """Tell whether a finding that counts is at least so severe."""
+        """Return True when a finding that counts is at least so severe."""
         return any(each.has(severity) for each in self.verdicts)
 
     def has_active(self, rule: str) -> bool:
-        """Tell whether a rule has found something that is not silenced."""
+        """Return True when a rule has found something that is not silenced."""
         return any(each.is_active and each.id == rule for each in self.findings)
 
     @property
     def origins(self) -> dict[str | None, Origin]:
-        """Give the file and line that start each workload, for what is missing in it."""
+        """Return the file and line that start each workload, for what is missing in it."""
         found = {each.workload.name: each.workload.origin for each in self.verdicts}
         known = {workload: origin for workload, origin in found.items() if origin is not None}
         first = next(iter(known.values()), (self.verdicts[0].project.file or NO_FILE, None))
         return {None: first} | known
 
     def environments(self) -> str:
-        """Give the kinds of environment that the workloads were judged for."""
+        """Return the kinds of environment that the workloads were judged for."""
         found = {verdict.settings.environment for verdict in self.verdicts}
         return ", ".join(each for each in Environment if each in found)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report of one workload, or of several their findings and then each by itself."""
+        """Return the report of one workload, or the findings of several and each by itself."""
         reports = [verdict.report(verdict.now).as_dict() for verdict in self.verdicts]
         if len(reports) == 1:
             return reports[0]

@@ -72,22 +72,22 @@ class RuleContext:
         *,
         at_most: Severity = Severity.REFUSE,
     ) -> Violation:
-        """Note that a rule applies to a variable, with where its value came from."""
+        """Return the violation of a rule by a variable, with where its value came from."""
         variable = self.environ.get(name)
         line = None if variable is None else variable.line
         return Violation(rule, name, message, hint, self.source(name), at_most, line)
 
     def source(self, name: str) -> str | None:
-        """Tell where a variable came from; `None` when it is not set."""
+        """Return where a variable came from; `None` when it is not set."""
         variable = self.environ.get(name)
         return None if variable is None else variable.source
 
     def is_missing(self, name: str) -> bool:
-        """Tell whether a variable has no value, and none is promised from elsewhere."""
+        """Return True when a variable has no value, and none is promised from elsewhere."""
         return not self.environ.text(name) and not self.environ.is_promised(name)
 
     def real_secrets(self) -> Iterator[Variable]:
-        """Give the secrets that are no placeholders, for the rules on how good a secret is."""
+        """Yield the secrets that are no placeholders, for the rules on how good a secret is."""
         return (variable for variable in self.secrets if variable.name not in self.shapes)
 
     def parse_dsn(self, text: str) -> Dsn:
@@ -110,7 +110,7 @@ def _shape(variable: Variable, neighbours: frozenset[str]) -> Shape | None:
 
 
 def _neighbours(environ: Environ) -> Iterator[str]:
-    """Give what people know without asking: names of users, databases and hosts."""
+    """Yield what people know without asking: names of users, databases and hosts."""
     for variable in filter(_is_neighbour, environ):
         text = uncommented(variable.value).lower()
         if text and len(text) <= _LONGEST_REPEATED:

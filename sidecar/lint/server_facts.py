@@ -9,7 +9,7 @@ class Server:
 
     Attributes:
         is_local: Reached over a socket or a loopback address, where TLS adds nothing.
-        is_encrypted: Whether this connection uses TLS; `None` when the server does not tell.
+        is_encrypted: Whether this connection uses TLS; `None` when the server does not say.
         is_superuser: Whether the role may do everything.
         max_connections: What the server takes in all.
         reserved_connections: What it keeps back for superusers and for reserved roles.
@@ -33,7 +33,7 @@ class Server:
 
     @property
     def usable_connections(self) -> int:
-        """Give how many connections ordinary roles can have at once."""
+        """Return how many connections ordinary roles can have at once."""
         return max(0, self.max_connections - self.reserved_connections)
 
 

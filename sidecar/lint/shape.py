@@ -1,4 +1,4 @@
-"""The shapes of placeholders, and the patterns that tell them."""
+"""The shapes of placeholders, and the patterns by which they are recognised."""
 
 import re
 from enum import StrEnum
@@ -20,7 +20,7 @@ class Shape(StrEnum):
 
 
 SPEAKING = frozenset({Shape.YOURS, Shape.IMPERATIVE, Shape.MASK, Shape.BRACKETS, Shape.MARKER})
-"""Shapes that say of themselves that a value is still to be written, whatever it is for."""
+"""Shapes that say of themselves that a value is still to be written, for any purpose."""
 
 _EDGE = r"(?:^|[-_ ./:!])"
 _END = r"(?:$|[-_ ./:!,])"
@@ -89,7 +89,7 @@ WEAK: tuple[tuple[Shape, re.Pattern[str]], ...] = (
         ),
     ),
 )
-# A value without any of these is spoken to nobody; looking for them is cheap, matching is not.
+# A value without any of these speaks to no reader; looking for them is cheap, matching is not.
 HINTS = (
     *(
         "chang",

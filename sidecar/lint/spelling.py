@@ -1,4 +1,4 @@
-"""Whether letters are spelled as words are: what tells `kestra` from letters drawn at random."""
+"""Whether letters are spelled as words are, as in `kestra`, or were drawn at random."""
 
 from itertools import pairwise
 
@@ -26,12 +26,12 @@ _USUALNESS = {
     for second, usual in zip(_LETTERS, row, strict=True)
 }
 # The mean below which a run of so many letters is no word: of 98 in 100 words it is higher, and of
-# letters drawn at random in 1 of 10 (8 letters) to 1 of 200 (12). Shorter runs cannot be told.
+# letters drawn at random in 1 of 10 (8 letters) to 1 of 200 (12). Shorter runs are not judged.
 _LEAST_USUAL = ((11, 6.5), (9, 6.1), (7, 5.4))
 
 
 def is_spelled_like_a_word(run: str) -> bool:
-    """Tell whether letters could be a word; true of up to six, which could be anything.
+    """Return True when letters could be a word; true of up to six, which could be anything.
 
     Args:
         run: ASCII letters only, in either case.

@@ -70,7 +70,7 @@ _NEIGHBOURS = frozenset(
 
 
 def tokens_of(text: str) -> list[str]:
-    """Give the lower-case words that separators, digits and humps part."""
+    """Return the lower-case words that separators, digits and humps part."""
     return [word.lower() for word in _RUNS.findall(_CAMEL.sub(" ", text))]
 
 
@@ -80,7 +80,7 @@ def plain(text: str) -> str:
 
 
 def is_phrase(text: str) -> bool:
-    """Tell a passphrase: four or more words, three of which no placeholder speaks of."""
+    """Return True for a passphrase: four or more words, three of which no placeholder speaks of."""
     tokens = tokens_of(text)
     if len(tokens) < _FEWEST_WORDS:
         return False
@@ -89,7 +89,7 @@ def is_phrase(text: str) -> bool:
 
 
 def is_composed(run: str) -> bool:
-    """Tell whether letters are nothing but words in a row, such as `mysecretkey`."""
+    """Return True when letters are nothing but words in a row, such as `mysecretkey`."""
     return len(run) <= _LONGEST_ROW and _ROW.fullmatch(run) is not None
 
 
@@ -107,7 +107,7 @@ def strange_letters(run: str) -> tuple[int, int]:
 
 
 def stepping_share(text: str) -> float:
-    """Give the share of neighbours that follow each other in the alphabet or are the same."""
+    """Return the share of neighbours that follow each other in the alphabet or are the same."""
     steps = len(text) - 1
     return sum(map(_NEIGHBOURS.__contains__, pairwise(text))) / steps if steps > 0 else 0.0
 

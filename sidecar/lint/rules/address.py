@@ -39,7 +39,7 @@ _UNFILLED = re.compile(r"<[^<>]+>|\$\{[^}]*\}|\{\{[^}]*\}\}|://[^/]*\*{3}")
 
 
 def unusable_address(context: RuleContext) -> Iterator[Violation]:
-    """See a DATABASE_URL that is missing or that no driver would take."""
+    """Find a DATABASE_URL that is missing or that no driver would take."""
     if context.settings.database_url is None:
         if context.environ.is_promised(FIELD):
             return
@@ -68,7 +68,7 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
 
 
 def example_address(context: RuleContext) -> Iterator[Violation]:
-    """See a DATABASE_URL out of a tutorial."""
+    """Find a DATABASE_URL out of a tutorial."""
     if is_example(context):
         yield context.violation(
             SEC02,
@@ -79,7 +79,7 @@ def example_address(context: RuleContext) -> Iterator[Violation]:
 
 
 def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See a password that is tried first by everybody."""
+    """Find a password that an attacker tries first."""
     if dsn.password is None:
         return
     password = dsn.password.reveal()
@@ -94,7 +94,7 @@ def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def is_example(context: RuleContext) -> bool:
-    """Tell whether DATABASE_URL is an example; what else it says is then of no interest."""
+    """Return True when DATABASE_URL is an example; what else it says is then of no interest."""
     url = context.settings.database_url
     if url is None:
         return False
@@ -122,7 +122,7 @@ def _has_example_part(dsn: Dsn) -> bool:
 
 
 def _has_example_host(text: str) -> bool:
-    """Judge an address whose port is a word, such as `host:port`."""
+    """Return True for an example host in an address whose port is a word, such as `host:port`."""
     try:
         host = urlsplit(text).hostname
     except ValueError:
@@ -131,7 +131,7 @@ def _has_example_host(text: str) -> bool:
 
 
 def real_address(context: RuleContext) -> Dsn | None:
-    """Give the address to judge; an example says nothing about the deployment."""
+    """Return the address to judge; an example says nothing about the deployment."""
     return None if is_example(context) else context.dsn
 
 

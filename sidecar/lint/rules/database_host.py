@@ -49,7 +49,7 @@ _PRIVATE = re.compile(
 
 
 def superuser(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See the usual names of superusers."""
+    """Find the usual names of superusers."""
     if dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
         yield context.violation(
             DB03,
@@ -60,7 +60,7 @@ def superuser(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def local_server(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See an address of this machine; a proxy or a socket beside the service is a good case."""
+    """Find an address of this machine; a proxy or a socket beside the service is a good case."""
     if any(host.is_loopback for host in dsn.hosts):
         yield context.violation(
             DB04,
@@ -71,7 +71,7 @@ def local_server(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See a connection over the network that may fall back to plain text."""
+    """Find a connection over the network that may fall back to plain text."""
     if dsn.is_local:
         return
     if dsn.sslmode in {None, "disable", "allow", "prefer"}:
@@ -94,17 +94,17 @@ def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def root_certificate(context: RuleContext, dsn: Dsn) -> str | None:
-    """Give the file that the server's certificate is checked by, where one is named."""
+    """Return the file that the server's certificate is checked by, where one is named."""
     return dsn.options.get("sslrootcert") or context.environ.text("PGSSLROOTCERT") or None
 
 
 def _is_private(dsn: Dsn) -> bool:
-    """Tell whether every host that is not this machine has a name of a private network only."""
+    """Return True when every host that is not this machine has a name of a private network only."""
     return all(host.is_local or _PRIVATE.fullmatch(host.name or "") for host in dsn.hosts)
 
 
 def transaction_pooler(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See addresses of poolers that give each transaction another session."""
+    """Find addresses of poolers that give each transaction another session."""
     is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
     if dsn.port == POOLER_PORT or is_pooler:
         yield context.violation(
@@ -116,7 +116,7 @@ def transaction_pooler(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See a database whose name says that it belongs to another environment."""
+    """Find a database whose name says that it belongs to another environment."""
     is_strict = context.settings.environment.is_strict
     kind, is_named, is_meant = (
         ("a test", _TESTING, _IS_FOR_TESTING)

@@ -79,7 +79,7 @@ _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 def unknown_parameter(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See parameters for which no connection comes about."""
+    """Find parameters for which no connection comes about."""
     for name in dsn.options:
         lower = name.lower()
         if name in _DRIVER or "." in name or lower in session_settings():
@@ -94,7 +94,7 @@ def unknown_parameter(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def unknown_value(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See parameters of a closed set whose value is none of it."""
+    """Find parameters of a closed set whose value is none of it."""
     for name, values in _VALUES.items():
         text = dsn.options.get(name)
         if text is not None and text not in values and not has_opaque(text):
@@ -105,7 +105,7 @@ def unknown_value(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See a check of the server's certificate that has nothing to check by.
+    """Find a check of the server's certificate that has nothing to check by.
 
     What files there are is known where this process itself connects, and not of another machine.
     """
@@ -124,7 +124,7 @@ def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 
 def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
-    """See files of the TLS parameters that the driver would look for in vain."""
+    """Find files of the TLS parameters that the driver would look for in vain."""
     if dsn.sslmode in {"disable", "allow"}:
         return
     named = {name: dsn.options[name] for name in _FILES if name in dsn.options}
@@ -141,7 +141,7 @@ def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
 @cache
 def session_settings() -> frozenset[str]:
-    """Give what PostgreSQL 15 to 18 let a session set when it connects, in lower case."""
+    """Return what PostgreSQL 15 to 18 let a session set when it connects, in lower case."""
     text = resources.files("sidecar.lint").joinpath("session_settings.txt").read_text("utf-8")
     return _names(text)
 

@@ -1,4 +1,4 @@
-"""Faults of event versioning, told as findings when a worker starts."""
+"""Rules about the versions of events, asked when a worker starts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -45,7 +45,7 @@ _ADMIN = re.compile(
 
 
 def any_host(context: RuleContext) -> Iterator[Violation]:
-    """See a list of hosts that lets every Host header in."""
+    """Find a list of hosts that lets every Host header in."""
     for variable in context.environ:
         if not _HOSTS.fullmatch(variable.name.lower()):
             continue
@@ -60,7 +60,7 @@ def any_host(context: RuleContext) -> Iterator[Violation]:
 
 
 def protection_off(context: RuleContext) -> Iterator[Violation]:
-    """See switches that take a protection away."""
+    """Find switches that take a protection away."""
     for variable in context.environ:
         name, value = variable.name.lower(), variable.value.strip().lower()
         is_off = value in _OFF and _MUST_BE_ON.fullmatch(name)
@@ -75,7 +75,7 @@ def protection_off(context: RuleContext) -> Iterator[Violation]:
 
 
 def default_administrator(context: RuleContext) -> Iterator[Violation]:
-    """See administrators whose password everybody would try first."""
+    """Find administrators with a password that an attacker tries first."""
     for variable in context.environ:
         is_admin = _ADMIN.fullmatch(variable.name.lower()) and variable.value.strip()
         if is_admin and says_default(variable.value, variable.name):

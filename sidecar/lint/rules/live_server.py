@@ -1,4 +1,4 @@
-"""Rules that ask the server itself: what no text of a variable can tell."""
+"""Rules about the server itself, which no variable can answer for."""
 
 from collections.abc import Callable, Iterator
 
@@ -28,14 +28,14 @@ LiveCheck = Callable[[Settings, Server], Iterator[Violation]]
 
 
 def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violation, ...]:
-    """Judge the server behind DATABASE_URL by every rule that needs one."""
+    """Ask every rule that needs the server behind DATABASE_URL."""
     if isinstance(server, Unreachable):
         return (Violation(DB16, FIELD, server.reason, server.cure),)
     return tuple(violation for check in LIVE_CHECKS for violation in check(settings, server))
 
 
 def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
-    """See a role that may do everything."""
+    """Find a role that may do everything."""
     if server.is_superuser:
         yield Violation(
             DB03,
@@ -46,7 +46,7 @@ def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
 
 
 def plain_text(_settings: Settings, server: Server) -> Iterator[Violation]:
-    """See a connection over the network that is not encrypted."""
+    """Find a connection over the network that is not encrypted."""
     if not server.is_local and server.is_encrypted is False:
         yield Violation(
             DB05,
@@ -57,7 +57,7 @@ def plain_text(_settings: Settings, server: Server) -> Iterator[Violation]:
 
 
 def unchecked_certificate(settings: Settings, server: Server) -> Iterator[Violation]:
-    """See an encrypted connection whose other end may be anybody."""
+    """Find an encrypted connection whose server was not authenticated."""
     mode = _sslmode(settings)
     if not server.is_local and server.is_encrypted and mode not in {"verify-ca", "verify-full"}:
         yield Violation(
@@ -89,7 +89,7 @@ def connection_budget(settings: Settings, server: Server) -> Iterator[Violation]
 
 
 def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
-    """See sessions that may hang for ever."""
+    """Find sessions that may hang for ever."""
     limits = {
         "statement_timeout": server.statement_timeout_seconds,
         "idle_in_transaction_session_timeout": server.idle_timeout_seconds,
@@ -105,7 +105,7 @@ def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
 
 
 def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
-    """See a pooler that gives each transaction another session."""
+    """Find a pooler that gives each transaction another session."""
     if server.is_transaction_pooled:
         yield Violation(
             DB12,
@@ -116,7 +116,7 @@ def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
 
 
 def schema_not_at_head(settings: Settings, server: Server) -> Iterator[Violation]:
-    """See a schema that this release cannot work with; it may apply migrations itself."""
+    """Find a schema that this release cannot work with; it may apply migrations itself."""
     if server.newer_schema:
         message = "The schema was made by a later release of the sidecar."
         yield Violation(DB14, FIELD, message, "Upgrade event-sidecar.")

@@ -31,12 +31,12 @@ OPS05 = Rule(
     refs=("CWE-306",),
 )
 _CURE = "Set SIDECAR_TOKEN to the output of: sidecar secret."
-# Workers are heard and the database is looked at once a second.
+# Workers and the database are sampled once a second.
 SHORTEST_LIMIT_SECONDS = 2.0
 
 
 def short_limit(context: RuleContext) -> Iterator[Violation]:
-    """See limits that one late look would break."""
+    """Find limits that one late sample would break."""
     limits = {
         "SIDECAR_WORKER_HANG_SECONDS": context.settings.worker_hang_seconds,
         "SIDECAR_LAG_LIMIT_SECONDS": context.settings.lag_limit_seconds,
@@ -52,7 +52,7 @@ def short_limit(context: RuleContext) -> Iterator[Violation]:
 
 
 def without_token(context: RuleContext) -> Iterator[Violation]:
-    """See a sidecar whose report and status page nobody can read, or whose metrics everybody can.
+    """Find a sidecar whose report cannot be read, or whose metrics are open to the network.
 
     Outside of production it makes a token itself; the numbers in /metrics are open all the same.
     An environment without a word about the sidecar is that of another program.
@@ -80,7 +80,7 @@ def without_token(context: RuleContext) -> Iterator[Violation]:
 
 
 def open_agent(context: RuleContext) -> Iterator[Violation]:
-    """See agents that tell the numbers and checks of a process to the network."""
+    """Find agents that serve the numbers and checks of a process to the network."""
     host = context.settings.agent_host
     if host is not None and not _is_loopback(host):
         yield context.violation(
@@ -92,7 +92,7 @@ def open_agent(context: RuleContext) -> Iterator[Violation]:
 
 
 def long_drain(context: RuleContext) -> Iterator[Violation]:
-    """See a drain that would end in SIGKILL."""
+    """Find a drain that would end in SIGKILL."""
     total = context.settings.drain_delay_seconds + FLUSH_SECONDS
     if total > GRACE_SECONDS:
         yield context.violation(

@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 30.0
 
 
 def long_wait(context: RuleContext) -> Iterator[Violation]:
-    """See a wait for the pool that outlasts whoever asked."""
+    """Find a wait for the pool that is longer than its callers wait."""
     wait = context.settings.pool_acquire_timeout_seconds
     if wait >= PATIENCE_SECONDS:
         yield context.violation(
@@ -37,7 +37,7 @@ def long_wait(context: RuleContext) -> Iterator[Violation]:
 
 
 def pool_size(context: RuleContext) -> Iterator[Violation]:
-    """See pools that are small, or that nobody has thought about."""
+    """Find pools that are small, or of the default size."""
     settings = context.settings
     names = ("DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE")
     if not any(context.environ.text(name) for name in names):

@@ -68,7 +68,7 @@ _PREFIXES = {"ANTHROPIC_API_KEY": "sk-ant-", "GEMINI_API_KEY": "AIza", "OPENAI_A
 
 
 def short_key(context: RuleContext) -> Iterator[Violation]:
-    """See signing keys that can be guessed, or that others would call short."""
+    """Find signing keys that can be guessed, or that others would call short."""
     for name, value in _signing_keys(context):
         if len(value) < SHORTEST:
             message = f"{name} is shorter than {SHORTEST} characters."
@@ -79,7 +79,7 @@ def short_key(context: RuleContext) -> Iterator[Violation]:
 
 
 def monotonous_key(context: RuleContext) -> Iterator[Violation]:
-    """See signing keys that are long but not random."""
+    """Find signing keys that are long but not random."""
     for name, value in _signing_keys(context):
         lowest = LOWEST_BITS_HEX if _HEX.fullmatch(value) else LOWEST_BITS
         if len(value) >= SHORTEST and (
@@ -91,7 +91,7 @@ def monotonous_key(context: RuleContext) -> Iterator[Violation]:
 
 
 def self_declared(context: RuleContext) -> Iterator[Violation]:
-    """See secrets whose own prefix says where they belong."""
+    """Find secrets whose own prefix says where they belong."""
     for variable in context.real_secrets():
         if _SELF_DECLARED.match(variable.value):
             message = f"{variable.name} says by its prefix that it is not for production."
@@ -99,7 +99,7 @@ def self_declared(context: RuleContext) -> Iterator[Violation]:
 
 
 def shared_value(context: RuleContext) -> Iterator[Violation]:
-    """See one value under two names, where one of them is ours.
+    """Find one value under two names, where one of them is ours.
 
     Other tools have aliases of one secret on purpose, such as PGPASSWORD.
     """
@@ -115,7 +115,7 @@ def shared_value(context: RuleContext) -> Iterator[Violation]:
 
 
 def wrong_slot(context: RuleContext) -> Iterator[Violation]:
-    """See keys by whose prefix another provider, or in production a test mode, is recognised.
+    """Find keys by whose prefix another provider, or in production a test mode, is recognised.
 
     Everywhere else a key for test mode is the right one: no test may charge a card.
     """
@@ -135,7 +135,7 @@ def wrong_slot(context: RuleContext) -> Iterator[Violation]:
 
 
 def stale_token(context: RuleContext) -> Iterator[Violation]:
-    """See tokens that nobody will accept any more, or that everybody knows."""
+    """Find tokens that have expired, or that are published."""
     for variable in context.real_secrets():
         claims = jwt_claims(variable.value)
         expires_at = expiry(claims)
@@ -148,7 +148,7 @@ def stale_token(context: RuleContext) -> Iterator[Violation]:
 
 
 def entropy_bits(value: str) -> float:
-    """Give Shannon's entropy per character, in bits."""
+    """Return Shannon's entropy per character, in bits."""
     counts = Counter(value).values()
     return -sum(count / len(value) * math.log2(count / len(value)) for count in counts)
 
@@ -167,7 +167,7 @@ def jwt_claims(value: str) -> dict[str, Any]:
 
 
 def expiry(claims: dict[str, Any]) -> datetime | None:
-    """Give when a token expires; `None` when it never does or does not say so in seconds."""
+    """Return when a token expires; `None` when it never does or does not say so in seconds."""
     seconds = claims.get("exp")
     if not isinstance(seconds, int | float):
         return None
@@ -184,7 +184,7 @@ def _signing_keys(context: RuleContext) -> Iterator[tuple[str, str]]:
 
 
 def _owner(value: str) -> str | None:
-    """Tell whose key it is; the longest prefix decides, since `sk-` begins `sk-ant-`."""
+    """Return whose key it is; the longest prefix decides, since `sk-` begins `sk-ant-`."""
     for name in sorted(_PREFIXES, key=lambda each: -len(_PREFIXES[each])):
         if value.startswith(_PREFIXES[name]):
             return name

@@ -44,7 +44,7 @@ _LONGEST_MATCHED = 4096
 
 
 def superseded(context: RuleContext) -> Iterator[Violation]:
-    """See variables that have a successor, or none at all."""
+    """Find variables that have a successor, or none at all."""
     for name, successor in (USUAL_SUCCESSORS | context.project.deprecated).items():
         if name in context.environ:
             hint = f"Set {successor} instead." if successor else "Remove it."
@@ -52,7 +52,7 @@ def superseded(context: RuleContext) -> Iterator[Violation]:
 
 
 def unmatched(context: RuleContext) -> Iterator[Violation]:
-    """See values out of the project's patterns; unset ones are for `required`."""
+    """Find values out of the project's patterns; unset ones are for `required`."""
     for name, pattern in context.project.pattern.items():
         text, expression = context.environ.text(name), compiled(pattern)
         if text and expression and not expression.fullmatch(text[:_LONGEST_MATCHED]):
@@ -61,7 +61,7 @@ def unmatched(context: RuleContext) -> Iterator[Violation]:
 
 
 def wrong_length(context: RuleContext) -> Iterator[Violation]:
-    """See keys that decode to more or fewer bytes than the cipher takes."""
+    """Find keys that decode to more or fewer bytes than the cipher takes."""
     for name, expected in context.project.bytes.items():
         if context.environ.text(name) and name not in context.shapes:
             found = byte_lengths(context.environ.text(name))
@@ -76,7 +76,7 @@ def wrong_length(context: RuleContext) -> Iterator[Violation]:
 
 
 def half_pair(context: RuleContext) -> Iterator[Violation]:
-    """See pairs of which one is set and another is not."""
+    """Find pairs of which one is set and another is not."""
     for pair in dict.fromkeys((*USUAL_PAIRS, *context.project.pairs, *_announced(context))):
         missing = [name for name in pair if context.is_missing(name)]
         if missing and len(missing) < len(pair):
@@ -86,7 +86,7 @@ def half_pair(context: RuleContext) -> Iterator[Violation]:
 
 
 def byte_lengths(text: str) -> frozenset[int]:
-    """Give to how many bytes a key decodes: by hexadecimal, by base64, and as it stands."""
+    """Return to how many bytes a key decodes: by hexadecimal, by base64, and as it stands."""
     bare = tidy(text).removeprefix("base64:")
     lengths = {len(bare.encode("utf-8", "surrogatepass"))} if not _HEX.fullmatch(bare) else set()
     if found := _HEX.fullmatch(bare):
@@ -101,7 +101,7 @@ def byte_lengths(text: str) -> frozenset[int]:
 
 
 def _announced(context: RuleContext) -> Iterator[tuple[str, str]]:
-    """Give pairs of which both names are there, one of them without a value."""
+    """Yield pairs of which both names are there, one of them without a value."""
     names = {each.name for each in context.environ}
     for name in names:
         for identity, secret in _HALVES:

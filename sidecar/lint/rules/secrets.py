@@ -37,14 +37,14 @@ _USER_INFO = re.compile(r"://([^/:\s]*):([^/\s]+)@[^@]*$")
 
 
 def missing_secret(context: RuleContext) -> Iterator[Violation]:
-    """See required secrets without a value."""
+    """Find required secrets without a value."""
     for name in dict.fromkeys(("SECRET_KEY", *context.project.required)):
         if context.is_missing(name):
             yield context.violation(SEC01, name, f"{name} is required in production.", GENERATE)
 
 
 def placeholder(context: RuleContext) -> Iterator[Violation]:
-    """See secrets, declared or not, that have the shape of a placeholder."""
+    """Find secrets, declared or not, that have the shape of a placeholder."""
     for name, shape in context.shapes.items():
         yield context.violation(
             SEC02,
@@ -55,7 +55,7 @@ def placeholder(context: RuleContext) -> Iterator[Violation]:
 
 
 def default_in_address(context: RuleContext) -> Iterator[Violation]:
-    """See addresses, but for DATABASE_URL, whose password is a placeholder or a default."""
+    """Find addresses, but for DATABASE_URL, whose password is a placeholder or a default."""
     for variable in context.environ:
         if variable.name == "DATABASE_URL" or "://" not in variable.value:
             continue
@@ -70,7 +70,7 @@ def default_in_address(context: RuleContext) -> Iterator[Violation]:
 
 
 def reason_in_address(variable: Variable) -> str | None:
-    """Tell why the password of an address is no password; `None` when it is one or has none."""
+    """Return why an address's password is none; `None` when it is one or there is none."""
     user, password, others = credentials_of(uncommented(variable.value))
     if not password:
         return None
@@ -81,7 +81,7 @@ def reason_in_address(variable: Variable) -> str | None:
 
 
 def credentials_of(address: str) -> tuple[str, str, frozenset[str]]:
-    """Give user, password, and host and database in lower case; empty where there are none."""
+    """Return user, password, and host and database in lower case; empty where there are none."""
     others: frozenset[str] = frozenset()
     try:
         parts = urlsplit(address)
@@ -93,7 +93,7 @@ def credentials_of(address: str) -> tuple[str, str, frozenset[str]]:
 
 
 def published_example(context: RuleContext) -> Iterator[Violation]:
-    """See secrets that everybody can read in the repository."""
+    """Find secrets whose values stand in the repository's example files."""
     for variable in context.real_secrets():
         if context.examples.has(variable.name, uncommented(variable.value)):
             yield context.violation(
@@ -105,7 +105,7 @@ def published_example(context: RuleContext) -> Iterator[Violation]:
 
 
 def published_secret(context: RuleContext) -> Iterator[Violation]:
-    """See secrets that everybody can read in the web, and odd ones under whatever name."""
+    """Find secrets that are published on the web; unmistakable ones under any name."""
     secrets = {each.name for each in context.secrets}
     for variable in context.environ:
         bare = uncommented(variable.value)
@@ -121,7 +121,7 @@ def published_secret(context: RuleContext) -> Iterator[Violation]:
 
 
 def empty_group(context: RuleContext) -> Iterator[Violation]:
-    """See groups of which no variable is set; a placeholder in one is told by itself."""
+    """Find groups of which no variable is set; a placeholder in one is found by another check."""
     for group, names in context.project.any_of.items():
         if names and all(map(context.is_missing, names)):
             yield context.violation(
@@ -133,7 +133,7 @@ def empty_group(context: RuleContext) -> Iterator[Violation]:
 
 
 def says_default(value: str, name: str) -> bool:
-    """Tell whether a value is a placeholder, or published as somebody's default."""
+    """Return True when a value is a placeholder, or published as a default."""
     bare = uncommented(value)
     shape: Shape | None = shape_of(bare, name)
     return shape is not None or origin_of(bare) is not None

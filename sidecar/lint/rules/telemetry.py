@@ -14,7 +14,7 @@ OPS04 = Rule(
 )
 EXPORTERS: Final[Mapping[str, frozenset[str]]] = {
     "OTEL_TRACES_EXPORTER": frozenset({"otlp", "none"}),
-    # /metrics is there whatever is sent.
+    # /metrics is there in any case.
     "OTEL_METRICS_EXPORTER": frozenset({"otlp", "none", "prometheus"}),
 }
 PROTOCOLS: Final = frozenset({"http/protobuf", "grpc"})
@@ -51,14 +51,14 @@ _UNREAD: Final = {
 
 
 def unread_variable(context: RuleContext) -> Iterator[Violation]:
-    """See a variable that nothing here reads."""
+    """Find a variable that nothing here reads."""
     for name, (message, hint, at_most) in _UNREAD.items():
         if context.environ.text(name):
             yield context.violation(OPS04, name, message.format(name), hint, at_most=at_most)
 
 
 def unknown_choice(context: RuleContext) -> Iterator[Violation]:
-    """See an exporter, protocol or sampler that is not there."""
+    """Find an exporter, protocol or sampler that is not there."""
     for name, offered in _CHOICES.items():
         asked = {one.strip().lower() for one in context.environ.text(name).split(",")} - {""}
         if asked - offered:
@@ -71,7 +71,7 @@ def unknown_choice(context: RuleContext) -> Iterator[Violation]:
 
 
 def unsent_logs(context: RuleContext) -> Iterator[Violation]:
-    """See logs that are to go to a collector; the application's own may go there all the same."""
+    """Find logs that are to go to a collector; the application's own may go there all the same."""
     asked = [each.name for each in context.environ if each.name.startswith(_LOGS) and each.value]
     if context.environ.text("OTEL_LOGS_EXPORTER").lower() not in {"", "none"}:
         asked.insert(0, "OTEL_LOGS_EXPORTER")

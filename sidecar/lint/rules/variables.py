@@ -32,7 +32,7 @@ _SHARED_END = 9
 
 
 def unknown_environment(context: RuleContext) -> Iterator[Violation]:
-    """See an ENVIRONMENT that is not set, or set to no name we know."""
+    """Find an ENVIRONMENT that is not set, or set to no name we know."""
     name = context.environ.text("ENVIRONMENT")
     allowed = "development, test, staging or production"
     if not name and context.environ.assumed is not None:
@@ -61,7 +61,7 @@ def unknown_environment(context: RuleContext) -> Iterator[Violation]:
 
 
 def misspelt_name(context: RuleContext) -> Iterator[Violation]:
-    """See names within two edits of a known variable that is itself not set."""
+    """Find names within two edits of a known variable that is itself not set."""
     known = {each.name for each in declarations()} | context.project.named()
     missing = [name for name in known if not context.environ.text(name)]
     starts = {name[:_SHARED_START] for name in missing}
@@ -90,7 +90,7 @@ def misspelt_name(context: RuleContext) -> Iterator[Violation]:
 
 
 def kept_mark(context: RuleContext) -> Iterator[Violation]:
-    """See what editors and container tools leave inside a value."""
+    """Find what editors and container tools leave inside a value."""
     declared = {each.name for each in declarations()}
     for variable in context.environ:
         if len(variable.value) > LONGEST_VALUE:
@@ -118,7 +118,7 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
 
 
 def mark_in(variable: Variable) -> tuple[str, str] | None:
-    """Tell what is left inside a value, with its place, and what to do; never the value."""
+    """Return what is left inside a value, with its place, and what to do; never the value."""
     value = variable.value
     bare = tidy(value)
     if has_mark(value):
@@ -143,7 +143,7 @@ def mark_in(variable: Variable) -> tuple[str, str] | None:
 
 
 def _ends_as_a_file(value: str) -> bool:
-    """Tell whether the only blank around it is the line end that a file of its kind ends with.
+    """Return True when the only blank around it is the line end that a file of its kind ends with.
 
     A key in PEM or a JSON document is text of several lines; OpenSSH refuses a key without the
     last line end.

@@ -42,7 +42,7 @@ _EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|.*your-?domain.*|.*you
 
 
 def debug_on(context: RuleContext) -> Iterator[Violation]:
-    """See the switch that shows tracebacks to strangers."""
+    """Find the switch that shows tracebacks to strangers."""
     if context.settings.debug:
         yield context.violation(
             APP01,
@@ -60,7 +60,7 @@ def debug_on(context: RuleContext) -> Iterator[Violation]:
 
 
 def docs_on(context: RuleContext) -> Iterator[Violation]:
-    """See API docs switched on."""
+    """Find API docs switched on."""
     if context.settings.enable_docs:
         yield context.violation(
             APP02,
@@ -71,7 +71,7 @@ def docs_on(context: RuleContext) -> Iterator[Violation]:
 
 
 def open_cors(context: RuleContext) -> Iterator[Violation]:
-    """See the wildcard."""
+    """Find the wildcard."""
     if context.settings.cors.is_wildcard:
         yield context.violation(
             APP03,
@@ -82,7 +82,7 @@ def open_cors(context: RuleContext) -> Iterator[Violation]:
 
 
 def unfit_origin(context: RuleContext) -> Iterator[Violation]:
-    """See origins that no user of a deployed service comes from."""
+    """Find origins that no user of a deployed service comes from."""
     if not context.environ.text("CORS_ORIGINS"):
         yield context.violation(
             APP04,

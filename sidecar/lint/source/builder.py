@@ -38,7 +38,7 @@ class WorkloadBuilder:
     line: int | None = None
 
     def put(self, variable: Variable) -> None:
-        """Take a variable; the later of two wins, and that there are two is told."""
+        """Set a variable; the later of two wins, and that there are two is a fault."""
         earlier = self.variables.get(variable.name)
         if earlier is not None and earlier.source == variable.source:
             message = f"{variable.name} stands twice, in lines {earlier.line} and {variable.line}."
@@ -50,7 +50,7 @@ class WorkloadBuilder:
         self.set(variable)
 
     def set(self, variable: Variable) -> None:
-        """Take a variable over an earlier one, where that is meant to be."""
+        """Set a variable over an earlier one, where that is meant."""
         if is_opaque(variable.value):
             self.promise(variable.name)
             return
@@ -58,7 +58,7 @@ class WorkloadBuilder:
         self.variables[variable.name] = variable
 
     def mount(self, files: Mapping[str, Variable]) -> None:
-        """Take `NAME` from the file that `NAME_FILE` points to, where its content is known.
+        """Set `NAME` from the file that `NAME_FILE` points to, where its content is known.
 
         Args:
             files: What is in them, by their paths.
@@ -71,7 +71,7 @@ class WorkloadBuilder:
                 self.set(replace(held, name=name, value=text))
 
     def promise(self, name: str) -> None:
-        """Take a variable whose value comes from elsewhere, over an earlier one."""
+        """Note that the value comes from elsewhere, over an earlier one."""
         self.variables.pop(name, None)
         self.promised.add(name)
 
@@ -96,7 +96,7 @@ class DeploymentBuilder:
         self.unread += more.unread
 
     def has_room(self, source: str) -> bool:
-        """Tell whether more can be read; aliases let a small file stand for an endless one."""
+        """Return True when more can be read; aliases let a small file stand for an endless one."""
         variables = sum(len(each.variables) for each in self.workloads)
         if len(self.workloads) < MOST_WORKLOADS and variables <= MOST_VARIABLES:
             return True
@@ -109,13 +109,13 @@ class DeploymentBuilder:
 
 
 def unusable(source: str, message: str, line: int | None = None, *, hint: str = "") -> Fault:
-    """Say that a file, or a line of it, cannot be used."""
+    """Return the fault of a file, or of a line of it, that cannot be used."""
     hint = hint or "Put the file right: nothing of it can be judged."
     return Fault(FaultKind.FILE, source, message, hint, source, line)
 
 
 def few(faults: Sequence[Fault]) -> list[Fault]:
-    """Give the first faults of a file and the number of the others; a binary has thousands."""
+    """Return the first faults of a file and the number of the others; a binary has thousands."""
     if len(faults) <= MOST_FAULTS:
         return list(faults)
     left = len(faults) - MOST_FAULTS
@@ -126,12 +126,12 @@ def few(faults: Sequence[Fault]) -> list[Fault]:
 
 
 def marked(source: str, message: str, hint: str, line: int) -> Fault:
-    """Say what an editor left in a file."""
+    """Return the fault of a mark that an editor left in a file."""
     return Fault(FaultKind.MARK, source, message, hint, source, line, Severity.WARNING)
 
 
 def shown(name: str) -> str:
-    """Give a name out of a file fit to be printed: short, and without control characters."""
+    """Return a name out of a file fit to be printed: short, and without control characters."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)[
         :_LONGEST_NAME
     ]

@@ -62,7 +62,7 @@ def read(
 
 
 def called(name: str) -> str:
-    """Give what findings call a service."""
+    """Return what findings call a service."""
     return f"service {shown(name)}"
 
 
@@ -82,7 +82,7 @@ class _Service:
     unread: list[Fault] = field(default_factory=list)
 
     def read(self) -> WorkloadBuilder:
-        """Give the service's environment: `environment` wins over every `env_file`."""
+        """Return the service's environment: `environment` wins over every `env_file`."""
         own = self.definitions[-1]
         builder = WorkloadBuilder(self.workload, source=own.file.source, line=line_of(own.node))
         for definition in () if self.alone else self.definitions:
@@ -144,7 +144,7 @@ def _take_environment(builder: WorkloadBuilder, definition: Definition) -> None:
 
 
 def _pairs(node: Node | None) -> Iterator[tuple[str, Node, str | None]]:
-    """Give name, node and value of `environment`, a mapping or a list; no value is `None`."""
+    """Yield name, node and value of `environment`, a mapping or a list; no value is `None`."""
     for name, value in entries(node):
         yield name, value, None if is_null(value) else text_of(value)
     for item in items(node):
@@ -153,7 +153,7 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, Node, str | None]]:
 
 
 def _is_active(definitions: Sequence[Definition], shell: Mapping[str, str]) -> bool:
-    """Tell whether compose starts a service when nobody names it."""
+    """Return True when compose starts a service that is not named."""
     profiles = {text_of(each) for one in definitions for each in items(child(one.node, "profiles"))}
     active = {each.strip() for each in shell.get(_PROFILES, "").split(",")}
     return not profiles or not profiles.isdisjoint(active) or "*" in active

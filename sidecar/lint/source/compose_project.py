@@ -31,12 +31,12 @@ class ComposeFile:
     shell: Mapping[str, str] = field(repr=False)
 
     def service(self, name: str) -> Node | None:
-        """Give what the file says of a service."""
+        """Return what the file says of a service."""
         found = (child(node, "services", name) for node in self.nodes)
         return next((each for each in found if each is not None), None)
 
     def services(self) -> Iterator[tuple[str, Node]]:
-        """Give every service by its name."""
+        """Yield every service by its name."""
         for node in self.nodes:
             yield from entries(child(node, "services"))
 
@@ -89,7 +89,7 @@ class Project:
             self.services.setdefault(name, []).extend(self._chain(node, file, 0))
 
     def _chain(self, node: Node, file: ComposeFile, depth: int) -> Iterator[Definition]:
-        """Give what a service extends, and what that extends, before itself."""
+        """Yield what a service extends, and what that extends, before itself."""
         extended = child(node, "extends")
         if extended is not None:
             name = text_of(extended) or text_of(child(extended, "service"))
@@ -105,7 +105,7 @@ class Project:
         yield Definition(node, file)
 
     def _open(self, path: str, by: ComposeFile, line: int) -> ComposeFile | None:
-        """Open a file that another one names; that it cannot be read is told once."""
+        """Open a file that another one names; a fault in it is reported once."""
         text = Filling(by.shell).fill(path)
         place = by.directory / text
         if place not in self._opened:

@@ -13,7 +13,7 @@ _DIRECTORY = "/run/secrets"
 
 
 def files_of(definitions: Sequence[Definition]) -> dict[str, Variable]:
-    """Give what is in each file, by its path in the container; what is not here is left out."""
+    """Return what is in each file, by its path in the container; what is not here is left out."""
     return dict(entry for each in definitions for entry in _mounted(each))
 
 

@@ -40,7 +40,7 @@ def _text(value: object) -> str | None:
 
 
 def _lines(text: str) -> dict[str, Iterator[int]]:
-    """Give where each name stands, in the order of the text."""
+    """Return where each name stands, in the order of the text."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     line, seen = 1, 0
     for name in _NAME.finditer(text):

@@ -74,7 +74,7 @@ def load(path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False) 
     """
     source = "standard input" if path == STANDARD_INPUT else str(path)
     try:
-        # With undecodable bytes as lone surrogates, so that their line can be told.
+        # With undecodable bytes as lone surrogates, so that their line can be named.
         read = read_bounded if by_file else read_named
         text = read(path, _LIMIT_BYTES).decode("utf-8", "surrogateescape")
     except FileTooLargeError:
@@ -92,7 +92,7 @@ def load(path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False) 
 
 
 def _form(path: Path, dialect: Dialect, text: str) -> Dialect:
-    """Tell JSON, YAML and the kinds of env files from each other."""
+    """Return who would read the file: by its ending, its name or its text."""
     ending = path.suffix.lower()
     if dialect is not Dialect.AUTO:
         return Dialect.COMPOSE if dialect is Dialect.KUBERNETES else dialect

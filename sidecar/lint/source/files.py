@@ -19,7 +19,7 @@ def read(
     part: str | None = None,
     alone: bool = False,
 ) -> DeploymentBuilder:
-    """Read files; whatever is wrong with them becomes a fault.
+    """Read files; what is wrong with them becomes a fault.
 
     An env file is an environment. Beside a compose file or manifests it lies under every workload
     of theirs when it is named before them, and over each when it is named after.
@@ -56,7 +56,7 @@ def read(
 
 
 def _of_env_files(loaded: Sequence[Loaded | Fault]) -> WorkloadBuilder:
-    """Give the environment that env files make by themselves."""
+    """Return the environment that env files make by themselves."""
     first = next(iter(loaded), None)
     return WorkloadBuilder(source=None if first is None else first.source, line=1)
 

@@ -18,7 +18,7 @@ _DEEPEST = 5
 
 @dataclass(slots=True)
 class Filling:
-    """Fills references in from a shell, and keeps in mind whether one came to nothing.
+    """Fills references in from a shell, and notes whether one came to nothing.
 
     Attributes:
         lost: A reference was to a name that is not set, so that nothing stands in its place.
@@ -53,7 +53,7 @@ class Filling:
 def lost_reference(
     name: str, source: str, line: int | None, at_most: Severity = Severity.WARNING
 ) -> Fault:
-    """Say that a reference in a value came to nothing.
+    """Return the fault of a reference that came to nothing.
 
     The reference's name is left out: where a password holds a `$`, it is a part of the password.
     """

@@ -23,43 +23,43 @@ Pairs = list[tuple[str, object]]
 
 
 def is_json(text: str) -> bool:
-    """Tell an object in JSON from lines of an env file."""
+    """Return True for an object in JSON, False for lines of an env file."""
     return text.lstrip("\ufeff \t\r\n").startswith("{")
 
 
 def is_manifest(text: str) -> bool:
-    """Tell YAML of compose or Kubernetes from lines of an env file."""
+    """Return True for YAML of compose or Kubernetes, False for lines of an env file."""
     return _MANIFEST.search(text) is not None
 
 
 def is_compose(nodes: Documents) -> bool:
-    """Tell a compose file from other YAML."""
+    """Return True for a compose file."""
     return any(child(node, "services") is not None for node in nodes)
 
 
 def is_kubernetes(nodes: Documents) -> bool:
-    """Tell a manifest from other YAML."""
+    """Return True for a manifest."""
     return any(text_of(child(node, "kind")) for node in nodes)
 
 
 def is_template(text: str) -> bool:
-    """Tell a chart's template, or its values, from what Helm makes of it."""
+    """Return True for a chart's template, which Helm has yet to fill in."""
     return _HELM.search(text) is not None
 
 
 def is_kustomization(nodes: Documents) -> bool:
-    """Tell what kustomize builds from, from what it builds."""
+    """Return True for what kustomize builds from, not for what it builds."""
     return any(_is_kustomization(node) for node in nodes)
 
 
 def is_for_yaml(pairs: Pairs) -> bool:
-    """Tell JSON of compose or Kubernetes: YAML's reader takes it, and knows its lines."""
+    """Return True for JSON of compose or Kubernetes: YAML's reader takes it, with its lines."""
     names = {name for name, _ in pairs}
     return "services" in names or {"kind", "apiVersion"} <= names
 
 
 def doppler_pairs(pairs: Pairs) -> Pairs | None:
-    """Give names and values; `None` for JSON of any other kind, such as a task definition."""
+    """Return names and values; `None` for JSON of any other kind, such as a task definition."""
     answer = dict(pairs).get("secrets")
     named = cast("Pairs", answer) if is_object(answer) else pairs
     is_doppler = all(is_plain_name(name) and _is_doppler_value(value) for name, value in named)
@@ -80,12 +80,12 @@ def pairs_of(text: str) -> Pairs | None:
 
 
 def is_object(value: object) -> bool:
-    """Tell an object from a list, in JSON that was parsed into pairs."""
+    """Return True for an object, False for a list, in JSON that was parsed into pairs."""
     return isinstance(value, list) and all(isinstance(each, tuple) for each in value)
 
 
 def fields_of(value: object) -> dict[str, object]:
-    """Give an object's members by name; none for what is no object."""
+    """Return an object's members by name; none for what is no object."""
     return dict(cast("Pairs", value)) if is_object(value) else {}
 
 

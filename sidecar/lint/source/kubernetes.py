@@ -125,7 +125,7 @@ class _ContainerReader:
         )
 
     def read(self) -> WorkloadBuilder:
-        """Give the container's environment."""
+        """Return the container's environment."""
         for each in items(child(self._container.node, "envFrom")):
             self._take_store(each)
         own = WorkloadBuilder()
@@ -229,5 +229,5 @@ class _ContainerReader:
                 line=line,
             )
         )
-        # What is told with its reason is not called an example too.
+        # What has this fault is not called an example too.
         return opaque(referred) if is_secret else text

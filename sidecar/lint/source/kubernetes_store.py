@@ -31,12 +31,12 @@ class Store:
     unreadable: frozenset[str] = frozenset()
 
     def lacks(self, key: str) -> bool:
-        """Tell whether a key is missing; a store without any is filled in the cluster."""
+        """Return True when a key is missing; a store without any is filled in the cluster."""
         keys = self.values.keys() | self.unreadable
         return bool(keys) and key not in keys
 
     def variables(self, prefix: str) -> Iterator[Variable]:
-        """Give what a container gets by `envFrom`: keys that no shell could set are left out."""
+        """Yield what a container gets by `envFrom`: keys that no shell could set are left out."""
         for key, variable in self.values.items():
             if is_plain_name(prefix + key):
                 yield replace(variable, name=prefix + key)
@@ -49,7 +49,7 @@ class Stores:
         self._stores: dict[tuple[str, str, str], Store] = {}
 
     def take(self, node: Node, source: str) -> list[Fault]:
-        """Take a store in, and tell what of it is not base64; anything else is passed over."""
+        """Keep a store, and return what of it is not base64; anything else is ignored."""
         kind = text_of(child(node, "kind"))
         if kind not in _KINDS:
             return []
@@ -70,14 +70,14 @@ class Stores:
         return list(faults.values())
 
     def find(self, kind: str, namespace: str, name: str) -> Store | None:
-        """Give the store that a container of the namespace means.
+        """Return the store that a container of the namespace means.
 
         One without a namespace of its own goes where it is applied to, which may be that one.
         """
         return self._stores.get((kind, namespace, name)) or self._stores.get((kind, "", name))
 
     def workloads(self) -> Iterator[WorkloadBuilder]:
-        """Give each store as an environment of which more may come from elsewhere."""
+        """Yield each store as an environment of which more may come from elsewhere."""
         for (_, namespace, _), store in self._stores.items():
             builder = WorkloadBuilder(_called(store, namespace), promised={"*"})
             for variable in store.variables(""):

@@ -16,7 +16,7 @@ _NAMES = {"secret": ("Secret", "secretName"), "configMap": ("ConfigMap", "name")
 def files_of(
     pod: Node | None, container: Node, namespace: str, stores: Stores
 ) -> dict[str, Variable]:
-    """Give what is in each file, by its path in the container; what others fill is left out."""
+    """Return what is in each file, by its path in the container; what others fill is left out."""
     volumes = {text_of(child(each, "name")): each for each in items(child(pod, "volumes"))}
     found: dict[str, Variable] = {}
     for mount in items(child(container, "volumeMounts")):
@@ -38,7 +38,7 @@ def _files_in(
     for each in (volume, *items(child(volume, "projected", "sources"))):
         for key, (kind, name_key) in _NAMES.items():
             node = child(each, key)
-            # A projected volume calls a Secret by `name`, as everybody else does.
+            # A projected volume calls a Secret by `name`, as an `env` entry does.
             name = text_of(child(node, name_key)) or text_of(child(node, "name"))
             store = stores.find(kind, namespace, name) if name else None
             if store is not None:

@@ -37,7 +37,7 @@ def documents(text: str) -> Documents:
 
 
 def entries(node: Node | None) -> Iterator[tuple[str, Node]]:
-    """Give keys and values of a mapping, its own before merged ones; of anything else, nothing."""
+    """Yield keys and values of a mapping, before those merged in; of anything else, nothing."""
     yield from _flat(node).items()
 
 
@@ -82,7 +82,7 @@ def _merges(node: MappingNode) -> Iterator[Node]:
 
 
 def items(node: Node | None) -> tuple[Node, ...]:
-    """Give the members of a sequence; of anything else, nothing."""
+    """Return the members of a sequence; of anything else, nothing."""
     return tuple(node.value) if isinstance(node, SequenceNode) else ()
 
 
@@ -94,15 +94,15 @@ def child(node: Node | None, *path: str) -> Node | None:
 
 
 def text_of(node: Node | None) -> str:
-    """Give a scalar as it was written, and nothing for null or what is no scalar."""
+    """Return a scalar as it was written, and nothing for null or what is no scalar."""
     return node.value if isinstance(node, ScalarNode) and node.tag != _NULL else ""
 
 
 def is_null(node: Node) -> bool:
-    """Tell a key without a value from one with an empty text."""
+    """Return True for a key without a value, False for one with an empty text."""
     return isinstance(node, ScalarNode) and node.tag == _NULL
 
 
 def line_of(node: Node) -> int:
-    """Give where a node begins, counted from 1."""
+    """Return where a node begins, counted from 1."""
     return int(node.start_mark.line) + 1
