@@ -57,22 +57,13 @@ def reason_of(error: Exception) -> str:
 
 
 def _both_set(name: str, source: str) -> Fault:
-    return Fault(
-        FaultKind.FILE,
-        name,
-        f"{name} and {name}_FILE are both set; {name} is used.",
-        f"Unset one of them: keep {name}_FILE for a mounted secret.",
-        source,
-        at_most=Severity.WARNING,
-    )
+    message = f"{name} and {name}_FILE are both set; {name} is used."
+    hint = f"Unset one of them: keep {name}_FILE for a mounted secret."
+    return Fault(FaultKind.FILE, name, message, hint, source, at_most=Severity.WARNING)
 
 
 def _unreadable_mount(pointer: Variable, reason: str) -> Fault:
     name = pointer.name.removesuffix("_FILE")
-    return Fault(
-        FaultKind.FILE,
-        pointer.name,
-        f"{pointer.name} names {reason}.",
-        f"Mount the file and let this user read it; a value itself belongs into {name}.",
-        pointer.source,
-    )
+    message = f"{pointer.name} names {reason}."
+    hint = f"Mount the file and let this user read it; a value itself belongs into {name}."
+    return Fault(FaultKind.FILE, pointer.name, message, hint, pointer.source)

@@ -45,13 +45,9 @@ def find_rotations(found: Iterable[Change]) -> Iterator[Violation]:
     """Find each variable whose file holds another value than the process works with."""
     for change in found:
         if change.kind is ChangeKind.ROTATED:
-            yield Violation(
-                ENV09,
-                change.field,
-                f"{change.field} was rotated; the process still works with the value before.",
-                "Start it again before the old value ends to be valid.",
-                change.source,
-            )
+            message = f"{change.field} was rotated; the process still works with the value before."
+            hint = "Start it again before the old value ends to be valid."
+            yield Violation(ENV09, change.field, message, hint, change.source)
 
 
 def _compare(before: Environ, now: Environ) -> Iterator[Change]:

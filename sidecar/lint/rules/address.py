@@ -58,24 +58,20 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
         try:
             context.parse_dsn(context.settings.database_url.reveal())
         except DsnError as error:
-            yield context.violation(
-                DB01,
-                FIELD,
-                f"DATABASE_URL cannot be used. {error}",
+            message = f"DATABASE_URL cannot be used. {error}"
+            hint = (
                 "It looks like postgresql://user:password@host:5432/database, "
-                "with special characters of the password percent-encoded.",
+                "with special characters of the password percent-encoded."
             )
+            yield context.violation(DB01, FIELD, message, hint)
 
 
 def example_address(context: RuleContext) -> Iterator[Violation]:
     """Find a DATABASE_URL out of a tutorial."""
     if is_example(context):
-        yield context.violation(
-            SEC02,
-            FIELD,
-            "DATABASE_URL is using a default or example value.",
-            "Set the actual address and credentials.",
-        )
+        message = "DATABASE_URL is using a default or example value."
+        hint = "Set the actual address and credentials."
+        yield context.violation(SEC02, FIELD, message, hint)
 
 
 def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -85,12 +81,9 @@ def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     password = dsn.password.reveal()
     repeats = password.lower() in {(dsn.user or "").lower(), (dsn.database or "").lower()}
     if password and (repeats or says_default(password, "")):
-        yield context.violation(
-            DB02,
-            FIELD,
-            "The password inside DATABASE_URL is a default one, or repeats user or database.",
-            "Give the role a generated password: ALTER ROLE ... PASSWORD.",
-        )
+        message = "The password inside DATABASE_URL is a default one, or repeats user or database."
+        hint = "Give the role a generated password: ALTER ROLE ... PASSWORD."
+        yield context.violation(DB02, FIELD, message, hint)
 
 
 def is_example(context: RuleContext) -> bool:

@@ -51,23 +51,17 @@ _PRIVATE = re.compile(
 def superuser(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find the usual names of superusers."""
     if dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
-        yield context.violation(
-            DB03,
-            FIELD,
-            "DATABASE_URL connects as a superuser.",
-            "Create a role that owns the schema and nothing else.",
-        )
+        message = "DATABASE_URL connects as a superuser."
+        hint = "Create a role that owns the schema and nothing else."
+        yield context.violation(DB03, FIELD, message, hint)
 
 
 def local_server(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find an address of this machine; a proxy or a socket beside the service is a good case."""
     if any(host.is_loopback for host in dsn.hosts):
-        yield context.violation(
-            DB04,
-            FIELD,
-            "DATABASE_URL points to this machine.",
-            "Right for a local proxy (Cloud SQL, PgBouncer): silence DB04 with that reason.",
-        )
+        message = "DATABASE_URL points to this machine."
+        hint = "Right for a local proxy (Cloud SQL, PgBouncer): silence DB04 with that reason."
+        yield context.violation(DB04, FIELD, message, hint)
 
 
 def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -85,12 +79,9 @@ def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             at_most=Severity.WARNING if _is_private(dsn) else Severity.REFUSE,
         )
     elif dsn.sslmode == "require" and root_certificate(context, dsn) is None:
-        yield context.violation(
-            DB06,
-            FIELD,
-            "sslmode=require encrypts, but checks no certificate.",
-            "Use sslmode=verify-full with sslrootcert.",
-        )
+        message = "sslmode=require encrypts, but checks no certificate."
+        hint = "Use sslmode=verify-full with sslrootcert."
+        yield context.violation(DB06, FIELD, message, hint)
 
 
 def root_certificate(context: RuleContext, dsn: Dsn) -> str | None:
@@ -107,12 +98,9 @@ def transaction_pooler(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find addresses of poolers that give each transaction another session."""
     is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
     if dsn.port == POOLER_PORT or is_pooler:
-        yield context.violation(
-            DB12,
-            FIELD,
-            "DATABASE_URL points to a pooler in transaction mode.",
-            "Connect to the server itself or to a pooler in session mode: leases need a session.",
-        )
+        message = "DATABASE_URL points to a pooler in transaction mode."
+        hint = "Connect to the server itself or to a pooler in session mode: leases need a session."
+        yield context.violation(DB12, FIELD, message, hint)
 
 
 def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:

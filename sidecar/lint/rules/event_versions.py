@@ -26,19 +26,15 @@ def find_faults(types: EventTypes, stored: Mapping[str, int]) -> Iterator[Violat
         stored: Newest schema version by type name, as far as it was looked for.
     """
     for name, version in types.find_holes():
-        yield Violation(
-            HOLE,
-            name,
-            f"Events of type {name} in schema version {version} cannot be read.",
-            f"Register an upcaster: @types.upcast({name!r}, from_version={version}).",
-        )
+        message = f"Events of type {name} in schema version {version} cannot be read."
+        hint = f"Register an upcaster: @types.upcast({name!r}, from_version={version})."
+        yield Violation(HOLE, name, message, hint)
     for name, version in stored.items():
         known = types.find(name)
         if known is not None and version > known.version:
-            yield Violation(
-                FUTURE,
-                name,
+            message = (
                 f"Events of type {name} are stored in schema version {version}; this service "
-                f"knows {known.version}.",
-                "Deploy the newer service here as well; until then these events are parked.",
+                f"knows {known.version}."
             )
+            hint = "Deploy the newer service here as well; until then these events are parked."
+            yield Violation(FUTURE, name, message, hint)

@@ -51,12 +51,9 @@ def any_host(context: RuleContext) -> Iterator[Violation]:
             continue
         hosts = {part.strip(" \"'[]") for part in variable.value.split(",")}
         if "*" in hosts or hosts == {""}:
-            yield context.violation(
-                APP05,
-                variable.name,
-                f"{variable.name} is empty or lets every host in.",
-                "List the names that the service is reached by.",
-            )
+            message = f"{variable.name} is empty or lets every host in."
+            hint = "List the names that the service is reached by."
+            yield context.violation(APP05, variable.name, message, hint)
 
 
 def protection_off(context: RuleContext) -> Iterator[Violation]:
@@ -66,12 +63,9 @@ def protection_off(context: RuleContext) -> Iterator[Violation]:
         is_off = value in _OFF and _MUST_BE_ON.fullmatch(name)
         is_bypassed = value in _ON and _MUST_BE_OFF.fullmatch(name)
         if is_off or is_bypassed:
-            yield context.violation(
-                APP06,
-                variable.name,
-                f"{variable.name} takes a protection away.",
-                "Remove it; trust a private authority by its certificate file instead.",
-            )
+            message = f"{variable.name} takes a protection away."
+            hint = "Remove it; trust a private authority by its certificate file instead."
+            yield context.violation(APP06, variable.name, message, hint)
 
 
 def default_administrator(context: RuleContext) -> Iterator[Violation]:
@@ -79,12 +73,9 @@ def default_administrator(context: RuleContext) -> Iterator[Violation]:
     for variable in context.environ:
         is_admin = _ADMIN.fullmatch(variable.name.lower()) and variable.value.strip()
         if is_admin and says_default(variable.value, variable.name):
-            yield context.violation(
-                APP07,
-                variable.name,
-                f"{variable.name} is a default password: the account is everybody's.",
-                "Generate one with: sidecar secret.",
-            )
+            message = f"{variable.name} is a default password: the account is everybody's."
+            hint = "Generate one with: sidecar secret."
+            yield context.violation(APP07, variable.name, message, hint)
 
 
 CHECKS: tuple[Check, ...] = (any_host, protection_off, default_administrator)

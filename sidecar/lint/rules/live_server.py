@@ -37,35 +37,26 @@ def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violat
 def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
     """Find a role that may do everything."""
     if server.is_superuser:
-        yield Violation(
-            DB03,
-            FIELD,
-            "The role of DATABASE_URL is a superuser.",
-            "Create a role that owns the schema and nothing else: ALTER ROLE ... NOSUPERUSER.",
-        )
+        message = "The role of DATABASE_URL is a superuser."
+        hint = "Create a role that owns the schema and nothing else: ALTER ROLE ... NOSUPERUSER."
+        yield Violation(DB03, FIELD, message, hint)
 
 
 def plain_text(_settings: Settings, server: Server) -> Iterator[Violation]:
     """Find a connection over the network that is not encrypted."""
     if not server.is_local and server.is_encrypted is False:
-        yield Violation(
-            DB05,
-            FIELD,
-            "The connection to the server is not encrypted.",
-            "Switch ssl on at the server and append ?sslmode=verify-full.",
-        )
+        message = "The connection to the server is not encrypted."
+        hint = "Switch ssl on at the server and append ?sslmode=verify-full."
+        yield Violation(DB05, FIELD, message, hint)
 
 
 def unchecked_certificate(settings: Settings, server: Server) -> Iterator[Violation]:
     """Find an encrypted connection whose server was not authenticated."""
     mode = _sslmode(settings)
     if not server.is_local and server.is_encrypted and mode not in {"verify-ca", "verify-full"}:
-        yield Violation(
-            DB06,
-            FIELD,
-            "The connection is encrypted, but nobody has checked the server's certificate.",
-            "Use sslmode=verify-full with sslrootcert.",
-        )
+        message = "The connection is encrypted, but nobody has checked the server's certificate."
+        hint = "Use sslmode=verify-full with sslrootcert."
+        yield Violation(DB06, FIELD, message, hint)
 
 
 def connection_budget(settings: Settings, server: Server) -> Iterator[Violation]:
@@ -107,12 +98,9 @@ def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
 def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
     """Find a pooler that gives each transaction another session."""
     if server.is_transaction_pooled:
-        yield Violation(
-            DB12,
-            FIELD,
-            "DATABASE_URL leads to a pooler in transaction mode.",
-            "Connect to the server itself or to a pooler in session mode: leases need a session.",
-        )
+        message = "DATABASE_URL leads to a pooler in transaction mode."
+        hint = "Connect to the server itself or to a pooler in session mode: leases need a session."
+        yield Violation(DB12, FIELD, message, hint)
 
 
 def schema_not_at_head(settings: Settings, server: Server) -> Iterator[Violation]:

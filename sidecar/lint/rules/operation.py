@@ -43,12 +43,9 @@ def short_limit(context: RuleContext) -> Iterator[Violation]:
     }
     for name, limit in limits.items():
         if limit < SHORTEST_LIMIT_SECONDS:
-            yield context.violation(
-                OPS03,
-                name,
-                f"{name} is {limit:g} s; one late look would break it.",
-                f"Set it to {SHORTEST_LIMIT_SECONDS:g} or more.",
-            )
+            message = f"{name} is {limit:g} s; one late look would break it."
+            hint = f"Set it to {SHORTEST_LIMIT_SECONDS:g} or more."
+            yield context.violation(OPS03, name, message, hint)
 
 
 def without_token(context: RuleContext) -> Iterator[Violation]:
@@ -70,38 +67,32 @@ def without_token(context: RuleContext) -> Iterator[Violation]:
             at_most=Severity.REFUSE if is_open else Severity.WARNING,
         )
     elif is_open:
-        yield context.violation(
-            OPS01,
-            "SIDECAR_TOKEN",
+        message = (
             "SIDECAR_HOST is open to the network and SIDECAR_TOKEN is not set: /metrics is "
-            "public, and the token of the rest is one that was made here.",
-            _CURE,
+            "public, and the token of the rest is one that was made here."
         )
+        yield context.violation(OPS01, "SIDECAR_TOKEN", message, _CURE)
 
 
 def open_agent(context: RuleContext) -> Iterator[Violation]:
     """Find agents that serve the numbers and checks of a process to the network."""
     host = context.settings.agent_host
     if host is not None and not _is_loopback(host):
-        yield context.violation(
-            OPS05,
-            "SIDECAR_AGENT_HOST",
-            "SIDECAR_AGENT_HOST is open to the network, and an agent asks nobody for a token.",
-            "Meet in SIDECAR_AGENT_DIR instead, or let nobody but the sidecar reach that port.",
-        )
+        message = "SIDECAR_AGENT_HOST is open to the network, and an agent asks nobody for a token."
+        hint = "Meet in SIDECAR_AGENT_DIR instead, or let nobody but the sidecar reach that port."
+        yield context.violation(OPS05, "SIDECAR_AGENT_HOST", message, hint)
 
 
 def long_drain(context: RuleContext) -> Iterator[Violation]:
     """Find a drain that would end in SIGKILL."""
     total = context.settings.drain_delay_seconds + FLUSH_SECONDS
     if total > GRACE_SECONDS:
-        yield context.violation(
-            OPS02,
-            "SIDECAR_DRAIN_DELAY_SECONDS",
+        message = (
             f"Draining takes {context.settings.drain_delay_seconds:g} s and flushing up to "
-            f"{FLUSH_SECONDS:g} s; Kubernetes kills after {GRACE_SECONDS:g} s.",
-            "Lower it, or raise terminationGracePeriodSeconds and silence OPS02.",
+            f"{FLUSH_SECONDS:g} s; Kubernetes kills after {GRACE_SECONDS:g} s."
         )
+        hint = "Lower it, or raise terminationGracePeriodSeconds and silence OPS02."
+        yield context.violation(OPS02, "SIDECAR_DRAIN_DELAY_SECONDS", message, hint)
 
 
 CHECKS: tuple[Check, ...] = (without_token, open_agent, long_drain, short_limit)

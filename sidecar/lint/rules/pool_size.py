@@ -27,13 +27,12 @@ def long_wait(context: RuleContext) -> Iterator[Violation]:
     """Find a wait for the pool that is longer than its callers wait."""
     wait = context.settings.pool_acquire_timeout_seconds
     if wait >= PATIENCE_SECONDS:
-        yield context.violation(
-            DB11,
-            "DB_POOL_ACQUIRE_TIMEOUT_SECONDS",
+        message = (
             f"A connection is waited for up to {wait:g} s; callers give up after "
-            f"{PATIENCE_SECONDS:g} s.",
-            "Lower it, to fail while somebody still listens; 10 s is the default.",
+            f"{PATIENCE_SECONDS:g} s."
         )
+        hint = "Lower it, to fail while somebody still listens; 10 s is the default."
+        yield context.violation(DB11, "DB_POOL_ACQUIRE_TIMEOUT_SECONDS", message, hint)
 
 
 def pool_size(context: RuleContext) -> Iterator[Violation]:

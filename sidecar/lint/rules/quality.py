@@ -123,12 +123,9 @@ def wrong_slot(context: RuleContext) -> Iterator[Violation]:
     for variable in context.real_secrets():
         owner = _owner(variable.value)
         if variable.name in _PREFIXES and owner not in {None, variable.name}:
-            yield context.violation(
-                SEC13,
-                variable.name,
-                f"{variable.name} holds a key that looks like one for {owner}.",
-                f"Keys for it begin with {_PREFIXES[variable.name]}; move this one to {owner}.",
-            )
+            message = f"{variable.name} holds a key that looks like one for {owner}."
+            hint = f"Keys for it begin with {_PREFIXES[variable.name]}; move this one to {owner}."
+            yield context.violation(SEC13, variable.name, message, hint)
         elif is_live and _TEST_MODE.match(variable.value):
             message = f"{variable.name} holds a key for test mode."
             yield context.violation(SEC13, variable.name, message, "Set the live key.")

@@ -67,12 +67,9 @@ def wrong_length(context: RuleContext) -> Iterator[Violation]:
             found = byte_lengths(context.environ.text(name))
             if expected not in found:
                 said = " or ".join(map(str, sorted(found))) or "no"
-                yield context.violation(
-                    SEC10,
-                    name,
-                    f"{name} decodes to {said} bytes; {expected} are expected.",
-                    f"Generate one with: openssl rand -hex {expected}, or -base64 {expected}.",
-                )
+                message = f"{name} decodes to {said} bytes; {expected} are expected."
+                hint = f"Generate one with: openssl rand -hex {expected}, or -base64 {expected}."
+                yield context.violation(SEC10, name, message, hint)
 
 
 def half_pair(context: RuleContext) -> Iterator[Violation]:

@@ -46,12 +46,9 @@ def missing_secret(context: RuleContext) -> Iterator[Violation]:
 def placeholder(context: RuleContext) -> Iterator[Violation]:
     """Find secrets, declared or not, that have the shape of a placeholder."""
     for name, shape in context.shapes.items():
-        yield context.violation(
-            SEC02,
-            name,
-            f"{name} contains a placeholder value: {shape}.",
-            "Set the actual key of the provider." if "API_KEY" in name else GENERATE,
-        )
+        message = f"{name} contains a placeholder value: {shape}."
+        hint = "Set the actual key of the provider." if "API_KEY" in name else GENERATE
+        yield context.violation(SEC02, name, message, hint)
 
 
 def default_in_address(context: RuleContext) -> Iterator[Violation]:
@@ -61,12 +58,9 @@ def default_in_address(context: RuleContext) -> Iterator[Violation]:
             continue
         reason = reason_in_address(variable)
         if reason is not None:
-            yield context.violation(
-                SEC02,
-                variable.name,
-                f"The password inside {variable.name} is none: {reason}.",
-                "Set the actual password.",
-            )
+            message = f"The password inside {variable.name} is none: {reason}."
+            hint = "Set the actual password."
+            yield context.violation(SEC02, variable.name, message, hint)
 
 
 def reason_in_address(variable: Variable) -> str | None:
@@ -96,12 +90,9 @@ def published_example(context: RuleContext) -> Iterator[Violation]:
     """Find secrets whose values stand in the repository's example files."""
     for variable in context.real_secrets():
         if context.examples.has(variable.name, uncommented(variable.value)):
-            yield context.violation(
-                SEC03,
-                variable.name,
-                f"{variable.name} is a value of the repository's example or compose file.",
-                f"Rotate it: everybody who can read the repository knows it. {GENERATE}",
-            )
+            message = f"{variable.name} is a value of the repository's example or compose file."
+            hint = f"Rotate it: everybody who can read the repository knows it. {GENERATE}"
+            yield context.violation(SEC03, variable.name, message, hint)
 
 
 def published_secret(context: RuleContext) -> Iterator[Violation]:
@@ -112,24 +103,18 @@ def published_secret(context: RuleContext) -> Iterator[Violation]:
         is_judged = variable.name in secrets or is_unmistakable(bare)
         origin = origin_of(bare) if is_judged and variable.name not in context.shapes else None
         if origin is not None:
-            yield context.violation(
-                SEC04,
-                variable.name,
-                f"{variable.name} is a published secret ({origin}).",
-                f"Rotate it: everybody can look it up. {GENERATE}",
-            )
+            message = f"{variable.name} is a published secret ({origin})."
+            hint = f"Rotate it: everybody can look it up. {GENERATE}"
+            yield context.violation(SEC04, variable.name, message, hint)
 
 
 def empty_group(context: RuleContext) -> Iterator[Violation]:
     """Find groups of which no variable is set; a placeholder in one is found by another check."""
     for group, names in context.project.any_of.items():
         if names and all(map(context.is_missing, names)):
-            yield context.violation(
-                SEC11,
-                names[0],
-                f"None of {', '.join(names)} is set; one is needed.",
-                _group_hint(group),
-            )
+            message = f"None of {', '.join(names)} is set; one is needed."
+            hint = _group_hint(group)
+            yield context.violation(SEC11, names[0], message, hint)
 
 
 def says_default(value: str, name: str) -> bool:

@@ -62,12 +62,9 @@ def unknown_choice(context: RuleContext) -> Iterator[Violation]:
     for name, offered in _CHOICES.items():
         asked = {one.strip().lower() for one in context.environ.text(name).split(",")} - {""}
         if asked - offered:
-            yield context.violation(
-                OPS04,
-                name,
-                f"{name} asks for what the sidecar does not offer; it goes without.",
-                f"Offered here: {', '.join(sorted(offered))}.",
-            )
+            message = f"{name} asks for what the sidecar does not offer; it goes without."
+            hint = f"Offered here: {', '.join(sorted(offered))}."
+            yield context.violation(OPS04, name, message, hint)
 
 
 def unsent_logs(context: RuleContext) -> Iterator[Violation]:
@@ -76,13 +73,9 @@ def unsent_logs(context: RuleContext) -> Iterator[Violation]:
     if context.environ.text("OTEL_LOGS_EXPORTER").lower() not in {"", "none"}:
         asked.insert(0, "OTEL_LOGS_EXPORTER")
     for name in asked:
-        yield context.violation(
-            OPS04,
-            name,
-            "The sidecar sends no logs by OTLP; it writes them to standard error.",
-            "Collect them there, with SIDECAR_LOG_FORMAT=json.",
-            at_most=Severity.INFO,
-        )
+        message = "The sidecar sends no logs by OTLP; it writes them to standard error."
+        hint = "Collect them there, with SIDECAR_LOG_FORMAT=json."
+        yield context.violation(OPS04, name, message, hint, at_most=Severity.INFO)
 
 
 CHECKS: tuple[Check, ...] = (unread_variable, unknown_choice, unsent_logs)

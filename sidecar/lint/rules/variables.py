@@ -36,28 +36,17 @@ def unknown_environment(context: RuleContext) -> Iterator[Violation]:
     name = context.environ.text("ENVIRONMENT")
     allowed = "development, test, staging or production"
     if not name and context.environ.assumed is not None:
-        yield context.violation(
-            ENV01,
-            "ENVIRONMENT",
-            f"ENVIRONMENT is not set here; it is judged as for {context.environ.environment}.",
-            "Set it, or pass --environment: a process without it counts as development.",
-            at_most=Severity.WARNING,
-        )
+        message = f"ENVIRONMENT is not set here; it is judged as for {context.environ.environment}."
+        hint = "Set it, or pass --environment: a process without it counts as development."
+        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=Severity.WARNING)
     elif not name:
-        yield context.violation(
-            ENV01,
-            "ENVIRONMENT",
-            "ENVIRONMENT is not set; it counts as development.",
-            f"Set it to {allowed}; only the last two refuse a bad configuration.",
-            at_most=Severity.INFO,
-        )
+        message = "ENVIRONMENT is not set; it counts as development."
+        hint = f"Set it to {allowed}; only the last two refuse a bad configuration."
+        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=Severity.INFO)
     elif not is_known(name):
-        yield context.violation(
-            ENV01,
-            "ENVIRONMENT",
-            "ENVIRONMENT is not a known name; it counts as production.",
-            f"Set it to {allowed}.",
-        )
+        message = "ENVIRONMENT is not a known name; it counts as production."
+        hint = f"Set it to {allowed}."
+        yield context.violation(ENV01, "ENVIRONMENT", message, hint)
 
 
 def misspelt_name(context: RuleContext) -> Iterator[Violation]:
@@ -74,19 +63,13 @@ def misspelt_name(context: RuleContext) -> Iterator[Violation]:
         candidates = () if is_far else missing
         meant = next((each for each in candidates if _may_be_meant(name, each)), None)
         if meant is not None:
-            yield context.violation(
-                ENV02,
-                name,
-                f"{name} is not a variable that is read; did you mean {meant}?",
-                f"Rename it to {meant}, or remove it.",
-            )
+            message = f"{name} is not a variable that is read; did you mean {meant}?"
+            hint = f"Rename it to {meant}, or remove it."
+            yield context.violation(ENV02, name, message, hint)
         elif name.startswith(_PREFIX):
-            yield context.violation(
-                ENV02,
-                name,
-                f"{name} is not a variable of the sidecar.",
-                "Remove it, or look its name up in docs/reference/variables.md.",
-            )
+            message = f"{name} is not a variable of the sidecar."
+            hint = "Remove it, or look its name up in docs/reference/variables.md."
+            yield context.violation(ENV02, name, message, hint)
 
 
 def kept_mark(context: RuleContext) -> Iterator[Violation]:
@@ -94,12 +77,9 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
     declared = {each.name for each in declarations()}
     for variable in context.environ:
         if len(variable.value) > LONGEST_VALUE:
-            yield context.violation(
-                ENV03,
-                variable.name,
-                f"{variable.name} is longer than {LONGEST_VALUE // 1024} KiB.",
-                "No process can be given so much in a variable; put it into a file.",
-            )
+            message = f"{variable.name} is longer than {LONGEST_VALUE // 1024} KiB."
+            hint = "No process can be given so much in a variable; put it into a file."
+            yield context.violation(ENV03, variable.name, message, hint)
             continue
         is_secret = is_secret_name(variable.name) or variable.name == "DATABASE_URL"
         if not is_secret and variable.name not in declared:

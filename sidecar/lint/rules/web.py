@@ -44,53 +44,37 @@ _EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|.*your-?domain.*|.*you
 def debug_on(context: RuleContext) -> Iterator[Violation]:
     """Find the switch that shows tracebacks to strangers."""
     if context.settings.debug:
-        yield context.violation(
-            APP01,
-            "DEBUG",
-            "DEBUG is enabled in production; it may expose sensitive information.",
-            "Set DEBUG=false.",
-        )
+        message = "DEBUG is enabled in production; it may expose sensitive information."
+        hint = "Set DEBUG=false."
+        yield context.violation(APP01, "DEBUG", message, hint)
     if context.settings.log_level is LogLevel.DEBUG:
-        yield context.violation(
-            APP01,
-            "SIDECAR_LOG_LEVEL",
-            "SIDECAR_LOG_LEVEL is DEBUG; libraries then log what they send.",
-            "Set it to INFO.",
-        )
+        message = "SIDECAR_LOG_LEVEL is DEBUG; libraries then log what they send."
+        hint = "Set it to INFO."
+        yield context.violation(APP01, "SIDECAR_LOG_LEVEL", message, hint)
 
 
 def docs_on(context: RuleContext) -> Iterator[Violation]:
     """Find API docs switched on."""
     if context.settings.enable_docs:
-        yield context.violation(
-            APP02,
-            "ENABLE_DOCS",
-            "ENABLE_DOCS is on; the API docs are public in production.",
-            "Set ENABLE_DOCS=false, or restrict access and silence APP02 with that reason.",
-        )
+        message = "ENABLE_DOCS is on; the API docs are public in production."
+        hint = "Set ENABLE_DOCS=false, or restrict access and silence APP02 with that reason."
+        yield context.violation(APP02, "ENABLE_DOCS", message, hint)
 
 
 def open_cors(context: RuleContext) -> Iterator[Violation]:
     """Find the wildcard."""
     if context.settings.cors.is_wildcard:
-        yield context.violation(
-            APP03,
-            "CORS_ORIGINS",
-            "CORS_ORIGINS is set to '*': any web page may call; credentials are left out.",
-            "List the origins of your frontends, separated by commas.",
-        )
+        message = "CORS_ORIGINS is set to '*': any web page may call; credentials are left out."
+        hint = "List the origins of your frontends, separated by commas."
+        yield context.violation(APP03, "CORS_ORIGINS", message, hint)
 
 
 def unfit_origin(context: RuleContext) -> Iterator[Violation]:
     """Find origins that no user of a deployed service comes from."""
     if not context.environ.text("CORS_ORIGINS"):
-        yield context.violation(
-            APP04,
-            "CORS_ORIGINS",
-            "CORS_ORIGINS is not set; only http://localhost:5000 may call.",
-            "List the origins of your frontends; a service without browsers can leave it.",
-            at_most=Severity.INFO,
-        )
+        message = "CORS_ORIGINS is not set; only http://localhost:5000 may call."
+        hint = "List the origins of your frontends; a service without browsers can leave it."
+        yield context.violation(APP04, "CORS_ORIGINS", message, hint, at_most=Severity.INFO)
         return
     unfit = [origin for origin in context.settings.cors.origins if _is_unfit(origin)]
     if unfit:

@@ -160,11 +160,6 @@ def _is_active(definitions: Sequence[Definition], shell: Mapping[str, str]) -> b
 
 
 def _asleep(name: str, source: str) -> Fault:
-    return Fault(
-        FaultKind.FILE,
-        source,
-        f"The {called(name)} is of a profile that is not active, and was not judged.",
-        f"Judge it with --part {shown(name)}, or set {_PROFILES}.",
-        source,
-        at_most=Severity.INFO,
-    )
+    message = f"The {called(name)} is of a profile that is not active, and was not judged."
+    hint = f"Judge it with --part {shown(name)}, or set {_PROFILES}."
+    return Fault(FaultKind.FILE, source, message, hint, source, at_most=Severity.INFO)
