@@ -114,13 +114,13 @@ class Dsn:
         userinfo, _, netloc = parts.netloc.rpartition("@")
         user, _, in_userinfo = userinfo.partition(":")
         secret = unquote(in_userinfo) or options.get("password")
-        database = parts.path.removeprefix("/")
+        named = options.get("dbname") or options.get("database") or defaults.get("PGDATABASE")
         parsed = cls(
             scheme=parts.scheme,
             hosts=_hosts(netloc, options, defaults),
             user=unquote(user) or options.get("user") or defaults.get("PGUSER") or None,
             password=None if secret is None else Secret(secret),
-            database=unquote(database) or _database(options) or defaults.get("PGDATABASE") or None,
+            database=unquote(parts.path.removeprefix("/")) or named or None,
             options=_open_options(options, defaults),
         )
         parsed._check()
@@ -228,10 +228,6 @@ def _open_options(options: Mapping[str, str], defaults: Mapping[str, str]) -> Ma
     return MappingProxyType(shown)
 
 
-def _database(options: Mapping[str, str]) -> str | None:
-    return options.get("dbname") or options.get("database")
-
-
 def _hosts(
     netloc: str, options: Mapping[str, str], defaults: Mapping[str, str]
 ) -> tuple[Host, ...]:
@@ -257,7 +253,7 @@ def _hosts_of_query(listed: str, port: str | None, usual: str | None) -> tuple[H
     if not port:
         return named
     # The parameter outweighs what stands behind a name.
-    return tuple(replace(host, port=own) for host, own in zip(named, cycle(ports), strict=False))
+    return tuple(replace(host, port=each) for host, each in zip(named, cycle(ports), strict=False))
 
 
 def _named_hosts(listed: str, ports: list[int]) -> tuple[Host, ...]:

@@ -71,17 +71,13 @@ def read(
         try:
             if not path.exists():
                 continue
-            source = _Source(name, _text(path))
+            source = _Source(name, read_bounded(path, _LIMIT_BYTES).decode("utf-8-sig"))
             table = _table(source)
             if table is not None:
                 return _checked(source, table, today)
         except (OSError, ValueError, RecursionError) as error:
             return ProjectRules(), (_unread(name, error),)
     return ProjectRules(), ()
-
-
-def _text(path: Path) -> str:
-    return read_bounded(path, _LIMIT_BYTES).decode("utf-8-sig")
 
 
 def _table(source: _Source) -> dict[str, Any] | None:

@@ -47,19 +47,13 @@ def github_lines(
         properties = {"title": f"{finding.id} {finding.field}{of}"}
         source, line = _place(finding, origins) or (None, None)
         if source is not None:
-            properties = {
-                "file": source,
-                **({"line": str(line)} if line else {}),
-                **properties,
-            }
+            properties = {"file": source, **({"line": str(line)} if line else {}), **properties}
         shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
         yield f"::{_COMMANDS[finding.severity]} {shown}::{_data(_said(finding))}"
 
 
 def sarif(
-    findings: Sequence[Finding],
-    version: str,
-    origins: Mapping[str | None, Origin] = _NOTHING,
+    findings: Sequence[Finding], version: str, origins: Mapping[str | None, Origin] = _NOTHING
 ) -> dict[str, Any]:
     """Return the findings as one SARIF run; silenced ones are in it as suppressed.
 
@@ -100,10 +94,7 @@ def _result(finding: Finding, index: int, origins: Mapping[str | None, Origin]) 
     source, line = _place(finding, origins) or (NO_FILE, None)
     uri = _uri(source)
     location: dict[str, Any] = {
-        "physicalLocation": {
-            "artifactLocation": {"uri": uri},
-            "region": {"startLine": line or 1},
-        }
+        "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line or 1}}
     }
     properties = {"severity": finding.severity.value, "field": finding.field}
     if finding.workload is not None:

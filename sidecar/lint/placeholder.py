@@ -25,13 +25,7 @@ from sidecar.lint.shape import (
     Shape,
 )
 from sidecar.lint.spelling import is_spelled_like_a_word
-from sidecar.lint.vocabulary import (
-    is_phrase,
-    plain,
-    stepping_share,
-    strange_letters,
-    tokens_of,
-)
+from sidecar.lint.vocabulary import is_phrase, plain, stepping_share, strange_letters, tokens_of
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_ENCODED = 16
@@ -95,7 +89,7 @@ def _spoken(bare: str, name: str) -> Shape | None:
     for shape, pattern in patterns:
         if pattern.fullmatch(bare):
             return shape
-    return Shape.OWN_NAME if _is_own_name(bare, name) else None
+    return Shape.VARIABLE_NAME if _repeats_name(bare, name) else None
 
 
 def _patterned(bare: str) -> Shape | None:
@@ -120,7 +114,7 @@ def _is_repeat(text: str) -> bool:
     return bool(REPEAT.fullmatch(text) or REPEATED_END.fullmatch(text))
 
 
-def _is_own_name(value: str, name: str) -> bool:
+def _repeats_name(value: str, name: str) -> bool:
     """Return True when a value is its name, or begins a word of it: `MILVUS_PASSWORD=Milvus`."""
     if _DIGIT.search(value):
         return False

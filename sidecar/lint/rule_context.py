@@ -64,13 +64,7 @@ class RuleContext:
         return None
 
     def violation(
-        self,
-        rule: Rule,
-        name: str,
-        message: str,
-        hint: str,
-        *,
-        at_most: Severity = Severity.REFUSE,
+        self, rule: Rule, name: str, message: str, hint: str, *, at_most: Severity = Severity.REFUSE
     ) -> Violation:
         """Return the violation of a rule by a variable, with where its value came from."""
         variable = self.environ.get(name)

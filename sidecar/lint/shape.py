@@ -11,7 +11,7 @@ class Shape(StrEnum):
     IMPERATIVE = "it asks to be changed"
     MASK = "it is masked out"
     BRACKETS = "it is a template that was not filled in"
-    OWN_NAME = "it repeats the variable's name"
+    VARIABLE_NAME = "it repeats the variable's name"
     MARKER = "it says of itself that it is an example"
     WORDS = "it is made of words for a secret only"
     SEQUENCE = "it is a run of letters or digits"

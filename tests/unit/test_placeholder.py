@@ -98,8 +98,8 @@ def test_a_published_placeholder_is_told_by_its_shape(value: str, shape: Shape) 
 
 
 def test_a_value_that_repeats_its_variable_is_a_placeholder() -> None:
-    assert shape_of("google-project-key", "GOOGLE_PROJECT_KEY") is Shape.OWN_NAME
-    assert shape_of("smtpPassword", "SMTP_PASSWORD") is Shape.OWN_NAME
+    assert shape_of("google-project-key", "GOOGLE_PROJECT_KEY") is Shape.VARIABLE_NAME
+    assert shape_of("smtpPassword", "SMTP_PASSWORD") is Shape.VARIABLE_NAME
 
 
 @pytest.mark.parametrize(

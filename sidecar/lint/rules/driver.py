@@ -109,7 +109,7 @@ def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 
     What files there are is known where this process itself connects, and not of another machine.
     """
-    if dsn.is_local or not _is_own(context):
+    if dsn.is_local or not _is_of_this_process(context):
         return
     if _is_verified(dsn) and root_certificate(context, dsn) is None and not _usual_root().is_file():
         message = f"sslmode={dsn.sslmode} needs a root certificate, and no sslrootcert names it."
@@ -134,7 +134,7 @@ def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             yield context.violation(
                 DB18, FIELD, message, "Name the file of the system's authorities."
             )
-        elif _is_own(context) and not has_opaque(path) and not Path(path).is_file():
+        elif _is_of_this_process(context) and not has_opaque(path) and not Path(path).is_file():
             message = f"The file that {name} of DATABASE_URL names is not there."
             yield context.violation(DB18, FIELD, message, "Mount it, or correct the path.")
 
@@ -146,7 +146,7 @@ def session_settings() -> frozenset[str]:
     return _names(text)
 
 
-def _is_own(context: RuleContext) -> bool:
+def _is_of_this_process(context: RuleContext) -> bool:
     return context.source(FIELD) == PROCESS
 
 

@@ -1,7 +1,7 @@
 """Compose files: the environment of each service, as docker compose would make it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from yaml.nodes import Node
 
@@ -48,9 +48,8 @@ def read(
         if part is None and not _is_active(definitions, shell):
             deployment.faults.append(_asleep(name, files[0].source))
             continue
-        service = _Service(called(name), definitions, alone)
-        deployment.workloads.append(service.read())
-        deployment.unread += service.unread
+        workload = _read_service(name, definitions, deployment.unread, alone=alone)
+        deployment.workloads.append(workload)
     if part is not None and not deployment.workloads:
         names = ", ".join(map(shown, project.services)) or "none"
         message = f"{files[0].source} has no such service; it has {names}."
@@ -66,52 +65,47 @@ def called(name: str) -> str:
     return f"service {shown(name)}"
 
 
-@dataclass(slots=True)
-class _Service:
-    """Reads the environment of one service.
+def _read_service(
+    name: str, definitions: Sequence[Definition], unread: list[Fault], *, alone: bool
+) -> WorkloadBuilder:
+    """Read the environment of one service: `environment` wins over every `env_file`.
 
-    Attributes:
+    Args:
+        name: The service.
         definitions: What it is made of; of two, the later one wins.
+        unread: Takes env files that it needs and that cannot be read.
         alone: Leave its env files out.
-        unread: Env files that it needs and that cannot be read.
     """
+    last = definitions[-1]
+    builder = WorkloadBuilder(called(name), source=last.file.source, line=line_of(last.node))
+    for definition in () if alone else definitions:
+        for entry in _env_files(child(definition.node, "env_file")):
+            fault = _take_env_file(builder, entry, definition.file)
+            unread += [] if fault is None else [fault]
+    for definition in definitions:
+        _take_environment(builder, definition)
+    if not alone:
+        builder.mount(files_of(definitions))
+    return builder
 
-    workload: str
-    definitions: Sequence[Definition]
-    alone: bool
-    unread: list[Fault] = field(default_factory=list)
 
-    def read(self) -> WorkloadBuilder:
-        """Return the service's environment: `environment` wins over every `env_file`."""
-        own = self.definitions[-1]
-        builder = WorkloadBuilder(self.workload, source=own.file.source, line=line_of(own.node))
-        for definition in () if self.alone else self.definitions:
-            for entry in _env_files(child(definition.node, "env_file")):
-                self._take_env_file(builder, entry, definition.file)
-        for definition in self.definitions:
-            _take_environment(builder, definition)
-        if not self.alone:
-            builder.mount(files_of(self.definitions))
-        return builder
-
-    def _take_env_file(
-        self, builder: WorkloadBuilder, entry: "_EnvFile", file: ComposeFile
-    ) -> None:
-        path = file.directory / Filling(file.shell).fill(entry.path)
-        if not entry.is_required and not path.exists():
-            return
-        loaded = load(path, Dialect.DOCKER, by_file=True)
-        if isinstance(loaded, Fault):
-            self.unread.append(loaded)
-            return
-        read_file = docker.read if entry.is_raw else compose_env.read
-        given = read_file(loaded.text, loaded.source, file.shell)
-        for variable in given.variables.values():
-            builder.set(variable)
-        builder.promised |= given.promised
-        builder.faults += few(given.faults)
-        if loaded.undecodable is not None:
-            builder.faults.append(loaded.undecodable)
+def _take_env_file(builder: WorkloadBuilder, entry: "_EnvFile", file: ComposeFile) -> Fault | None:
+    """Set what an env file holds; return why it cannot be read."""
+    path = file.directory / Filling(file.shell).fill(entry.path)
+    if not entry.is_required and not path.exists():
+        return None
+    loaded = load(path, Dialect.DOCKER, by_file=True)
+    if isinstance(loaded, Fault):
+        return loaded
+    read_file = docker.read if entry.is_raw else compose_env.read
+    given = read_file(loaded.text, loaded.source, file.shell)
+    for variable in given.variables.values():
+        builder.set(variable)
+    builder.promised |= given.promised
+    builder.faults += few(given.faults)
+    if loaded.undecodable is not None:
+        builder.faults.append(loaded.undecodable)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

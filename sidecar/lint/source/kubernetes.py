@@ -97,9 +97,9 @@ def _objects(file: Loaded) -> Iterator[Node]:
 def _containers(node: Node, source: str) -> Iterator[_Container]:
     namespace = text_of(child(node, "metadata", "namespace"))
     kind = shown(text_of(child(node, "kind"))).lower()
-    own = shown(text_of(child(node, "metadata", "name")))
+    name = shown(text_of(child(node, "metadata", "name")))
     parts = [f"namespace {shown(namespace)}"] if namespace else []
-    parts.append(f"{kind}/{own}" if own else kind)
+    parts.append(f"{kind}/{name}" if name else kind)
     for path in _POD_PATHS:
         pod = child(node, *path)
         for key, called in _CONTAINERS.items():
@@ -128,14 +128,14 @@ class _ContainerReader:
         """Return the container's environment."""
         for each in items(child(self._container.node, "envFrom")):
             self._take_store(each)
-        own = WorkloadBuilder()
+        listed = WorkloadBuilder()
         for each in items(child(self._container.node, "env")):
-            self._take_entry(each, own)
-        self._builder.faults += own.faults
-        own_files = files_of(
+            self._take_entry(each, listed)
+        self._builder.faults += listed.faults
+        mounted = files_of(
             self._container.pod, self._container.node, self._container.namespace, self._stores
         )
-        self._builder.mount(own_files)
+        self._builder.mount(mounted)
         return self._builder
 
     def _take_store(self, node: Node) -> None:
@@ -150,7 +150,7 @@ class _ContainerReader:
                 # Any variable may be in there: nothing can be called missing.
                 self._builder.promised.add("*")
 
-    def _take_entry(self, node: Node, own: WorkloadBuilder) -> None:
+    def _take_entry(self, node: Node, listed: WorkloadBuilder) -> None:
         name = text_of(child(node, "name"))
         if not is_plain_name(name):
             return
@@ -163,7 +163,7 @@ class _ContainerReader:
         else:
             found = self._referred(name, reference)
         # One name twice in the list is a slip; over one of a whole Secret it is meant.
-        own.put(Variable(name, "", self._container.source, line_of(node)))
+        listed.put(Variable(name, "", self._container.source, line_of(node)))
         if found is not None:
             self._builder.set(found)
 

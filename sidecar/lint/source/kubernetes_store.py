@@ -88,8 +88,8 @@ class Stores:
 
 
 def _called(store: Store, namespace: str) -> str:
-    own = f"{store.kind.lower()}/{store.name}"
-    return f"namespace {shown(namespace)} > {own}" if namespace else own
+    name = f"{store.kind.lower()}/{store.name}"
+    return f"namespace {shown(namespace)} > {name}" if namespace else name
 
 
 def _decode(text: str) -> str | None:

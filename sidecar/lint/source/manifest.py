@@ -61,13 +61,13 @@ def _merged(node: MappingNode) -> dict[str, Node]:
         if isinstance(each, MappingNode) and id(each) not in seen:
             seen.add(id(each))
             # Of two keys in one mapping the later one wins, of two mappings the earlier one.
-            for key, value in _own(each).items():
+            for key, value in _entries(each).items():
                 found.setdefault(key, value)
             waiting += reversed(list(_merges(each)))
     return found
 
 
-def _own(node: MappingNode) -> dict[str, Node]:
+def _entries(node: MappingNode) -> dict[str, Node]:
     return {
         key.value: value
         for key, value in node.value
