@@ -9,6 +9,7 @@ from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.verdict import ProbeVerdict
 from sidecar.lint.finding import Finding
+from sidecar.lint.rules.secrets import SEC01
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerStatus
 from sidecar.projections.passed_over import PassedOver
@@ -61,7 +62,9 @@ def full_state() -> ObservedState:
     return ready_state(
         sample,
         checks=(CheckStatus(check, Outcome.PASS, "", cause="password-refused"),),
-        findings=(Finding("SEC01", Severity.WARNING, "SECRET_KEY", "It is short.", "Make it."),),
+        findings=(
+            Finding(SEC01, "SECRET_KEY", "It is short.", "Make it.", severity=Severity.WARNING),
+        ),
         workers=(WorkerStatus("worker-1", restarts=dict.fromkeys(RestartReason, 0)),),
         transitions={("database", "fail"): 1},
         scrape_failures={"worker-1": 0},
