@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sidecar.postgres.pool import MeteredPool
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
-    from sidecar.wiring.agent import agent
+    from sidecar.wiring.application_agent import agent
     from sidecar.wiring.instrument import instrument, uninstrument
     from sidecar.wiring.sink import DeadLetterSink
 
@@ -52,7 +52,7 @@ _HOMES: Final = {
     "PublishResult": "sidecar.events.publisher",
     "RecordedEvent": "sidecar.events.record",
     "SidecarError": "sidecar.errors",
-    "agent": "sidecar.wiring.agent",
+    "agent": "sidecar.wiring.application_agent",
     "instrument": "sidecar.wiring.instrument",
     "uninstrument": "sidecar.wiring.instrument",
 }

@@ -22,7 +22,7 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 
 CUSTOMERS: Final = ("Ada", "Grace", "Katherine", "Margaret", "Radia")
 LANGUAGES: Final = {

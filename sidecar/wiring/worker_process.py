@@ -47,7 +47,7 @@ from sidecar.telemetry.projection_metrics import (
     observe_projections,
 )
 from sidecar.telemetry.setup import Telemetry
-from sidecar.wiring.agent import make_agent
+from sidecar.wiring.application_agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
 
 DATABASE_WAIT_SECONDS: Final = 1.0

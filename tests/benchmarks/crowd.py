@@ -16,7 +16,7 @@ from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
-from sidecar.wiring.agent import make_agent
+from sidecar.wiring.application_agent import make_agent
 
 EVENT_TYPES: Final = 500
 POOLS: Final = 20

@@ -24,7 +24,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.types import EventTypes
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 
 types: Final = EventTypes()
 

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar import DeadLetterSink, EventPublisher, MeteredPool
 from sidecar.events.types import EventTypes
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 from tests.incidents.program import Ended, finish
 
 

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from sidecar.postgres.activity import sample_activity
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.pool import MeteredPool
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 from tests.port import free_port
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session

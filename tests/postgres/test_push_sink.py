@@ -18,7 +18,7 @@ from sidecar.postgres.migration import migrate
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 from sidecar.wiring.headline import describe
 from sidecar.wiring.sink import DeadLetterSink
 from sidecar.wiring.state_metrics import count_dead_letters, count_parked_streams

@@ -16,7 +16,7 @@ from sidecar.health.check import Check
 from sidecar.health.outcome import passed
 from sidecar.health.registry import Checks
 from sidecar.process.agent_socket import list_sockets, shorten
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 from tests.port import free_port
 
 

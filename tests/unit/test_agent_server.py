@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.wiring.agent import agent
+from sidecar.wiring.application_agent import agent
 from tests.port import free_port
 
 
