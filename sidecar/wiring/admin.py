@@ -14,8 +14,9 @@ from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus
-from sidecar.wiring.ask_agents import CalledInside, ask_application
+from sidecar.wiring.ask_agents import ask_application
 from sidecar.wiring.boot import Boot
+from sidecar.wiring.in_process import SubscriberStatus
 from sidecar.wiring.probe_process import EMBEDDED_DIRECTORY, open_database
 
 P = ParamSpec("P")
@@ -77,7 +78,7 @@ async def migrate_database(boot: Boot) -> list[str]:
         return [step.name for step in await migrate(connection)]
 
 
-async def list_projections(boot: Boot) -> tuple[ProjectionStatus | CalledInside, ...]:
+async def list_projections(boot: Boot) -> tuple[ProjectionStatus | SubscriberStatus, ...]:
     """Return the status of every projection and handler, those of the application's too."""
     sample = await with_store(boot, take_sample, SafeHeadFollower())
     return (*sample.projections, *await ask_application(boot.settings, sample.published))

@@ -11,9 +11,8 @@ from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.application import ProcessStatus
 from sidecar.process.heartbeat import SubscriberReport
-from sidecar.projections.projection_status import DeadLetterCount
+from sidecar.projections.projection_status import DeadLetterCount, Rebuild
 
-STATUS: Final = "in_process"
 WARN_SECONDS: Final = 300.0
 """A failure is history then: what is wrong still fails again, and what was missed is in the log."""
 
@@ -142,29 +141,90 @@ def describe_failures(subscribers: Iterable[InProcess], now_mono: float) -> list
     ]
 
 
-def to_json(one: InProcess, letters: DeadLetterCount | None, failed_at: dt.datetime | None) -> Row:
+@dataclass(frozen=True, slots=True)
+class SubscriberStatus:
+    """A subscriber that the application calls itself, in the columns of those that workers run.
+
+    Attributes:
+        status: Where it is called; it has no position, and no lag that is known.
+        owners: The processes that call it.
+        failed_at: Aware wall time of the last failure; None before the first.
+    """
+
+    name: str
+    kind: str
+    dead_letters: int
+    parked_streams: int
+    owners: tuple[str, ...]
+    detail: str
+    handled: int
+    failed: int
+    error_type: str
+    failed_at: dt.datetime | None
+    oldest_letter_at: dt.datetime | None
+    status: str = "in_process"
+    position: int | None = None
+    lag_events: int | None = None
+    lag_seconds: float | None = None
+    moved_at: dt.datetime | None = None
+    rebuild: Rebuild = Rebuild.NONE
+    progress: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        one: InProcess,
+        published: Mapping[str, DeadLetterCount],
+        now_mono: float,
+        now: dt.datetime,
+    ) -> "SubscriberStatus":
+        """Return how it stands at a moment, given twice: monotonic, and aware wall time.
+
+        Args:
+            one: What its processes reported.
+            published: Open dead letters of what the application publishes to, by projection.
+            now_mono: The moment.
+            now: The same.
+        """
+        letters = published.get(one.name) if one.kind is SubscriberKind.PROJECTION else None
+        ago = None if one.failed_mono is None else dt.timedelta(seconds=now_mono - one.failed_mono)
+        return cls(
+            name=one.name,
+            kind=one.kind.value,
+            dead_letters=letters.letters if letters else 0,
+            parked_streams=letters.parked if letters else 0,
+            owners=one.owners,
+            detail=describe(one),
+            handled=one.handled,
+            failed=one.failed,
+            error_type=one.error_type,
+            failed_at=None if ago is None else now - ago,
+            oldest_letter_at=letters.oldest_at if letters else None,
+        )
+
+
+def to_json(status: SubscriberStatus) -> Row:
     """Return one subscriber as plain data, in the keys of those that workers run."""
-    count = letters or DeadLetterCount(0, 0, dt.datetime.min.replace(tzinfo=dt.UTC))
     failure = None
-    if failed_at is not None:
-        failure = {"error_type": one.error_type, "at": failed_at.isoformat()}
+    if status.failed_at is not None:
+        failure = {"error_type": status.error_type, "at": status.failed_at.isoformat()}
     return {
-        "name": one.name,
-        "kind": one.kind.value,
-        "status": STATUS,
+        "name": status.name,
+        "kind": status.kind,
+        "status": status.status,
         "position": None,
         "lag_events": None,
         "lag_seconds": None,
-        "dead_letters": count.letters,
-        "parked_streams": count.parked,
-        "owner": ", ".join(one.owners) or None,
-        "rebuild": "none",
+        "dead_letters": status.dead_letters,
+        "parked_streams": status.parked_streams,
+        "owner": ", ".join(status.owners) or None,
+        "rebuild": status.rebuild.value,
         "progress": None,
-        "detail": describe(one),
+        "detail": status.detail,
         "heartbeat_age_seconds": None,
         "last_failure": failure,
-        "handled": one.handled,
-        "failed": one.failed,
+        "handled": status.handled,
+        "failed": status.failed,
         "events_per_second": None,
         "lag_history": [],
     }
@@ -174,13 +234,6 @@ def describe(one: InProcess) -> str:
     """Say what became of what was published to it."""
     counts = f"handled {one.handled}, failed {_count(one.failed)}"
     return f"{counts}, last {one.error_type}" if one.error_type else counts
-
-
-def failed_at(one: InProcess, now_mono: float, now: dt.datetime) -> dt.datetime | None:
-    """Return the wall time of the last failure; None before the first."""
-    if one.failed_mono is None:
-        return None
-    return now - dt.timedelta(seconds=now_mono - one.failed_mono)
 
 
 def _count(times: int) -> str:

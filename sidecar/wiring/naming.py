@@ -6,13 +6,15 @@ from collections.abc import Iterable
 def name_checks(prefix: str, names: Iterable[str]) -> dict[str, str]:
     """Return a check name for each name, in kebab case and without a clash."""
     named: dict[str, str] = {}
+    taken: set[str] = set()
     for name in names:
         base = f"{prefix}-{kebab_case(name)}"
         check_name, number = base, 1
-        while check_name in named.values():
+        while check_name in taken:
             number += 1
             check_name = f"{base}-{number}"
         named[name] = check_name
+        taken.add(check_name)
     return named
 
 

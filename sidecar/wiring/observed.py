@@ -139,9 +139,10 @@ class ObservedState:
             name: why for worker in self.workers for name, why in worker.heartbeat.refused.items()
         }
 
-    def find_projection(self, name: str) -> ProjectionStatus | None:
-        """Return how a projection stands; None when that is not known now."""
-        return next((each for each in self.projections if each.name == name), None)
+    @cached_property
+    def projections_by_name(self) -> Mapping[str, ProjectionStatus]:
+        """How each projection stands; those of which that is not known are not there."""
+        return {each.name: each for each in self.projections}
 
     def find_pool(self, process: str, name: str) -> PoolReport | None:
         """Return a pool; None when nothing is known of it now."""

@@ -13,6 +13,7 @@ from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.projection_status import FailureSample, ProjectionStatus
 from sidecar.wiring import in_process
 from sidecar.wiring.headline import describe, list_troubled, weigh
+from sidecar.wiring.in_process import SubscriberStatus
 from sidecar.wiring.observed import ObservedState
 
 Row = dict[str, Any]
@@ -101,10 +102,8 @@ def _add_setup(detail: str | None, seconds: float | None) -> str | None:
 
 def _subscribers_to_json(state: ObservedState, kind: SubscriberKind) -> list[Row]:
     return [
-        in_process.to_json(
-            each, state.letters_of(key), in_process.failed_at(each, state.now_mono, state.now)
-        )
-        for key, each in state.subscribers.items()
+        in_process.to_json(SubscriberStatus.of(each, state.published, state.now_mono, state.now))
+        for each in state.subscribers.values()
         if each.kind is kind
     ]
 

@@ -25,7 +25,7 @@ def projection_check(
 
     async def ask() -> CheckResult:
         state = read()
-        projection = state.find_projection(name)
+        projection = state.projections_by_name.get(name)
         if projection is None:
             return failed(f"{check_name}.unseen")
         # It is another service's, or fills a table together with another one.
