@@ -688,7 +688,10 @@ SELECT (
            FROM pg_stat_activity
            WHERE datname = current_database() AND backend_type = 'client backend'
              AND pid <> pg_backend_pid()
-       )::float8 AS oldest_transaction;
+       )::float8 AS oldest_transaction,
+       (
+           SELECT count(*) FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL
+       )::float8 AS inactive_slots;
 
 -- name: sample_activity
 SELECT coalesce(application_name, '') AS application_name, coalesce(state, '') AS state,

@@ -110,6 +110,11 @@ OLDEST_TRANSACTION: Final = PROBE.gauge(
     "s",
     "Age of the oldest open transaction of the database; what it could read is not cleaned up.",
 )
+INACTIVE_SLOTS: Final = PROBE.gauge(
+    "sidecar.store.inactive_slots",
+    "{slot}",
+    "Replication slots that nothing reads; the server keeps its write-ahead log for them.",
+)
 STORE_UNSAFE: Final = PROBE.gauge(
     "sidecar.store.unsafe",
     "{state}",

@@ -184,6 +184,9 @@ CASES = {
     "SidecarStoreUnsafe": AlertCase(
         {UNSAFE: "0 0 1x{n}"}, {UNSAFE: "0x{n}"}, {UNSAFE: "0x{n}"}, LABELS_SERVICE, 1, 3
     ),
+    "SidecarSlotInactive": gauge(
+        f'sidecar_store_inactive_slots{{{ONE}, process="probe"}}', "1", "0", LABELS_SERVICE, 10
+    ),
     "SidecarStoreIdle": AlertCase(
         {HEAD: "7x{n}"},
         {HEAD: "8+1x{n}"},

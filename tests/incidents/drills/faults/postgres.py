@@ -64,6 +64,15 @@ async def set_back(stand: Stand) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def slot_left(stand: Stand) -> AsyncIterator[None]:
+    await stand.run("SELECT pg_create_physical_replication_slot('left_behind', true)")
+    try:
+        yield
+    finally:
+        await stand.run("SELECT pg_drop_replication_slot('left_behind')")
+
+
+@asynccontextmanager
 async def used_up(stand: Stand) -> AsyncIterator[None]:
     """Be another service that takes every connection, those that others lose included."""
     greedy: list[asyncpg.Connection] = []
@@ -151,6 +160,21 @@ DRILLS: Final = (
         after=("max(sidecar_store_unsafe) == 0",),
         # Each order that is refused draws a position: in the end the sequence would be past all.
         lasts_seconds=0.0,
+    ),
+    Drill(
+        name="replication slot left behind",
+        injected="a slot is made that keeps the log, and nothing reads it",
+        fault=slot_left,
+        signals=Signals(
+            alert=Alert("SidecarSlotInactive"),
+            check=None,
+            metric=Metric("sidecar_store_inactive_slots == 1"),
+            log=None,
+            letter=None,
+            sentence=None,
+        ),
+        quiet=("sidecar_ready == 0", "sidecar_dead_letters > 0"),
+        after=("max(sidecar_store_inactive_slots) == 0",),
     ),
     Drill(
         name="max_connections used up",
