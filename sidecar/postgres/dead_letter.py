@@ -10,6 +10,7 @@ from sidecar.errors import UsageError
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of, list_held
 from sidecar.postgres.query import sql
+from sidecar.projections.dead_letter import Category
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
 
@@ -211,4 +212,9 @@ async def _find_open(connection: RawConnection, letter_id: int) -> DeadLetterDet
     letter = await show_dead_letter(connection, letter_id)
     if letter.resolution is not None:
         raise UsageError(f"Dead letter {letter_id} was {letter.resolution} already.")
+    if letter.category == Category.RETRY:
+        raise UsageError(
+            f"{letter_id} is no dead letter: its event failed and waits for its next try. It "
+            "becomes one, and is listed, when it has been tried often enough."
+        )
     return letter

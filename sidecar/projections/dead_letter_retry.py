@@ -50,7 +50,6 @@ class FailedAgain:
     letter: OpenDeadLetter
     events: int
     failure: EventFailedError
-    attempts: int
     decision: Retry | Park
 
 
@@ -280,12 +279,14 @@ class DeadLetterRetrier:
         decision: Retry | Park = Park()
         if letter.is_waiting:
             decision = self._context.policy.decide(attempts, 0, random.random())
+        # Before the commit, as the loop does: a crash must leave no dead letter without a line.
+        self._failures.report(failure, decision.action, attempts)
         kept = self._failures.describe(failure, attempts, decision)
         await transaction.fail_again(letter, *kept)
-        return FailedAgain(letter, events, failure, attempts, decision)
+        return FailedAgain(letter, events, failure, decision)
 
     def _report(self, outcome: RetryOutcome) -> None:
-        """Log and count what was committed.
+        """Log what was committed.
 
         Raises:
             Exception: The transient error that stopped it.
@@ -295,9 +296,8 @@ class DeadLetterRetrier:
         self._interruptions = 0
         partition, letter = self._context.partition, outcome.letter
         match outcome:
-            case FailedAgain(failure=failure, attempts=attempts, decision=decision):
+            case FailedAgain(failure=failure, decision=decision):
                 del self._applied[letter.id]
-                self._failures.report(failure, decision.action, attempts)
                 if letter.is_waiting and isinstance(decision, Park):
                     log_parked(partition, [failure.delivery.record])
             case Resolved() | Advanced():

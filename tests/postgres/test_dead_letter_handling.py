@@ -162,6 +162,17 @@ async def test_discard_of_what_is_resolved_is_refused(stage: Stage) -> None:
         await give_up(stage, 4711, "never was")
 
 
+async def test_event_that_waits_for_its_next_try_is_not_given_up_as_a_dead_letter(
+    stage: Stage,
+) -> None:
+    letter = await first(stage)
+    await stage.pool.execute(
+        "UPDATE sidecar.dead_letters SET category = 'retry' WHERE id = $1", letter
+    )
+    with pytest.raises(UsageError, match="waits for its next try"):
+        await give_up(stage, letter, "never listed")
+
+
 async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event(
     stage: Stage,
 ) -> None:

@@ -1,12 +1,13 @@
 """Events that cannot be applied: their streams are parked, everything else goes on."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.dead_letter import DeadLetterFilter, list_dead_letters, request_retry
+from sidecar.postgres.projection_transaction import PostgresTransaction
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
@@ -250,6 +251,28 @@ async def test_event_that_passes_at_its_next_try_was_never_a_dead_letter(databas
         await stage.catch_up()
         assert await versions(stage, "order-1") == [1, 2]
         assert await stage.pool.fetchval("SELECT count(*) FROM sidecar.dead_letters") == 0
+
+
+async def test_event_that_fails_for_good_in_a_retry_is_logged_before_its_dead_letter_is_committed(
+    database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal()
+    journal.broken.add("bad")
+    logged: list[list[str]] = []
+    keep = PostgresTransaction.fail_again
+
+    async def look_and_keep(self: PostgresTransaction, *failure: Any) -> None:
+        actions = [vars(line).get("action") for line in caplog.records]
+        logged.append([str(action) for action in actions if action])
+        await keep(self, *failure)
+
+    monkeypatch.setattr(PostgresTransaction, "fail_again", look_and_keep)
+    async with open_stage(database, journal) as stage:
+        await stage.place("order-1", 1, order="bad")
+        await stage.catch_up()
+        await stage.settle()
+        assert len(await stage.letters()) == 1
+    assert logged == [["retry", "retry"], ["retry", "retry", "park"]]
 
 
 async def test_event_that_waits_for_its_next_try_is_told_nowhere_as_a_dead_letter(
