@@ -22,8 +22,7 @@ def main() -> None:
     redact_uncaught(redact_environment())
 
 
-for command in (
-    *(serve, run, check, demo, migrate, projections, dead_letters),
-    *(secret, token, own_rules),
-):
+_COMMANDS = (serve, run, check, demo, migrate, projections, dead_letters, secret, token, own_rules)
+
+for command in _COMMANDS:
     main.add_command(command)

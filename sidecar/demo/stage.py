@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 from sidecar.config import environ as environment
@@ -53,25 +54,22 @@ def _prepare(agent_port: int) -> Boot:
     return prepare("probe", {**defaults, **agent, **_ENVIRONMENT})
 
 
+@dataclass(frozen=True, slots=True)
 class Show:
     """What runs beside the probe process: the shop, its repair, and the narration.
 
-    Args:
-        boot: The prepared process.
+    Attributes:
         rate: Orders per second.
         poison_every_seconds: Pause between orders that a projection fails on; 0 for none.
         agent_port: Where the shop's agent is to listen.
     """
 
-    def __init__(
-        self, boot: Boot, rate: float, poison_every_seconds: float, agent_port: int
-    ) -> None:
-        self._boot = boot
-        self._rate = rate
-        self._poison_every_seconds = poison_every_seconds
-        self._agent_port = agent_port
-        self._screen = Screen()
-        self._narrator = Narrator()
+    boot: Boot
+    rate: float
+    poison_every_seconds: float
+    agent_port: int
+    screen: Screen = field(default_factory=Screen)
+    narrator: Narrator = field(default_factory=Narrator)
 
     async def run(self, dsn: str, probe: ProbeProcess) -> None:
         """Keep the shop open and describe what happens, until cancelled."""
@@ -83,11 +81,11 @@ class Show:
             await _close_shop(shop)
 
     def _print_addresses(self, access: Access) -> None:
-        url = address_of(self._boot.settings.host, self._boot.settings.port)
+        url = address_of(self.boot.settings.host, self.boot.settings.port)
         # A link opens the pages to anyone who has it: for this terminal only, never for a file.
-        link = access.link(url) if self._screen.is_terminal else None
+        link = access.link(url) if self.screen.is_terminal else None
         if link is None:
-            self._screen.say("  `sidecar token --link` prints a link to the status page.")
+            self.screen.say("  `sidecar token --link` prints a link to the status page.")
         for address, text in (
             (link or f"{url}/", "the status page"),
             (f"{url}/ready", "what a load balancer asks"),
@@ -97,24 +95,24 @@ class Show:
             ),
             (f"{url}/config-report", "what is right and wrong with the environment"),
         ):
-            self._screen.say("  ", (address, "bold"), f"  {text}")
-        self._screen.say(f"  The shop takes {self._rate:g} orders a second. Ctrl-C ends it all.")
-        if self._poison_every_seconds:
-            self._screen.say(
-                f"  About every {self._poison_every_seconds:g} s one goes to a country without a "
+            self.screen.say("  ", (address, "bold"), f"  {text}")
+        self.screen.say(f"  The shop takes {self.rate:g} orders a second. Ctrl-C ends it all.")
+        if self.poison_every_seconds:
+            self.screen.say(
+                f"  About every {self.poison_every_seconds:g} s one goes to a country without a "
                 "shipping rate:"
             )
-            self._screen.say("  projection shipping_labels fails on it, the other two go on.")
-        self._screen.say("  SIDECAR_LOG_LEVEL=INFO shows every log line.")
+            self.screen.say("  projection shipping_labels fails on it, the other two go on.")
+        self.screen.say("  SIDECAR_LOG_LEVEL=INFO shows every log line.")
 
     async def _open_shop(self, dsn: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sidecar.demo.till"),
-            *("--rate", str(self._rate)),
-            *("--poison-every", str(self._poison_every_seconds)),
-            *("--agent-port", str(self._agent_port)),
+            *("--rate", str(self.rate)),
+            *("--poison-every", str(self.poison_every_seconds)),
+            *("--agent-port", str(self.agent_port)),
             stdin=asyncio.subprocess.PIPE,
-            env=self._boot.child_environ(DATABASE_URL=dsn),
+            env=self.boot.child_environ(DATABASE_URL=dsn),
             start_new_session=True,
         )
 
@@ -130,7 +128,7 @@ class Show:
                         "as `sidecar dead-letters retry` does."
                     )
                 snapshot = probe.take_snapshot()
-                for sentence in self._narrator.describe(snapshot):
+                for sentence in self.narrator.describe(snapshot):
                     self._print(sentence)
                 if time.monotonic() - summary_mono > SUMMARY_SECONDS:
                     summary_mono = time.monotonic()
@@ -139,7 +137,7 @@ class Show:
             office.close()
 
     def _print(self, sentence: str) -> None:
-        self._screen.say(f"{time.strftime('%H:%M:%S')} {sentence}")
+        self.screen.say(f"{time.strftime('%H:%M:%S')} {sentence}")
 
 
 async def _close_shop(shop: asyncio.subprocess.Process) -> None:

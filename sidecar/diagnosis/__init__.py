@@ -1,1 +1,1 @@
-"""Why, and what to do: causes as data, and the sentences that tell them. Pure."""
+"""Why something is wrong and what to do: causes as data, and sentences on them. Pure."""
