@@ -39,7 +39,7 @@ class _Writer(yaml.SafeDumper):
     """Writes leaves in one line, indents lists, and repeats instead of anchoring."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the library's signature
-        """Repeat whatever stands twice."""
+        """Repeat what stands twice."""
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - the library's

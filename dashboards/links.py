@@ -14,7 +14,7 @@ class Links:
     """Addresses that end with a slash.
 
     A webhook, unlike a mail, is sent annotations as they are: only an absolute link in the rule
-    itself is one that somebody can follow there.
+    itself can be followed there.
 
     Attributes:
         runbooks: What stands before `SidecarDown.md`.

@@ -6,7 +6,7 @@ from typing import Final
 from dashboards.panel import State
 
 SERVICE: Final = ("cluster", "namespace", "service")
-"""What tells one service from all others; no fold goes without."""
+"""The labels that identify a service; no aggregation goes without."""
 
 WINDOW: Final = "$__rate_interval"
 _CHOSEN: Final = tuple(f'{label}=~"${label}"' for label in SERVICE)
@@ -29,10 +29,10 @@ def of_pool(metric: str, *matchers: str) -> str:
 
 
 def of_target(metric: str) -> str:
-    """Select what Prometheus tells of those targets that are sidecars, with their service."""
+    """Select what Prometheus records of those targets that are sidecars, with their service."""
     known = recorded("service_job_instance:sidecar_build_info:known")
-    told = f'{metric}{{job=~"$job", instance=~"$instance"}}'
-    return f"{known} * on ({_TARGET}) group_left () max by ({_TARGET}) ({told})"
+    selected = f'{metric}{{job=~"$job", instance=~"$instance"}}'
+    return f"{known} * on ({_TARGET}) group_left () max by ({_TARGET}) ({selected})"
 
 
 def recorded(metric: str, *matchers: str) -> str:
@@ -41,7 +41,7 @@ def recorded(metric: str, *matchers: str) -> str:
 
 
 def fold(function: str, expr: str, *by: str) -> str:
-    """Fold what belongs together; what is told of two services never does."""
+    """Aggregate what belongs together; the series of two services never do."""
     return f"{function} by ({', '.join((*SERVICE, *by))}) ({expr})"
 
 

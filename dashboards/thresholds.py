@@ -10,7 +10,7 @@ LAG_SECONDS: Final = 30.0
 """As `SIDECAR_LAG_LIMIT_SECONDS` is by default."""
 
 LAG_GROWING_SECONDS: Final = 15.0
-"""Half of the lag limit: below it, growth is nobody's concern."""
+"""Half of the lag limit: below it, growth needs no attention."""
 
 STALL_SECONDS: Final = 30.0
 """Behind and not moved for as long: `stalled`, judged by the sidecar."""

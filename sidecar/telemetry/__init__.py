@@ -1,1 +1,1 @@
-"""What is told to the outside: metrics, spans and logs."""
+"""What is emitted: metrics, spans and logs."""

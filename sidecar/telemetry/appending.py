@@ -25,7 +25,7 @@ class Appending:
         self._span: Final = span
 
     def note_position(self, position: int) -> None:
-        """Take note of where the last event went."""
+        """Record the position of the last event."""
         self._span.set_attribute(attribute.SPAN_POSITION, position)
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Losses:
-    """Spans and metric exports lost, by signal; told once each, counted always.
+    """Spans and metric exports lost, by signal; logged once each, counted always.
 
     Attributes:
         is_written_off: The time is up: what is left is counted already, and is sent no more.

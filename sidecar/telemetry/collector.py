@@ -1,4 +1,4 @@
-"""Numbers that live elsewhere as plain values, read when somebody collects."""
+"""Numbers that live elsewhere as plain values, read at each collection."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ series that is absent is honest, a repeated last value is not."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reader:
-    """Somebody who feeds an instrument, and the thing that is read, where it is one thing."""
+    """A function that feeds an instrument, and the object that it reads, where it is one object."""
 
     read: Read
     about: object | None
@@ -49,7 +49,7 @@ class ReadingCollector(Collector):
     times as much, in the event loop of an application.
 
     Args:
-        meter: Observes the same for those who send metrics; None where nobody does.
+        meter: Observes the same where metrics are sent; None where none are.
     """
 
     def __init__(self, meter: Meter | None) -> None:
@@ -79,13 +79,13 @@ class ReadingCollector(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        """Ask every reader; one that fails costs its own series only."""
+        """Call every reader; one that fails costs its series only."""
         for instrument, readers in tuple(self._readers.items()):
             metric = _make_metric(instrument)
             try:
                 readings = _collect(readers)
                 metric.samples = _make_samples(instrument, readings)
-            # A reader is somebody else's: whatever it raises, the other numbers are still told.
+            # The edge to readers of other rooms: whatever one raises, the other numbers are shown.
             except Exception:
                 logger.warning(
                     "Callback failed for %s; it is left out.",

@@ -1,4 +1,4 @@
-"""The process's own numbers as text, for Prometheus or for the probe process."""
+"""The numbers of this process as text, for Prometheus or for the probe process."""
 
 import math
 from typing import Final
@@ -48,7 +48,7 @@ def _write_number(value: float) -> str:
 
 
 def wants_openmetrics(accept: str | None) -> bool:
-    """Tell whether an `Accept` header prefers OpenMetrics, which Prometheus itself does."""
+    """Return True when an `Accept` header prefers OpenMetrics, which Prometheus itself does."""
     weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
     for choice in (accept or "").lower().split(","):
         kind, *parameters = (part.strip() for part in choice.split(";"))

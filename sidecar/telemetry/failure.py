@@ -1,4 +1,4 @@
-"""A failure as a span tells it: an exception event, with its secrets masked."""
+"""A failure on a span: an exception event, with its secrets masked."""
 
 import traceback
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ def record_exception(
     if not span.is_recording():
         return
     # Unlike str(error) this stands an exception whose own __str__ fails.
-    told = traceback.TracebackException.from_exception(error)
+    captured = traceback.TracebackException.from_exception(error)
     span.add_event(
         "exception",
         {
             "exception.type": type(error).__qualname__,
-            "exception.message": redact(str(told)),
-            "exception.stacktrace": redact("".join(told.format())),
+            "exception.message": redact(str(captured)),
+            "exception.stacktrace": redact("".join(captured.format())),
             **attributes,
         },
     )

@@ -32,10 +32,10 @@ class Identity:
     def resource(self, environ: Mapping[str, str]) -> Resource:
         """Return it as OpenTelemetry wants it; `OTEL_RESOURCE_ATTRIBUTES` has the last word.
 
-        Of the process no command line is told: its arguments may hold secrets. Detectors named in
+        The command line is left out: its arguments may hold secrets. Detectors named in
         `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` are asked by the SDK.
         """
-        own: dict[str, str | int] = {
+        attributes: dict[str, str | int] = {
             "service.name": self.service_name,
             "service.version": self.version,
             "service.instance.id": str(uuid.uuid4()),
@@ -46,4 +46,6 @@ class Identity:
             "sidecar.process": self.process_name,
         }
         given = read_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
-        return Resource.create(own).merge(Resource({**given, "service.name": self.service_name}))
+        return Resource.create(attributes).merge(
+            Resource({**given, "service.name": self.service_name})
+        )

@@ -26,7 +26,7 @@ class InstrumentedPublisher:
 
     Attributes:
         tally: What was published, and who failed.
-        observer: Hears of each publish, as it does of our own publisher's.
+        observer: Called around each publish, as that of `EventPublisher` is.
 
     Args:
         publisher: Any object with `async publish(event)`.
@@ -54,9 +54,9 @@ class InstrumentedPublisher:
         self._adopt_subscribers()
 
     def undo(self) -> None:
-        """Give everything its own methods back."""
+        """Put back the methods that were replaced."""
         for target, name, previous in reversed(self._replaced):
-            # Whoever has replaced it since then still calls ours, which goes on counting.
+            # What replaced it since then still calls ours, which goes on counting.
             if getattr(vars(target).get(name), _MARK, None) is self:
                 del vars(target)[name]
                 if previous is not None:
@@ -100,13 +100,13 @@ class InstrumentedPublisher:
         return observed
 
     def _note_own(self, error: Exception) -> Failure:
-        """Count what the publisher itself raised, under its own name."""
+        """Count what the publisher itself raised, under its name."""
         name = name_of(self._publisher)
         self.tally.handlers[name].failures.add(type(error).__name__)
         return Failure(SubscriberKind.HANDLER, name, error)
 
     def _adopt_subscribers(self) -> None:
-        """Take in the projections that were added since the last look."""
+        """Wrap the projections that were added since the last publish."""
         for projection in _listed(self._publisher, _PROJECTION_LISTS):
             if id(projection) not in self._seen:
                 self._seen.add(id(projection))
@@ -135,7 +135,7 @@ class InstrumentedPublisher:
 
 
 def find_instrumented_publisher(publisher: object) -> InstrumentedPublisher | None:
-    """Return who counts a publisher already."""
+    """Return what counts a publisher already."""
     instrumented = getattr(getattr(publisher, "publish", None), _MARK, None)
     return instrumented if isinstance(instrumented, InstrumentedPublisher) else None
 

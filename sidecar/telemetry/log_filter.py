@@ -1,4 +1,4 @@
-"""Libraries that try again and again say each time why they failed; here they say it briefly."""
+"""Filters that keep libraries from logging the same failure at length at each of their retries."""
 
 import logging
 import threading
@@ -27,10 +27,10 @@ class PoolErrorFilter(logging.Filter):
 
 
 class RepeatFilter(logging.Filter):
-    """Lets through once what one exporter says while it is exporting, and all that others say.
+    """Passes each message of one exporter once while it exports, and all messages of others.
 
-    The loggers belong to the library, and so to exporters of the application's own too. Use it as
-    a context manager around an export, in any thread; `close` it with the exporter.
+    The loggers belong to the library, so exporters of the application log through them too. Use it
+    as a context manager around an export, in any thread; `close` it with the exporter.
     """
 
     def __init__(self, exporter: object) -> None:
@@ -45,12 +45,12 @@ class RepeatFilter(logging.Filter):
             logger.addFilter(self)
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
+        """Begin to filter."""
         self._here.exporting = True
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Listen no more."""
+        """Stop filtering."""
         self._here.exporting = False
 
     @override
@@ -63,6 +63,6 @@ class RepeatFilter(logging.Filter):
         return is_new
 
     def close(self) -> None:
-        """Leave the loggers as they were."""
+        """Take the filter off the loggers."""
         for logger in self._loggers:
             logger.removeFilter(self)

@@ -131,7 +131,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:
-        """Tell that a line was lost; the library would print its arguments, secrets included."""
+        """Write that a line was lost; the library would print its arguments, secrets included."""
         lost = f"A log line of {record.name} could not be written: {type(sys.exception()).__name__}"
         with contextlib.suppress(OSError, ValueError):
             if not tell_apart(logging.ERROR, lost, event="sidecar.log.unwritten"):
@@ -176,8 +176,8 @@ def configure(
 def tell_apart(level: int, message: str, *, event: str, error: BaseException | None = None) -> bool:
     """Write a line to standard error as a log in JSON has it; False where the log is text.
 
-    For what ends the process, and what the log itself cannot take: whoever collects standard error
-    beside the log must be able to read each line of both.
+    For what ends the process, and what the log itself cannot take: a collector of standard error
+    and the log must be able to read each line of both.
     """
     formatter = _json_formatter()
     if formatter is None:

@@ -1,4 +1,4 @@
-"""Many processes, one text: own numbers and those of the agents, each with service and process."""
+"""One text of many processes: this one's numbers and the agents', each with service and process."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Scrape:
-    """What a process said last; read at the first render, then kept while it says the same."""
+    """The last text of a process; parsed at the first render, kept while it stays the same."""
 
     text: str
     families: dict[str, Family] | None = None
@@ -43,12 +43,12 @@ class Exposition:
     may run in another.
 
     Args:
-        process: Label of the own numbers.
-        registry: The own numbers; None where there are none.
+        process: Label of this process's numbers.
+        registry: This process's numbers; None where there are none.
         service: Label of all numbers, so that those of two services are never taken for one.
         max_characters: Longest text of one process.
         max_series: Most samples of one process.
-        max_processes: Most processes beside the own.
+        max_processes: Most processes beside this one.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Exposition:
         self._lock: Final = threading.Lock()
 
     def update(self, texts: Mapping[str, str | None]) -> None:
-        """Take what every process says now; who is not among them, or silent, is dropped."""
+        """Accept the texts of all processes; one that is missing, or None, is dropped."""
         for process in self._scrapes.keys() - texts.keys():
             self.forget(process)
         for process, text in texts.items():
@@ -83,7 +83,7 @@ class Exposition:
                 self.accept(process, text)
 
     def accept(self, process: str, text: str) -> None:
-        """Take what a process says now; it replaces what it said before."""
+        """Accept the text of a process; it replaces the one before."""
         known = self._scrapes.get(process)
         if known is not None and known.text == text:
             return
@@ -115,8 +115,8 @@ class Exposition:
     def _merge(self) -> list[Family]:
         merged: dict[str, Family] = {}
         if self._registry is not None:
-            own = read_registry(self._registry, write_origin(self._service, self._process))
-            merged = {family.name: family for family in own}
+            local = read_registry(self._registry, write_origin(self._service, self._process))
+            merged = {family.name: family for family in local}
         for process, scrape in sorted(self._scrapes.copy().items()):
             self._add(merged, process, scrape)
         return [merged[name] for name in sorted(merged)]

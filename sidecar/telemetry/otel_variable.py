@@ -15,7 +15,7 @@ _ENDPOINT: Final = "OTEL_EXPORTER_OTLP"
 
 
 def is_true(environ: Mapping[str, str], name: str) -> bool:
-    """Tell whether a switch is on; the specification knows `true` alone."""
+    """Return True when a switch is on; the specification knows `true` alone."""
     return environ.get(name, "").strip().lower() == "true"
 
 

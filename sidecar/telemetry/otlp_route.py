@@ -63,9 +63,9 @@ class Route:
 
 
 def find_route(environ: Mapping[str, str], signal: Signal) -> Route | None:
-    """Return how `signal` is sent, or None when nobody asked for it.
+    """Return how `signal` is sent, or None when no variable asks for it.
 
-    The specification would send to localhost by default. A sidecar that nobody told of a
+    The specification would send to localhost by default. A sidecar that was given no
     collector stays silent instead: an endpoint or `OTEL_*_EXPORTER=otlp` asks for it.
     """
     if is_disabled(environ) or not _is_wanted(environ, signal):
@@ -89,7 +89,7 @@ def find_route(environ: Mapping[str, str], signal: Signal) -> Route | None:
 
 
 def is_disabled(environ: Mapping[str, str]) -> bool:
-    """Tell whether `OTEL_SDK_DISABLED` switches off spans, and all that is sent."""
+    """Return True when `OTEL_SDK_DISABLED` switches off spans, and all that is sent."""
     return is_true(environ, "OTEL_SDK_DISABLED")
 
 

@@ -14,7 +14,7 @@ from sidecar.telemetry.emitter import Instrument
 
 
 class Outside:
-    """What of ours the application's own meter provider has, in this process.
+    """The instruments that this process made on the application's meter provider.
 
     OpenTelemetry would take an instrument that is made twice as two; each is made here, once.
 
@@ -45,7 +45,7 @@ def find_outside(version: str) -> Outside:
 
 
 def has_meters() -> bool:
-    """Tell whether the application has set up a meter provider that sends."""
+    """Return True when the application has set up a meter provider that sends."""
     return isinstance(metrics.get_meter_provider(), MeterProvider)
 
 

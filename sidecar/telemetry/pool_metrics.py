@@ -77,7 +77,7 @@ class PoolReport:
 class PoolTelemetry:
     """Takes a pool's durations, all in seconds; it neither raises nor waits.
 
-    OpenTelemetry cannot observe a histogram that somebody else has filled, so the pool calls
+    OpenTelemetry cannot observe a histogram that was filled elsewhere, so the pool calls
     these as it goes, at about 5 µs each.
     """
 
@@ -135,15 +135,17 @@ def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
 
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
-    own: dict[str, str] = {attribute.POOL_NAME: pool.name}
+    labels: dict[str, str] = {attribute.POOL_NAME: pool.name}
     removers = [
         telemetry.observe(metric.POOL_COUNT, lambda: _read_count(pool), pool),
-        telemetry.observe(metric.POOL_MAX, lambda: [(pool.max, own)], pool),
-        telemetry.observe(metric.POOL_PENDING, lambda: [(pool.pending, own)], pool),
-        telemetry.observe(metric.POOL_TIMEOUTS, lambda: [(pool.timeouts, own)], pool),
-        telemetry.observe(metric.POOL_CLOSED, lambda: [(pool.closed, own)], pool),
-        telemetry.observe(metric.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, own)], pool),
-        telemetry.observe(metric.POOL_LEAKS, lambda: [(pool.leaks, own)], pool),
+        telemetry.observe(metric.POOL_MAX, lambda: [(pool.max, labels)], pool),
+        telemetry.observe(metric.POOL_PENDING, lambda: [(pool.pending, labels)], pool),
+        telemetry.observe(metric.POOL_TIMEOUTS, lambda: [(pool.timeouts, labels)], pool),
+        telemetry.observe(metric.POOL_CLOSED, lambda: [(pool.closed, labels)], pool),
+        telemetry.observe(
+            metric.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, labels)], pool
+        ),
+        telemetry.observe(metric.POOL_LEAKS, lambda: [(pool.leaks, labels)], pool),
     ]
 
     def stop() -> None:

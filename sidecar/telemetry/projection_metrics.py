@@ -65,7 +65,7 @@ class RunnerTelemetry:
     def _start_span(self, projection: str, events: Sequence[RecordedEvent]) -> Span:
         span = self._tracer.start_span(
             f"process {projection}",
-            context=Context(),  # not a child of whatever started the loop
+            context=Context(),  # not a child of what started the loop
             kind=SpanKind.CONSUMER,
             attributes={
                 attribute.MESSAGING_SYSTEM: attribute.SYSTEM,
@@ -159,14 +159,14 @@ def _observe_all(telemetry: Telemetry, readers: Mapping[Instrument, Read]) -> Ca
 
 
 def _read_applied(numbers: Mapping[str, ProjectionNumbers], label: str) -> Iterable[Reading]:
-    return [(own.applied, {label: name}) for name, own in numbers.items()]
+    return [(tally.applied, {label: name}) for name, tally in numbers.items()]
 
 
 def _read_handler_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
-    for name, own in numbers.items():
+    for name, tally in numbers.items():
         by_type: Counter[str] = Counter({OTHER: 0})
-        for (error_type, action), count in tuple(own.failures.items()):
-            # One that is tried again may yet be handled; in its metric nothing tells it apart.
+        for (error_type, action), count in tuple(tally.failures.items()):
+            # One that is tried again may yet be handled; in its metric nothing would mark it.
             if action != Action.RETRY:
                 by_type[error_type] += count
         for error_type, count in by_type.items():
@@ -185,22 +185,22 @@ def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading
                 attribute.ACTION: action,
             },
         )
-        for name, own in numbers.items()
-        for (error_type, action), count in tuple({**zeros, **own.failures}.items())
+        for name, tally in numbers.items()
+        for (error_type, action), count in tuple({**zeros, **tally.failures}.items())
     ]
 
 
 def _read_heartbeats(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
     return [
-        (own.heartbeat_at, {attribute.PROJECTION: name})
-        for name, own in numbers.items()
-        if own.heartbeat_at is not None
+        (tally.heartbeat_at, {attribute.PROJECTION: name})
+        for name, tally in numbers.items()
+        if tally.heartbeat_at is not None
     ]
 
 
 def _read_progress(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
     return [
-        (own.progress_at, {attribute.PROJECTION: name})
-        for name, own in numbers.items()
-        if own.progress_at is not None
+        (tally.progress_at, {attribute.PROJECTION: name})
+        for name, tally in numbers.items()
+        if tally.progress_at is not None
     ]

@@ -46,7 +46,7 @@ def choose_tracers(
     *,
     own_process: bool,
 ) -> tuple[trace.TracerProvider, Shutdown | None]:
-    """Return the tracer provider, and what ends it; None where it is somebody else's to end.
+    """Return the tracer provider, and what ends it; None where this process does not end it.
 
     A provider that the application has set receives our spans too: sending them by a second one
     would split its traces.
@@ -87,7 +87,7 @@ def _make_tracers(
 ) -> TracerProvider:
     provider = TracerProvider(
         resource=resource,
-        # With nobody to look at spans, they still give logs their ids, at half of the cost.
+        # Where no spans are exported, they still give logs their ids, at half of the cost.
         sampler=choose_sampler(environ) if processors else ALWAYS_OFF,
         shutdown_on_exit=False,
     )

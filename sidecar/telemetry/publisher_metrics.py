@@ -30,7 +30,7 @@ class Begun(NamedTuple):
 
 
 class PublishTelemetry:
-    """Observes a publisher; hot counters stay plain integers until somebody collects."""
+    """Observes a publisher; hot counters stay plain integers until they are collected."""
 
     def __init__(self, telemetry: Telemetry, beside: PublishObserver | None = None) -> None:
         """Observe for both: spans once, durations wherever either records them.
@@ -85,7 +85,7 @@ class PublishTelemetry:
 
 
 class Publishing(Protocol):
-    """A publisher that counts: our own, or another that is counted from outside."""
+    """A publisher that counts: `EventPublisher`, or another that is counted from outside."""
 
     observer: PublishObserver | None
 
@@ -95,7 +95,7 @@ class Publishing(Protocol):
 
 
 def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[], None]:
-    """Let a publisher tell of itself; call the returned function to undo it."""
+    """Show a publisher's numbers and spans; call the returned function to undo it."""
     tally = publisher.tally
     removers = [
         telemetry.observe(metric.EVENTS_PUBLISHED, lambda: _read_published(tally), tally),
@@ -122,21 +122,23 @@ def _read_published(tally: PublishTally) -> Iterable[Reading]:
 
 
 def _read_handled(tally: PublishTally) -> Iterable[Reading]:
-    return [(own.handled, {attribute.HANDLER: name}) for name, own in tuple(tally.handlers.items())]
+    return [
+        (each.handled, {attribute.HANDLER: name}) for name, each in tuple(tally.handlers.items())
+    ]
 
 
 def _read_applied(tally: PublishTally) -> Iterable[Reading]:
     return [
-        (own.handled, {attribute.PROJECTION: name})
-        for name, own in tuple(tally.projections.items())
+        (each.handled, {attribute.PROJECTION: name})
+        for name, each in tuple(tally.projections.items())
     ]
 
 
 def _read_handler_failures(tally: PublishTally) -> Iterable[Reading]:
     return [
         (count, {attribute.HANDLER: name, attribute.ERROR_TYPE: error_type})
-        for name, own in tuple(tally.handlers.items())
-        for error_type, count in _with_zero(own)
+        for name, each in tuple(tally.handlers.items())
+        for error_type, count in _with_zero(each)
     ]
 
 
@@ -150,8 +152,8 @@ def _read_projection_failures(tally: PublishTally) -> Iterable[Reading]:
                 attribute.ACTION: attribute.COLLECT,
             },
         )
-        for name, own in tuple(tally.projections.items())
-        for error_type, count in _with_zero(own)
+        for name, each in tuple(tally.projections.items())
+        for error_type, count in _with_zero(each)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Keeping secrets out of whatever leaves the process as text."""
+"""Masks secrets in all text that leaves the process."""
 
 import json
 import re

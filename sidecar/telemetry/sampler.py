@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def choose_sampler(environ: Mapping[str, str]) -> Sampler:
-    """Return the sampler that was asked for; what cannot be had is told, and all are kept."""
+    """Return the sampler that was asked for; where it is not offered, log that and keep all."""
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
     if name in _FIXED:
         return _FIXED[name]

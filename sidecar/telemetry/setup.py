@@ -69,7 +69,7 @@ class Telemetry:
         """Set up the process's telemetry; starts threads only where something is sent.
 
         `OTEL_SDK_DISABLED` switches off what is sent, and all spans. The registry is filled all the
-        same: whether a service is well must be known whoever looks at its traces.
+        same: whether a service is well must be known wherever its traces go.
 
         Args:
             service_name: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override it.
@@ -163,11 +163,11 @@ class Telemetry:
         return own if self._outside is None else (*own, self._outside.histogram(instrument))
 
     def histogram(self, instrument: Instrument) -> Histogram:
-        """Make a histogram of this process's own."""
+        """Make a histogram of this process."""
         return make_histogram(self.meter, instrument)
 
     def close(self, timeout_seconds: float = CLOSE_TIMEOUT_SECONDS) -> bool:
-        """Send what is left and end, within a hard deadline; tell whether all of it ended.
+        """Send what is left and end, within a hard deadline; return True when all of it ended.
 
         Blocks: call it in a thread. The SDK's own shutdown takes 40 s with a receiver that never
         answers, so each provider ends in a daemon thread that is left behind at the deadline.
@@ -196,7 +196,7 @@ class Telemetry:
 def _make_readings(
     meter: Meter, registry: CollectorRegistry, readers: Sequence[MetricReader]
 ) -> ReadingCollector:
-    """Where nobody sends metrics, Prometheus is served without the SDK between."""
+    """Where no metrics are sent, Prometheus is served without the SDK between."""
     if readers:
         return ReadingCollector(meter)
     readings = ReadingCollector(None)

@@ -45,11 +45,11 @@ class RedactionProcessor:
         self, _logger: object, _method: str, entry: Mapping[str, object]
     ) -> dict[str, object]:
         """Return a masked copy."""
-        told = {name: value for name, value in entry.items() if name != "exc_info"}
+        kept = {name: value for name, value in entry.items() if name != "exc_info"}
         error = _find_error(entry.get("exc_info"))
         if error is not None:
-            told["exception"] = "".join(traceback.format_exception(error))
-        return {name: redact_value(value, self._redact) for name, value in told.items()}
+            kept["exception"] = "".join(traceback.format_exception(error))
+        return {name: redact_value(value, self._redact) for name, value in kept.items()}
 
 
 def _find_error(exc_info: object) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""Equal tracebacks, written out once in a while: in between each is counted, and told in a line.
+"""Equal tracebacks, written out once in a while: in between each is counted, and named in a line.
 
 A projection whose every event fails for one reason logs a line for each, with stream and position.
 The traceback below it is the same a thousand times a second, and is most of what is written.

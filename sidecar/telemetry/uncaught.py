@@ -1,4 +1,4 @@
-"""Errors that nobody catches: told as ever on standard error, but without secrets.
+"""Uncaught errors: printed on standard error as ever, but without secrets.
 
 Where the log is JSON each is a line of JSON, with the traceback inside.
 """
@@ -21,30 +21,30 @@ def redact_uncaught(redact: Redact) -> None:
     global _redact  # noqa: PLW0603 - as the hooks are, it belongs to the process
     _redact = redact
 
-    def tell(
+    def print_error(
         _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
     ) -> None:
         _write(redact, "", error, "sidecar.process.uncaught")
 
-    def tell_thread(args: threading.ExceptHookArgs) -> None:
+    def print_thread_error(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is None or isinstance(args.exc_value, SystemExit):
             return
         name = args.thread.name if args.thread is not None else "unknown"
         _write(redact, f"Exception in thread {name}", args.exc_value, "sidecar.thread.uncaught")
 
-    def tell_ignored(args: "sys.UnraisableHookArgs") -> None:
+    def print_ignored_error(args: "sys.UnraisableHookArgs") -> None:
         if args.exc_value is not None:
             where = args.err_msg or "Exception ignored in"
             kind = type(args.object).__name__
             _write(redact, f"{where}: {kind}", args.exc_value, "sidecar.process.ignored")
 
-    sys.excepthook = tell
-    threading.excepthook = tell_thread
-    sys.unraisablehook = tell_ignored
+    sys.excepthook = print_error
+    threading.excepthook = print_thread_error
+    sys.unraisablehook = print_ignored_error
 
 
 def tell_exit(ending: SystemExit) -> int:
-    """Tell what somebody ended the process with, as the interpreter would; give its exit code."""
+    """Print what the process was ended with, as the interpreter would; return its exit code."""
     if ending.code is None or isinstance(ending.code, int):
         return ending.code or 0
     said = str(ending.code)
