@@ -121,15 +121,6 @@ class PostgresTransaction:
         """Whether nothing more can be done in this transaction, by the fault of a handler."""
         return self._spoilt_by is not None
 
-    @property
-    def is_blurred(self) -> bool:
-        """Whether a deferred write failed that an earlier handler may have made."""
-        return self.connection.is_blurred
-
-    def take_back(self) -> bool:
-        """Drop the writes of the last handler; False when only a rollback can do that."""
-        return self.connection.take_back()
-
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Open a savepoint; when the session ends, that is the error, whatever else was raised."""
@@ -158,14 +149,6 @@ class PostgresTransaction:
             # A statement that is not awaited still runs, or this is another transaction by now.
             self._spoilt_by = cause
             self._raw.terminate()
-
-    async def flush(self) -> None:
-        """Send deferred writes."""
-        await self.connection.flush()
-
-    async def settle(self) -> None:
-        """Send deferred writes, and have deferred constraints checked."""
-        await self.connection.settle()
 
     async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter."""

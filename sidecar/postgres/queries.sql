@@ -3,6 +3,31 @@
 -- They run in sessions of the service, too, which may have codecs of its own for json, uuid or
 -- timestamptz: such values come and go as text, and are cast here.
 
+-- name: inspect_server
+SELECT
+  (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS is_encrypted,
+  coalesce((SELECT rolsuper FROM pg_roles WHERE rolname = current_user), false) AS is_superuser,
+  current_setting('max_connections')::int AS max_connections,
+  coalesce(current_setting('superuser_reserved_connections', true), '0')::int
+    + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved_connections,
+  coalesce((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1) AS role_limit,
+  (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'statement_timeout')
+    AS statement_timeout_seconds,
+  (SELECT setting::float8 / 1000 FROM pg_settings
+    WHERE name = 'idle_in_transaction_session_timeout') AS idle_timeout_seconds;
+
+-- name: try_lock_probe
+SELECT pg_try_advisory_lock($1, $2);
+
+-- name: is_probe_locked
+SELECT EXISTS (
+  SELECT FROM pg_locks
+  WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid::int8 = $1 AND objid::int8 = $2
+);
+
+-- name: unlock_probe
+SELECT pg_advisory_unlock($1, $2);
+
 -- name: ping
 SELECT current_setting('transaction_read_only') = 'off' AS takes_writes,
        pg_is_in_recovery() AS is_standby;

@@ -11,30 +11,10 @@ from sidecar.lint.server_facts import Server, Unreachable
 from sidecar.postgres.connect_failure import no_answer
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.migration import pending
+from sidecar.postgres.query import sql
 
 TIMEOUT_SECONDS: Final = 5.0
 
-_ASK: Final = """
-SELECT
-  (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS is_encrypted,
-  coalesce((SELECT rolsuper FROM pg_roles WHERE rolname = current_user), false) AS is_superuser,
-  current_setting('max_connections')::int AS max_connections,
-  coalesce(current_setting('superuser_reserved_connections', true), '0')::int
-    + coalesce(current_setting('reserved_connections', true), '0')::int AS reserved_connections,
-  coalesce((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1) AS role_limit,
-  (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'statement_timeout')
-    AS statement_timeout_seconds,
-  (SELECT setting::float8 / 1000 FROM pg_settings
-    WHERE name = 'idle_in_transaction_session_timeout') AS idle_timeout_seconds
-"""
-_LOCK: Final = "SELECT pg_try_advisory_lock($1, $2)"
-_IS_HELD: Final = """
-SELECT EXISTS (
-  SELECT FROM pg_locks
-  WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid::int8 = $1 AND objid::int8 = $2
-)
-"""
-_UNLOCK: Final = "SELECT pg_advisory_unlock($1, $2)"
 _PROBE_KEY: Final = (0x51DE, 0x11FE)
 _PROBES: Final = 3
 
@@ -67,7 +47,7 @@ async def inspect_server(dsn: str, *, application_name: str) -> Server | Unreach
 
 
 async def _ask(connection: RawConnection, dsn: str) -> Server:
-    row = await connection.fetchrow(_ASK)
+    row = await connection.fetchrow(sql("inspect_server"))
     if row is None:
         raise ValueError
     names, newer = await _missing_migrations(connection)
@@ -106,10 +86,10 @@ async def _is_transaction_pooled(connection: RawConnection) -> bool:
     tends to use the same one, so it is tried a few times.
     """
     for _ in range(_PROBES):
-        if not await connection.fetchval(_LOCK, *_PROBE_KEY):
+        if not await connection.fetchval(sql("try_lock_probe"), *_PROBE_KEY):
             return False  # another process is checking just now
-        is_held = await connection.fetchval(_IS_HELD, *_PROBE_KEY)
-        await connection.fetchval(_UNLOCK, *_PROBE_KEY)
+        is_held = await connection.fetchval(sql("is_probe_locked"), *_PROBE_KEY)
+        await connection.fetchval(sql("unlock_probe"), *_PROBE_KEY)
         if not is_held:
             return True
     return False

@@ -150,7 +150,7 @@ async def apply_one(
                 connection.end_turn()
             finally:
                 connection.drop_turn()
-            await transaction.settle()
+            await connection.settle()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:
         raise EventFailedError(delivery, error) from error

@@ -79,6 +79,19 @@ class LentConnection(Connection, Protocol):
     def drop_turn(self) -> None:
         """Take it back from a handler that has failed."""
 
+    @property
+    def is_blurred(self) -> bool:
+        """Whether a deferred write failed that an earlier handler may have made."""
+
+    def take_back(self) -> bool:
+        """Drop what the last handler has written; False when only a rollback can do that."""
+
+    async def flush(self) -> None:
+        """Send deferred writes."""
+
+    async def settle(self) -> None:
+        """Send deferred writes, and have deferred constraints checked."""
+
 
 class Transaction(Protocol):
     """One open transaction of one partition: read model, dead letters and checkpoint together."""
@@ -91,24 +104,11 @@ class Transaction(Protocol):
     def connection(self) -> LentConnection:
         """What handlers write through."""
 
-    @property
-    def is_blurred(self) -> bool:
-        """Whether a write failed that was held back, so that it may be an earlier handler's."""
-
-    def take_back(self) -> bool:
-        """Drop what the last handler has written; False when only a rollback can do that."""
-
     async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
         """Return those of the streams that are parked; costs nothing while none is."""
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """Open a savepoint; an error rolls back to it, or else spoils the work, and passes."""
-
-    async def flush(self) -> None:
-        """Send deferred writes."""
-
-    async def settle(self) -> None:
-        """Send deferred writes, and have deferred constraints checked."""
 
     async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter, to be tried again after a while or, with None, when asked."""

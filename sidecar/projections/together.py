@@ -54,7 +54,7 @@ class Together:
         try:
             async with asyncio.timeout(self._limit_seconds) as deadline:
                 await self._handle(deadline)
-                await self._transaction.flush()
+                await self._transaction.connection.flush()
         except TimeoutError as error:
             if self._at is None:
                 raise
@@ -96,10 +96,11 @@ class Together:
 
     def _go_around(self, delivery: Delivery, error: Exception) -> None:
         """Leave an event out if nothing of it is left; else raise whose failure it is."""
-        if self._transaction.is_blurred:
+        if self._transaction.connection.is_blurred:
             raise error
         failure = EventFailedError(delivery, error)
-        if not (self._failures.can_go_around(error) and self._transaction.take_back()):
+        can_go_around = self._failures.can_go_around(error)
+        if not (can_go_around and self._transaction.connection.take_back()):
             raise failure from error
         self._left_out[delivery.record.position] = failure
         self._blocked.add(delivery.record.stream)
