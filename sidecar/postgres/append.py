@@ -10,6 +10,7 @@ from sidecar.errors import (
     ConcurrencyError,
     MigrationError,
     SerializationConflictError,
+    SidecarError,
     StoreUnavailableError,
     UsageError,
 )
@@ -147,28 +148,41 @@ async def insert(connection: RawConnection, arguments: AppendArguments) -> Appen
     stream, expected_version = arguments.stream, arguments.expected_version
     try:
         rows = await connection.fetch(arguments.query, *arguments)
-    except asyncpg.SerializationError as error:
-        raise _conflict() from error
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "events_pkey":
-            raise _set_back() from error
-        if error.constraint_name != "events_stream_version_key":
+    except asyncpg.PostgresError as error:
+        translated = _translate(error, arguments)
+        if translated is None:
             raise
-        raise ConcurrencyError(stream, expected_version, None) from error
-    except asyncpg.UndefinedTableError as error:
-        raise MigrationError(
-            "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
-            "which applies what is missing outside of production."
-        ) from error
-    # Disk, memory, connections or locks are used up; the same append succeeds once there is room.
-    except asyncpg.InsufficientResourcesError as error:
-        raise StoreUnavailableError(
-            f"PostgreSQL has no room for the event: SQLSTATE {error.sqlstate}. Look at its disk "
-            "and its log; nothing was appended."
-        ) from error
+        raise translated from error
     if not rows:
         raise ConcurrencyError(stream, expected_version, await _read_version(connection, stream))
     return Appended(*rows[-1])
+
+
+def _translate(error: asyncpg.PostgresError, arguments: AppendArguments) -> SidecarError | None:
+    """Return what an error of the statement means; None when it has no meaning of its own."""
+    if isinstance(error, asyncpg.SerializationError):
+        return _conflict()
+    if isinstance(error, asyncpg.UniqueViolationError):
+        if error.constraint_name == "events_pkey":
+            return StoreUnavailableError(
+                "The event store hands out positions that are taken: its sequence was set back. "
+                "Nothing was appended. The sidecar's log and status page give the statement that "
+                "sets it right."
+            )
+        if error.constraint_name == "events_stream_version_key":
+            return ConcurrencyError(arguments.stream, arguments.expected_version, None)
+    if isinstance(error, asyncpg.UndefinedTableError):
+        return MigrationError(
+            "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
+            "which applies what is missing outside of production."
+        )
+    # Disk, memory, connections or locks are used up; the same append succeeds once there is room.
+    if isinstance(error, asyncpg.InsufficientResourcesError):
+        return StoreUnavailableError(
+            f"PostgreSQL has no room for the event: SQLSTATE {error.sqlstate}. Look at its disk "
+            "and its log; nothing was appended."
+        )
+    return None
 
 
 async def _read_version(connection: RawConnection, stream: str) -> int:
@@ -177,13 +191,6 @@ async def _read_version(connection: RawConnection, stream: str) -> int:
     except asyncpg.SerializationError as error:
         raise _conflict() from error
     return version
-
-
-def _set_back() -> StoreUnavailableError:
-    return StoreUnavailableError(
-        "The event store hands out positions that are taken: its sequence was set back. Nothing "
-        "was appended. The sidecar's log and status page give the statement that sets it right."
-    )
 
 
 def _conflict() -> SerializationConflictError:

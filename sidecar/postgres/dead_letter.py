@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
+
 from sidecar.errors import UsageError
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of, list_held
@@ -173,29 +175,37 @@ async def discard(connection: RawConnection, letter_id: int, reason: str) -> Non
         place = (found.projection, found.stream)
         position = await connection.fetchval(sql("lock_checkpoint_of_stream"), *place)
         rebuilt_upto = await connection.fetchval(sql("lock_rebuild_of_stream"), *place)
-        letter = await connection.fetchrow(sql("lock_letter"), letter_id)
-        if letter is None or letter["resolution"] is not None:
-            raise UsageError(f"Dead letter {letter_id} was resolved just now.")
-        if letter["version"] != found.version:
-            raise UsageError(
-                f"Dead letter {letter_id} now stands for another event of its stream (version "
-                f"{letter['version']}); look at it again before you give it up."
-            )
-        in_log = letter["position"] is not None
-        if in_log and rebuilt_upto is not None and rebuilt_upto >= letter["position"]:
-            raise UsageError(
-                f"A rebuild of {found.projection} under way has applied the event of dead letter "
-                f"{letter_id}, and closes it when it is done. To give the event up all the same, "
-                f"first drop it: `sidecar projections rebuild {found.projection} --cancel`."
-            )
+        row = await connection.fetchrow(sql("lock_letter"), letter_id)
+        letter = _require_discardable(row, found, rebuilt_upto)
         await connection.execute(sql("resolve_letter"), letter_id, "discarded", reason.strip())
-        following = None
-        if in_log:
-            following = await connection.fetchrow(
-                sql("read_next_queued"), letter["stream"], letter["version"], position or 0
-            )
+        if letter["position"] is None:
+            return
+        following = await connection.fetchrow(
+            sql("read_next_queued"), letter["stream"], letter["version"], position or 0
+        )
         if following is not None:
             await connection.execute(sql("queue_behind_discarded"), *place, *following)
+
+
+def _require_discardable(
+    row: asyncpg.Record | None, found: DeadLetterDetail, rebuilt_upto: int | None
+) -> asyncpg.Record:
+    """Return the locked row if it is still what was found, and no rebuild has applied its event."""
+    if row is None or row["resolution"] is not None:
+        raise UsageError(f"Dead letter {found.id} was resolved just now.")
+    if row["version"] != found.version:
+        raise UsageError(
+            f"Dead letter {found.id} now stands for another event of its stream (version "
+            f"{row['version']}); look at it again before you give it up."
+        )
+    position = row["position"]
+    if position is not None and rebuilt_upto is not None and rebuilt_upto >= position:
+        raise UsageError(
+            f"A rebuild of {found.projection} under way has applied the event of dead letter "
+            f"{found.id}, and closes it when it is done. To give the event up all the same, "
+            f"first drop it: `sidecar projections rebuild {found.projection} --cancel`."
+        )
+    return row
 
 
 async def _require_retriable(connection: RawConnection, letter_id: int) -> None:

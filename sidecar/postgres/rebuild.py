@@ -123,22 +123,25 @@ async def swap(connection: RawConnection, projection: str) -> bool:
             await connection.execute(sql("lift_limits"), True)
             if not await _is_caught_up(connection, projection):
                 return False
-            await _require_same_tables(connection, projection)
-            await require_unshared(connection, projection)
-            tables = await _read_tables(connection, projection)
-            await connection.execute(sql("take_over_positions"), projection)
-            await connection.execute(
-                sql("resolve_rebuilt_letters"), projection, "applied by a rebuild"
-            )
-            await connection.execute(sql("forget_handled_ranges"), projection, "live")
-            await connection.execute(sql("take_over_handled_ranges"), projection)
-            await connection.execute(sql("delete_rebuild"), projection)
-            # Last, since readers wait from here to the commit.
-            await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
-            await _exchange(connection, projection, tables)
+            await _swap(connection, projection)
     except asyncpg.LockNotAvailableError:
         return False
     return True
+
+
+async def _swap(connection: RawConnection, projection: str) -> None:
+    await _require_same_tables(connection, projection)
+    await require_unshared(connection, projection)
+    tables = await _read_tables(connection, projection)
+    await connection.execute(sql("take_over_positions"), projection)
+    reason = "applied by a rebuild"
+    await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
+    await connection.execute(sql("forget_handled_ranges"), projection, "live")
+    await connection.execute(sql("take_over_handled_ranges"), projection)
+    await connection.execute(sql("delete_rebuild"), projection)
+    # Last, since readers wait from here to the commit.
+    await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
+    await _exchange(connection, projection, tables)
 
 
 async def replay_handler(connection: RawConnection, handler: str) -> None:
