@@ -2,33 +2,7 @@
 
 from typing import Final
 
-from sidecar.telemetry.attribute import (
-    ACTION,
-    APPLICATION_NAME,
-    CAUSE,
-    CHECK,
-    CHECK_OUTCOME,
-    CONSUMER_GROUP,
-    ERROR_TYPE,
-    EVENT_TYPE,
-    FINDING_ID,
-    HANDLER,
-    OPERATION_NAME,
-    OUTCOME,
-    PART,
-    POOL_NAME,
-    POOL_STATE,
-    PROJECTION,
-    PROJECTION_STATE,
-    REASON,
-    REBUILD_STATE,
-    SEVERITY,
-    SIGNAL,
-    STATE,
-    TARGET,
-    VERSION,
-    WORKER,
-)
+from sidecar.telemetry import attribute
 from sidecar.telemetry.emitter import Emitter, Instrument
 
 DURATION_BOUNDS_SECONDS: Final = (
@@ -47,45 +21,45 @@ LAG_EVENTS: Final = PROBE.gauge(
     "sidecar.projection.lag.events",
     "{event}",
     "Events between a projection's checkpoint and the safe head.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 LAG: Final = PROBE.gauge(
     "sidecar.projection.lag",
     "s",
     "Age of the oldest event that a projection has not processed; 0 when caught up.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 PROJECTION_STATUS: Final = PROBE.gauge(
     "sidecar.projection.status",
     "{state}",
     "1 for the status that a projection's live copy is in, 0 for the others.",
-    PROJECTION,
-    PROJECTION_STATE,
+    attribute.PROJECTION,
+    attribute.PROJECTION_STATE,
 )
 PROJECTION_REBUILD: Final = PROBE.gauge(
     "sidecar.projection.rebuild",
     "{state}",
     "1 for how a projection's rebuild goes, 0 for the others.",
-    PROJECTION,
-    REBUILD_STATE,
+    attribute.PROJECTION,
+    attribute.REBUILD_STATE,
 )
 DEAD_LETTERS: Final = PROBE.gauge(
     "sidecar.dead_letters",
     "{event}",
     "Events that a projection could not apply and that wait for a decision.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 PARKED_STREAMS: Final = PROBE.gauge(
     "sidecar.parked_streams",
     "{stream}",
     "Streams whose later events queue behind a dead letter.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 PASSED_OVER: Final = PROBE.gauge(
     "sidecar.projection.passed_over.events",
     "{event}",
     "Events below a projection's checkpoint that a release which does not handle them passed over.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 
 # The event store and its server, as the probe process reads them.
@@ -124,14 +98,14 @@ CAUSES: Final = PROBE.gauge(
     "sidecar.cause",
     "{cause}",
     "1 for why PostgreSQL cannot be used; no series while it can.",
-    CAUSE,
+    attribute.CAUSE,
 )
 SERVER_CONNECTIONS: Final = PROBE.gauge(
     "sidecar.server.connections",
     "{connection}",
     "Sessions at the database server, as pg_stat_activity shows them.",
-    APPLICATION_NAME,
-    STATE,
+    attribute.APPLICATION_NAME,
+    attribute.STATE,
 )
 
 # The probe process about itself, its checks, its configuration and its workers.
@@ -139,36 +113,43 @@ CHECK_STATUS: Final = PROBE.gauge(
     "sidecar.check.status",
     "{state}",
     "1 for the outcome that a check has, 0 for the others.",
-    CHECK,
-    CHECK_OUTCOME,
+    attribute.CHECK,
+    attribute.CHECK_OUTCOME,
 )
 CHECK_TRANSITIONS: Final = PROBE.counter(
     "sidecar.check.transitions",
     "{transition}",
     "Times that a check changed to an outcome.",
-    CHECK,
-    CHECK_OUTCOME,
+    attribute.CHECK,
+    attribute.CHECK_OUTCOME,
 )
 CONFIG_FINDINGS: Final = PROBE.gauge(
     "sidecar.config.findings",
     "{finding}",
     "Findings of the configuration rules.",
-    FINDING_ID,
-    SEVERITY,
+    attribute.FINDING_ID,
+    attribute.SEVERITY,
 )
 READY: Final = PROBE.gauge("sidecar.ready", "{state}", "1 while traffic may come, else 0.")
 DRAINING: Final = PROBE.gauge(
     "sidecar.draining", "{state}", "1 while the process is shutting down, else 0."
 )
 WORKER_RESTARTS: Final = PROBE.counter(
-    "sidecar.worker.restarts", "{restart}", "Times that a worker was started again.", WORKER, REASON
+    "sidecar.worker.restarts",
+    "{restart}",
+    "Times that a worker was started again.",
+    attribute.WORKER,
+    attribute.REASON,
 )
 AGENT_SCRAPE_FAILURES: Final = PROBE.counter(
-    "sidecar.agent.scrape.failures", "{failure}", "Times that an agent could not be read.", TARGET
+    "sidecar.agent.scrape.failures",
+    "{failure}",
+    "Times that an agent could not be read.",
+    attribute.TARGET,
 )
 # Not unit "1": a translation outside would turn a gauge of unit 1 into `_ratio`.
 BUILD_INFO: Final = PROBE.gauge(
-    "sidecar.build.info", "{build}", "1, with the version that runs.", VERSION
+    "sidecar.build.info", "{build}", "1, with the version that runs.", attribute.VERSION
 )
 
 # Every process about itself.
@@ -179,13 +160,13 @@ TELEMETRY_DROPPED: Final = _every.counter(
     "sidecar.telemetry.dropped",
     "{item}",
     "Telemetry lost because its queue was full or its receiver failed.",
-    SIGNAL,
+    attribute.SIGNAL,
 )
 AGENT_FAILURES: Final = _application.counter(
     "sidecar.agent.failures",
     "{failure}",
     "Times that an agent could not do a part of its work; its process went on without.",
-    PART,
+    attribute.PART,
 )
 
 # The processes that run projections and handlers.
@@ -193,45 +174,48 @@ HEARTBEAT: Final = _working.gauge(
     "sidecar.projection.heartbeat.timestamp",
     "s",
     "Unix time of a projection's last completed poll.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 PROGRESS: Final = _working.gauge(
     "sidecar.projection.progress.timestamp",
     "s",
     "Unix time at which a projection's checkpoint last moved.",
-    PROJECTION,
+    attribute.PROJECTION,
 )
 PROJECTION_EVENTS: Final = _working.counter(
-    "sidecar.projection.events", "{event}", "Events that a projection applied.", PROJECTION
+    "sidecar.projection.events",
+    "{event}",
+    "Events that a projection applied.",
+    attribute.PROJECTION,
 )
 PROJECTION_FAILURES: Final = _working.counter(
     "sidecar.projection.failures",
     "{failure}",
     "Failures of projections, by what was done about them.",
-    PROJECTION,
-    ERROR_TYPE,
-    ACTION,
+    attribute.PROJECTION,
+    attribute.ERROR_TYPE,
+    attribute.ACTION,
 )
 PROCESS_DURATION: Final = _working.histogram(
     "messaging.process.duration",
     "How long a projection took for one batch.",
-    CONSUMER_GROUP,
-    OPERATION_NAME,
-    ERROR_TYPE,
-    conditions={ERROR_TYPE: "If the batch failed."},
+    attribute.CONSUMER_GROUP,
+    attribute.OPERATION_NAME,
+    attribute.ERROR_TYPE,
+    conditions={attribute.ERROR_TYPE: "If the batch failed."},
 )
 EVENTS_PUBLISHED: Final = _working.counter(
-    "sidecar.events.published", "{event}", "Events handed to the publisher.", EVENT_TYPE
+    "sidecar.events.published", "{event}", "Events handed to the publisher.", attribute.EVENT_TYPE
 )
 HANDLER_EVENTS: Final = _working.counter(
-    "sidecar.handler.events", "{event}", "Events that a handler handled.", HANDLER
+    "sidecar.handler.events", "{event}", "Events that a handler handled.", attribute.HANDLER
 )
 HANDLER_FAILURES: Final = _working.counter(
     "sidecar.handler.failures",
     "{failure}",
     "Failures of handlers for good; a retry is not counted.",
-    HANDLER,
-    ERROR_TYPE,
+    attribute.HANDLER,
+    attribute.ERROR_TYPE,
 )
 PUBLISH_DURATION: Final = _working.histogram(
     "sidecar.publish.duration", "How long a publish took, all of its subscribers included."
@@ -242,53 +226,56 @@ POOL_COUNT: Final = _working.up_down_counter(
     "db.client.connection.count",
     "{connection}",
     "Connections of a pool, by state.",
-    POOL_NAME,
-    POOL_STATE,
+    attribute.POOL_NAME,
+    attribute.POOL_STATE,
 )
 POOL_MAX: Final = _working.up_down_counter(
-    "db.client.connection.max", "{connection}", "Connections that a pool may open.", POOL_NAME
+    "db.client.connection.max",
+    "{connection}",
+    "Connections that a pool may open.",
+    attribute.POOL_NAME,
 )
 POOL_PENDING: Final = _working.up_down_counter(
     "db.client.connection.pending_requests",
     "{request}",
     "Requests that wait for a connection.",
-    POOL_NAME,
+    attribute.POOL_NAME,
 )
 POOL_TIMEOUTS: Final = _working.counter(
     "db.client.connection.timeouts",
     "{timeout}",
     "Requests that gave up waiting for a connection.",
-    POOL_NAME,
+    attribute.POOL_NAME,
 )
 POOL_WAIT_TIME: Final = _working.histogram(
     "db.client.connection.wait_time",
     "How long a request waited for a connection, by how that ended.",
-    POOL_NAME,
-    OUTCOME,
+    attribute.POOL_NAME,
+    attribute.OUTCOME,
 )
 POOL_USE_TIME: Final = _working.histogram(
-    "db.client.connection.use_time", "How long a connection was held.", POOL_NAME
+    "db.client.connection.use_time", "How long a connection was held.", attribute.POOL_NAME
 )
 POOL_CREATE_TIME: Final = _working.histogram(
-    "db.client.connection.create_time", "How long opening a connection took.", POOL_NAME
+    "db.client.connection.create_time", "How long opening a connection took.", attribute.POOL_NAME
 )
 POOL_CLOSED: Final = _working.counter(
     "sidecar.pool.closed",
     "{connection}",
     "Connections of a pool that were closed, by whichever side.",
-    POOL_NAME,
+    attribute.POOL_NAME,
 )
 POOL_WAIT_OLDEST: Final = _working.gauge(
     "sidecar.pool.wait.oldest",
     "s",
     "How long the request that waits longest has waited; 0 when none waits.",
-    POOL_NAME,
+    attribute.POOL_NAME,
 )
 POOL_LEAKS: Final = _working.gauge(
     "sidecar.pool.leaks",
     "{connection}",
     "Connections held for longer than the pool's limit.",
-    POOL_NAME,
+    attribute.POOL_NAME,
 )
 
 INSTRUMENTS: Final = tuple(value for value in vars().values() if isinstance(value, Instrument))

@@ -136,23 +136,18 @@ def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
     labels: dict[str, str] = {attribute.POOL_NAME: pool.name}
-    removers = [
-        telemetry.observe(metric.POOL_COUNT, lambda: _read_count(pool), pool),
-        telemetry.observe(metric.POOL_MAX, lambda: [(pool.max, labels)], pool),
-        telemetry.observe(metric.POOL_PENDING, lambda: [(pool.pending, labels)], pool),
-        telemetry.observe(metric.POOL_TIMEOUTS, lambda: [(pool.timeouts, labels)], pool),
-        telemetry.observe(metric.POOL_CLOSED, lambda: [(pool.closed, labels)], pool),
-        telemetry.observe(
-            metric.POOL_WAIT_OLDEST, lambda: [(pool.oldest_wait_seconds, labels)], pool
-        ),
-        telemetry.observe(metric.POOL_LEAKS, lambda: [(pool.leaks, labels)], pool),
-    ]
-
-    def stop() -> None:
-        for remove in removers:
-            remove()
-
-    return stop
+    return telemetry.observe_all(
+        {
+            metric.POOL_COUNT: lambda: _read_count(pool),
+            metric.POOL_MAX: lambda: [(pool.max, labels)],
+            metric.POOL_PENDING: lambda: [(pool.pending, labels)],
+            metric.POOL_TIMEOUTS: lambda: [(pool.timeouts, labels)],
+            metric.POOL_CLOSED: lambda: [(pool.closed, labels)],
+            metric.POOL_WAIT_OLDEST: lambda: [(pool.oldest_wait_seconds, labels)],
+            metric.POOL_LEAKS: lambda: [(pool.leaks, labels)],
+        },
+        pool,
+    )
 
 
 def _read_count(pool: PoolNumbers) -> Iterable[Reading]:

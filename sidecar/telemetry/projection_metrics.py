@@ -15,8 +15,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
 from sidecar.projections.observer import Action, ProjectionNumbers
 from sidecar.telemetry import attribute, metric
-from sidecar.telemetry.collector import Read, Reading
-from sidecar.telemetry.emitter import Instrument
+from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id, link_writers
 from sidecar.telemetry.setup import Telemetry
@@ -121,8 +120,7 @@ class RunnerTelemetry:
 
 def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], None]:
     """Show the numbers of a process's projections; call the returned function to stop."""
-    return _observe_all(
-        telemetry,
+    return telemetry.observe_all(
         {
             metric.PROJECTION_EVENTS: lambda: _read_applied(read(), attribute.PROJECTION),
             metric.PROJECTION_FAILURES: lambda: _read_failures(read()),
@@ -137,8 +135,7 @@ def observe_handlers(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], No
 
     Their loops beat and progress as projections do, so those series bear the same names.
     """
-    return _observe_all(
-        telemetry,
+    return telemetry.observe_all(
         {
             metric.HANDLER_EVENTS: lambda: _read_applied(read(), attribute.HANDLER),
             metric.HANDLER_FAILURES: lambda: _read_handler_failures(read()),
@@ -146,16 +143,6 @@ def observe_handlers(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], No
             metric.PROGRESS: lambda: _read_progress(read()),
         },
     )
-
-
-def _observe_all(telemetry: Telemetry, readers: Mapping[Instrument, Read]) -> Callable[[], None]:
-    removers = [telemetry.observe(instrument, read) for instrument, read in readers.items()]
-
-    def stop() -> None:
-        for remove in removers:
-            remove()
-
-    return stop
 
 
 def _read_applied(numbers: Mapping[str, ProjectionNumbers], label: str) -> Iterable[Reading]:

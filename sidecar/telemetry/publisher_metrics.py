@@ -3,18 +3,19 @@
 import time
 from collections.abc import Callable, Iterable
 from contextvars import Token
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, set_span_in_context
 
-from sidecar.events.publisher import PublishObserver, PublishResult
+from sidecar.events.publisher import EventPublisher, PublishObserver, PublishResult
 from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
 from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.failure import mark_failed, record_exception
+from sidecar.telemetry.instrumented_publisher import InstrumentedPublisher
 from sidecar.telemetry.link import current_trace_id
 from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.setup import Telemetry
@@ -84,35 +85,29 @@ class PublishTelemetry:
         mark_failed(span, result.failures[0].error_type, f"Failed: {names}")
 
 
-class Publishing(Protocol):
-    """A publisher that counts: `EventPublisher`, or another that is counted from outside."""
-
-    observer: PublishObserver | None
-
-    @property
-    def tally(self) -> PublishTally:
-        """What it did."""
+Publishing = EventPublisher | InstrumentedPublisher
+"""A publisher that counts, or another that is counted from outside."""
 
 
 def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[], None]:
     """Show a publisher's numbers and spans; call the returned function to undo it."""
     tally = publisher.tally
-    removers = [
-        telemetry.observe(metric.EVENTS_PUBLISHED, lambda: _read_published(tally), tally),
-        telemetry.observe(metric.HANDLER_EVENTS, lambda: _read_handled(tally), tally),
-        telemetry.observe(metric.HANDLER_FAILURES, lambda: _read_handler_failures(tally), tally),
-        telemetry.observe(metric.PROJECTION_EVENTS, lambda: _read_applied(tally), tally),
-        telemetry.observe(
-            metric.PROJECTION_FAILURES, lambda: _read_projection_failures(tally), tally
-        ),
-    ]
+    stop = telemetry.observe_all(
+        {
+            metric.EVENTS_PUBLISHED: lambda: _read_published(tally),
+            metric.HANDLER_EVENTS: lambda: _read_handled(tally),
+            metric.HANDLER_FAILURES: lambda: _read_handler_failures(tally),
+            metric.PROJECTION_EVENTS: lambda: _read_applied(tally),
+            metric.PROJECTION_FAILURES: lambda: _read_projection_failures(tally),
+        },
+        tally,
+    )
     previous = publisher.observer
     publisher.observer = PublishTelemetry(telemetry, previous)
 
     def undo() -> None:
         publisher.observer = previous
-        for remove in removers:
-            remove()
+        stop()
 
     return undo
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -156,6 +157,15 @@ class Telemetry:
                 each()
 
         return remove
+
+    def observe_all(
+        self, readers: Mapping[Instrument, Read], about: object | None = None
+    ) -> Callable[[], None]:
+        """Let functions feed several instruments, as `observe` does one."""
+        stack = ExitStack()
+        for instrument, read in readers.items():
+            stack.callback(self.observe(instrument, read, about))
+        return stack.close
 
     def histograms(self, instrument: Instrument) -> tuple[Histogram, ...]:
         """Return every histogram that a duration is recorded in, each with bounds for seconds."""
