@@ -1,7 +1,7 @@
--- Every statement that the sidecar runs, by name. Parameters are described where the order is not
--- plain from the text. The log is always read in one statement, so that one snapshot answers.
--- They run in sessions of the service, too, which may have codecs of its own for json, uuid or
--- timestamptz: such values come and go as text, and are cast here.
+-- Every statement that the sidecar runs, by name. Parameters are described where their order is not
+-- plain from the text. The log is always read in one statement, in one snapshot. Statements also
+-- run in sessions of the service, which may have other codecs for json, uuid or timestamptz: such
+-- values are passed as text, and are cast here.
 
 -- name: inspect_server
 SELECT
@@ -33,7 +33,8 @@ SELECT current_setting('transaction_read_only') = 'off' AS takes_writes,
        pg_is_in_recovery() AS is_standby;
 
 -- name: lift_limits
--- For this transaction if $1, else for the session. Servers before 17 know no `transaction_timeout`.
+-- For this transaction if $1, else for the session. Servers before 17 know no
+-- `transaction_timeout`.
 SELECT set_config(name, '0', $1::boolean)
 FROM pg_settings
 WHERE name IN (
@@ -45,18 +46,18 @@ WHERE name IN (
 SELECT pg_advisory_xact_lock(7236173, 0);
 
 -- name: try_lock_builds
--- Until the session ends: who builds indexes.
+-- Held until the session ends, by the process that builds indexes.
 SELECT pg_try_advisory_lock(7236173, 3);
 
 -- name: unlock_builds
 SELECT pg_advisory_unlock(7236173, 3);
 
 -- name: lock_setups
--- Until the session ends: whose turn it is. Migrations need not wait for it.
+-- Held until the session ends, by the worker whose setup runs. Migrations need not wait for it.
 SELECT pg_advisory_lock(7236173, 1);
 
 -- name: lock_setup
--- Two workers that start together must not create the same table, however long that takes.
+-- Two workers that start together must not create the same table; this waits without limit.
 SELECT pg_advisory_xact_lock(7236176, hashtext($1));
 
 -- name: lock_registrations
@@ -77,9 +78,9 @@ SELECT to_regclass('sidecar.migrations') IS NOT NULL;
 SELECT number FROM sidecar.migrations ORDER BY number;
 
 -- name: list_missing_rights
--- What would give the role of this session what it lacks. The catalogues are asked, for the text of
--- a refusal is in the server's language, and names one object at a time. $1 asks for what changes the
--- schema, too: only its owner may.
+-- Statements that grant the role of this session what it lacks, found in the catalogues: the text
+-- of a refusal is in the server's language, and names one object at a time. With $1 also the right
+-- to change the schema, which only its owner has.
 WITH asked AS (
     SELECT quote_ident(current_user) AS role, to_regnamespace('sidecar') AS schema
 ), tables AS (
@@ -106,7 +107,7 @@ FROM asked JOIN pg_namespace n ON n.oid = asked.schema
 WHERE $1::boolean AND NOT pg_has_role(n.nspowner, 'USAGE');
 
 -- name: find_letter_rights
--- Of an application that keeps dead letters; no row while there is no table for them.
+-- For an application that keeps dead letters; no row while there is no table for them.
 SELECT concat_ws(
     '; ',
     CASE WHEN NOT has_schema_privilege(n.oid, 'USAGE')
@@ -124,8 +125,9 @@ WHERE n.nspname = 'sidecar' AND c.relname = 'dead_letters';
 INSERT INTO sidecar.migrations (number, name) VALUES ($1, $2);
 
 -- name: read_sequence
--- With what is passed already; `last_value` is null where nothing was drawn yet, or the role may not
--- look. It is read after the snapshot was taken, so that it is never too low by chance.
+-- `passed` is the highest position of an event or a checkpoint; `last_value` is null where none was
+-- drawn yet, or the role has no right to read it. It is read after the snapshot was taken, so that
+-- it is never too low.
 SELECT s.cache_size, s.last_value,
        greatest(
            coalesce((SELECT max(position) FROM sidecar.events), 0),
@@ -136,8 +138,8 @@ WHERE format('%I.%I', s.schemaname, s.sequencename)
       = pg_get_serial_sequence('sidecar.events', 'position');
 
 -- name: append_one
--- $2 expected version or null. The version is checked before the insert, so that a conflict draws no
--- position; then no row comes back.
+-- $2 expected version or null. The version is checked before the insert, so that a conflict draws
+-- no position; then no row comes back.
 INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
 SELECT $1, coalesce(max(version), 0) + 1, $3::text::uuid, $4, $5, $6::text::json, $7::text::json
 FROM sidecar.events WHERE stream = $1
@@ -167,8 +169,8 @@ ORDER BY version
 LIMIT $3;
 
 -- name: read_stream_until
--- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page; what
--- projection $6 is never to apply is left out.
+-- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page, without
+-- those that were discarded for projection $6.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
@@ -200,10 +202,10 @@ ORDER BY position
 LIMIT $3;
 
 -- name: read_page
--- As read_log, of types $5 or null for all, and bounded by $4 bytes of data as well; the first event
--- always comes. The size of a value as it is stored is known without reading it from where long ones
--- are kept, but not what a compressed one unfolds to: up to 88 (pglz) or 255 (lz4) times as much. An
--- eighth of that is counted, so that a page unfolds to 8 times the bound at most.
+-- As read_log, of types $5 or null for all, and bounded by $4 bytes of data as well; the first
+-- event is always returned. The stored size of a value is known without reading a TOASTed value,
+-- but not its uncompressed size: up to 88 (pglz) or 255 (lz4) times as much. An eighth of that is
+-- counted, so that a page is at most 8 times the bound when uncompressed.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
@@ -255,7 +257,7 @@ WHERE coalesce(weight, 0) < $4::bigint
 ORDER BY position;
 
 -- name: scan_log
--- The next $2 visible positions above mark $1, told as the last of them and the gaps before it.
+-- The next $2 visible positions above mark $1, as the last of them and the gaps before it.
 SELECT coalesce(max(position), $1) AS last,
        coalesce(array_agg(before + 1 ORDER BY position) FILTER (WHERE position - before > 1), '{}')
            AS firsts,
@@ -315,8 +317,9 @@ UPDATE sidecar.checkpoints SET tables = $2
 WHERE projection = $1 AND copy = 'live' AND tables IS DISTINCT FROM $2;
 
 -- name: list_claims
--- The tables that each projection declares, with what the names stand for, and where a table of the
--- name would be made. $1 is what a name looks like: `to_regclass` fails for some others.
+-- The tables that each projection declares, with the tables that the names stand for, and the
+-- schema in which one of that name would be created. $1 matches valid names: `to_regclass` fails
+-- for others.
 SELECT c.projection, max(c.partitions) AS partitions, t.name,
        max(c.position) > 0 OR max(c.moved_at) IS NOT NULL AS has_run,
        CASE WHEN t.name ~ $1 THEN to_regclass(t.name)::oid END AS oid,
@@ -326,8 +329,8 @@ WHERE c.copy = 'live'
 GROUP BY c.projection, t.name;
 
 -- name: find_tables
--- Those of the tables $1 that exist; $2 as in `list_claims`. Only their pages are known of what the
--- role may not read.
+-- Those of the tables $1 that exist; $2 as in `list_claims`. Of a table that the role has no right
+-- to read only the number of pages is known.
 SELECT t.name, c.oid::regclass::text AS place,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE')
            AS can_read,
@@ -361,8 +364,8 @@ RETURNING partition;
 INSERT INTO sidecar.acceptances (projection, what, reason) VALUES ($1, $2, $3);
 
 -- name: read_checkpoint
--- Here and in the next two the number of partitions is part of the key: a loop of another number
--- reads other streams, and must not move the row past those that it does not read.
+-- Here and in the next two the number of partitions is part of the key: a loop with another number
+-- reads other streams, and must not move the row past streams that it does not read.
 SELECT position, state,
        ARRAY(
            SELECT d.position FROM sidecar.dead_letters d
@@ -374,11 +377,11 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_checkpoint
 -- With $6 one that is marked as failed counts as running, unless it waits for a person's decision.
--- $5 tells that the transaction holds all that it stands for: a crash that loses its commit loses
--- the checkpoint, too, and the events are applied again. So it need not wait for the disk. While a
--- handler waits for something else the session is idle, under the handler's own limit instead of the
--- server's, as is the whole transaction (a limit since version 17): the end of a session passes by
--- itself, so that such an event would be tried for ever.
+-- With $5 all effects of the transaction are in it: a crash that loses its commit loses the
+-- checkpoint too, and the events are applied again. So the commit need not wait for the disk. While
+-- a handler waits for something else the session is idle, under the limit of the handler instead of
+-- the server's, as is the whole transaction (a limit since version 17): the end of a session is
+-- transient, so that such an event would be tried for ever.
 SELECT position,
        CASE WHEN $6::boolean AND state = 'failed' AND block IS NULL THEN 'running' ELSE state END
            AS state,
@@ -403,7 +406,7 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4
 FOR UPDATE OF c;
 
 -- name: move_checkpoint
--- Compare and set: $5 is the position that the owner believes in, $7 the transaction that it began.
+-- Compare and set: $5 is the position that the owner expects, $7 the transaction that it began.
 UPDATE sidecar.checkpoints SET position = $6, moved_at = clock_timestamp()
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND position = $5
   AND pg_current_xact_id()::text = $7;
@@ -445,9 +448,9 @@ UPDATE sidecar.handled_ranges SET copy = 'live' WHERE projection = $1 AND copy =
 SELECT EXISTS (SELECT FROM sidecar.handled_ranges WHERE projection = $1);
 
 -- name: open_counts
--- For the projections $1, of which $2 and $3 are pairs of name and type handled: each type that any
--- release of one handles, in each part of the log whose release did not. Types $4 are retired; what
--- people accepted is not wanted before a release handles it again.
+-- For the projections $1, with $2 and $3 as pairs of name and handled type: each type that any
+-- release of one handles, in each part of the log whose release did not handle it. Types $4 are
+-- retired; what people accepted does not count until a release handles the type again.
 WITH handled AS (
     SELECT * FROM unnest($2::text[], $3::text[]) AS h (projection, type)
 ), wanted AS (
@@ -471,8 +474,8 @@ WHERE r.copy = 'live' AND w.type <> '*' AND w.type <> ALL($4::text[])
 ON CONFLICT (range_id, type) DO NOTHING;
 
 -- name: count_passed_over
--- Of the projections $1, from where it was counted up to, over at most $2 positions. What another
--- worker counts is left to it.
+-- For the projections $1, from the last counted position, over at most $2 positions. Rows that
+-- another worker counts are skipped.
 WITH due AS (
     SELECT p.range_id, p.type, p.counted_upto,
            least(coalesce(r.upto_position, c.position), p.counted_upto + $2::bigint) AS upto,
@@ -522,18 +525,18 @@ WHERE projection = $1 AND copy = 'live'
 RETURNING partition;
 
 -- name: fail_setup
--- What people paused stays paused.
+-- A paused projection stays paused.
 UPDATE sidecar.checkpoints SET state = 'failed', detail = $2
 WHERE projection = $1 AND copy = 'live' AND state <> 'paused';
 
 -- name: end_failure
--- What waits for a person's decision goes on waiting.
+-- One that waits for a person's decision goes on waiting.
 UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
 WHERE projection = $1 AND copy = 'live' AND state = 'failed' AND block IS NULL;
 
 -- name: stand_still
--- Of partition $3 of $4. What people paused stays paused. Letters that were kept for the same type of
--- error, $6, before it was known to be no event's own are due as soon as it goes on.
+-- Of partition $3 of $4. A paused projection stays paused. Dead letters of the same type of error,
+-- $6, kept before it was known to concern every event, are due as soon as the projection goes on.
 WITH halted AS (
     UPDATE sidecar.checkpoints SET state = 'failed', detail = $5
     WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4 AND state = 'running'
@@ -559,8 +562,9 @@ SELECT stream FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL AND stream = ANY($2);
 
 -- name: park
--- $13 null or the seconds after which to try again without being asked. What has not failed often
--- enough to be a dead letter is kept here as well, in category `retry`, and told nowhere as one.
+-- $13 null or the seconds after which it is retried automatically. An event that has not failed
+-- often enough to be a dead letter is kept here as well, in category `retry`, and is shown nowhere
+-- as one.
 INSERT INTO sidecar.dead_letters (
     projection, stream, position, version, event_id, event_type,
     category, error_type, error_message, traceback, attempts, trace_id, retry_at
@@ -570,7 +574,7 @@ INSERT INTO sidecar.dead_letters (
 );
 
 -- name: has_due_letters
--- With where the checkpoint stands, for an idle loop asks nothing else.
+-- With the position of the checkpoint, since an idle loop runs no other query.
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
@@ -581,7 +585,7 @@ FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_due_letter
--- The one that waits longest among the streams of partition $2 of $3.
+-- The one that has been due longest among the streams of partition $2 of $3.
 SELECT id, stream, version, attempts, category = 'retry' FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
   AND position IS NOT NULL
@@ -596,18 +600,18 @@ SET resolution = $2, reason = $3, resolved_at = clock_timestamp(), retry_at = NU
 WHERE id = $1;
 
 -- name: resolve_erased
--- With all that was kept of the event: whoever erased it from the log wants it nowhere.
+-- With all that was kept of the event: one that was erased from the log must be kept nowhere.
 UPDATE sidecar.dead_letters
 SET resolution = 'erased', reason = 'its event is no longer in the log', error_message = '',
     traceback = '', event = NULL, resolved_at = clock_timestamp(), retry_at = NULL
 WHERE id = $1;
 
 -- name: forget_letter
--- Of an event that waited for its next try, and passed.
+-- Of an event that waited for a retry, and has been applied.
 DELETE FROM sidecar.dead_letters WHERE id = $1;
 
 -- name: advance_letter
--- The letter now stands for a later event of its stream, not yet tried; the rest of it is history.
+-- The dead letter now stands for a later event of its stream, not yet tried.
 UPDATE sidecar.dead_letters
 SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, attempts = 0
 WHERE id = $1;
@@ -622,8 +626,8 @@ SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, cat
 WHERE id = $1;
 
 -- name: request_retry
--- Of one letter $1, a projection $2 and a stream $3, each null for any. What was published in
--- process without a registered type has nothing that could be tried again.
+-- Of one dead letter $1, a projection $2 and a stream $3, each null for any. An event published in
+-- process without a registered type was not kept, and cannot be retried.
 UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
 WHERE resolution IS NULL AND category <> 'retry'
   AND (position IS NOT NULL OR event IS NOT NULL)
@@ -639,7 +643,7 @@ SELECT pg_try_advisory_lock(7236174, $1);
 SELECT pg_advisory_unlock(7236174, $1);
 
 -- name: join_members
--- Of those that run what $1 stands for.
+-- Of those with the same partitions, of which $1 is the hash.
 SELECT pg_advisory_lock_shared(7236175, $1);
 
 -- name: leave_members
@@ -670,8 +674,8 @@ FROM sidecar.checkpoints c
 ORDER BY c.projection, c.copy, c.partition;
 
 -- name: sample_dead_letters
--- Those with a position park their stream, one each; what was only published parks nothing.
--- Those few that wait for their next try are no dead letters, and are taken off by an index of theirs.
+-- Those with a position park their stream, one each; those of published events park nothing. The
+-- few that wait for a retry are no dead letters, and are subtracted with an index of their own.
 SELECT projection, o.letters - coalesce(w.events, 0) AS letters,
        o.parked - coalesce(w.events, 0) AS parked, o.oldest_at
 FROM (
@@ -691,13 +695,13 @@ FROM sidecar.dead_letters WHERE resolution IS NULL AND category <> 'retry'
 ORDER BY last_failed_at DESC LIMIT $1;
 
 -- name: sample_skips
--- Those after $1, and the last of them: followers record them in order, so no sum is made twice.
+-- Those after $1, and the last of them: followers record them in order, so none is counted twice.
 SELECT coalesce(sum(last_position - first_position + 1), 0)::bigint AS positions,
        coalesce(max(first_position), $1) AS last
 FROM sidecar.skipped_positions WHERE first_position > $1;
 
 -- name: bound_watch
--- Of this session: milliseconds that a statement may take, and may wait for a lock.
+-- For this session: milliseconds that a statement may take, and may wait for a lock.
 SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false);
 
 -- name: sample_leases
@@ -746,7 +750,7 @@ INSERT INTO sidecar.dead_letters (
 ) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8, $9, 'push', 1, 0, gen_random_uuid());
 
 -- name: lock_due_pushed
--- The oldest due letter of the projections $1 whose stream has no older open one.
+-- The oldest due dead letter of the projections $1 whose stream has no older open one.
 SELECT d.id, d.projection, d.stream, d.event_type, d.schema_version, d.event::text, d.attempts,
        uuid_send(d.event_id) AS raw_event_id,
        date_part('epoch', d.first_failed_at) AS first_failed_unix
@@ -768,13 +772,13 @@ SET error_type = $2, error_message = $3, traceback = $4, attempts = $5,
 WHERE id = $1;
 
 -- name: hold_pushed_behind
--- What waits behind a letter that failed again is not due any more.
+-- Those behind a dead letter that failed again are not due any more.
 UPDATE sidecar.dead_letters SET retry_at = NULL
 WHERE projection = $1 AND stream = $2 AND resolution IS NULL AND position IS NULL AND id > $3;
 
 -- name: list_dead_letters
--- $1 projection, $2 stream, $3 error type, $4 minimal age in seconds, each null for any; $5 open
--- letters only.
+-- $1 projection, $2 stream, $3 error type, $4 minimal age in seconds, each null for any; $5 only
+-- open ones.
 SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_type, d.category, d.error_type,
        d.attempts, d.first_failed_at, d.last_failed_at, d.retry_at, d.resolution, d.reason,
        d.resolved_at
@@ -866,15 +870,15 @@ SELECT partition, position, state, detail FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'rebuild' ORDER BY partition FOR UPDATE;
 
 -- name: has_rebuild
--- Of the tables declared today: a copy of others could not be swapped in.
+-- Of the tables declared now: a copy of others could not be swapped in.
 SELECT EXISTS (
     SELECT FROM sidecar.checkpoints r JOIN sidecar.checkpoints l USING (projection, partition)
     WHERE r.projection = $1 AND r.copy = 'rebuild' AND l.copy = 'live' AND l.tables = r.tables
 );
 
 -- name: may_swap
--- A look without locks: whether no part of the new copy lags more than $2 positions, behind the live
--- one or, where that one never ran, behind its own other parts.
+-- Without locks: whether no part of the new copy lags more than $2 positions behind the live copy
+-- or, where that one never ran, behind its own other parts.
 SELECT coalesce(
            bool_and(
                n.state = 'running'
@@ -893,7 +897,7 @@ JOIN sidecar.checkpoints l USING (projection, partition)
 WHERE n.projection = $1 AND n.copy = 'rebuild' AND l.copy = 'live';
 
 -- name: list_runnable
--- A live row that is paused has a loop, too, which waits; a rebuild that failed has none.
+-- A paused live row has a loop as well, which waits; a failed rebuild has none.
 SELECT projection, partition, partitions, copy FROM sidecar.checkpoints
 WHERE copy = 'live' OR state = 'running';
 
@@ -907,7 +911,7 @@ UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
 WHERE projection = $1 AND copy = 'rebuild' AND state <> 'running';
 
 -- name: list_stray_writes
--- What this transaction has written outside of schema $1, our own, and what only it can see.
+-- Tables that this transaction has written, outside of schema $1, our own and its temporary one.
 SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_locks l
 JOIN pg_class c ON c.oid = l.relation
@@ -931,7 +935,7 @@ DELETE FROM sidecar.checkpoints WHERE projection = $1 RETURNING partition;
 DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild';
 
 -- name: take_over_positions
--- That settles what kept the live copy from running; what people paused stays paused.
+-- This unblocks a blocked live copy; a paused one stays paused.
 UPDATE sidecar.checkpoints live
 SET position = r.position, moved_at = clock_timestamp(),
     state = CASE WHEN live.block IS NULL THEN live.state ELSE 'running' END,
@@ -942,8 +946,8 @@ WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;
 
 -- name: resolve_rebuilt_letters
--- What applies the log anew, as $2 says, applies their events; what was only published in process is
--- not in it. An event that waited for its next try never was a dead letter.
+-- Their events are applied when the log is applied anew, for the reason $2; events that were only
+-- published in process are not in the log. An event that waited for a retry was no dead letter.
 WITH forgotten AS (
     DELETE FROM sidecar.dead_letters
     WHERE projection = $1 AND resolution IS NULL AND category = 'retry' AND position IS NOT NULL
@@ -954,8 +958,8 @@ SET resolution = 'retried', reason = $2, resolved_at = clock_timestamp(),
 WHERE projection = $1 AND resolution IS NULL AND category <> 'retry' AND position IS NOT NULL;
 
 -- name: close_letters_above
--- A loop that begins at position $2 meets their events again; a stream that is parked from before it
--- would be left out up to where its letter stands.
+-- A loop that begins at position $2 applies their events again; a stream that was parked before it
+-- would be left out up to the position of its dead letter.
 WITH forgotten AS (
     DELETE FROM sidecar.dead_letters
     WHERE projection = $1 AND resolution IS NULL AND category = 'retry' AND position > $2
@@ -974,7 +978,7 @@ WHERE projection = $1 AND copy = 'live' AND kind = 'handler'
 RETURNING partition;
 
 -- name: find_table
--- Where a read model's table is found, and what a new copy of it could not take along.
+-- The place of a read model's table, and what keeps it from being copied.
 SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'r' AS is_plain,
        c.relrowsecurity AS has_policies,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
@@ -1000,8 +1004,8 @@ FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = to_regclass($1);
 
 -- name: list_sequences
--- LIKE lets a copy's `serial` column draw from the old table's sequence, which goes with the old
--- table; these give the copy in schema $2 sequences of its own.
+-- With LIKE a copy's `serial` column uses the old table's sequence, which is dropped with the old
+-- table; these statements give the copy in schema $2 sequences of its own.
 SELECT unnest(ARRAY[
            format(
                'CREATE SEQUENCE %I.%I AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s '
@@ -1027,9 +1031,9 @@ JOIN pg_sequence q ON q.seqrelid = s.oid
 WHERE c.oid = to_regclass($1);
 
 -- name: list_index_names
--- LIKE names indexes, and the constraints behind them, anew; these give the copy $2 in schema $3
--- the names that `ON CONFLICT ON CONSTRAINT` and `CREATE INDEX IF NOT EXISTS` go by. In two steps,
--- for one's old name may be another's new one.
+-- LIKE gives indexes and their constraints new names; these statements give those of copy $2 in
+-- schema $3 the names that `ON CONFLICT ON CONSTRAINT` and `CREATE INDEX IF NOT EXISTS` need. In
+-- two steps, since the old name of one may be the new name of another.
 WITH indexes AS (
     SELECT i.indrelid, c.oid, c.relname, i.definition,
            row_number() OVER (PARTITION BY i.indrelid, i.definition ORDER BY c.oid) AS number
