@@ -126,6 +126,13 @@ class Dsn:
         parsed._check()
         return parsed
 
+    @classmethod
+    def find(cls, text: str, defaults: Mapping[str, str] = _NOTHING) -> Self | None:
+        """Read an address as `parse` does; `None` for what cannot be understood."""
+        with suppress(DsnError):
+            return cls.parse(text, defaults)
+        return None
+
     @property
     def host(self) -> str | None:
         """Return the name of the first host; `None` for the local socket."""

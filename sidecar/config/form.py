@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from sidecar.config.cors_policy import CorsPolicy
-from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.dsn import Dsn
 from sidecar.config.fault import FaultKind
 from sidecar.config.secret import Secret
 
@@ -146,10 +146,8 @@ def _read_path(text: str) -> Path:
 
 
 def _show_database(value: Secret) -> Shown:
-    try:
-        return Dsn.parse(value.reveal()).shown()
-    except DsnError:
-        return None
+    dsn = Dsn.find(value.reveal())
+    return None if dsn is None else dsn.shown()
 
 
 def is_host(text: str) -> bool:

@@ -254,13 +254,10 @@ def _misfit(declaration: Declaration, environ: Environ, environment: Environment
     variable = environ.get(declaration.name)
     default = declaration.default_in(environment)
     meanwhile = "it counts as unset" if default is None else "the default is used"
-    return Fault(
-        declaration.form.misfit,
-        declaration.name,
-        f"{declaration.name} is not {declaration.form.expected}; {meanwhile} meanwhile.",
-        f"Set it like {declaration.name}={declaration.example}, or leave it out.",
-        None if variable is None else variable.source,
-    )
+    name, form = declaration.name, declaration.form
+    message = f"{name} is not {form.expected}; {meanwhile} meanwhile."
+    hint = f"Set it like {name}={declaration.example}, or leave it out."
+    return Fault(form.misfit, name, message, hint, None if variable is None else variable.source)
 
 
 def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[Fault, ...]]:
@@ -268,13 +265,9 @@ def _bound_pool(settings: Settings, environ: Environ) -> tuple[Settings, tuple[F
         return settings, ()
     # The pool must open with what is left, where a finding does not stop the start.
     bounded = replace(settings, pool_min_size=settings.pool_max_size)
-    given = environ.get("DB_POOL_MIN_SIZE") or environ.get("DB_POOL_MAX_SIZE")
-    fault = Fault(
-        FaultKind.POOL,
-        "DB_POOL_MIN_SIZE",
-        f"DB_POOL_MIN_SIZE ({settings.pool_min_size}) is above "
-        f"DB_POOL_MAX_SIZE ({settings.pool_max_size}).",
-        "Raise the maximum or lower the minimum; small 5/20, medium 10/50, large 20/100.",
-        None if given is None else given.source,
-    )
-    return bounded, (fault,)
+    least, most = "DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE"
+    given = environ.get(least) or environ.get(most)
+    source = None if given is None else given.source
+    message = f"{least} ({settings.pool_min_size}) is above {most} ({settings.pool_max_size})."
+    hint = "Raise the maximum or lower the minimum; small 5/20, medium 10/50, large 20/100."
+    return bounded, (Fault(FaultKind.POOL, least, message, hint, source),)

@@ -123,28 +123,21 @@ def go_through(
     A rule that is silenced on that day keeps no line open. What no variable can show is not
     applicable.
     """
-    return tuple(_judge(line, violations, environment, project, on) for line in LINES)
+    counted = [each for each in violations if project.reason(each.rule.id, each.field, on) is None]
+    return tuple(_item(line, counted, environment, project) for line in LINES)
 
 
-def _judge(
-    line: Line,
-    violations: Sequence[Violation],
-    environment: Environment,
-    project: ProjectRules,
-    on: date,
+def _item(
+    line: Line, violations: Sequence[Violation], environment: Environment, project: ProjectRules
 ) -> Item:
-    against = sorted(
-        {
-            each.rule.id
-            for each in violations
-            if each.field in line.fields
-            and each.rule.id in line.rules
-            and project.reason(each.rule.id, each.field, on) is None
-        }
-    )
-    state = ItemState.OPEN if against else ItemState.TICKED
+    broken = {
+        each.rule.id
+        for each in violations
+        if each.field in line.fields and each.rule.id in line.rules
+    }
+    state = ItemState.OPEN if broken else ItemState.TICKED
     if not line.rules or (line.id == "ai_key" and line.fields.isdisjoint(project.grouped())):
         state = ItemState.NOT_APPLICABLE
     elif line.id == "environment" and environment is not Environment.PRODUCTION:
         state = ItemState.OPEN
-    return Item(line.id, line.group, line.text, state, tuple(against))
+    return Item(line.id, line.group, line.text, state, tuple(sorted(broken)))

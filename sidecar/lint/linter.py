@@ -109,7 +109,6 @@ def validate(
     *,
     now: datetime,
     repository: Path | None = None,
-    examples: Iterable[Path] = (),
     rules: Sequence[CustomRule] = (),
 ) -> Verdict:
     """Judge an environment by every rule; never raises for what is in it.
@@ -119,16 +118,10 @@ def validate(
         now: Aware UTC.
         repository: Where `sidecar.toml`, `pyproject.toml`, example and compose files are looked
             for; `None` judges by the default rules alone.
-        examples: More files whose values are published.
-        rules: Rules of the project's own, in code.
+        rules: Custom rules, in code.
     """
-    [verdict] = validate_all(
-        [Workload.of_process(environ)],
-        now=now,
-        repository=repository,
-        examples=examples,
-        rules=rules,
-    )
+    workloads = [Workload.of_process(environ)]
+    [verdict] = validate_all(workloads, now=now, repository=repository, rules=rules)
     return verdict
 
 
@@ -140,7 +133,10 @@ def validate_all(
     examples: Iterable[Path] = (),
     rules: Sequence[CustomRule] = (),
 ) -> tuple[Verdict, ...]:
-    """Judge each workload by itself, as `validate` does; the repository is read once."""
+    """Judge each workload by itself, as `validate` does; the repository is read once.
+
+    `examples` are more files whose values are published.
+    """
     project, mistakes = sidecar_file.read(repository, today=now.date())
     published = example.read(repository, examples)
     verdicts = []

@@ -1,13 +1,12 @@
 """What is known when the rules are asked, and how a rule answers."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from sidecar.config.confidential import secret_variables
-from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.dsn import Dsn
 from sidecar.config.environ import Environ
 from sidecar.config.project_rules import ProjectRules
 from sidecar.config.settings import Settings
@@ -22,7 +21,6 @@ from sidecar.lint.shape import SPEAKING, Shape
 
 _NEIGHBOURS = ("user", "username", "login", "db", "database", "dbname", "db_name", "schema", "host")
 _LONGEST_REPEATED = 24
-# What the driver takes from the environment where DATABASE_URL leaves it out.
 _DRIVER_DEFAULTS = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE")
 
 
@@ -57,11 +55,8 @@ class RuleContext:
     @cached_property
     def dsn(self) -> Dsn | None:
         """The parsed DATABASE_URL; `None` when it is missing or cannot be parsed."""
-        if self.settings.database_url is None:
-            return None
-        with suppress(DsnError):
-            return self.parse_dsn(self.settings.database_url.reveal())
-        return None
+        url = self.settings.database_url
+        return None if url is None else Dsn.find(url.reveal(), self.driver_defaults)
 
     def violation(
         self, rule: Rule, name: str, message: str, hint: str, *, at_most: Severity = Severity.REFUSE
@@ -84,13 +79,10 @@ class RuleContext:
         """Yield the secrets that are no placeholders, for the rules on how good a secret is."""
         return (variable for variable in self.secrets if variable.name not in self.shapes)
 
-    def parse_dsn(self, text: str) -> Dsn:
-        """Read an address with what the driver would take from the environment.
-
-        Raises:
-            DsnError: With what is wrong, never with the text.
-        """
-        return Dsn.parse(text, {name: self.environ.text(name) for name in _DRIVER_DEFAULTS})
+    @property
+    def driver_defaults(self) -> dict[str, str]:
+        """What the driver would take from the environment for an address that leaves it out."""
+        return {name: self.environ.text(name) for name in _DRIVER_DEFAULTS}
 
 
 def _shape(variable: Variable, neighbours: frozenset[str]) -> Shape | None:

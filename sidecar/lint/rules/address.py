@@ -47,16 +47,12 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
         message = (
             "is required in production" if is_strict else "is not set; the embedded server is used"
         )
-        yield context.violation(
-            DB01,
-            FIELD,
-            f"DATABASE_URL {message}.",
-            "Set it like postgresql://user:password@host:5432/database?sslmode=verify-full.",
-            at_most=Severity.REFUSE if is_strict else Severity.INFO,
-        )
+        hint = "Set it like postgresql://user:password@host:5432/database?sslmode=verify-full."
+        at_most = Severity.REFUSE if is_strict else Severity.INFO
+        yield context.violation(DB01, FIELD, f"DATABASE_URL {message}.", hint, at_most=at_most)
     elif not is_example(context):
         try:
-            context.parse_dsn(context.settings.database_url.reveal())
+            Dsn.parse(context.settings.database_url.reveal(), context.driver_defaults)
         except DsnError as error:
             message = f"DATABASE_URL cannot be used. {error}"
             hint = (

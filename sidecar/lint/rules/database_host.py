@@ -69,15 +69,14 @@ def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     if dsn.is_local:
         return
     if dsn.sslmode in {None, "disable", "allow", "prefer"}:
-        yield context.violation(
-            DB05,
-            FIELD,
-            "DATABASE_URL does not demand TLS: sslmode is missing or too weak.",
+        message = "DATABASE_URL does not demand TLS: sslmode is missing or too weak."
+        hint = (
             "Append ?sslmode=verify-full&sslrootcert=FILE with the certificate of the server's "
             "authority, or at least ?sslmode=require; the driver's default falls back to plain "
-            "text.",
-            at_most=Severity.WARNING if _is_private(dsn) else Severity.REFUSE,
+            "text."
         )
+        at_most = Severity.WARNING if _is_private(dsn) else Severity.REFUSE
+        yield context.violation(DB05, FIELD, message, hint, at_most=at_most)
     elif dsn.sslmode == "require" and root_certificate(context, dsn) is None:
         message = "sslmode=require encrypts, but checks no certificate."
         hint = "Use sslmode=verify-full with sslrootcert."
@@ -113,13 +112,10 @@ def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     )
     names = [dsn.database or "", (dsn.host or "").partition(".")[0]]
     if any(is_named.search(name) for name in names):
-        yield context.violation(
-            DB13,
-            FIELD,
-            f"DATABASE_URL names {kind} database, in {context.settings.environment}.",
-            "Set the address that belongs to this environment.",
-            at_most=Severity.REFUSE if any(map(is_meant.search, names)) else Severity.INFO,
-        )
+        message = f"DATABASE_URL names {kind} database, in {context.settings.environment}."
+        hint = "Set the address that belongs to this environment."
+        at_most = Severity.REFUSE if any(map(is_meant.search, names)) else Severity.INFO
+        yield context.violation(DB13, FIELD, message, hint, at_most=at_most)
 
 
 DSN_CHECKS: tuple[DsnCheck, ...] = (

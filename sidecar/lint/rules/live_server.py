@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from sidecar.config.dsn import Dsn, DsnError
+from sidecar.config.dsn import Dsn
 from sidecar.config.settings import Settings
 from sidecar.config.severity import Severity
 from sidecar.lint.finding import Rule, Violation
@@ -87,12 +87,11 @@ def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
     }
     missing = [name for name, seconds in limits.items() if seconds <= 0]
     if missing:
-        yield Violation(
-            DB10,
-            FIELD,
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set for the role.",
-            f"ALTER ROLE ... SET {missing[0]} = '60s'; one stuck statement holds a connection.",
+        message = (
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set for the role."
         )
+        hint = f"ALTER ROLE ... SET {missing[0]} = '60s'; one stuck statement holds a connection."
+        yield Violation(DB10, FIELD, message, hint)
 
 
 def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
@@ -110,13 +109,10 @@ def schema_not_at_head(settings: Settings, server: Server) -> Iterator[Violation
         yield Violation(DB14, FIELD, message, "Upgrade event-sidecar.")
     elif server.pending_migrations:
         count = len(server.pending_migrations)
-        yield Violation(
-            DB14,
-            FIELD,
-            f"{count} migration(s) are not applied, from {server.pending_migrations[0]} on.",
-            "Run: sidecar migrate.",
-            at_most=Severity.INFO if settings.auto_migrate else Severity.REFUSE,
-        )
+        message = f"{count} migration(s) are not applied, from {server.pending_migrations[0]} on."
+        hint = "Run: sidecar migrate."
+        at_most = Severity.INFO if settings.auto_migrate else Severity.REFUSE
+        yield Violation(DB14, FIELD, message, hint, at_most=at_most)
 
 
 def connections_wanted(settings: Settings) -> int:
@@ -126,12 +122,9 @@ def connections_wanted(settings: Settings) -> int:
 
 
 def _sslmode(settings: Settings) -> str | None:
-    if settings.database_url is None:
-        return None
-    try:
-        return Dsn.parse(settings.database_url.reveal()).sslmode
-    except DsnError:
-        return None
+    url = settings.database_url
+    dsn = None if url is None else Dsn.find(url.reveal())
+    return None if dsn is None else dsn.sslmode
 
 
 LIVE_CHECKS: tuple[LiveCheck, ...] = (

@@ -59,13 +59,11 @@ def without_token(context: RuleContext) -> Iterator[Violation]:
     is_open = not _is_loopback(context.settings.host)
     is_meant = any(each.name.startswith("SIDECAR_") for each in context.environ)
     if context.settings.environment.is_strict and is_meant:
-        yield context.violation(
-            OPS01,
-            "SIDECAR_TOKEN",
-            "SIDECAR_TOKEN is not set: the report, the status page and check detail answer nobody.",
-            _CURE,
-            at_most=Severity.REFUSE if is_open else Severity.WARNING,
+        message = (
+            "SIDECAR_TOKEN is not set: the report, the status page and check detail answer nobody."
         )
+        at_most = Severity.REFUSE if is_open else Severity.WARNING
+        yield context.violation(OPS01, "SIDECAR_TOKEN", message, _CURE, at_most=at_most)
     elif is_open:
         message = (
             "SIDECAR_HOST is open to the network and SIDECAR_TOKEN is not set: /metrics is "

@@ -88,13 +88,9 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
         if mark is not None:
             what, hint = mark
             is_mild = not is_secret or "comment" in what
-            yield context.violation(
-                ENV03,
-                variable.name,
-                f"{variable.name} {what}.",
-                hint,
-                at_most=Severity.WARNING if is_mild else Severity.REFUSE,
-            )
+            message = f"{variable.name} {what}."
+            at_most = Severity.WARNING if is_mild else Severity.REFUSE
+            yield context.violation(ENV03, variable.name, message, hint, at_most=at_most)
 
 
 def mark_in(variable: Variable) -> tuple[str, str] | None:

@@ -78,12 +78,11 @@ def unfit_origin(context: RuleContext) -> Iterator[Violation]:
         return
     unfit = [origin for origin in context.settings.cors.origins if _is_unfit(origin)]
     if unfit:
-        yield context.violation(
-            APP04,
-            "CORS_ORIGINS",
-            f"CORS_ORIGINS holds {len(unfit)} origin(s) that are local, http:// or an example.",
-            "List the https:// origins of your frontends only.",
+        message = (
+            f"CORS_ORIGINS holds {len(unfit)} origin(s) that are local, http:// or an example."
         )
+        hint = "List the https:// origins of your frontends only."
+        yield context.violation(APP04, "CORS_ORIGINS", message, hint)
 
 
 def _is_unfit(origin: str) -> bool:
