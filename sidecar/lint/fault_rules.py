@@ -21,11 +21,8 @@ ENV06 = Rule(
     "`X` and `X_FILE` both set, a mounted file or `.env` that cannot be read",
     refs=("12-factor III",),
 )
-ENV07 = Rule(
-    "ENV07",
-    "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own",
-    # A rule in code that cannot be asked guards nothing, without a sign of it.
-)
+# Refused in production: a rule in code that cannot be asked guards nothing, without a sign of it.
+ENV07 = Rule("ENV07", "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own")
 DB07 = Rule(
     "DB07",
     "pool bounds that cannot hold: minimum above maximum, or one below 1",

@@ -11,6 +11,8 @@ from sidecar.config.severity import Severity
 class Rule:
     """What is looked for, and how bad it is where.
 
+    By default it warns in development and test, and refuses in staging and production.
+
     Attributes:
         id: Stable, such as `SEC01`; dashboards and silences refer to it.
         detects: One line for the table of rules.
