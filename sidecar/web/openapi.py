@@ -63,13 +63,10 @@ _SELECTION: Final = [
     _query("exclude", "Leave this check out; unknown names are noted in the answer."),
     _VERBOSE,
 ]
-_PROBES: Final[dict[str, tuple[str, list[dict[str, Any]]]]] = {
-    "/health": ("Would a restart help?", _SELECTION),
-    "/livez": ("Would a restart help?", _SELECTION),
-    "/ready": ("May traffic come?", _SELECTION),
-    "/readyz": ("May traffic come?", _SELECTION),
-    "/startup": ("Has boot finished?", [_VERBOSE]),
-    "/startupz": ("Has boot finished?", [_VERBOSE]),
+_PROBES: Final[dict[tuple[str, str], tuple[str, list[dict[str, Any]]]]] = {
+    ("/health", "/livez"): ("Would a restart help?", _SELECTION),
+    ("/ready", "/readyz"): ("May traffic come?", _SELECTION),
+    ("/startup", "/startupz"): ("Has boot finished?", [_VERBOSE]),
 }
 
 
@@ -85,7 +82,7 @@ def openapi_page(version: str) -> Handler:
 
 def openapi_document(version: str) -> dict[str, Any]:
     """Describe every route."""
-    probes = {path: _probe(*about) for path, about in _PROBES.items()}
+    probes = {path: _probe(*about) for paths, about in _PROBES.items() for path in paths}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Event sidecar", "version": version},
