@@ -17,13 +17,7 @@ SEARCH_PARTS: Final = 8
 
 
 class Applier:
-    """Applies one partition's batches, each with the move of its checkpoint.
-
-    Args:
-        context: Of the partition.
-        cursor: Where the partition stands.
-        failures: Decides about what fails.
-    """
+    """Applies one partition's batches, each with the move of its checkpoint."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor, failures: FailureHandler) -> None:
         self._context: Final = context

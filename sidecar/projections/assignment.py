@@ -24,8 +24,8 @@ def assign_partitions(
 ) -> Assignment:
     """Decide which leases a worker should try for and which it should give back.
 
-    Everyone holds at most its fair share, rounded up; whatever is free beyond that is taken by
-    whoever has room.
+    Each worker holds at most its fair share, rounded up; a worker with room takes what is free
+    beyond that.
 
     Args:
         partitions: Everything there is to run; what is not among it is given back.
@@ -36,7 +36,7 @@ def assign_partitions(
     """
     ordered = sorted(partitions, key=_order)
     fair = ceil(len(ordered) / max(members, 1))
-    # Sorted, so that what is given back is the same whoever asks.
+    # Sorted, so that what is given back is the same in every call.
     gone = mine.difference(ordered)
     kept = sorted(mine - gone, key=_order)
     given = (*gone, *kept[fair:])

@@ -7,7 +7,7 @@ from typing import Final
 from sidecar.events.wait import wait_at_most
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.observer import RunnerObserver, RunnerTally, SilentObserver
+from sidecar.projections.observer import RunnerObserver, RunnerTally
 from sidecar.projections.ports import ProjectionStore
 from sidecar.projections.projection import Partition, Subscription
 from sidecar.projections.retry import RetryPolicy
@@ -40,7 +40,7 @@ class PartitionContext:
     router: Router
     store: ProjectionStore
     head: HeadSignal
-    observer: RunnerObserver = field(default_factory=SilentObserver)
+    observer: RunnerObserver
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     tally: RunnerTally = field(default_factory=RunnerTally)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -29,7 +29,7 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One failed event of one projection; its stream is parked until the letter is resolved.
+    """One failed event of one projection; its stream is parked until it is resolved.
 
     Attributes:
         attempts: How often the event was tried, this failure included.
@@ -46,7 +46,7 @@ class DeadLetter:
 
 
 def categorize(error: BaseException) -> Category:
-    """Tell a record that cannot be read and a handler that hung from a handler that failed."""
+    """Return what failed: reading the record, a handler that hung, or a handler that raised."""
     if isinstance(error, EventDecodingError):
         return Category.DECODE
     if isinstance(error, TimeoutError | asyncio.TimeoutError):

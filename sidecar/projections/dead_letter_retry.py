@@ -26,59 +26,44 @@ LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """Nothing of the stream is left to retry: it is no longer parked."""
+class _Outcome:
+    """What became of one dead letter in one transaction, and how many events were applied."""
 
     letter: OpenDeadLetter
     events: int
-    is_erased: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(_Outcome):
     """The dead letter stands for the next event of its stream, and is still due."""
 
-    letter: OpenDeadLetter
-    events: int
+    is_erased: bool
+    """Whether the event that it stood for is no longer in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(_Outcome):
+    """Nothing of the stream is left to retry: it is no longer parked."""
+
     is_erased: bool
 
 
 @dataclass(frozen=True, slots=True)
-class FailedAgain:
+class FailedAgain(_Outcome):
     """The event of the dead letter, or a later one of its stream, failed; it is kept for that."""
 
-    letter: OpenDeadLetter
-    events: int
     failure: EventFailedError
     decision: Retry | Park
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(_Outcome):
     """A transient error stopped the retry; the dead letter is still due."""
 
-    letter: OpenDeadLetter
-    events: int
     cause: Exception
 
 
-RetryOutcome = Resolved | Advanced | FailedAgain | Interrupted
-"""What became of one dead letter in one transaction, with how many events were applied.
-
-`is_erased` says that the event it stood for is no longer in the log.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _AllApplied:
-    events: int
-    upto_version: int
-
-
-@dataclass(frozen=True, slots=True)
-class _FailedAt:
-    events: int
-    failure: EventFailedError
+RetryOutcome = Advanced | Resolved | FailedAgain | Interrupted
 
 
 class DeadLetterRetrier:
@@ -86,11 +71,6 @@ class DeadLetterRetrier:
 
     Attributes:
         goes_on: Whether there may be more to retry at once.
-
-    Args:
-        context: Of the partition.
-        cursor: Where transactions are opened, and events counted.
-        failures: Reports what fails again.
     """
 
     def __init__(self, context: PartitionContext, cursor: Cursor, failures: FailureHandler) -> None:
@@ -197,18 +177,7 @@ class DeadLetterRetrier:
         )
         projection = self._context.partition.projection
         span.enter_context(self._context.observer.batch(projection, records))
-        match await self._apply(transaction, letter, records, blamed):
-            case _AllApplied(events, upto_version):
-                is_erased = not records or records[0].version != letter.version
-                is_resolved = await self._advance(
-                    transaction, letter, upto_version, is_erased=is_erased
-                )
-                return (Resolved if is_resolved else Advanced)(letter, events, is_erased)
-            case _FailedAt(events, failure) if self._context.store.is_transient(failure.cause):
-                await self._stop_before(transaction, letter, failure)
-                return Interrupted(letter, events, failure.cause)
-            case _FailedAt(events, failure):
-                return await self._fail_again(transaction, letter, events, failure)
+        return await self._apply(transaction, letter, records, blamed)
 
     async def _apply(
         self,
@@ -216,65 +185,59 @@ class DeadLetterRetrier:
         letter: OpenDeadLetter,
         records: Sequence[RecordedEvent],
         blamed: Exception | None,
-    ) -> _AllApplied | _FailedAt:
+    ) -> RetryOutcome:
         """Apply events up to the first that fails, or until the transaction has lasted enough.
 
         Raises:
             EventFailedError: It spoilt the transaction.
         """
         ends_mono = time.monotonic() + BATCH_SECONDS
-        deliveries = self._context.router.route(records)
-        if blamed is not None and deliveries:
-            deliveries[0] = Delivery(deliveries[0].record, None, blamed)
-        for events, delivery in enumerate(deliveries):
+        events, upto_version = 0, records[-1].version if records else letter.version
+        for delivery in self._route(records, blamed):
             try:
                 await apply_one(transaction, self._context.subscription, delivery)
             except EventFailedError as failure:
                 if transaction.is_spoilt:
                     raise
-                return _FailedAt(events, failure)
+                return await self._stop_at(transaction, letter, events, failure)
+            events += 1
             if time.monotonic() > ends_mono:
-                return _AllApplied(events + 1, delivery.record.version)
-        return _AllApplied(len(deliveries), records[-1].version if records else letter.version)
-
-    async def _advance(
-        self,
-        transaction: Transaction,
-        letter: OpenDeadLetter,
-        upto_version: int,
-        *,
-        is_erased: bool,
-    ) -> bool:
-        """Let a dead letter stand for what is left of its stream; return True if nothing is."""
+                upto_version = delivery.record.version
+                break
+        is_erased = not records or records[0].version != letter.version
         rest = await transaction.queued_events(
             letter.stream, upto_version + 1, self._cursor.stored, 1
         )
         if rest:
             await transaction.advance(letter, rest[0])
-        else:
-            await transaction.resolve(letter, is_erased=is_erased)
-        return not rest
+            return Advanced(letter, events, is_erased)
+        await transaction.resolve(letter, is_erased=is_erased)
+        return Resolved(letter, events, is_erased)
 
-    async def _stop_before(
-        self, transaction: Transaction, letter: OpenDeadLetter, failure: EventFailedError
-    ) -> None:
-        """Keep a dead letter due at an event whose failure is transient."""
-        if self._context.subscription.is_repeatable:
-            raise failure.cause
-        # A rollback would not undo what was done outside for the events before; it would repeat it.
-        record = failure.delivery.record
-        if record.version != letter.version:
-            await transaction.advance(letter, record)
+    def _route(self, records: Sequence[RecordedEvent], blamed: Exception | None) -> list[Delivery]:
+        deliveries = self._context.router.route(records)
+        if blamed is not None and deliveries:
+            deliveries[0] = Delivery(deliveries[0].record, None, blamed)
+        return deliveries
 
-    async def _fail_again(
+    async def _stop_at(
         self,
         transaction: Transaction,
         letter: OpenDeadLetter,
         events: int,
         failure: EventFailedError,
-    ) -> FailedAgain:
-        """Keep a dead letter for the event that failed now."""
-        is_same = failure.delivery.record.version == letter.version
+    ) -> Interrupted | FailedAgain:
+        """Keep a dead letter at the event that failed now; a transient failure leaves it due."""
+        record, is_repeatable = failure.delivery.record, self._context.subscription.is_repeatable
+        is_same = record.version == letter.version
+        if self._context.store.is_transient(failure.cause):
+            if is_repeatable:
+                raise failure.cause
+            # A rollback would not undo what was done outside for the events before; it would repeat
+            # it.
+            if not is_same:
+                await transaction.advance(letter, record)
+            return Interrupted(letter, events, failure.cause)
         attempts = letter.attempts + 1 if is_same else 1
         decision: Retry | Park = Park()
         if letter.is_waiting:

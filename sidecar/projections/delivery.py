@@ -127,7 +127,7 @@ class Router:
                 event = event_type.decode(record)
                 if accepts_all or accepts(event):
                     deliveries.append(Delivery(record, event))
-            except Exception as error:  # noqa: BLE001 - kept with the delivery, judged later
+            except Exception as error:  # noqa: BLE001 - kept with the delivery, handled later
                 deliveries.append(Delivery(record, None, error))
         return deliveries
 

@@ -107,10 +107,6 @@ class FailureHandler:
     Attributes:
         due_mono: Monotonic time at which the next of the events put off is due, as far as this
             process knows.
-
-    Args:
-        context: Whose events fail.
-        policy: Decides whether the rest goes on without a failed event.
     """
 
     def __init__(self, context: PartitionContext, policy: RetryPolicy | GaplessPolicy) -> None:

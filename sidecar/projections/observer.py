@@ -1,12 +1,12 @@
-"""What the runner tells: counts as integers, moments through a Protocol."""
+"""What a loop shows of itself: counts as integers, moments through a Protocol."""
 
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
@@ -20,6 +20,7 @@ class Action(StrEnum):
     HALT = "halt"
 
 
+@dataclass(slots=True)
 class RunnerTally:
     """What one projection's loop did, since it started.
 
@@ -27,28 +28,18 @@ class RunnerTally:
         applied: Events handled.
         failures: By (error type, action); error types are bounded, the rest is `_OTHER`.
         heartbeat_at: Unix time of the last completed poll; None before the first.
-        heartbeat_mono: Monotonic time of the same; whoever judges silence needs a clock that nobody
-            sets.
+        heartbeat_mono: Monotonic time of the same, for silence is measured by a clock that is
+            never set.
         progress_at: Unix time at which the checkpoint last moved; None before the first.
         position: The checkpoint as this loop knows it.
     """
 
-    __slots__ = (
-        "applied",
-        "failures",
-        "heartbeat_at",
-        "heartbeat_mono",
-        "position",
-        "progress_at",
-    )
-
-    def __init__(self) -> None:
-        self.applied = 0
-        self.failures: Final[dict[tuple[str, str], int]] = {}
-        self.heartbeat_at: float | None = None
-        self.heartbeat_mono: float | None = None
-        self.progress_at: float | None = None
-        self.position = 0
+    applied: int = 0
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    heartbeat_at: float | None = None
+    heartbeat_mono: float | None = None
+    progress_at: float | None = None
+    position: int = 0
 
     def beat(self) -> None:
         """Record that a poll was completed."""
@@ -81,31 +72,6 @@ class RunnerObserver(Protocol):
 
     def redact(self, text: str) -> str:
         """Return the text with every secret masked, to be kept in a dead letter."""
-
-
-class SilentObserver:
-    """Hears nothing."""
-
-    def batch(
-        self,
-        projection: str,  # noqa: ARG002 - as the Protocol says
-        events: Sequence[RecordedEvent],  # noqa: ARG002 - likewise
-    ) -> AbstractContextManager[object]:
-        """Do nothing."""
-        return nullcontext()
-
-    def event_failed(
-        self, event: RecordedEvent, error: BaseException, action: str, attempt: int
-    ) -> None:
-        """Do nothing."""
-
-    def trace_id(self) -> str | None:
-        """Return None."""
-        return None
-
-    def redact(self, text: str) -> str:
-        """Return the text as it is."""
-        return text
 
 
 @dataclass(frozen=True, slots=True)

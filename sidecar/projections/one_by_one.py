@@ -24,13 +24,7 @@ class Stopped(Applied):
 
 
 class OneByOne:
-    """Applies one partition's events one by one, and puts off or parks what fails.
-
-    Args:
-        context: Of the partition.
-        cursor: Where the partition stands.
-        failures: Decides about what fails.
-    """
+    """Applies one partition's events one by one, and puts off or parks what fails."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor, failures: FailureHandler) -> None:
         self._context: Final = context

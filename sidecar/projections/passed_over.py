@@ -1,7 +1,7 @@
 """Events that lie below a checkpoint and were never applied, for their type was not handled. Pure.
 
 The code that moves a checkpoint handles some types. What another release of it handles, newer or
-older, was passed over there: a read model lacks it, and no failure tells.
+older, was passed over there: a read model lacks it, and no failure shows it.
 """
 
 from collections.abc import Sequence

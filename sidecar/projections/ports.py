@@ -108,13 +108,13 @@ class Transaction(Protocol):
         """Return those of the streams that are parked; costs nothing while none is."""
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """Open a savepoint; an error rolls back to it, or else spoils the work, and passes."""
+        """Open a savepoint; an error rolls back to it, or else spoils everything, and passes."""
 
     async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter, to be tried again after a while or, with None, when asked."""
 
     async def take_due_dead_letter(self) -> OpenDeadLetter | None:
-        """Lock the letter of this partition that has been due longest."""
+        """Lock the dead letter of this partition that has been due longest."""
 
     async def queued_events(
         self, stream: str, from_version: int, upto_position: int, limit: int
@@ -125,7 +125,7 @@ class Transaction(Protocol):
         """
 
     async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
-        """Close a letter: its stream is no longer parked.
+        """Close a dead letter: its stream is no longer parked.
 
         Args:
             letter: Which.
@@ -133,12 +133,12 @@ class Transaction(Protocol):
         """
 
     async def advance(self, letter: OpenDeadLetter, record: RecordedEvent) -> None:
-        """Let a letter stand for a later event of its stream, still due."""
+        """Let a dead letter stand for a later event of its stream, still due."""
 
     async def fail_again(
         self, letter: OpenDeadLetter, failure: DeadLetter, retry_after_seconds: float | None
     ) -> None:
-        """Keep a letter open for the event that failed now."""
+        """Keep a dead letter open for the event that failed now."""
 
     async def move(self, position: int) -> None:
         """Move the checkpoint.
@@ -180,7 +180,7 @@ class ProjectionStore(EventSource, Protocol):
         """Let a live copy run whose setup failed in another worker."""
 
     async def stand_still(self, partition: Partition, reason: str, error_type: str) -> None:
-        """Mark a live copy that runs as failed; letters of this error are due once it goes on."""
+        """Mark a running live copy as failed; dead letters of this error are due after it."""
 
     async def go_on(self, partition: Partition) -> None:
         """Let a live copy run again that stood still."""
@@ -208,24 +208,24 @@ class ProjectionStore(EventSource, Protocol):
             CheckpointGoneError: It has no row.
             CheckpointMovedError: The checkpoint is elsewhere: another owner took over; or an event
                 ahead was discarded since the checkpoint was read.
-            ProjectionPausedError: Somebody paused the projection.
+            ProjectionPausedError: The projection was paused.
             StoreUnavailableError: The session ended; whether the commit took place is found out by
                 reading the checkpoint again.
         """
 
     async def has_due_dead_letters(self, partition: Partition, position: int) -> bool:
-        """Tell whether a dead letter of the projection is to be tried again.
+        """Return True when a dead letter of the projection is due for a retry.
 
-        An idle loop asks nothing else, so this tells it as well what became of its checkpoint.
+        An idle loop asks nothing else, so it learns here as well what became of its checkpoint.
 
         Raises:
             CheckpointGoneError: It has no row.
             CheckpointMovedError: It is elsewhere, set back by a replay or a swap for instance.
-            ProjectionPausedError: Somebody paused the projection.
+            ProjectionPausedError: The projection was paused.
         """
 
     async def halt(self, partition: Partition, reason: str) -> None:
-        """Stop a rebuild until somebody takes it up again; the live copy goes on."""
+        """Stop a rebuild until a person resumes it; the live copy goes on."""
 
     async def count_discarded(self, projection: str) -> int:
         """Return how many events people gave up, which a rebuild passes over."""
@@ -238,4 +238,4 @@ class ProjectionStore(EventSource, Protocol):
         """
 
     def is_transient(self, error: BaseException) -> bool:
-        """Tell whether the same work can succeed later with nobody's help."""
+        """Return True when the same work can succeed later without any change."""

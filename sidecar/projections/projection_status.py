@@ -1,4 +1,4 @@
-"""How each projection stands, judged from the database, not by its own loop. Pure."""
+"""The status of each projection, taken from the database, not from its loop. Pure."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class PartitionSample:
         lag_seconds: Age of the oldest of them; 0.0 when there is none.
         moved_at: Aware wall time of the last move; None before the first.
         created_at: Aware wall time at which the row was made.
-        owner: `application_name` of the lease's holder; None when nobody holds it.
+        owner: `application_name` of the lease's holder; None when it is free.
     """
 
     projection: str
@@ -82,7 +82,7 @@ class ProjectionStatus:
     Attributes:
         position: Of the partition that is furthest behind.
         owners: Who holds its leases.
-        detail: What its rows tell, why a rebuild halted included.
+        detail: What its rows say, why a rebuild halted included.
         rebuild: One that halted waits to be taken up or cancelled.
         progress: Share of a rebuild done, 0..1; None when there is none.
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.

@@ -1,13 +1,12 @@
 """One loop per partition: take a page, have it applied, wait for the next, outlast outages."""
 
-from typing import Final, Protocol
+from typing import Final
 
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionPausedError
 from sidecar.projections.applier import Applier
 from sidecar.projections.context import IDLE_SECONDS, PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.environment_failure import EnvironmentFailedError
-from sidecar.projections.failure_handler import FailureHandler
 from sidecar.projections.failure_log import log_interruption
 from sidecar.projections.live_copy import LiveCopy
 from sidecar.projections.observer import RunnerTally
@@ -15,23 +14,6 @@ from sidecar.projections.page_reader import Page, PageReader
 from sidecar.projections.projection import Partition
 from sidecar.projections.rebuild_copy import RebuildCopy
 from sidecar.projections.standstill import Standstill
-
-
-class CopyStrategy(Protocol):
-    """What differs between the live copy of a read model and one that a rebuild fills."""
-
-    @property
-    def failures(self) -> FailureHandler:
-        """What decides about failed events."""
-
-    async def retry_dead_letters(self) -> None:
-        """Retry one parked stream, if one is due, in turn with new events."""
-
-    async def caught_up(self) -> None:
-        """Do what is to be done at the safe head, or wait until it moves."""
-
-    async def halts(self, error: Exception) -> bool:
-        """Return True when this error halts the copy, which is recorded then."""
 
 
 class Runner:
@@ -46,8 +28,10 @@ class Runner:
         self.tally: Final[RunnerTally] = context.tally
         self._context: Final = context
         self._cursor: Final = Cursor(context)
-        make_copy = LiveCopy if context.partition.copy == "live" else RebuildCopy
-        self._copy: Final[CopyStrategy] = make_copy(context, self._cursor)
+        is_live = context.partition.copy == "live"
+        make_copy: type[LiveCopy | RebuildCopy] = LiveCopy if is_live else RebuildCopy
+        # The strategy: what to do with dead letters, failed events, halts, and at the safe head.
+        self._copy: Final = make_copy(context, self._cursor)
         self._pages: Final = PageReader(context)
         self._applier: Final = Applier(context, self._cursor, self._copy.failures)
         self._standstill: Final = Standstill(context, self._cursor)

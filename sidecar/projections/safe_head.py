@@ -43,23 +43,24 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class GapHold:
-    """A note of what someone may still fill.
+    """The lowest gap, and who may still fill it.
 
     Attributes:
         first: Lowest missing position.
-        below: A position that was visible at the note, so that all below it were drawn by then.
+        seen_up_to: Highest position visible when the gap was found, so that every number below it
+            had been drawn by then.
         since_mono: Monotonic time since which `first` is the lowest, seconds.
-        suspects: Transactions that held a write lock after the note; None until they are known.
+        possible_writers: Transactions that held a write lock after that; None until they are known.
     """
 
     first: int
-    below: int
+    seen_up_to: int
     since_mono: float
     possible_writers: frozenset[str] | None = None
 
     @property
     def is_dead(self) -> bool:
-        """Whether nobody is left who could fill anything: what was still missing *then* is dead."""
+        """Whether no writer is left that could fill it: what was missing *then* is dead."""
         return self.possible_writers is not None and not self.possible_writers
 
 
@@ -96,7 +97,7 @@ def step(
         head: Where it stands.
         scan: What was read *after* `remaining` was.
         remaining: Transactions with a write lock, read before the scan; only asked for while
-            a note with known suspects holds the head.
+            a gap with known writers holds the head.
         now_mono: Monotonic time, seconds.
 
     Returns:
@@ -112,7 +113,7 @@ def step(
 
 
 def add_writers(head: Head, writers: frozenset[str]) -> Head:
-    """Add the transactions that were found writing after the note was made."""
+    """Add the transactions that were found writing after the gap was found."""
     if head.hold is None or head.hold.possible_writers is not None:
         return head
     return replace(head, hold=replace(head.hold, possible_writers=writers))
@@ -127,13 +128,13 @@ def _part(gaps: tuple[Gap, ...], hold: GapHold | None) -> tuple[tuple[Gap, ...],
     """Part the gaps that are proved dead from those that may still be filled."""
     if hold is None or not hold.is_dead:
         return (), gaps
-    count = sum(1 for gap in gaps if gap.last < hold.below)
+    count = sum(1 for gap in gaps if gap.last < hold.seen_up_to)
     return gaps[:count], gaps[count:]
 
 
 def _hold_at(first: int, hold: GapHold | None, last: int, now_mono: float) -> GapHold:
-    """Keep the note while it covers the lowest gap, else make a new one that covers all seen."""
-    if hold is None or hold.is_dead or first > hold.below:
+    """Keep the hold while it covers the lowest gap, else make a new one that covers all seen."""
+    if hold is None or hold.is_dead or first > hold.seen_up_to:
         return GapHold(first, last, now_mono)
     if first != hold.first:
         return replace(hold, first=first, since_mono=now_mono)
@@ -141,10 +142,10 @@ def _hold_at(first: int, hold: GapHold | None, last: int, now_mono: float) -> Ga
 
 
 def _narrow(hold: GapHold | None, remaining: frozenset[str]) -> GapHold | None:
-    """Forget the suspects that are gone.
+    """Forget the possible writers that are gone.
 
-    A prepared transaction outlives a restart of the server, under another id. So when a suspect is
-    gone, every transaction that shows itself as prepared may be that suspect.
+    A prepared transaction outlives a restart of the server, under another id. So when a writer is
+    gone, every transaction that shows itself as prepared may be that writer.
     """
     if hold is None or hold.possible_writers is None:
         return hold

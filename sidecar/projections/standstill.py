@@ -27,12 +27,7 @@ class _TrialError(Exception):
 
 
 class Standstill:
-    """Keeps one partition where it is while PostgreSQL refuses its events, whichever they are.
-
-    Args:
-        context: Of the partition.
-        cursor: Where transactions are opened.
-    """
+    """Keeps one partition where it is while PostgreSQL refuses its events, whichever they are."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
         self._context: Final = context
@@ -61,14 +56,14 @@ class Standstill:
         """Wait for a while that grows, and find out whether events can be applied again.
 
         Raises:
-            ProjectionPausedError: Somebody paused the projection; it stands still on.
+            ProjectionPausedError: The projection was paused; it stands still on.
             Exception: It is transient.
         """
         failed = self._failed
         if failed is None:
             return
         context = self._context
-        # Once more each time, for somebody may have resumed it.
+        # Once more each time, for a person may have resumed it.
         await context.store.stand_still(
             context.partition, self._describe(failed), failed.error_type
         )

@@ -75,7 +75,7 @@ class Together:
             connection.begin_turn()
             try:
                 if delivery.error is not None:
-                    raise delivery.error  # noqa: TRY301 - judged as what the handler raises is
+                    raise delivery.error  # noqa: TRY301 - handled as what the handler raises is
                 await invoke(delivery.event, connection, record)
                 connection.end_turn()
             # The edge between user code and ours.

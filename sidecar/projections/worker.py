@@ -40,7 +40,7 @@ class HeadSource(Protocol):
         """Return the safe head, moved as far as it can be proved."""
 
     async def rest(self, limit_seconds: float) -> None:
-        """Wait, but not longer than until a writer tells of new events."""
+        """Wait, but not longer than until a writer notifies of new events."""
 
 
 class Worker:
@@ -51,7 +51,7 @@ class Worker:
         open_leases: Opens the session that leases live on.
         make_runner: Makes the loop of a partition.
         head: Shared with every runner.
-        is_transient: Tells which errors pass by themselves.
+        is_transient: Returns True for errors after which the same work can succeed later.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Worker:
 
     def _ended(self) -> frozenset[Partition]:
         # Their checkpoint was gone, as a rebuild's is after its swap. Given back, so that the next
-        # rebuild of that name finds somebody.
+        # rebuild of that name finds a worker.
         return frozenset(partition for partition, task in self._tasks.items() if task.done())
 
     async def _drive(self, runner: Runner) -> None:

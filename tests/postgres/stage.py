@@ -1,14 +1,15 @@
 """A store, and the projections that follow it, on a database of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
 
 import asyncpg
 
 from sidecar.events.publisher import EventPublisher
+from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.checkpoint import prepare, register
 from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
@@ -29,6 +30,25 @@ from sidecar.projections.worker import Worker
 from tests.postgres import shop
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Line, Placed
+
+
+class SilentObserver:
+    """A loop's observer that hears nothing."""
+
+    @contextmanager
+    def batch(self, projection: str, events: Sequence[RecordedEvent]) -> Iterator[None]:
+        yield
+
+    def event_failed(
+        self, event: RecordedEvent, error: BaseException, action: str, attempt: int
+    ) -> None:
+        pass
+
+    def trace_id(self) -> str | None:
+        return None
+
+    def redact(self, text: str) -> str:
+        return text
 
 
 class Stage:
@@ -103,6 +123,7 @@ class Stage:
             router=Router(subscription.subscriber, self.publisher.types),
             store=store or self.projection_store,
             head=head or self.head,
+            observer=SilentObserver(),
             policy=self.policy,
             tally=tally or RunnerTally(),
         )

@@ -158,7 +158,7 @@ def test_contiguous_prefix_is_safe_at_once() -> None:
 
 def test_gap_is_noted_and_holds_the_head() -> None:
     head, dead = step(Head(), sight(9, (4, 5), (7, 7)), frozenset(), 1.0)
-    assert head == Head(3, 9, GapHold(first=4, below=9, since_mono=1.0))
+    assert head == Head(3, 9, GapHold(first=4, seen_up_to=9, since_mono=1.0))
     assert dead == ()
 
 
@@ -181,7 +181,7 @@ def test_gap_above_the_note_needs_a_note_of_its_own() -> None:
     head = add_writers(head, frozenset())
     head, dead = step(head, sight(9, (4, 4), (7, 7)), frozenset(), 2.0)
     assert dead == (Gap(4, 4),)
-    assert head == Head(6, 9, GapHold(first=7, below=9, since_mono=2.0))
+    assert head == Head(6, 9, GapHold(first=7, seen_up_to=9, since_mono=2.0))
 
 
 def test_transaction_that_shows_itself_as_prepared_after_a_restart_is_a_suspect() -> None:
