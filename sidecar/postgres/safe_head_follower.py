@@ -34,13 +34,11 @@ class SafeHeadFollower:
     Attributes:
         head: As of the last `advance`.
         writers: The transactions that hold the head at a gap; empty while none does.
-        skipped_positions: How many dead positions this follower skipped.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.head = Head()
         self.writers: tuple[Writer, ...] = ()
-        self.skipped_positions = 0
         self._clock = clock
         self._started = False
 
@@ -84,7 +82,8 @@ class SafeHeadFollower:
         """Return the head behind all gaps that are proved dead, and record those."""
         head, dead = step(self.head, scan, _ids(writers), self._clock())
         if dead:
-            await self._record(connection, dead)
+            rows = [(gap.first, gap.last) for gap in dead]
+            await connection.executemany(sql("record_skip"), rows)
         return head
 
     async def _find_writers(
@@ -96,11 +95,6 @@ class SafeHeadFollower:
             head = add_writers(head, _ids(writers))
         possible = _possible_writers(head) or frozenset()
         return head, tuple(writer for writer in writers if writer.id in possible)
-
-    async def _record(self, connection: RawConnection, gaps: Sequence[Gap]) -> None:
-        rows = [(gap.first, gap.last) for gap in gaps]
-        await connection.executemany(sql("record_skip"), rows)
-        self.skipped_positions += sum(last - first + 1 for first, last in rows)
 
     async def _list_writers(self, connection: RawConnection) -> tuple[Writer, ...]:
         return tuple(Writer(*row) for row in await connection.fetch(sql("list_writers")))
