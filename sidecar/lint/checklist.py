@@ -30,8 +30,8 @@ class Line:
     id: str
     group: str
     text: str
-    fields: frozenset[str] = frozenset()
-    rules: frozenset[str] = frozenset()
+    fields: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +54,52 @@ LINES = (
         "database",
         "Secrets",
         "DATABASE_URL set to the production database",
-        frozenset({"DATABASE_URL"}),
-        frozenset({"DB01", "DB02", "DB04", "DB13", "DB16", "ENV03", "SEC02", "SEC03", "SEC04"}),
+        ("DATABASE_URL",),
+        ("DB01", "DB02", "DB04", "DB13", "DB16", "ENV03", "SEC02", "SEC03", "SEC04"),
     ),
     Line(
         "ai_key",
         "Secrets",
         "At least one AI provider key configured",
-        frozenset(AI_KEYS),
-        frozenset({"ENV03", "SEC02", "SEC03", "SEC04", "SEC11", "SEC13"}),
+        AI_KEYS,
+        ("ENV03", "SEC02", "SEC03", "SEC04", "SEC11", "SEC13"),
     ),
     Line(
         "secret_key",
         "Secrets",
         "SECRET_KEY generated, with `sidecar secret` or `openssl rand -hex 32`",
-        frozenset({"SECRET_KEY"}),
-        frozenset(
-            {"ENV03", "SEC01", "SEC02", "SEC03", "SEC04", "SEC05", "SEC07", "SEC08", "SEC09"}
-        ),
+        ("SECRET_KEY",),
+        ("ENV03", "SEC01", "SEC02", "SEC03", "SEC04", "SEC05", "SEC07", "SEC08", "SEC09"),
     ),
-    Line(
-        "environment",
-        "Secrets",
-        "ENVIRONMENT=production set",
-        frozenset({"ENVIRONMENT"}),
-        frozenset({"ENV01"}),
-    ),
+    Line("environment", "Secrets", "ENVIRONMENT=production set", ("ENVIRONMENT",), ("ENV01",)),
     Line(
         "cors",
         "Security",
         "CORS_ORIGINS set to actual frontend domains, not *",
-        frozenset({"CORS_ORIGINS"}),
-        frozenset({"APP03", "APP04", "ENV04"}),
+        ("CORS_ORIGINS",),
+        ("APP03", "APP04", "ENV04"),
     ),
-    Line("debug", "Security", "DEBUG=false", frozenset({"DEBUG"}), frozenset({"APP01", "ENV04"})),
+    Line("debug", "Security", "DEBUG=false", ("DEBUG",), ("APP01", "ENV04")),
     Line(
         "docs",
         "Security",
         "ENABLE_DOCS=false, or access restricted",
-        frozenset({"ENABLE_DOCS"}),
-        frozenset({"APP02", "ENV04"}),
+        ("ENABLE_DOCS",),
+        ("APP02", "ENV04"),
     ),
     Line(
         "pool",
         "Database",
         "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE tuned for the expected load",
-        frozenset({"DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE"}),
-        frozenset({"DB07", "DB08", "DB09", "DB15"}),
+        ("DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE"),
+        ("DB07", "DB08", "DB09", "DB15"),
     ),
     Line(
         "tls",
         "Database",
         "Database connection uses SSL (?sslmode=require)",
-        frozenset({"DATABASE_URL"}),
-        frozenset({"DB01", "DB05", "SEC02"}),
+        ("DATABASE_URL",),
+        ("DB01", "DB05", "SEC02"),
     ),
     Line("logs", "Monitoring", "Log aggregation catches CRITICAL projection failures"),
     Line("alerts", "Monitoring", "Alerts configured for projection failures"),
@@ -136,7 +128,7 @@ def _item(
         if each.field in line.fields and each.rule.id in line.rules
     }
     state = ItemState.OPEN if broken else ItemState.TICKED
-    if not line.rules or (line.id == "ai_key" and line.fields.isdisjoint(project.grouped())):
+    if not line.rules or (line.id == "ai_key" and project.grouped().isdisjoint(line.fields)):
         state = ItemState.NOT_APPLICABLE
     elif line.id == "environment" and environment is not Environment.PRODUCTION:
         state = ItemState.OPEN

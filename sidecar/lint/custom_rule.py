@@ -113,15 +113,8 @@ def _find(name: str) -> list[CustomRule]:
 
 
 def _violation(made: Rule, complaint: Complaint, environ: Environ) -> Violation:
-    variable = environ.get(complaint.field)
-    return Violation(
-        made,
-        complaint.field,
-        _masked(complaint.message, environ),
-        _masked(complaint.hint, environ),
-        None if variable is None else variable.source,
-        line=None if variable is None else variable.line,
-    )
+    message, hint = _masked(complaint.message, environ), _masked(complaint.hint, environ)
+    return Violation(made, complaint.field, message, hint).at(environ.get(complaint.field))
 
 
 def _masked(text: str, environ: Environ) -> str:

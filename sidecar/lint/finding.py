@@ -1,10 +1,11 @@
 """What a rule reports: violations, and the findings that they are once they are weighed."""
 
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from sidecar.config.environment import Environment
 from sidecar.config.severity import Severity
+from sidecar.config.variable import Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,12 @@ class Violation:
     source: str | None = None
     at_most: Severity = Severity.REFUSE
     line: int | None = None
+
+    def at(self, variable: Variable | None) -> Self:
+        """Return the same with where a variable came from; `None` for one that is not set."""
+        if variable is None:
+            return self
+        return replace(self, source=variable.source, line=variable.line)
 
 
 @dataclass(frozen=True, slots=True)

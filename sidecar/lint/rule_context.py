@@ -62,14 +62,7 @@ class RuleContext:
         self, rule: Rule, name: str, message: str, hint: str, *, at_most: Severity = Severity.REFUSE
     ) -> Violation:
         """Return the violation of a rule by a variable, with where its value came from."""
-        variable = self.environ.get(name)
-        line = None if variable is None else variable.line
-        return Violation(rule, name, message, hint, self.source(name), at_most, line)
-
-    def source(self, name: str) -> str | None:
-        """Return where a variable came from; `None` when it is not set."""
-        variable = self.environ.get(name)
-        return None if variable is None else variable.source
+        return Violation(rule, name, message, hint, at_most=at_most).at(self.environ.get(name))
 
     def is_missing(self, name: str) -> bool:
         """Return True when a variable has no value, and none is promised from elsewhere."""

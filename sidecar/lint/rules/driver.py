@@ -147,7 +147,8 @@ def session_settings() -> frozenset[str]:
 
 
 def _is_of_this_process(context: RuleContext) -> bool:
-    return context.source(FIELD) == PROCESS
+    variable = context.environ.get(FIELD)
+    return variable is not None and variable.source == PROCESS
 
 
 def _is_verified(dsn: Dsn) -> bool:

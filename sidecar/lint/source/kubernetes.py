@@ -187,17 +187,13 @@ class _ContainerReader:
         return self._stores.find(kind, self._container.namespace, name) if name else None
 
     def _tell_no_key(self, name: str, what: str, node: Node) -> None:
-        self._builder.faults.append(
-            Fault(
-                FaultKind.FILE,
-                name,
-                f"{name} is the {what}, and there is no such key.",
-                "Add the key, or correct its name; the container does not start without it "
-                "(CreateContainerConfigError).",
-                self._container.source,
-                line=line_of(node),
-            )
+        message = f"{name} is the {what}, and there is no such key."
+        hint = (
+            "Add the key, or correct its name; the container does not start without it "
+            "(CreateContainerConfigError)."
         )
+        place = (self._container.source, line_of(node))
+        self._builder.faults.append(Fault(FaultKind.FILE, name, message, hint, *place))
 
     def _expanded(self, name: str, text: str, line: int) -> str:
         """Fill `$(NAME)` in; one that is not defined before stays as it is, as in the cluster."""
@@ -217,17 +213,11 @@ class _ContainerReader:
 
     def _left(self, name: str, referred: str, text: str, line: int) -> str:
         is_secret = name == "DATABASE_URL" or is_secret_name(name) or is_secret_name(referred)
-        self._builder.faults.append(
-            Fault(
-                FaultKind.MARK,
-                name,
-                f"{name} holds $({shown(referred)}), which is not defined before it and stays as "
-                "it is.",
-                f"Define {shown(referred)} above it, in the same container.",
-                self._container.source,
-                at_most=Severity.REFUSE if is_secret else Severity.WARNING,
-                line=line,
-            )
-        )
+        lost = shown(referred)
+        message = f"{name} holds $({lost}), which is not defined before it and stays as it is."
+        hint = f"Define {lost} above it, in the same container."
+        at_most = Severity.REFUSE if is_secret else Severity.WARNING
+        place = (self._container.source, line)
+        self._builder.faults.append(Fault(FaultKind.MARK, name, message, hint, *place, at_most))
         # What has this fault is not called an example too.
         return opaque(referred) if is_secret else text
