@@ -229,7 +229,7 @@ class MeteredPool(PoolMethods, PoolCounts):
 
 
 def _refuse_misuse(name: str, error: asyncpg.InterfaceError) -> None:
-    """Tell an application's mistake from a failure of the server, by the text of asyncpg.
+    """Distinguish a mistake of the application from a failure of the server, by asyncpg's text.
 
     Raises:
         StoreUnavailableError: The pool is not open.
