@@ -174,11 +174,20 @@ class Observer:
     last: ObservedState = field(default_factory=ObservedState)
 
     def current(self) -> ObservedState:
-        """Return the last state; another one when its refresh is overdue, so that none is stale."""
+        """Return the last state, or a new one.
+
+        A new one when the refresh is overdue, and when the database was looked at since: `/ready`
+        must not lag behind the page.
+        """
         now_mono = time.monotonic()
-        if now_mono - self.last.now_mono < STATE_LIFE_SECONDS:
+        is_recent = now_mono - self.last.now_mono < STATE_LIFE_SECONDS
+        if is_recent and not self._has_newer_sample():
             return self.last
         return self.observe(dt.datetime.now(dt.UTC), now_mono)
+
+    def _has_newer_sample(self) -> bool:
+        sampled_mono = self.database.sampled_mono if self.database else None
+        return sampled_mono is not None and sampled_mono > self.last.now_mono
 
     def observe(self, now: dt.datetime, now_mono: float) -> ObservedState:
         """Make the state of this moment.

@@ -154,6 +154,15 @@ def test_a_state_that_is_read_late_is_observed_again(observer: Observer) -> None
     assert observer.current() is current
 
 
+def test_a_newer_look_at_the_database_is_known_at_once(observer: Observer) -> None:
+    watch = SimpleNamespace(sample=None, sampled_mono=None)
+    observer.database = cast("DatabasePoller", watch)
+    before = observer.current()
+    assert observer.current() is before
+    watch.sample, watch.sampled_mono = SAMPLE, time.monotonic()
+    assert observer.current().projections == (TOTALS,)
+
+
 async def test_a_probe_process_that_is_only_made_leaves_the_interpreter_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
