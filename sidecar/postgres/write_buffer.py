@@ -6,8 +6,9 @@ from typing import Final
 
 from sidecar.postgres.connection import RawConnection
 
-# Enough to make a round trip cheap, few enough that PostgreSQL starts early in a page of 1000.
-BATCH_ROWS: Final = 500
+# Enough to make a round trip cheap, few enough that PostgreSQL and Python work side by side in a
+# page of 1000. Measured: faster than 125, 200 and 500.
+BATCH_ROWS: Final = 250
 
 Row = Sequence[object]
 

@@ -70,6 +70,8 @@ class ProbeProcess:
             "probe", telemetry.registry, service=telemetry.identity.service_name
         )
         self._observer: Final = Observer(self.answers, self.examination, self._exposition)
+        # Metrics show one state with what the other processes reported by then.
+        self._measured = ObservedState()
         self._port: PortProbe | None = None
         self._judges_application = False
         for check in (
@@ -81,7 +83,7 @@ class ProbeProcess:
         ):
             self.monitor.add(check)
         observe_loop_lag(telemetry, lambda: self.lag_monitor.lag_seconds)
-        observe_state(telemetry, lambda: self._observer.last)
+        observe_state(telemetry, lambda: self._measured)
 
     def sources(self) -> Sources:
         """Return what the web shows."""
@@ -140,7 +142,7 @@ class ProbeProcess:
         observer = self._observer
         while True:
             self._meet_application()
-            state = self._observe()
+            state = self._measured = self._observe()
             checks = wanted_checks(
                 observer.current, observer.application, self._boot.settings.lag_limit_seconds
             )
