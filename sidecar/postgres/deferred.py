@@ -269,9 +269,10 @@ class DeferredConnection(WriteBuffer):
     def _require_turn(self, turn: int) -> None:
         if turn != self._open_turn or not turn:
             raise ConnectionEndedError(
-                "A statement came after its handler had ended, from a task that it left behind: "
-                "the transaction is that of other events by now, or is over. Await such tasks in "
-                "the handler."
+                "A statement came from a task that does not belong to the current handler: an "
+                "earlier handler left it behind, or no handler started it. The transaction is that "
+                "of other events by now, or is over. Write from the handler, or from tasks that it "
+                "starts and awaits."
             )
 
     def _record_misuse(self, error: ConnectionMisuseError) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sidecar.errors import ConnectionEndedError
 from sidecar.projections.projection import Projection
 from sidecar.projections.retry import RetryPolicy
+from tests.beside import beside
 from tests.postgres.shop import Placed
 from tests.postgres.stage import Stage, open_stage
 
@@ -154,12 +155,18 @@ async def test_task_that_outlives_its_handler_is_refused_and_writes_nowhere(data
         assert await stage.letters() == []
 
 
+def write_from_a_thread(event: Placed, connection: Any, loop: asyncio.AbstractEventLoop) -> None:
+    statement = connection.execute(ADD, f"{event.order} in a thread")
+    asyncio.run_coroutine_threadsafe(statement, loop).result(5)
+
+
 @pytest.mark.parametrize("eager", [False, True], ids=["deferred", "eager"])
 async def test_tasks_that_the_handler_awaits_write_in_its_place(
     database: str, *, eager: bool
 ) -> None:
     async def wait_for(event: Placed, connection: Any) -> None:
         await asyncio.wait_for(connection.execute(ADD, f"{event.order} at most"), 5)
+        await asyncio.to_thread(write_from_a_thread, event, connection, asyncio.get_running_loop())
         async with asyncio.TaskGroup() as group:
             group.create_task(connection.execute(ADD, f"{event.order} in a group"))
 
@@ -167,7 +174,8 @@ async def test_tasks_that_the_handler_awaits_write_in_its_place(
         await stage.place("s1", 3)
         await stage.place("s2", 1)
         await stage.catch_up()
-        assert await rows(stage) == ["s1", "s1 at most", "s1 in a group", "s2"]
+        expected = ["s1", "s1 at most", "s1 in a thread", "s1 in a group", "s2"]
+        assert await rows(stage) == expected
         assert await stage.letters() == []
 
 
@@ -198,6 +206,38 @@ async def test_task_of_an_earlier_event_is_refused_in_the_turn_of_a_later_one(
         await asyncio.gather(*late)
         assert await rows(stage) == ["s1", "s2"]
         assert await stage.letters() == []
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["deferred", "eager"])
+async def test_task_that_no_handler_started_is_refused_and_its_event_alone_is_parked(
+    database: str, *, eager: bool
+) -> None:
+    asked: asyncio.Queue[tuple[Any, asyncio.Future[None]]] = asyncio.Queue()
+
+    async def write_for_others() -> None:
+        while True:
+            connection, answer = await asked.get()
+            try:
+                await connection.execute(ADD, "for others")
+            except ConnectionEndedError as error:
+                answer.set_exception(error)
+
+    async def ask(_event: Placed, connection: Any) -> None:
+        answer = asyncio.get_running_loop().create_future()
+        await asked.put((connection, answer))
+        await answer
+
+    async with (
+        beside(write_for_others()),
+        open_stage(database, Rows(ask, eager=eager), policy=ONCE) as stage,
+    ):
+        await stage.place("s1", 3)
+        await stage.place("s2", 1)
+        await stage.catch_up()
+        assert await rows(stage) == ["s2"]
+        [letter] = await stage.letters()
+        assert letter["error_type"] == "ConnectionEndedError"
+        assert "no handler started it" in letter["error_message"]
 
 
 async def test_connection_that_a_handler_kept_is_refused_after_its_batch(database: str) -> None:
