@@ -99,6 +99,11 @@ async def show_dead_letter(connection: RawConnection, letter_id: int) -> DeadLet
     row = await connection.fetchrow(sql("show_dead_letter"), letter_id)
     if row is None:
         raise UsageError(f"There is no dead letter {letter_id}; see `sidecar dead-letters list`.")
+    if row["category"] == Category.RETRY:
+        raise UsageError(
+            f"{letter_id} is no dead letter: its event failed and waits for its next try. It "
+            "becomes one, and is listed, when it has been tried often enough."
+        )
     return DeadLetterDetail(**dict(row))
 
 
@@ -222,9 +227,4 @@ async def _find_open(connection: RawConnection, letter_id: int) -> DeadLetterDet
     letter = await show_dead_letter(connection, letter_id)
     if letter.resolution is not None:
         raise UsageError(f"Dead letter {letter_id} was {letter.resolution} already.")
-    if letter.category == Category.RETRY:
-        raise UsageError(
-            f"{letter_id} is no dead letter: its event failed and waits for its next try. It "
-            "becomes one, and is listed, when it has been tried often enough."
-        )
     return letter

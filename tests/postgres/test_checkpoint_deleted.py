@@ -163,6 +163,28 @@ async def test_a_loop_that_begins_again_leaves_out_no_event_before_an_open_lette
         assert [letter["position"] for letter in await stage.letters()] == [4]
 
 
+async def test_event_that_waited_for_its_next_try_leaves_no_dead_letter_behind_an_accepted_position(
+    database: str,
+) -> None:
+    totals = Totals()
+    totals.broken = {"bad"}
+    async with open_stage(database, totals) as stage:
+        await stage.place("a", 1)
+        await stage.place("b", 2, order="bad")
+        await stage.catch_up()
+        await stage.pool.execute(
+            "UPDATE sidecar.dead_letters SET category = 'retry', retry_at = 'infinity'"
+        )
+        totals.broken.clear()
+        await stage.pool.execute(DELETE, "totals")
+        await set_up(stage)
+        async with session(database) as connection:
+            await accept_position(connection, "totals", 1, "restored")
+        await stage.catch_up()
+        assert await rebuilding.read(stage) == [("a", 1, 1), ("b", 2, 1)]
+        assert await stage.pool.fetchval("SELECT count(*) FROM sidecar.dead_letters") == 0
+
+
 async def test_a_renamed_projection_does_not_run_until_the_old_name_is_forgotten(
     database: str,
 ) -> None:

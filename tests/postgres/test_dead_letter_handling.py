@@ -162,7 +162,7 @@ async def test_discard_of_what_is_resolved_is_refused(stage: Stage) -> None:
         await give_up(stage, 4711, "never was")
 
 
-async def test_event_that_waits_for_its_next_try_is_not_given_up_as_a_dead_letter(
+async def test_event_that_waits_for_its_next_try_is_no_dead_letter_to_any_command(
     stage: Stage,
 ) -> None:
     letter = await first(stage)
@@ -171,6 +171,11 @@ async def test_event_that_waits_for_its_next_try_is_not_given_up_as_a_dead_lette
     )
     with pytest.raises(UsageError, match="waits for its next try"):
         await give_up(stage, letter, "never listed")
+    async with stage.pool.acquire() as connection:
+        with pytest.raises(UsageError, match="waits for its next try"):
+            await show_dead_letter(connection, letter)
+        with pytest.raises(UsageError, match="waits for its next try"):
+            await request_retry(connection, letter_id=letter)
 
 
 async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event(

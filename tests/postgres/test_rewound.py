@@ -12,6 +12,8 @@ from tests.postgres.shop import Journal, Placed
 from tests.postgres.stage import Stage, open_stage
 
 ONCE: Final = RetryPolicy(max_attempts=1)
+# As before an event has failed often enough to be a dead letter.
+WAIT: Final = "UPDATE sidecar.dead_letters SET category = 'retry', retry_at = 'infinity'"
 
 
 class Mailer:
@@ -47,6 +49,22 @@ async def test_replay_begins_while_no_event_comes(database: str) -> None:
 
         await eventually(is_heard_again)
         await stage.stop()
+
+
+async def test_event_that_waited_for_its_next_try_leaves_no_dead_letter_behind_a_replay(
+    database: str,
+) -> None:
+    mailer = Mailer()
+    mailer.broken.add(2)
+    async with open_stage(database, handlers=[mailer], policy=ONCE) as stage:
+        await stage.place("order-1", 1, 2)
+        await stage.catch_up()
+        mailer.broken.clear()
+        await stage.pool.execute(WAIT)
+        await replay(stage)
+        await stage.catch_up()
+        assert mailer.heard == [1, 1, 2]
+        assert await stage.pool.fetchval("SELECT count(*) FROM sidecar.dead_letters") == 0
 
 
 async def test_replay_leaves_out_nothing_of_a_stream_that_is_parked(database: str) -> None:
