@@ -172,18 +172,24 @@ class Observer:
     supervisor: Supervisor | None = None
     application: Application | None = None
     last: ObservedState = field(default_factory=ObservedState)
+    _last_change: tuple[int, Phase] | None = None
 
     def current(self) -> ObservedState:
         """Return the last state, or a new one.
 
-        A new one when the refresh is overdue, and when the database was looked at since: `/ready`
-        must not lag behind the page.
+        A new one when the refresh is overdue, and when the database was looked at, a check changed
+        or the process began to drain since: the page and `/ready` must not contradict each other.
         """
         now_mono = time.monotonic()
         is_recent = now_mono - self.last.now_mono < STATE_LIFE_SECONDS
-        if is_recent and not self._has_newer_sample():
+        is_newest = self._last_change == self._change() and not self._has_newer_sample()
+        if is_recent and is_newest:
             return self.last
         return self.observe(dt.datetime.now(dt.UTC), now_mono)
+
+    def _change(self) -> tuple[int, Phase]:
+        """Return what differs after each change of what `/ready` answers, but by age."""
+        return self.answers.monitor.revision, self.answers.phase
 
     def _has_newer_sample(self) -> bool:
         sampled_mono = self.database.sampled_mono if self.database else None
@@ -200,6 +206,7 @@ class Observer:
         statuses = tuple(worker.status() for worker in workers)
         members = tuple(m.status() for m in self.application.members) if self.application else ()
         self.examination.take_in(_violations_of(each.heartbeat for each in statuses))
+        self._last_change = self._change()
         self.last = ObservedState(
             now_mono=now_mono,
             now=now,

@@ -142,7 +142,7 @@ class ProbeProcess:
         observer = self._observer
         while True:
             self._meet_application()
-            state = self._measured = self._observe()
+            state = self._measured = observer.observe(datetime.now(UTC), time.monotonic())
             checks = wanted_checks(
                 observer.current, observer.application, self._boot.settings.lag_limit_seconds
             )
@@ -158,19 +158,16 @@ class ProbeProcess:
 
     def take_report(self) -> Mapping[str, Any]:
         """Return the configuration report, with what workers found at their start."""
-        return self.examination.report(self._observe().now)
+        return self.examination.report(self._observer.current().now)
 
     def take_snapshot(self) -> Mapping[str, Any]:
         """Return what `/api/status` and the status page show."""
         return to_json(
-            self._observe(),
+            self._observer.current(),
             self._history,
             service=self._boot.settings.service_name,
             version=__version__,
         )
-
-    def _observe(self) -> ObservedState:
-        return self._observer.observe(datetime.now(UTC), time.monotonic())
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from sidecar.events.types import EventTypes
 from sidecar.health.history import History
 from sidecar.health.monitor import Monitor
 from sidecar.health.outcome import warned
+from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.lint.linter import validate
 from sidecar.lint.rules.event_versions import find_faults
@@ -161,6 +162,16 @@ def test_a_newer_look_at_the_database_is_known_at_once(observer: Observer) -> No
     assert observer.current() is before
     watch.sample, watch.sampled_mono = SAMPLE, time.monotonic()
     assert observer.current().projections == (TOTALS,)
+
+
+def test_a_check_that_changed_and_a_drain_are_known_at_once(observer: Observer) -> None:
+    before = observer.current()
+    check = configuration_check(observer.examination.verdict, lambda: observer.examination.verdict)
+    observer.answers.monitor.add(check)
+    assert [status.name for status in observer.current().checks] == ["configuration"]
+    assert observer.current() is observer.current() is not before
+    observer.answers.enter(Phase.DRAINING)
+    assert observer.current().phase is Phase.DRAINING
 
 
 async def test_a_probe_process_that_is_only_made_leaves_the_interpreter_alone(
