@@ -41,6 +41,9 @@ _STANDING: Final = """
 SELECT projection, partition, position, state FROM sidecar.checkpoints
 WHERE position <> (SELECT max(position) FROM sidecar.events) OR state <> 'running'
 """
+_WAITING: Final = """
+SELECT id FROM sidecar.dead_letters WHERE resolution IS NULL AND category = 'retry'
+"""
 _LETTERS: Final = """
 SELECT id, projection, stream, position, category, resolution, reason FROM sidecar.dead_letters
 """
@@ -125,6 +128,11 @@ async def is_at_head(crew: Crew) -> bool:
     return not await crew.query(_STANDING)
 
 
+async def is_none_waiting(crew: Crew) -> bool:
+    """Tell whether each event that waited for its next try was applied, or parked for good."""
+    return not await crew.query(_WAITING)
+
+
 async def is_shared_out(crew: Crew) -> bool:
     """Tell whether every worker is back and none holds more leases than its share."""
     held = [leases for _, leases in await crew.query(_LEASES)]
@@ -139,12 +147,12 @@ async def expect_told(crew: Crew) -> None:
     told = set(_read_failures(crew))
     streams = {(projection, stream) for projection, stream, _ in told}
     for letter in await crew.query(_LETTERS):
-        number, projection, stream, position, category, resolution, reason = letter
-        assert resolution != "discarded" or reason == REASON, f"letter {number}"
+        _, projection, stream, position, category, resolution, reason = letter
+        assert resolution != "discarded" or reason == REASON, letter
         # One that was made for what waited behind a discarded event has not failed itself.
         if category != "queued":
-            assert (projection, stream) in streams, f"letter {number}"
-            assert resolution or (projection, stream, position) in told, f"letter {number}"
+            assert (projection, stream) in streams, letter
+            assert resolution or (projection, stream, position) in told, letter
 
 
 def expect_clean_logs(crew: Crew) -> None:

@@ -70,6 +70,7 @@ async def expect_calm(crew: Crew) -> None:
     # A long storm leaves a long log, of which an eager book sends two statements for each event.
     await while_it_moves(partial(upkeep.end_rebuilds, crew), SETTLE_SECONDS)
     await eventually(partial(oracle.is_at_head, crew), SETTLE_SECONDS)
+    await eventually(partial(oracle.is_none_waiting, crew), SETTLE_SECONDS)
     await eventually(partial(oracle.is_shared_out, crew), SETTLE_SECONDS)
     await eventually(partial(oracle.are_sessions_in_bounds, crew), SETTLE_SECONDS)
     await crew.become_ready(SETTLE_SECONDS)
