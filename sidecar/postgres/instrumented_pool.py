@@ -5,17 +5,20 @@ from functools import partial, wraps
 from typing import Any, Final, TypeGuard
 
 import asyncpg
+from typing_extensions import override
 
 from sidecar.postgres.connection import RawPool
-from sidecar.postgres.pool import DEFAULT_LEAK_LIMIT_SECONDS
-from sidecar.postgres.pool_counts import PoolCounts
-from sidecar.postgres.pool_methods import PooledConnection
-from sidecar.postgres.pool_usage import AcquireContext, PoolUsage
+from sidecar.postgres.pool_usage import (
+    DEFAULT_LEAK_LIMIT_SECONDS,
+    AcquireContext,
+    PooledConnection,
+    PoolUsage,
+)
 
 _MARK: Final = "_instrumented_by"
 
 
-class InstrumentedPool(PoolCounts):
+class InstrumentedPool(PoolUsage):
     """The numbers of a pool, from now until `undo`.
 
     Connections that were checked out before are not counted, nor closed ones that never were.
@@ -26,10 +29,7 @@ class InstrumentedPool(PoolCounts):
     """
 
     def __init__(self, pool: RawPool, name: str) -> None:
-        self.name = name
-        self.max: Final = pool.get_max_size()
-        self.leak_limit_seconds = DEFAULT_LEAK_LIMIT_SECONDS
-        self.usage = PoolUsage()
+        super().__init__(name, pool.get_max_size(), DEFAULT_LEAK_LIMIT_SECONDS)
         self._pool = pool
         self._original: Final = type(pool)
         # asyncpg's pool has slots, so that no method can be set on the instance.
@@ -39,11 +39,15 @@ class InstrumentedPool(PoolCounts):
             {
                 "__slots__": (),
                 _MARK: self,
-                "acquire": _make_acquire(self.usage, self._original),
-                "release": _make_release(self.usage, self._original),
+                "acquire": _make_acquire(self, self._original),
+                "release": _make_release(self, self._original),
             },
         )
         pool.__class__ = self._counted
+
+    @override
+    def get_size(self) -> int:
+        return self._pool.get_size()
 
     def undo(self) -> None:
         """Give the pool its original methods back."""
@@ -70,7 +74,7 @@ def _make_acquire(usage: PoolUsage, original: type[RawPool]) -> Callable[..., An
         return connection
 
     @wraps(original.acquire)
-    def acquire(self: RawPool, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
+    def acquire(self: RawPool, *, timeout: float | None = None) -> AcquireContext:
         return AcquireContext(
             partial(take, self, timeout), lambda taken, _error: self.release(taken)
         )

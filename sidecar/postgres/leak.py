@@ -4,24 +4,23 @@ import asyncio
 import logging
 from typing import Final
 
-from sidecar.postgres.pool_counts import PoolCounts
-from sidecar.postgres.pool_usage import Checkout
+from sidecar.postgres.pool_usage import Checkout, PoolUsage
 
 CHECK_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-async def watch_leaks(pool: PoolCounts) -> None:
+async def watch_leaks(pool: PoolUsage) -> None:
     """Log leaks every second until cancelled."""
     while True:
         log_leaks(pool)
         await asyncio.sleep(CHECK_SECONDS)
 
 
-def log_leaks(pool: PoolCounts) -> None:
+def log_leaks(pool: PoolUsage) -> None:
     """Log each connection that is checked out for too long, with its holder, once."""
-    for checkout, seconds in pool.usage.overdue(pool.leak_limit_seconds):
+    for checkout, seconds in pool.overdue():
         if not checkout.is_leak_logged:
             checkout.is_leak_logged = True
             logger.warning(

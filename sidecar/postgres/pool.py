@@ -1,11 +1,11 @@
-"""`MeteredPool`: asyncpg's pool by composition, with the numbers that asyncpg does not keep."""
+"""`MeteredPool`: asyncpg's pool, with the numbers that asyncpg does not keep."""
 
 import asyncio
 import time
 from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import asyncpg
 from typing_extensions import override
@@ -17,31 +17,40 @@ from sidecar.postgres.connection import (
     OPENING_ERRORS,
     SESSION_ERRORS,
     RawConnection,
-    RawPool,
     hide_url,
     is_lost,
     server_settings,
 )
 from sidecar.postgres.keepalive import KeepaliveConnection
-from sidecar.postgres.pool_counts import PoolCounts
-from sidecar.postgres.pool_methods import Option, PooledConnection, PoolMethods
-from sidecar.postgres.pool_usage import AcquireContext, PoolUsage
+from sidecar.postgres.pool_usage import (
+    DEFAULT_LEAK_LIMIT_SECONDS,
+    AcquireContext,
+    PooledConnection,
+    PoolUsage,
+)
+
+if TYPE_CHECKING:
+    _Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    _Pool = asyncpg.Pool
+
+Option: TypeAlias = Any
+"""What is only passed on to asyncpg, which checks it."""
 
 DEFAULT_MIN_SIZE: Final = 5
 DEFAULT_MAX_SIZE: Final = 20
 DEFAULT_ACQUIRE_TIMEOUT_SECONDS: Final = 10.0
-DEFAULT_LEAK_LIMIT_SECONDS: Final = 60.0
 
 
 class ConnectTimeoutError(ConnectionError):
     """Opening a connection took too long, which is not the acquire limit of the pool."""
 
 
-class MeteredPool(PoolMethods, PoolCounts):
-    """A pool that counts its use, waits and time-outs; it has every method of asyncpg's pool.
+class MeteredPool(_Pool, PoolUsage):
+    """A pool that counts its use, waits and time-outs.
 
-    Use it as an async context manager, or call `open` and `close`. Its own count of connections in
-    use is the truth: asyncpg counts a connection as idle while it is being set up.
+    Use it as an async context manager, or call `open` and `close`. Each statement that is run on
+    the pool itself goes through `acquire`, which counts.
 
     Args:
         dsn: Where the server is. It appears in no message.
@@ -66,28 +75,25 @@ class MeteredPool(PoolMethods, PoolCounts):
         leak_limit_seconds: float = DEFAULT_LEAK_LIMIT_SECONDS,
         **options: Option,
     ) -> None:
-        self.name = name
+        PoolUsage.__init__(self, name, max_size, leak_limit_seconds)
         self._dsn = dsn
-        self.max: Final = max_size
-        self.leak_limit_seconds = leak_limit_seconds
-        self.usage = PoolUsage()
         self._acquire_timeout_seconds = acquire_timeout_seconds
         self._open_connection = options.pop("connect", asyncpg.connect)
         self._reset_session = options.pop("reset", _reset_session)
         # Backends whose session needs no reset when its connection comes back.
         self._untouched: Final[set[int]] = set()
         settings = options.pop("server_settings", None) or {}
-        options.setdefault("connection_class", KeepaliveConnection)
-        self._pool: RawPool = asyncpg.create_pool(
-            dsn,
-            reset=self._reset,
-            min_size=min_size,
-            max_size=max_size,
-            connect=self._connect,
-            command_timeout=command_timeout_seconds,
-            server_settings={**server_settings(name), **settings},
-            **options,
-        )
+        own = {
+            "min_size": min_size,
+            "max_size": max_size,
+            "connect": self._open_counted,
+            "reset": self._reset_touched,
+            "command_timeout": command_timeout_seconds,
+            "connection_class": KeepaliveConnection,
+            "server_settings": {**server_settings(name), **settings},
+        }
+        defaults = asyncpg.create_pool.__kwdefaults__ or {}
+        _Pool.__init__(self, dsn, **{**defaults, **own, **options})
 
     async def open(self) -> Self:
         """Open the minimum of connections.
@@ -97,32 +103,29 @@ class MeteredPool(PoolMethods, PoolCounts):
             StoreUnavailableError: The server cannot be reached or refuses.
         """
         try:
-            await self._pool
+            await super().__aenter__()
         except OPENING_ERRORS as error:
             raise unreachable(error, self._dsn) from error
         return self
 
+    @override
     async def close(self, *, timeout_seconds: float = 2.0) -> None:
         """Wait for connections in use, then close all; after the timeout those in use as well."""
         try:
-            await asyncio.wait_for(self._pool.close(), timeout_seconds)
+            await asyncio.wait_for(super().close(), timeout_seconds)
         except TimeoutError:
-            self._pool.terminate()
+            self.terminate()
 
+    @override
     async def __aenter__(self) -> Self:
-        """Open the pool."""
         return await self.open()
 
-    async def __aexit__(self, *_: object) -> None:
-        """Close the pool."""
-        await self.close()
-
+    @override
     def __await__(self) -> Generator[object, None, Self]:
-        """Open the pool."""
         return self.open().__await__()
 
     @override
-    def acquire(self, *, timeout: float | None = None) -> AcquireContext[PooledConnection]:
+    def acquire(self, *, timeout: float | None = None) -> AcquireContext:
         """Acquire a connection: for a block with `async with`, until `release` with `await`.
 
         Args:
@@ -132,9 +135,9 @@ class MeteredPool(PoolMethods, PoolCounts):
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
         limit = self._acquire_timeout_seconds if timeout is None else timeout
-        return AcquireContext(partial(self._acquire, limit), self._return)
+        return AcquireContext(partial(self._take, limit), self._give_back)
 
-    def acquire_untouched(self) -> AcquireContext[PooledConnection]:
+    def acquire_untouched(self) -> AcquireContext:
         """Acquire a connection for a block that leaves the session as it found it.
 
         It must not set anything outside of a transaction, listen, or take session locks: the reset
@@ -143,32 +146,34 @@ class MeteredPool(PoolMethods, PoolCounts):
         Raises:
             StoreUnavailableError: None came free in time, or the server refused a new one.
         """
-        return AcquireContext(self._acquire_untouched, self._return)
+        return AcquireContext(self._take_untouched, self._give_back)
 
+    @override
     async def release(
         self,
         connection: PooledConnection,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name for it
+        timeout: float | None = None,
     ) -> None:
         """Return what `await acquire()` gave; a second time makes no difference."""
         limit = CONNECT_TIMEOUT_SECONDS if timeout is None else timeout
         try:
-            await self._pool.release(connection, timeout=limit)
+            await super().release(connection, timeout=limit)
         finally:
-            self.usage.record_returned(connection)
+            self.record_returned(connection)
 
+    @override
     def set_connect_args(self, dsn: str | None = None, **options: Option) -> None:
         """Choose how connections are opened from now on."""
         self._dsn = dsn or self._dsn
         settings = options.pop("server_settings", None) or {}
-        self._pool.set_connect_args(
+        super().set_connect_args(
             dsn, server_settings={**server_settings(self.name), **settings}, **options
         )
 
-    async def _acquire(self, limit_seconds: float) -> PooledConnection:
+    async def _take(self, limit_seconds: float) -> PooledConnection:
         try:
-            return await self.usage.track(self._pool.acquire(timeout=limit_seconds))
+            return await self.track(super().acquire(timeout=limit_seconds))
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"No connection of pool {self.name!r} came free within {limit_seconds:g} s: "
@@ -180,19 +185,19 @@ class MeteredPool(PoolMethods, PoolCounts):
                 _refuse_misuse(self.name, error)
             raise unreachable(error, self._dsn) from error
 
-    async def _acquire_untouched(self) -> PooledConnection:
-        connection = await self._acquire(self._acquire_timeout_seconds)
+    async def _take_untouched(self) -> PooledConnection:
+        connection = await self._take(self._acquire_timeout_seconds)
         self._untouched.add(connection.get_server_pid())
         return connection
 
-    async def _reset(self, connection: RawConnection) -> None:
+    async def _reset_touched(self, connection: RawConnection) -> None:
         pid = connection.get_server_pid()
         if pid in self._untouched:
             self._untouched.discard(pid)
         else:
             await self._reset_session(connection)
 
-    async def _return(self, connection: PooledConnection, error: BaseException | None) -> None:
+    async def _give_back(self, connection: PooledConnection, error: BaseException | None) -> None:
         lost = error is not None and is_lost(connection, error)
         if error is not None:
             self._untouched.clear()
@@ -214,7 +219,7 @@ class MeteredPool(PoolMethods, PoolCounts):
             if getattr(settings, "default_transaction_read_only", "off") == "on":
                 await self.expire_connections()
 
-    async def _connect(self, *args: Option, **options: Option) -> Option:
+    async def _open_counted(self, *args: Option, **options: Option) -> Option:
         began_mono = time.monotonic()
         try:
             with hide_url():
@@ -223,8 +228,8 @@ class MeteredPool(PoolMethods, PoolCounts):
                 )
         except TimeoutError as error:
             raise ConnectTimeoutError from error
-        self.usage.record_opened(time.monotonic() - began_mono)
-        connection.add_termination_listener(self.usage.record_closed)
+        self.record_opened(time.monotonic() - began_mono)
+        connection.add_termination_listener(self.record_closed)
         return connection
 
 

@@ -1,22 +1,33 @@
-"""Who waits for the connections of one pool, and who has them: counts that asyncpg lacks."""
+"""Who waits for the connections of one pool, and who has them: numbers that asyncpg lacks."""
 
 import asyncio
 import sys
 import time
 import traceback
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Final, Protocol, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
+import asyncpg
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    _AcquireContext = asyncpg.pool.PoolAcquireContext[asyncpg.Record]
+else:
+    _AcquireContext = asyncpg.pool.PoolAcquireContext
+
+DEFAULT_LEAK_LIMIT_SECONDS: Final = 60.0
 STACK_FRAMES: Final = 12
 
-_HERE: Final = Path(__file__).parent
+_BELOW: Final = {Path(__file__).parent, Path(asyncpg.__file__).parent}
 
+PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 C = TypeVar("C")
 
 
@@ -61,34 +72,51 @@ class Checkout:
     is_leak_logged: bool = False
 
 
-class PoolUsage:
-    """Acquires and checkouts of one pool. Use it from the pool's event loop.
+class PoolUsage(ABC):
+    """Acquires, checkouts and numbers of one pool, read from memory. Use it from the pool's loop.
+
+    Its own count of connections in use is the truth: asyncpg counts a connection as idle while it
+    is being set up.
 
     Attributes:
-        timeouts: Callers that gave up waiting.
-        closed: Connections closed, by either side.
+        name: The pool's name in metrics.
+        max: Connections that it may open.
+        leak_limit_seconds: How long a connection may be checked out before it counts as a leak.
+        timeouts: Callers that gave up waiting, since the pool was made.
+        closed: Connections closed, by either side, since the pool was made.
         observer: Receives every duration.
-        keeps_stacks: Keep the stack of each acquire; about 10 µs each.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, max_size: int, leak_limit_seconds: float) -> None:
+        self.name: Final = name
+        self.max: Final = max_size
+        self.leak_limit_seconds: Final = leak_limit_seconds
         self.timeouts = 0
         self.closed = 0
         self.observer: PoolObserver | None = None
-        self.keeps_stacks = False
-        self._clock: Final = clock
+        self._keeps_stacks = False
         # Both in the order in which they began.
         self._waits: Final[dict[object, float]] = {}
         self._checkouts: Final[dict[object, Checkout]] = {}
 
+    @abstractmethod
+    def get_size(self) -> int:
+        """Return how many connections are open."""
+
     @property
-    def checked_out(self) -> int:
+    def used(self) -> int:
         """Connections handed out and not yet returned, leaving out those that are closed."""
-        return len(self._checkouts)
+        # A connection that is being returned may be checked out again before that is recorded.
+        return min(len(self._checkouts), self.get_size())
+
+    @property
+    def idle(self) -> int:
+        """Open connections that are not in use."""
+        return max(self.get_size() - len(self._checkouts), 0)
 
     @property
     def pending(self) -> int:
-        """Callers that wait now."""
+        """Callers that wait for a connection now."""
         return len(self._waits)
 
     @property
@@ -96,19 +124,30 @@ class PoolUsage:
         """For how long the caller that waits longest has waited; 0.0 when none waits."""
         # Read by the thread that collects metrics, while the loop goes on.
         began = tuple(self._waits.values())
-        return max(self._clock() - began[0], 0.0) if began else 0.0
+        return max(time.monotonic() - began[0], 0.0) if began else 0.0
 
-    def overdue(self, limit_seconds: float) -> list[tuple[Checkout, float]]:
-        """Return the checkouts older than a limit, with their age in seconds."""
-        now = self._clock()
+    @property
+    def leaks(self) -> int:
+        """Connections that are checked out for longer than the limit now."""
+        return len(self.overdue())
+
+    def keep_stacks(self) -> None:
+        """Remember from now on where each connection is taken, at about 10 µs each."""
+        self._keeps_stacks = True
+
+    def overdue(self) -> list[tuple[Checkout, float]]:
+        """Return the checkouts older than the limit, with their age in seconds."""
+        now = time.monotonic()
         checkouts = tuple(self._checkouts.values())
         aged = ((checkout, now - checkout.acquired_mono) for checkout in checkouts)
-        return [(checkout, seconds) for checkout, seconds in aged if seconds > limit_seconds]
+        return [
+            (checkout, seconds) for checkout, seconds in aged if seconds > self.leak_limit_seconds
+        ]
 
     async def track(self, acquiring: Awaitable[C]) -> C:
         """Wait for a connection, and record the wait, its outcome and the checkout."""
         wait = object()
-        began_mono = self._waits[wait] = self._clock()
+        began_mono = self._waits[wait] = time.monotonic()
         outcome = AcquireOutcome.ERROR
         try:
             connection = await acquiring
@@ -122,7 +161,7 @@ class PoolUsage:
             raise
         finally:
             del self._waits[wait]
-            now_mono = self._clock()
+            now_mono = time.monotonic()
             if self.observer is not None:
                 self.observer.waited(now_mono - began_mono, outcome)
         self._checkouts[connection] = self._make_checkout(now_mono)
@@ -132,7 +171,7 @@ class PoolUsage:
         """Record that a connection was returned; a second time makes no difference."""
         checkout = self._checkouts.pop(connection, None)
         if checkout is not None and self.observer is not None:
-            self.observer.used(self._clock() - checkout.acquired_mono)
+            self.observer.used(time.monotonic() - checkout.acquired_mono)
 
     def record_opened(self, seconds: float) -> None:
         """Record how long opening a new connection took."""
@@ -149,9 +188,9 @@ class PoolUsage:
 
     def _make_checkout(self, now_mono: float) -> Checkout:
         stack = None
-        if self.keeps_stacks:
+        if self._keeps_stacks:
             newest_first = traceback.walk_stack(sys._getframe())  # noqa: SLF001 - as documented
-            frames = dropwhile(_is_in_this_room, newest_first)
+            frames = dropwhile(_is_below_the_caller, newest_first)
             # Source lines are looked up when the stack is printed.
             stack = traceback.StackSummary.extract(frames, limit=STACK_FRAMES, lookup_lines=False)
             stack.reverse()
@@ -162,40 +201,37 @@ class PoolUsage:
         return Checkout(weakref.ref(task), f"{task.get_name()} ({coroutine})", now_mono, stack)
 
 
-def _is_in_this_room(place: tuple[FrameType, int]) -> bool:
-    return Path(place[0].f_code.co_filename).parent == _HERE
+def _is_below_the_caller(place: tuple[FrameType, int]) -> bool:
+    return Path(place[0].f_code.co_filename).parent in _BELOW
 
 
-class AcquireContext(Awaitable[C]):
+class AcquireContext(_AcquireContext):
     """Acquires one connection: `async with` returns it, `await` leaves that to the caller."""
 
-    __slots__ = ("_acquire", "_connection", "_release")
+    __slots__ = ("_acquire", "_release")
 
     def __init__(
         self,
-        acquire: Callable[[], Awaitable[C]],
-        release: Callable[[C, BaseException | None], Awaitable[object]],
+        acquire: Callable[[], Awaitable[PooledConnection]],
+        release: Callable[[PooledConnection, BaseException | None], Awaitable[object]],
     ) -> None:
         self._acquire = acquire
         self._release = release
-        self._connection: C | None = None
+        self.connection: PooledConnection | None = None
 
-    async def __aenter__(self) -> C:
-        """Wait for the connection."""
-        self._connection = await self._acquire()
-        return self._connection
+    @override
+    async def __aenter__(self) -> PooledConnection:
+        self.connection = await self._acquire()
+        return self.connection
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    @override
+    async def __aexit__(self, *exc: object) -> None:
         """Return it, with the error of the block."""
-        connection, self._connection = self._connection, None
+        _, error, _ = exc
+        connection, self.connection = self.connection, None
         if connection is not None:
-            await self._release(connection, error)
+            await self._release(connection, error if isinstance(error, BaseException) else None)
 
-    def __await__(self) -> Generator[object, None, C]:
-        """Wait for the connection."""
+    @override
+    def __await__(self) -> Generator[object, None, PooledConnection]:
         return self._acquire().__await__()

@@ -205,7 +205,7 @@ async def test_a_leak_is_told_once_with_the_task_that_holds_it(
     caplog.set_level(logging.WARNING)
     pool = MeteredPool(empty_database, name="shop", min_size=0, max_size=1, leak_limit_seconds=0)
     async with pool:
-        pool.usage.keeps_stacks = True
+        pool.keep_stacks()
         taken = asyncio.Event()
 
         async def forget() -> None:
@@ -257,7 +257,7 @@ async def test_a_plain_pool_is_counted_where_it_stands_and_left_as_it_was(
         assert is_pool(pool)
         assert find_instrumented(pool) is adopted
         assert inspect.signature(pool.acquire) == signature
-        adopted.usage.observer = durations = Durations()
+        adopted.observer = durations = Durations()
         async with pool.acquire():
             assert (adopted.used, adopted.idle, adopted.max) == (1, 0, 2)
             async with pool.acquire():

@@ -16,8 +16,7 @@ import pytest
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.instrumented_pool import InstrumentedPool
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.pool_methods import PooledConnection
-from sidecar.postgres.pool_usage import AcquireContext
+from sidecar.postgres.pool_usage import AcquireContext, PooledConnection
 from tests.postgres.eventually import eventually
 
 MAX_SIZE: Final = 6
@@ -44,7 +43,7 @@ REFUSALS: Final = (
 class Pool(Protocol):
     """What both kinds of pool offer."""
 
-    def acquire(self, *, timeout: float | None = None) -> AcquireContext[PooledConnection]: ...
+    def acquire(self, *, timeout: float | None = None) -> AcquireContext: ...
 
     def release(self, connection: PooledConnection) -> Awaitable[None]: ...
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.pool_usage import PoolObserver, PoolUsage
+from sidecar.postgres.pool_usage import PoolUsage
 from sidecar.projections.observer import Action, RunnerTally, add_up
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS
@@ -63,24 +63,11 @@ OF_EXCEPTIONS = {
 STATE = full_state()
 
 
-class Pool:
-    """A pool of numbers."""
+class Pool(PoolUsage):
+    """A pool of one connection."""
 
-    name = "shop"
-    used = idle = pending = timeouts = closed = leaks = 1
-    max = 20
-    oldest_wait_seconds = 0.5
-
-    def __init__(self) -> None:
-        self.usage = PoolUsage()
-
-    @property
-    def observer(self) -> PoolObserver | None:
-        return self.usage.observer
-
-    @observer.setter
-    def observer(self, observer: PoolObserver | None) -> None:
-        self.usage.observer = observer
+    def get_size(self) -> int:
+        return 1
 
 
 def recorded(position: int) -> RecordedEvent:
@@ -150,9 +137,9 @@ def do_everything(telemetry: Telemetry) -> None:
     observe_projections(telemetry, lambda: {"totals": add_up([tally])})
     observe_handlers(telemetry, lambda: {"mail": add_up([tally])})
     run_batch(telemetry)
-    pool = Pool()
+    pool = Pool("shop", 20, 60.0)
     follow_pool(telemetry, pool)
-    asyncio.run(lend(pool.usage))
+    asyncio.run(lend(pool))
     observe_state(telemetry, lambda: STATE)
     observe_loop_lag(telemetry, lambda: 0.001)
     observe_agent_failures(telemetry, lambda: [("pool", 1)])
