@@ -7,8 +7,8 @@ from typing import Any, Final
 import yaml
 
 from sidecar.telemetry.attribute import ATTRIBUTES, PROCESS, SERVICE, Attribute
-from sidecar.telemetry.contract import SCHEMA_URL
 from sidecar.telemetry.emitter import Instrument
+from sidecar.telemetry.identity import SCHEMA_URL
 from sidecar.telemetry.log_event import LOG_EVENTS, LogEvent
 from sidecar.telemetry.metric import INSTRUMENTS
 from sidecar.telemetry.span import EXCEPTION_ATTRIBUTES, SPANS, SpanShape

@@ -19,7 +19,8 @@ from sidecar.lint.reference import (
     rule_rows,
     variable_rows,
 )
-from sidecar.telemetry.contract import INSTRUMENTS, LOG_EVENTS
+from sidecar.telemetry.log_event import LOG_EVENTS
+from sidecar.telemetry.metric import INSTRUMENTS
 from tests.benchmarks.kept import kept_table
 from tests.dashboards import source
 

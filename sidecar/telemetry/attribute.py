@@ -168,9 +168,7 @@ REBUILD_STATE: Final = Attribute(
     },
 )
 SERVICE: Final = Attribute(
-    "service",
-    "Whose read models these are; `service.name`, as in what is sent by OTLP.",
-    "shop",
+    "service", "Whose read models these are; `service.name`, as in what is sent by OTLP.", "shop"
 )
 SEVERITY: Final = Attribute(
     "severity",
@@ -193,9 +191,7 @@ SPAN_ACTION: Final = Attribute(
     "park",
 )
 SPAN_ATTEMPT: Final = Attribute(
-    "sidecar.attempt",
-    "On `process`, how many times the event had been tried, counted from 1.",
-    3,
+    "sidecar.attempt", "On `process`, how many times the event had been tried, counted from 1.", 3
 )
 SPAN_POSITION: Final = Attribute(
     "sidecar.position",
@@ -234,10 +230,7 @@ WORKER: Final = Attribute(
 # Taken from the semantic conventions, with the values that the sidecar uses.
 BATCH_COUNT: Final = Attribute("messaging.batch.message_count", "Events in the batch.", 1000)
 CONSUMER_GROUP: Final = Attribute(
-    "messaging.consumer.group.name",
-    "Name of the projection.",
-    "order_totals",
-    bound="projections",
+    "messaging.consumer.group.name", "Name of the projection.", "order_totals", bound="projections"
 )
 DESTINATION: Final = Attribute(
     "messaging.destination.name",

@@ -1,7 +1,7 @@
 """What a metric is: its kind and names, who emits it, and how many series it can have."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sidecar.telemetry.attribute import Attribute
@@ -59,35 +59,36 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True)
 class Emitter:
-    """Declares what processes of some kinds emit."""
+    """Declares what processes of some kinds emit, all of it with the same first attributes."""
 
     processes: tuple[str, ...]
+    first: tuple[Attribute, ...] = ()
 
-    def gauge(self, name: str, unit: str, description: str, *attributes: Attribute) -> Instrument:
+    def of(self, *first: Attribute) -> "Emitter":
+        """Return one for what each of several things has."""
+        return Emitter(self.processes, first)
+
+    def gauge(self, name: str, unit: str, description: str, *more: Attribute) -> Instrument:
         """Declare a value of now."""
-        return Instrument(name, Kind.GAUGE, unit, description, attributes, self.processes)
+        return Instrument(name, Kind.GAUGE, unit, description, self.first + more, self.processes)
 
-    def counter(self, name: str, unit: str, description: str, *attributes: Attribute) -> Instrument:
+    def counter(self, name: str, unit: str, description: str, *more: Attribute) -> Instrument:
         """Declare a count since the start of the process."""
-        return Instrument(name, Kind.COUNTER, unit, description, attributes, self.processes)
+        return Instrument(name, Kind.COUNTER, unit, description, self.first + more, self.processes)
 
     def up_down_counter(
-        self, name: str, unit: str, description: str, *attributes: Attribute
+        self, name: str, unit: str, description: str, *more: Attribute
     ) -> Instrument:
         """Declare a count of now that may be added up over processes."""
-        return Instrument(name, Kind.UP_DOWN_COUNTER, unit, description, attributes, self.processes)
+        return replace(self.gauge(name, unit, description, *more), kind=Kind.UP_DOWN_COUNTER)
 
     def histogram(
         self,
         name: str,
         description: str,
-        *attributes: Attribute,
+        *more: Attribute,
         conditions: Mapping[Attribute, str] | None = None,
     ) -> Instrument:
         """Declare a distribution of durations in seconds."""
-        return Instrument(
-            *(name, Kind.HISTOGRAM, "s", description),
-            attributes,
-            self.processes,
-            conditions or {},
-        )
+        declared = self.gauge(name, "s", description, *more)
+        return replace(declared, kind=Kind.HISTOGRAM, conditions=conditions or {})

@@ -1,4 +1,4 @@
-"""Who speaks: the resource that every span and metric is sent with."""
+"""Who speaks: the resource and the scope that every span and metric is sent with."""
 
 import os
 import platform
@@ -6,10 +6,14 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 
 from sidecar.telemetry.otel_variable import read_pairs
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+SCOPE: Final = "sidecar"
 
 
 @dataclass(frozen=True, slots=True)

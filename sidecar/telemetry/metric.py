@@ -15,51 +15,45 @@ PROBE: Final = Emitter(("probe",))
 _application: Final = Emitter(("app",))
 _working: Final = Emitter(("worker", "app"))
 _every: Final = Emitter(("probe", "worker", "app"))
+_of_projection: Final = PROBE.of(attribute.PROJECTION)
+_of_loop: Final = _working.of(attribute.PROJECTION)
+_of_pool: Final = _working.of(attribute.POOL_NAME)
 
 # Projections, as the probe process reads them from the database.
-LAG_EVENTS: Final = PROBE.gauge(
+LAG_EVENTS: Final = _of_projection.gauge(
     "sidecar.projection.lag.events",
     "{event}",
     "Events between a projection's checkpoint and the safe head.",
-    attribute.PROJECTION,
 )
-LAG: Final = PROBE.gauge(
+LAG: Final = _of_projection.gauge(
     "sidecar.projection.lag",
     "s",
     "Age of the oldest event that a projection has not processed; 0 when caught up.",
-    attribute.PROJECTION,
 )
-PROJECTION_STATUS: Final = PROBE.gauge(
+PROJECTION_STATUS: Final = _of_projection.gauge(
     "sidecar.projection.status",
     "{state}",
     "1 for the status that a projection's live copy is in, 0 for the others.",
-    attribute.PROJECTION,
     attribute.PROJECTION_STATE,
 )
-PROJECTION_REBUILD: Final = PROBE.gauge(
+PROJECTION_REBUILD: Final = _of_projection.gauge(
     "sidecar.projection.rebuild",
     "{state}",
     "1 for how a projection's rebuild goes, 0 for the others.",
-    attribute.PROJECTION,
     attribute.REBUILD_STATE,
 )
-DEAD_LETTERS: Final = PROBE.gauge(
+DEAD_LETTERS: Final = _of_projection.gauge(
     "sidecar.dead_letters",
     "{event}",
     "Events that a projection could not apply and that wait for a decision.",
-    attribute.PROJECTION,
 )
-PARKED_STREAMS: Final = PROBE.gauge(
-    "sidecar.parked_streams",
-    "{stream}",
-    "Streams whose later events queue behind a dead letter.",
-    attribute.PROJECTION,
+PARKED_STREAMS: Final = _of_projection.gauge(
+    "sidecar.parked_streams", "{stream}", "Streams whose later events queue behind a dead letter."
 )
-PASSED_OVER: Final = PROBE.gauge(
+PASSED_OVER: Final = _of_projection.gauge(
     "sidecar.projection.passed_over.events",
     "{event}",
     "Events below a projection's checkpoint that a release which does not handle them passed over.",
-    attribute.PROJECTION,
 )
 
 # The event store and its server, as the probe process reads them.
@@ -170,29 +164,23 @@ AGENT_FAILURES: Final = _application.counter(
 )
 
 # The processes that run projections and handlers.
-HEARTBEAT: Final = _working.gauge(
+HEARTBEAT: Final = _of_loop.gauge(
     "sidecar.projection.heartbeat.timestamp",
     "s",
     "Unix time of a projection's last completed poll.",
-    attribute.PROJECTION,
 )
-PROGRESS: Final = _working.gauge(
+PROGRESS: Final = _of_loop.gauge(
     "sidecar.projection.progress.timestamp",
     "s",
     "Unix time at which a projection's checkpoint last moved.",
-    attribute.PROJECTION,
 )
-PROJECTION_EVENTS: Final = _working.counter(
-    "sidecar.projection.events",
-    "{event}",
-    "Events that a projection applied.",
-    attribute.PROJECTION,
+PROJECTION_EVENTS: Final = _of_loop.counter(
+    "sidecar.projection.events", "{event}", "Events that a projection applied."
 )
-PROJECTION_FAILURES: Final = _working.counter(
+PROJECTION_FAILURES: Final = _of_loop.counter(
     "sidecar.projection.failures",
     "{failure}",
     "Failures of projections, by what was done about them.",
-    attribute.PROJECTION,
     attribute.ERROR_TYPE,
     attribute.ACTION,
 )
@@ -222,60 +210,44 @@ PUBLISH_DURATION: Final = _working.histogram(
 )
 
 # Connection pools, by the names of the semantic conventions, and what those lack.
-POOL_COUNT: Final = _working.up_down_counter(
+POOL_COUNT: Final = _of_pool.up_down_counter(
     "db.client.connection.count",
     "{connection}",
     "Connections of a pool, by state.",
-    attribute.POOL_NAME,
     attribute.POOL_STATE,
 )
-POOL_MAX: Final = _working.up_down_counter(
-    "db.client.connection.max",
-    "{connection}",
-    "Connections that a pool may open.",
-    attribute.POOL_NAME,
+POOL_MAX: Final = _of_pool.up_down_counter(
+    "db.client.connection.max", "{connection}", "Connections that a pool may open."
 )
-POOL_PENDING: Final = _working.up_down_counter(
-    "db.client.connection.pending_requests",
-    "{request}",
-    "Requests that wait for a connection.",
-    attribute.POOL_NAME,
+POOL_PENDING: Final = _of_pool.up_down_counter(
+    "db.client.connection.pending_requests", "{request}", "Requests that wait for a connection."
 )
-POOL_TIMEOUTS: Final = _working.counter(
-    "db.client.connection.timeouts",
-    "{timeout}",
-    "Requests that gave up waiting for a connection.",
-    attribute.POOL_NAME,
+POOL_TIMEOUTS: Final = _of_pool.counter(
+    "db.client.connection.timeouts", "{timeout}", "Requests that gave up waiting for a connection."
 )
-POOL_WAIT_TIME: Final = _working.histogram(
+POOL_WAIT_TIME: Final = _of_pool.histogram(
     "db.client.connection.wait_time",
     "How long a request waited for a connection, by how that ended.",
-    attribute.POOL_NAME,
     attribute.OUTCOME,
 )
-POOL_USE_TIME: Final = _working.histogram(
-    "db.client.connection.use_time", "How long a connection was held.", attribute.POOL_NAME
+POOL_USE_TIME: Final = _of_pool.histogram(
+    "db.client.connection.use_time", "How long a connection was held."
 )
-POOL_CREATE_TIME: Final = _working.histogram(
-    "db.client.connection.create_time", "How long opening a connection took.", attribute.POOL_NAME
+POOL_CREATE_TIME: Final = _of_pool.histogram(
+    "db.client.connection.create_time", "How long opening a connection took."
 )
-POOL_CLOSED: Final = _working.counter(
+POOL_CLOSED: Final = _of_pool.counter(
     "sidecar.pool.closed",
     "{connection}",
     "Connections of a pool that were closed, by whichever side.",
-    attribute.POOL_NAME,
 )
-POOL_WAIT_OLDEST: Final = _working.gauge(
+POOL_WAIT_OLDEST: Final = _of_pool.gauge(
     "sidecar.pool.wait.oldest",
     "s",
     "How long the request that waits longest has waited; 0 when none waits.",
-    attribute.POOL_NAME,
 )
-POOL_LEAKS: Final = _working.gauge(
-    "sidecar.pool.leaks",
-    "{connection}",
-    "Connections held for longer than the pool's limit.",
-    attribute.POOL_NAME,
+POOL_LEAKS: Final = _of_pool.gauge(
+    "sidecar.pool.leaks", "{connection}", "Connections held for longer than the pool's limit."
 )
 
 INSTRUMENTS: Final = tuple(value for value in vars().values() if isinstance(value, Instrument))

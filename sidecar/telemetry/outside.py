@@ -8,9 +8,10 @@ from opentelemetry import metrics
 from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.metrics import MeterProvider
 
-from sidecar.telemetry import contract, metric
+from sidecar.telemetry import metric
 from sidecar.telemetry.collector import ReadingCollector
 from sidecar.telemetry.emitter import Instrument
+from sidecar.telemetry.identity import SCHEMA_URL, SCOPE
 
 
 class Outside:
@@ -24,9 +25,7 @@ class Outside:
     """
 
     def __init__(self, version: str) -> None:
-        self.meter: Final = metrics.get_meter(
-            contract.SCOPE, version, schema_url=contract.SCHEMA_URL
-        )
+        self.meter: Final = metrics.get_meter(SCOPE, version, schema_url=SCHEMA_URL)
         self.readings: Final = ReadingCollector(self.meter)
         self._histograms: Final[dict[str, Histogram]] = {}
 

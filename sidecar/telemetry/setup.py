@@ -14,11 +14,11 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import SpanProcessor
 from prometheus_client import CollectorRegistry
 
-from sidecar.telemetry import contract, metric
+from sidecar.telemetry import metric
 from sidecar.telemetry.bounded_export import Losses
 from sidecar.telemetry.collector import Read, ReadingCollector
 from sidecar.telemetry.emitter import Instrument
-from sidecar.telemetry.identity import Identity
+from sidecar.telemetry.identity import SCHEMA_URL, SCOPE, Identity
 from sidecar.telemetry.otlp_route import Signal, find_route
 from sidecar.telemetry.outside import Outside, find_outside, has_meters, make_histogram
 from sidecar.telemetry.provider import Shutdown, choose_tracers, make_meters, make_readers
@@ -101,10 +101,10 @@ class Telemetry:
             outside = find_outside(version)
         readers = [*metric_readers, *([] if outside else make_readers(environ, losses))]
         meters = make_meters(resource, registry, readers)
-        meter = meters.get_meter(contract.SCOPE, version, contract.SCHEMA_URL)
+        meter = meters.get_meter(SCOPE, version, SCHEMA_URL)
         telemetry = cls(
             identity,
-            tracers.get_tracer(contract.SCOPE, version, contract.SCHEMA_URL),
+            tracers.get_tracer(SCOPE, version, SCHEMA_URL),
             meter,
             registry,
             redact,
@@ -125,7 +125,7 @@ class Telemetry:
         outside = find_outside(version)
         return cls(
             Identity("", "app", version),
-            trace.get_tracer(contract.SCOPE, version, schema_url=contract.SCHEMA_URL),
+            trace.get_tracer(SCOPE, version, schema_url=SCHEMA_URL),
             outside.meter,
             CollectorRegistry(),
             redact or Redactor(),

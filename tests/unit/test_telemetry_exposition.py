@@ -14,10 +14,10 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
 from sidecar.projections.observer import Action, RunnerTally, add_up
 from sidecar.telemetry import metric
-from sidecar.telemetry.contract import INSTRUMENTS
 from sidecar.telemetry.emitter import Kind
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition
+from sidecar.telemetry.metric import INSTRUMENTS
 from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool
 from sidecar.telemetry.process_metrics import observe_agent_failures, observe_loop_lag
 from sidecar.telemetry.projection_metrics import RunnerTelemetry, observe_projections
