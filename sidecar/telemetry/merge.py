@@ -3,8 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
@@ -18,10 +17,6 @@ from sidecar.telemetry.exposition import (
 )
 from sidecar.telemetry.text_parser import ExpositionError, Family, read_families, write_origin
 
-MAX_CHARACTERS: Final = 8_000_000
-MAX_SERIES: Final = 100_000
-MAX_PROCESSES: Final = 256
-
 logger = logging.getLogger(__name__)
 
 
@@ -31,9 +26,9 @@ class _Scrape:
 
     text: str
     families: dict[str, Family] | None = None
-    read: bool = False
 
 
+@dataclass(slots=True, eq=False)
 class Exposition:
     """Merges the texts of processes into one.
 
@@ -42,56 +37,45 @@ class Exposition:
     differs from that of the process before. `accept` and `forget` belong to one thread; `render`
     may run in another.
 
-    Args:
+    Attributes:
         process: Label of this process's numbers.
         registry: This process's numbers; None where there are none.
         service: Label of all numbers, so that those of two services are never taken for one.
         max_characters: Longest text of one process.
         max_series: Most samples of one process.
         max_processes: Most processes beside this one.
+        failures: By process: texts refused and families left out, since the start.
     """
 
-    def __init__(
-        self,
-        process: str,
-        registry: CollectorRegistry | None = None,
-        *,
-        service: str = "",
-        max_characters: int = MAX_CHARACTERS,
-        max_series: int = MAX_SERIES,
-        max_processes: int = MAX_PROCESSES,
-    ) -> None:
-        self.failures: Final[dict[str, int]] = {}
-        """By process: texts refused and families left out, since the start."""
-        self._process: Final = process
-        self._service: Final = service
-        self._registry: Final = registry
-        self._max_characters: Final = max_characters
-        self._max_series: Final = max_series
-        self._max_processes: Final = max_processes
-        self._scrapes: Final[dict[str, _Scrape]] = {}
-        self._lock: Final = threading.Lock()
+    process: str
+    registry: CollectorRegistry | None = None
+    service: str = ""
+    max_characters: int = 8_000_000
+    max_series: int = 100_000
+    max_processes: int = 256
+    failures: dict[str, int] = field(default_factory=dict, init=False)
+    _scrapes: dict[str, _Scrape] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def update(self, texts: Mapping[str, str | None]) -> None:
         """Accept the texts of all processes; one that is missing, or None, is dropped."""
-        for process in self._scrapes.keys() - texts.keys():
+        heard = {process: text for process, text in texts.items() if text is not None}
+        for process in self._scrapes.keys() - heard.keys():
             self.forget(process)
-        for process, text in texts.items():
-            if text is None:
-                self.forget(process)
-            else:
-                self.accept(process, text)
+        for process, text in heard.items():
+            self.accept(process, text)
 
     def accept(self, process: str, text: str) -> None:
         """Accept the text of a process; it replaces the one before."""
         known = self._scrapes.get(process)
         if known is not None and known.text == text:
             return
-        if process == self._process or (known is None and self._is_full):
+        is_full = len(self._scrapes) >= self.max_processes
+        if process == self.process or (known is None and is_full):
             self._refuse(process, "its name is taken or there are too many processes")
-        elif len(text) > self._max_characters:
+        elif len(text) > self.max_characters:
             self.forget(process)
-            self._refuse(process, f"it is longer than {self._max_characters} characters")
+            self._refuse(process, f"it is longer than {self.max_characters} characters")
         else:
             self._scrapes[process] = _Scrape(text)
 
@@ -108,48 +92,39 @@ class Exposition:
             return write_openmetrics(families), OPENMETRICS
         return write_plain(families), PLAIN
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._scrapes) >= self._max_processes
-
     def _merge(self) -> list[Family]:
         merged: dict[str, Family] = {}
-        if self._registry is not None:
-            local = read_registry(self._registry, write_origin(self._service, self._process))
+        if self.registry is not None:
+            local = read_registry(self.registry, write_origin(self.service, self.process))
             merged = {family.name: family for family in local}
         for process, scrape in sorted(self._scrapes.copy().items()):
             self._add(merged, process, scrape)
         return [merged[name] for name in sorted(merged)]
 
     def _add(self, merged: dict[str, Family], process: str, scrape: _Scrape) -> None:
-        first = not scrape.read
-        for family in self._read(process, scrape).values():
+        first = scrape.families is None
+        if scrape.families is None:
+            scrape.families = self._parse(process, scrape.text)
+        for family in scrape.families.values():
             known = merged.setdefault(family.name, Family(family.name, family.type, family.help))
             if known.type == family.type:
                 known.lines += family.lines
             elif first:
                 self._refuse(process, f"{family.name} is a {known.type} elsewhere")
 
-    def _read(self, process: str, scrape: _Scrape) -> dict[str, Family]:
-        if not scrape.read:
-            scrape.families = self._parse(process, scrape.text)
-            scrape.read = True
-        return scrape.families or {}
-
-    def _parse(self, process: str, text: str) -> dict[str, Family] | None:
+    def _parse(self, process: str, text: str) -> dict[str, Family]:
         try:
             text.encode()
-            return read_families(text, write_origin(self._service, process), self._max_series)
+            return read_families(text, write_origin(self.service, process), self.max_series)
         except UnicodeEncodeError:
             self._refuse(process, "it is not Unicode text")
         except ExpositionError as error:
             self._refuse(process, str(error))
-        return None
+        return {}
 
     def _refuse(self, process: str, reason: str) -> None:
-        first = process not in self.failures
         self.failures[process] = self.failures.get(process, 0) + 1
-        if first:
+        if self.failures[process] == 1:
             logger.warning(
                 "The numbers of %s were left out: %s Further cases are only counted.",
                 process,
