@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics.export import MetricExporter
@@ -19,47 +20,38 @@ def make_span_exporter(route: Route) -> SpanExporter:
         ValueError: The compression is unknown.
         OSError: A certificate's file cannot be read.
     """
-    # ruff: noqa: PLC0415 - grpc and requests are large libraries that most processes never need
-    if route.protocol is Protocol.GRPC:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-            OTLPSpanExporter as GrpcSpanExporter,
-        )
-
-        return GrpcSpanExporter(**_grpc_options(route))
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter(**_http_options(route))
+    exporter: SpanExporter = _load(route, "trace_exporter").OTLPSpanExporter(**_options(route))
+    return exporter
 
 
 def make_metric_exporter(route: Route) -> MetricExporter:
-    """Make an exporter.
+    """Make an exporter; it raises what `make_span_exporter` does."""
+    exporter: MetricExporter = _load(route, "metric_exporter").OTLPMetricExporter(**_options(route))
+    return exporter
 
-    Raises:
-        ValueError: The compression is unknown.
-        OSError: A certificate's file cannot be read.
-    """
-    if route.protocol is Protocol.GRPC:
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-            OTLPMetricExporter as GrpcMetricExporter,
-        )
 
-        return GrpcMetricExporter(**_grpc_options(route))
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+def _load(route: Route, module: str) -> ModuleType:
+    """Grpc and requests are large libraries that most processes never need."""
+    way = "grpc" if route.protocol is Protocol.GRPC else "http"
+    return import_module(f"opentelemetry.exporter.otlp.proto.{way}.{module}")
 
-    return OTLPMetricExporter(**_http_options(route))
+
+def _options(route: Route) -> dict[str, Any]:
+    return {
+        "endpoint": route.endpoint,
+        "timeout": route.timeout_seconds,
+        **(_grpc_options(route) if route.protocol is Protocol.GRPC else _http_options(route)),
+    }
 
 
 def _http_options(route: Route) -> dict[str, Any]:
-    from opentelemetry.exporter.otlp.proto.http import Compression
-
+    http = import_module("opentelemetry.exporter.otlp.proto.http")
     return {
-        "endpoint": route.endpoint,
         "certificate_file": route.certificate,
         "client_key_file": route.client_key,
         "client_certificate_file": route.client_certificate,
         "headers": route.headers,
-        "timeout": route.timeout_seconds,
-        "compression": Compression(route.compression),
+        "compression": http.Compression(route.compression),
     }
 
 
@@ -69,13 +61,11 @@ def _grpc_options(route: Route) -> dict[str, Any]:
         raise ValueError(f"{route.compression!r} is no compression of gRPC")
     files = (route.certificate, route.client_key, route.client_certificate)
     return {
-        "endpoint": route.endpoint,
         "insecure": route.is_insecure,
         "credentials": None
         if route.is_insecure
         else grpc.ssl_channel_credentials(*map(_read, files)),
         "headers": tuple(route.headers.items()),
-        "timeout": route.timeout_seconds,
         "compression": grpc.Compression[_GRPC_COMPRESSIONS[route.compression]],
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -70,20 +71,21 @@ def find_route(environ: Mapping[str, str], signal: Signal) -> Route | None:
     """
     if is_disabled(environ) or not _is_wanted(environ, signal):
         return None
-    asked = _first(environ, signal, "PROTOCOL") or Protocol.HTTP
+    option = partial(_first, environ, signal)
+    asked = option("PROTOCOL") or Protocol.HTTP
     is_known = asked in set(Protocol)
     protocol = Protocol(asked) if is_known else Protocol.HTTP
     endpoint = _find_endpoint(environ, signal, protocol)
     return Route(
         protocol,
         endpoint,
-        read_seconds(_first(environ, signal, "TIMEOUT"), EXPORT_TIMEOUT_SECONDS),
-        {key.lower(): value for key, value in _find_headers(environ, signal).items()},
-        _first(environ, signal, "COMPRESSION").lower() or "none",
-        _first(environ, signal, "CERTIFICATE") or None,
-        _first(environ, signal, "CLIENT_KEY") or None,
-        _first(environ, signal, "CLIENT_CERTIFICATE") or None,
-        _is_insecure(environ, signal, endpoint),
+        read_seconds(option("TIMEOUT"), EXPORT_TIMEOUT_SECONDS),
+        {key.lower(): value for key, value in read_pairs(option("HEADERS")).items()},
+        option("COMPRESSION").lower() or "none",
+        option("CERTIFICATE") or None,
+        option("CLIENT_KEY") or None,
+        option("CLIENT_CERTIFICATE") or None,
+        _is_insecure(option("INSECURE"), endpoint),
         None if is_known else asked,
     )
 
@@ -101,6 +103,7 @@ def _is_wanted(environ: Mapping[str, str], signal: Signal) -> bool:
 
 
 def _first(environ: Mapping[str, str], signal: Signal, name: str) -> str:
+    """A signal's own variable goes before that of all signals."""
     own = environ.get(f"{_OPTION}_{signal.upper()}_{name}", "")
     return (own or environ.get(f"{_OPTION}_{name}", "")).strip()
 
@@ -114,13 +117,9 @@ def _find_endpoint(environ: Mapping[str, str], signal: Signal, protocol: Protoco
     return common if protocol is Protocol.GRPC else f"{common.rstrip('/')}/v1/{signal}"
 
 
-def _find_headers(environ: Mapping[str, str], signal: Signal) -> dict[str, str]:
-    return read_pairs(_first(environ, signal, "HEADERS"))
-
-
-def _is_insecure(environ: Mapping[str, str], signal: Signal, endpoint: str) -> bool:
+def _is_insecure(option: str, endpoint: str) -> bool:
     """A scheme decides; without one TLS is used unless it is refused."""
     scheme = urlsplit(endpoint).scheme if "://" in endpoint else ""
     if scheme in {"http", "https"}:
         return scheme == "http"
-    return _first(environ, signal, "INSECURE").lower() == "true"
+    return option.lower() == "true"

@@ -1,6 +1,7 @@
 """Connection pools, by the names of the semantic conventions."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -93,11 +94,7 @@ class PoolTelemetry:
         others = beside.histograms if isinstance(beside, PoolTelemetry) else {}
         self.histograms: Final[dict[Instrument, tuple[Histogram, ...]]] = {
             each: merge(telemetry.histograms(each), others.get(each, ()))
-            for each in (
-                metric.POOL_WAIT_TIME,
-                metric.POOL_USE_TIME,
-                metric.POOL_CREATE_TIME,
-            )
+            for each in (metric.POOL_WAIT_TIME, metric.POOL_USE_TIME, metric.POOL_CREATE_TIME)
         }
         self._wait, self._use, self._create = map(recorder, self.histograms.values())
 
@@ -136,7 +133,7 @@ def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
     labels: dict[str, str] = {attribute.POOL_NAME: pool.name}
-    return telemetry.observe_all(
+    return telemetry.observe(
         {
             metric.POOL_COUNT: lambda: _read_count(pool),
             metric.POOL_MAX: lambda: [(pool.max, labels)],
@@ -163,28 +160,13 @@ def read_pools(text: str) -> tuple[PoolReport, ...]:
     It is the other side of `observe_pool`: one that lacks a number other than leaks is left out.
     """
     used, idle = (_read(text, metric.POOL_COUNT, state) for state in ("used", "idle"))
-    largest, pending, timeouts, leaks = (
-        _read(text, each)
-        for each in (
-            metric.POOL_MAX,
-            metric.POOL_PENDING,
-            metric.POOL_TIMEOUTS,
-            metric.POOL_LEAKS,
-        )
-    )
-    complete = used.keys() & idle.keys() & largest.keys() & pending.keys() & timeouts.keys()
+    others = (metric.POOL_MAX, metric.POOL_PENDING, metric.POOL_TIMEOUTS)
+    numbers = [used, idle, *(_read(text, each) for each in others)]
+    leaks = Counter(_read(text, metric.POOL_LEAKS))
+    complete = set(used).intersection(*numbers)
     names = [name for name in used if name in complete and len(name) <= MAX_NAME_LENGTH]
     return tuple(
-        PoolReport(
-            name,
-            used[name],
-            idle[name],
-            largest[name],
-            pending[name],
-            timeouts[name],
-            leaks.get(name, 0),
-        )
-        for name in names[:MAX_POOLS]
+        PoolReport(name, *(each[name] for each in (*numbers, leaks))) for name in names[:MAX_POOLS]
     )
 
 

@@ -8,7 +8,7 @@ from sidecar.telemetry.setup import Telemetry
 
 def observe_loop_lag(telemetry: Telemetry, read_seconds: Callable[[], float]) -> None:
     """Show how late the event loop is."""
-    telemetry.observe(metric.LOOP_LAG, lambda: [(read_seconds(), {})])
+    telemetry.observe({metric.LOOP_LAG: lambda: [(read_seconds(), {})]})
 
 
 def observe_agent_failures(
@@ -16,6 +16,5 @@ def observe_agent_failures(
 ) -> None:
     """Show how often each part of an agent failed, while its process went on."""
     telemetry.observe(
-        metric.AGENT_FAILURES,
-        lambda: [(count, {attribute.PART: part}) for part, count in read()],
+        {metric.AGENT_FAILURES: lambda: [(count, {attribute.PART: part}) for part, count in read()]}
     )

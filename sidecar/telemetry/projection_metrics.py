@@ -15,7 +15,8 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
 from sidecar.projections.observer import Action, ProjectionNumbers
 from sidecar.telemetry import attribute, metric
-from sidecar.telemetry.collector import Reading
+from sidecar.telemetry.collector import Read, Reading
+from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id, link_writers
 from sidecar.telemetry.setup import Telemetry
@@ -113,19 +114,16 @@ class RunnerTelemetry:
         known.add(error_type)
         return error_type
 
-    def trace_id(self) -> str | None:
-        """Return the id of the trace under way in this task, 32 hex digits."""
-        return current_trace_id()
+    trace_id = staticmethod(current_trace_id)
 
 
 def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], None]:
     """Show the numbers of a process's projections; call the returned function to stop."""
-    return telemetry.observe_all(
+    return telemetry.observe(
         {
             metric.PROJECTION_EVENTS: lambda: _read_applied(read(), attribute.PROJECTION),
             metric.PROJECTION_FAILURES: lambda: _read_failures(read()),
-            metric.HEARTBEAT: lambda: _read_heartbeats(read()),
-            metric.PROGRESS: lambda: _read_progress(read()),
+            **_moment_readers(read),
         },
     )
 
@@ -135,14 +133,25 @@ def observe_handlers(telemetry: Telemetry, read: ReadNumbers) -> Callable[[], No
 
     Their loops beat and progress as projections do, so those series bear the same names.
     """
-    return telemetry.observe_all(
+    return telemetry.observe(
         {
             metric.HANDLER_EVENTS: lambda: _read_applied(read(), attribute.HANDLER),
             metric.HANDLER_FAILURES: lambda: _read_handler_failures(read()),
-            metric.HEARTBEAT: lambda: _read_heartbeats(read()),
-            metric.PROGRESS: lambda: _read_progress(read()),
+            **_moment_readers(read),
         },
     )
+
+
+def _moment_readers(read: ReadNumbers) -> dict[Instrument, Read]:
+    def known(moment: Callable[[ProjectionNumbers], float | None]) -> Iterable[Reading]:
+        for name, tally in read().items():
+            if (at := moment(tally)) is not None:
+                yield at, {attribute.PROJECTION: name}
+
+    return {
+        metric.HEARTBEAT: lambda: known(lambda tally: tally.heartbeat_at),
+        metric.PROGRESS: lambda: known(lambda tally: tally.progress_at),
+    }
 
 
 def _read_applied(numbers: Mapping[str, ProjectionNumbers], label: str) -> Iterable[Reading]:
@@ -163,31 +172,8 @@ def _read_handler_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable
 def _read_failures(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
     # A sum over error types must exist before the first failure, to be seen rising.
     zeros = {(OTHER, action.value): 0 for action in Action}
-    return [
-        (
-            count,
-            {
-                attribute.PROJECTION: name,
-                attribute.ERROR_TYPE: error_type,
-                attribute.ACTION: action,
-            },
-        )
-        for name, tally in numbers.items()
-        for (error_type, action), count in tuple({**zeros, **tally.failures}.items())
-    ]
-
-
-def _read_heartbeats(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
-    return [
-        (tally.heartbeat_at, {attribute.PROJECTION: name})
-        for name, tally in numbers.items()
-        if tally.heartbeat_at is not None
-    ]
-
-
-def _read_progress(numbers: Mapping[str, ProjectionNumbers]) -> Iterable[Reading]:
-    return [
-        (tally.progress_at, {attribute.PROJECTION: name})
-        for name, tally in numbers.items()
-        if tally.progress_at is not None
-    ]
+    for name, tally in numbers.items():
+        for (error_type, action), count in {**zeros, **tally.failures}.items():
+            labels: dict[str, str] = {attribute.PROJECTION: name, attribute.ERROR_TYPE: error_type}
+            labels[attribute.ACTION] = action
+            yield count, labels

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -26,6 +26,7 @@ INTERVAL_MILLISECONDS: Final = 60_000
 """The SDK's own default; `OTEL_METRIC_EXPORT_INTERVAL` sets another."""
 
 Shutdown = Callable[[], object]
+Sender = TypeVar("Sender")
 
 logger = logging.getLogger(__name__)
 
@@ -97,34 +98,41 @@ def _make_tracers(
 
 
 def _make_processors(environ: Mapping[str, str], losses: Losses) -> list[SpanProcessor]:
-    route = find_route(environ, Signal.TRACES)
-    if route is None:
-        return []
-    _warn_of_protocol(route)
-    try:
-        return [BoundedSpanProcessor(make_span_exporter(route), losses, environ)]
-    except (ValueError, OSError, ImportError) as error:
-        _warn_of_refusal(Signal.TRACES, error)
-        return []
+    def make(route: Route) -> SpanProcessor:
+        _warn_of_protocol(route)
+        return BoundedSpanProcessor(make_span_exporter(route), losses, environ)
+
+    return _make_sender(environ, Signal.TRACES, make)
 
 
 def make_readers(environ: Mapping[str, str], losses: Losses) -> list[MetricReader]:
     """Return what sends metrics, where that was asked for."""
-    route = find_route(environ, Signal.METRICS)
-    if route is None:
-        return []
-    interval = read_count(environ, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS)
+
+    def make(route: Route) -> MetricReader:
+        return PeriodicExportingMetricReader(
+            CountingMetricExporter(make_metric_exporter(route), losses),
+            read_count(environ, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS),
+            1000 * route.timeout_seconds,
+        )
+
+    return _make_sender(environ, Signal.METRICS, make)
+
+
+def _make_sender(
+    environ: Mapping[str, str], signal: Signal, make: Callable[[Route], Sender]
+) -> list[Sender]:
+    """Return what sends a signal; nothing where that was not asked for, or is refused."""
+    route = find_route(environ, signal)
     try:
-        exporter = CountingMetricExporter(make_metric_exporter(route), losses)
-        return [
-            PeriodicExportingMetricReader(
-                exporter,
-                export_interval_millis=interval,
-                export_timeout_millis=1000 * route.timeout_seconds,
-            )
-        ]
+        return [] if route is None else [make(route)]
     except (ValueError, OSError, ImportError) as error:
-        _warn_of_refusal(Signal.METRICS, error)
+        logger.warning(
+            "No %s are sent, because OpenTelemetry refuses its settings: %s. Check the OTEL_* "
+            "variables.",
+            signal.value,
+            str(error).rstrip("."),
+            extra={"event": "sidecar.telemetry.settings_refused", "signal": signal.value},
+        )
         return []
 
 
@@ -136,13 +144,3 @@ def _warn_of_protocol(route: Route) -> None:
             route.unknown_protocol,
             extra={"event": "sidecar.telemetry.protocol_unknown"},
         )
-
-
-def _warn_of_refusal(signal: Signal, error: Exception) -> None:
-    logger.warning(
-        "No %s are sent, because OpenTelemetry refuses its settings: %s. Check the OTEL_* "
-        "variables.",
-        signal.value,
-        str(error).rstrip("."),
-        extra={"event": "sidecar.telemetry.settings_refused", "signal": signal.value},
-    )

@@ -1,7 +1,7 @@
 """Publishing, as spans and numbers: one span and one duration for each event."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
 from typing import Final, NamedTuple, cast
 
@@ -72,9 +72,7 @@ class PublishTelemetry:
             self._record_failures(span, result)
         span.end()
 
-    def trace_id(self) -> str | None:
-        """Return the id of the trace under way in this task, 32 hex digits."""
-        return current_trace_id()
+    trace_id = staticmethod(current_trace_id)
 
     def _record_failures(self, span: Span, result: PublishResult) -> None:
         for failure in result.failures:
@@ -92,13 +90,17 @@ Publishing = EventPublisher | InstrumentedPublisher
 def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[], None]:
     """Show a publisher's numbers and spans; call the returned function to undo it."""
     tally = publisher.tally
-    stop = telemetry.observe_all(
+    handlers, projections = tally.handlers, tally.projections
+    action: dict[str, str] = {attribute.ACTION: attribute.COLLECT}
+    stop = telemetry.observe(
         {
             metric.EVENTS_PUBLISHED: lambda: _read_published(tally),
-            metric.HANDLER_EVENTS: lambda: _read_handled(tally),
-            metric.HANDLER_FAILURES: lambda: _read_handler_failures(tally),
-            metric.PROJECTION_EVENTS: lambda: _read_applied(tally),
-            metric.PROJECTION_FAILURES: lambda: _read_projection_failures(tally),
+            metric.HANDLER_EVENTS: lambda: _read_handled(handlers, attribute.HANDLER),
+            metric.HANDLER_FAILURES: lambda: _read_failures(handlers, attribute.HANDLER, {}),
+            metric.PROJECTION_EVENTS: lambda: _read_handled(projections, attribute.PROJECTION),
+            metric.PROJECTION_FAILURES: lambda: _read_failures(
+                projections, attribute.PROJECTION, action
+            ),
         },
         tally,
     )
@@ -116,42 +118,16 @@ def _read_published(tally: PublishTally) -> Iterable[Reading]:
     return [(count, {attribute.EVENT_TYPE: name}) for name, count in tuple(tally.published.items())]
 
 
-def _read_handled(tally: PublishTally) -> Iterable[Reading]:
+def _read_handled(tallies: Mapping[str, SubscriberTally], label: str) -> Iterable[Reading]:
+    return [(each.handled, {label: name}) for name, each in tuple(tallies.items())]
+
+
+def _read_failures(
+    tallies: Mapping[str, SubscriberTally], label: str, more: Mapping[str, str]
+) -> Iterable[Reading]:
+    # A sum over error types must exist before the first failure, to be seen rising.
     return [
-        (each.handled, {attribute.HANDLER: name}) for name, each in tuple(tally.handlers.items())
+        (count, {label: name, attribute.ERROR_TYPE: error_type, **more})
+        for name, each in tuple(tallies.items())
+        for error_type, count in tuple({OTHER: 0, **each.failures}.items())
     ]
-
-
-def _read_applied(tally: PublishTally) -> Iterable[Reading]:
-    return [
-        (each.handled, {attribute.PROJECTION: name})
-        for name, each in tuple(tally.projections.items())
-    ]
-
-
-def _read_handler_failures(tally: PublishTally) -> Iterable[Reading]:
-    return [
-        (count, {attribute.HANDLER: name, attribute.ERROR_TYPE: error_type})
-        for name, each in tuple(tally.handlers.items())
-        for error_type, count in _with_zero(each)
-    ]
-
-
-def _read_projection_failures(tally: PublishTally) -> Iterable[Reading]:
-    return [
-        (
-            count,
-            {
-                attribute.PROJECTION: name,
-                attribute.ERROR_TYPE: error_type,
-                attribute.ACTION: attribute.COLLECT,
-            },
-        )
-        for name, each in tuple(tally.projections.items())
-        for error_type, count in _with_zero(each)
-    ]
-
-
-def _with_zero(tally: SubscriberTally) -> Iterable[tuple[str, int]]:
-    """A sum over error types must exist before the first failure, to be seen rising."""
-    return tuple({OTHER: 0, **tally.failures}.items())

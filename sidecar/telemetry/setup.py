@@ -50,7 +50,7 @@ class Telemetry:
     registry: CollectorRegistry
     redact: Redact
     losses: Losses
-    _readings: ReadingCollector | None = field(repr=False)
+    _readings: tuple[ReadingCollector, ...] = field(repr=False)
     _shutdowns: tuple[Shutdown, ...] = field(repr=False)
     _outside: Outside | None = field(default=None, repr=False)
 
@@ -102,6 +102,10 @@ class Telemetry:
         readers = [*metric_readers, *([] if outside else make_readers(environ, losses))]
         meters = make_meters(resource, registry, readers)
         meter = meters.get_meter(SCOPE, version, SCHEMA_URL)
+        # Where no metrics are sent, Prometheus is served without the SDK between.
+        own = ReadingCollector(meter if readers else None)
+        if not readers:
+            registry.register(own)
         telemetry = cls(
             identity,
             tracers.get_tracer(SCOPE, version, SCHEMA_URL),
@@ -109,11 +113,11 @@ class Telemetry:
             registry,
             redact,
             losses,
-            _readings=_make_readings(meter, registry, readers),
+            _readings=(own, outside.readings) if outside else (own,),
             _shutdowns=(meters.shutdown, *([close_tracers] if close_tracers else [])),
             _outside=outside,
         )
-        telemetry.observe(metric.TELEMETRY_DROPPED, losses.read)
+        telemetry.observe({metric.TELEMETRY_DROPPED: losses.read})
         return telemetry
 
     @classmethod
@@ -130,47 +134,34 @@ class Telemetry:
             CollectorRegistry(),
             redact or Redactor(),
             Losses(),
-            _readings=None,
+            _readings=(outside.readings,),
             _shutdowns=(),
             _outside=outside,
         )
 
     def observe(
-        self, instrument: Instrument, read: Read, about: object | None = None
+        self, readers: Mapping[Instrument, Read], about: object | None = None
     ) -> Callable[[], None]:
-        """Let `read` feed an observable instrument; call the returned function to stop.
+        """Let functions feed observable instruments; call the returned function to stop.
 
         Several readers may feed one instrument; what they say of the same series is added up, but
         for several of one thing.
 
         Args:
-            instrument: Is fed.
-            read: Returns what is true now.
+            readers: Return what is true now.
             about: The thing that is read, which counts once however many read it.
         """
-        outside = None if self._outside is None else self._outside.readings
-        fed = [each for each in (self._readings, outside) if each is not None]
-        removers = [readings.add(instrument, read, about) for readings in fed]
-
-        def remove() -> None:
-            for each in removers:
-                each()
-
-        return remove
-
-    def observe_all(
-        self, readers: Mapping[Instrument, Read], about: object | None = None
-    ) -> Callable[[], None]:
-        """Let functions feed several instruments, as `observe` does one."""
         stack = ExitStack()
         for instrument, read in readers.items():
-            stack.callback(self.observe(instrument, read, about))
+            for readings in self._readings:
+                stack.callback(readings.add(instrument, read, about))
         return stack.close
 
     def histograms(self, instrument: Instrument) -> tuple[Histogram, ...]:
         """Return every histogram that a duration is recorded in, each with bounds for seconds."""
-        own = () if self._readings is None else (make_histogram(self.meter, instrument),)
-        return own if self._outside is None else (*own, self._outside.histogram(instrument))
+        outside = () if self._outside is None else (self._outside.histogram(instrument),)
+        is_borrowed = self._outside is not None and self._outside.meter is self.meter
+        return outside if is_borrowed else (self.histogram(instrument), *outside)
 
     def histogram(self, instrument: Instrument) -> Histogram:
         """Make a histogram of this process."""
@@ -201,14 +192,3 @@ class Telemetry:
                 extra={"event": "sidecar.telemetry.close_timeout", "spans": lost},
             )
         return ended
-
-
-def _make_readings(
-    meter: Meter, registry: CollectorRegistry, readers: Sequence[MetricReader]
-) -> ReadingCollector:
-    """Where no metrics are sent, Prometheus is served without the SDK between."""
-    if readers:
-        return ReadingCollector(meter)
-    readings = ReadingCollector(None)
-    registry.register(readings)
-    return readings

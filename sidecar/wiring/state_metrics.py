@@ -36,9 +36,9 @@ def observe_state(telemetry: Telemetry, look: Callable[[], ObservedState]) -> No
         look: Returns the last state, from memory.
     """
     version = telemetry.identity.version
-    telemetry.observe(metric.BUILD_INFO, lambda: [(1, {attribute.VERSION: version})])
+    telemetry.observe({metric.BUILD_INFO: lambda: [(1, {attribute.VERSION: version})]})
     for instrument, read in {**_number_readers(), **_READERS}.items():
-        telemetry.observe(instrument, partial(_apply, read, look))
+        telemetry.observe({instrument: partial(_apply, read, look)})
 
 
 def to_numbers(state: ObservedState) -> Mapping[Instrument, float]:

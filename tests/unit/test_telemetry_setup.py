@@ -279,7 +279,7 @@ def test_a_disabled_sdk_makes_no_spans_and_leaves_the_numbers_of_health_alone(
     telemetry = Telemetry.start("shop", "app", version="1", environ=environ)
     span = telemetry.tracer.start_span("publish")
     assert not span.get_span_context().is_valid
-    telemetry.observe(metric.READY, lambda: [(1.0, {})])
+    telemetry.observe({metric.READY: lambda: [(1.0, {})]})
     telemetry.histogram(metric.PUBLISH_DURATION).record(0.1)
     text = render_registry(telemetry.registry)
     assert "sidecar_ready 1.0" in text
