@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ _ANY_HOST: Final = "http://agent"
 """What a Unix socket is asked for: HTTP wants a host, and nobody looks at it."""
 
 
+@dataclass(slots=True)
 class Contact:
     """When another process answered last.
 
@@ -34,12 +36,11 @@ class Contact:
         failures: Questions without an answer, since the start.
     """
 
-    def __init__(self) -> None:
-        self.answered_mono: float | None = None
-        self.is_asked = False
-        self.is_unreachable = False
-        self.misses = 0
-        self.failures = 0
+    answered_mono: float | None = None
+    is_asked: bool = False
+    is_unreachable: bool = False
+    misses: int = 0
+    failures: int = 0
 
     def silent_seconds(self, now_mono: float) -> float | None:
         """Return for how long there was no answer; None before the first."""

@@ -8,7 +8,6 @@ import os
 import secrets
 import socket
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -99,16 +98,14 @@ def list_sockets(directory: Path) -> dict[str, Path]:
     Raises:
         OSError: The directory cannot be read.
     """
-    try:
-        with os.scandir(directory) as entries:
-            found = sorted(
-                (status.st_mtime_ns, Path(entry.path))
-                for entry, status in _sockets(entries)
-                if entry.name.endswith(SUFFIX)
-            )
-    except FileNotFoundError:
-        return {}
-    return {path.stem: path for _, path in found}
+    found: list[tuple[int, Path]] = []
+    with suppress(FileNotFoundError):
+        for path in directory.iterdir():
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                if path.name.endswith(SUFFIX) and stat.S_ISSOCK(status.st_mode):
+                    found.append((status.st_mtime_ns, path))
+    return {path.stem: path for _, path in sorted(found)}
 
 
 def look_at(path: Path) -> Life:
@@ -130,16 +127,6 @@ def sweep(directory: Path) -> None:
         for path in list_sockets(directory).values():
             if look_at(path) is Life.DEAD:
                 path.unlink(missing_ok=True)
-
-
-def _sockets(
-    entries: Iterator[os.DirEntry[str]],
-) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    for entry in entries:
-        with suppress(FileNotFoundError):
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISSOCK(status.st_mode):
-                yield entry, status
 
 
 def _length(text: str) -> int:

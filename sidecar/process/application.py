@@ -197,7 +197,8 @@ class Application:
             if name in self._numbers:
                 self._lost[f"app-{self._numbers[name]}"] = time.monotonic()
                 self.has_died = True
-            _remove(self._paths[name])
+            with suppress(OSError):
+                self._paths[name].unlink(missing_ok=True)
         self._drop(name)
 
     def _drop(self, name: str) -> None:
@@ -229,11 +230,6 @@ def is_hung(poller: AgentPoller) -> bool:
 def is_of_this_machine(url: str) -> bool:
     """Return True when an address is on loopback."""
     return names_loopback(urlsplit(url).netloc)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def _log_unreadable(directory: Path, error: OSError) -> None:

@@ -5,7 +5,7 @@ version or language. What is too much is left out before anything is made of it,
 field that this version does not know is ignored, one that is missing has its default.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -165,9 +165,11 @@ def parse_heartbeat(fields: Mapping[str, object]) -> Heartbeat:
 
 def report_subscribers(tally: PublishTally, now_mono: float) -> list[SubscriberReport]:
     """Return a publisher's subscribers as a process reports them; the last to fail come first."""
+    kinds = (SubscriberKind.PROJECTION, tally.projections), (SubscriberKind.HANDLER, tally.handlers)
     reports = [
-        *_report_each(SubscriberKind.PROJECTION, tally.projections, now_mono),
-        *_report_each(SubscriberKind.HANDLER, tally.handlers, now_mono),
+        _report(kind, name, one, now_mono)
+        for kind, tallies in kinds
+        for name, one in tuple(tallies.items())
     ]
     return sorted(reports, key=_failed_ago)
 
@@ -177,19 +179,18 @@ def at_most(limit: int, items: Sequence[T]) -> tuple[tuple[T, ...], int]:
     return tuple(items[:limit]), max(0, len(items) - limit)
 
 
-def _report_each(
-    kind: SubscriberKind, tallies: Mapping[str, SubscriberTally], now_mono: float
-) -> Iterator[SubscriberReport]:
-    for name, tally in tuple(tallies.items()):
-        failed_mono = tally.failures.last_mono
-        yield SubscriberReport(
-            kind=kind,
-            name=name,
-            handled=tally.handled,
-            failed=sum(tally.failures.values()),
-            error_type=tally.failures.last_type,
-            failed_seconds_ago=None if failed_mono is None else now_mono - failed_mono,
-        )
+def _report(
+    kind: SubscriberKind, name: str, tally: SubscriberTally, now_mono: float
+) -> SubscriberReport:
+    failed_mono = tally.failures.last_mono
+    return SubscriberReport(
+        kind,
+        name,
+        tally.handled,
+        sum(tally.failures.values()),
+        tally.failures.last_type,
+        None if failed_mono is None else now_mono - failed_mono,
+    )
 
 
 def _failed_ago(report: SubscriberReport) -> float:

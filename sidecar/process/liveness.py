@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from sidecar.process.agent_poller import Contact
+
 # Importing a large service and connecting takes its time; silence before the first answer is
 # judged by this limit instead of the hang limit.
 START_SECONDS: Final = 60.0
@@ -12,13 +14,7 @@ MAX_BACKOFF_SECONDS: Final = 15.0
 STEADY_SECONDS: Final = 60.0
 
 
-def is_hung(
-    now_mono: float,
-    started_mono: float,
-    answered_mono: float | None,
-    hang_seconds: float,
-    misses: int,
-) -> bool:
+def is_hung(now_mono: float, started_mono: float, contact: Contact, hang_seconds: float) -> bool:
     """Return True when a worker's silence has lasted too long.
 
     One question without an answer proves nothing, however long ago the last answer was: the process
@@ -27,15 +23,15 @@ def is_hung(
     Args:
         now_mono: Monotonic time, seconds.
         started_mono: When the process was started.
-        answered_mono: When its agent last answered; None when it never did.
+        contact: When its agent last answered.
         hang_seconds: Silence allowed once it has answered.
-        misses: Questions without an answer since.
     """
-    if misses < PROOF_MISSES:
+    if contact.misses < PROOF_MISSES:
         return False
-    if answered_mono is None:
+    silent_seconds = contact.silent_seconds(now_mono)
+    if silent_seconds is None:
         return now_mono - started_mono > START_SECONDS
-    return now_mono - answered_mono > hang_seconds
+    return silent_seconds > hang_seconds
 
 
 def backoff_seconds(quick_ends: int) -> float:

@@ -33,27 +33,24 @@ class OverlongError(AgentSilentError):
 
 
 class AgentReader:
-    """Reads the agents of other processes. Use it as an async context manager.
+    """Reads the agents of other processes. Make it as an async context manager, in a loop.
 
     Args:
         socket_path: The Unix socket that every URL is asked at; None for TCP.
     """
 
     def __init__(self, socket_path: str | None = None) -> None:
-        self._socket_path: Final = socket_path
-        self._session: ClientSession | None = None
+        limit = ClientTimeout(total=READ_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        connector = None if socket_path is None else UnixConnector(socket_path)
+        self._session: Final = ClientSession(timeout=limit, connector=connector)
 
     async def __aenter__(self) -> Self:
-        """Open the HTTP session."""
-        limit = ClientTimeout(total=READ_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS)
-        connector = None if self._socket_path is None else UnixConnector(self._socket_path)
-        self._session = ClientSession(timeout=limit, connector=connector)
+        """Return itself."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the HTTP session."""
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     async def read_heartbeat(self, url: str, limit_bytes: int) -> Mapping[str, object]:
         """Return the fields of a process's heartbeat.
@@ -90,18 +87,13 @@ class AgentReader:
             AgentSilentError: No answer within a second.
         """
         with _naming(url):
-            async with self._open().get(url, allow_redirects=False) as answer:
+            async with self._session.get(url, allow_redirects=False) as answer:
                 return answer.status
-
-    def _open(self) -> ClientSession:
-        if self._session is None:
-            raise RuntimeError("an AgentReader is used inside `async with`")
-        return self._session
 
     async def _read(self, url: str, accept: str, limit_bytes: int) -> bytes:
         headers, body = {hdrs.ACCEPT: accept}, bytearray()
         with _naming(url):
-            async with self._open().get(url, headers=headers, allow_redirects=False) as answer:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
                 async for chunk in answer.content.iter_any():
                     body += chunk
                     if len(body) > limit_bytes:

@@ -1,6 +1,7 @@
 """Workers: started, watched, killed when they hang, started again."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,11 +10,12 @@ from typing import Final
 from sidecar.events.wait import wait_at_most
 from sidecar.process.exit_code import EX_USAGE
 from sidecar.process.liveness import STEADY_SECONDS, backoff_seconds, is_hung
-from sidecar.process.log import log_end, log_unstarted
 from sidecar.process.reader import AgentReader
 from sidecar.process.worker_place import RestartReason, WorkerPlace, WorkerState
 
 POLL_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -84,7 +86,7 @@ class Supervisor:
         try:
             process = await worker.start()
         except OSError as error:
-            log_unstarted(worker.name, error)
+            _log_unstarted(worker.name, error)
             return RestartReason.EXITED
         ended = asyncio.create_task(process.wait())
         try:
@@ -95,7 +97,7 @@ class Supervisor:
             if process.returncode is None:
                 process.kill()
             worker.end(await ended)
-        if not self._is_refusal(worker):
+        if not (self._is_refusal(worker) or self._stopping.is_set()):
             self._log_end(worker, reason)
         return reason
 
@@ -108,13 +110,7 @@ class Supervisor:
             while not ended.done() and not stopping.done():
                 await worker.poll(reader)
                 contact = worker.agent.contact
-                hung = is_hung(
-                    time.monotonic(),
-                    worker.started_mono,
-                    contact.answered_mono,
-                    self._hang_seconds,
-                    contact.misses,
-                )
+                hung = is_hung(time.monotonic(), worker.started_mono, contact, self._hang_seconds)
                 if hung and not ended.done():
                     return RestartReason.HUNG
                 await asyncio.wait(
@@ -134,6 +130,25 @@ class Supervisor:
         await asyncio.wait((ended,), timeout=self._stop_seconds)
 
     def _log_end(self, worker: WorkerPlace, reason: RestartReason) -> None:
-        if not self._stopping.is_set():
-            hung = reason is RestartReason.HUNG
-            log_end(worker.name, worker.exit_status, self._hang_seconds if hung else None)
+        event, text = "sidecar.worker.exited", f"ended with status {worker.exit_status}"
+        if reason is RestartReason.HUNG:
+            event = "sidecar.worker.hung"
+            text = f"was silent for {self._hang_seconds:g} s, stuck in a handler, and was killed"
+        logger.error(
+            "%s %s; it is started again and goes on from its checkpoints",
+            worker.name,
+            text,
+            extra={"event": event, "worker": worker.name, "status": worker.exit_status},
+        )
+
+
+def _log_unstarted(worker: str, error: OSError) -> None:
+    """There was no room for its process, or nothing that could be executed."""
+    error_type = type(error).__name__
+    logger.error(
+        "%s cannot be started: %s, %s. It is tried again; the other workers go on",
+        worker,
+        error_type,
+        error.strerror,
+        extra={"event": "sidecar.worker.unstarted", "worker": worker, "error_type": error_type},
+    )

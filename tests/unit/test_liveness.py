@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.process.agent_poller import Contact
 from sidecar.process.liveness import START_SECONDS, is_hung
 
 HANG_SECONDS = 15.0
@@ -21,4 +22,5 @@ HANG_SECONDS = 15.0
 def test_only_silence_that_was_witnessed_is_a_hang(
     now_mono: float, answered_mono: float | None, misses: int, *, hung: bool
 ) -> None:
-    assert is_hung(now_mono, 0.0, answered_mono, HANG_SECONDS, misses) is hung
+    contact = Contact(answered_mono, misses=misses)
+    assert is_hung(now_mono, 0.0, contact, HANG_SECONDS) is hung
