@@ -5,30 +5,32 @@ from typing import ClassVar
 
 
 class SidecarError(Exception):
-    """Base of all; `code` is stable snake_case, fit for logs, spans and metric labels."""
+    """Base of all.
+
+    Attributes:
+        code: Stable snake_case, fit for logs, spans and metric labels.
+    """
 
     code: ClassVar[str] = "sidecar_error"
 
+    def __init_subclass__(cls, code: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.code = code or cls.code
 
-class UsageError(SidecarError):
+
+class UsageError(SidecarError, code="usage"):
     """A request that cannot work; the message says what would."""
 
-    code = "usage"
 
-
-class TargetError(UsageError):
+class TargetError(UsageError, code="target_not_found"):
     """TARGET does not name a publisher; the command line exits with 2."""
 
-    code = "target_not_found"
 
-
-class TokenFileError(SidecarError):
+class TokenFileError(SidecarError, code="token_file"):
     """The token of the guarded pages cannot be read or kept; the message says where and why."""
 
-    code = "token_file"
 
-
-class ConcurrencyError(SidecarError):
+class ConcurrencyError(SidecarError, code="concurrency_conflict"):
     """A stream is not at the version that its writer expected; nothing was appended.
 
     Attributes:
@@ -37,8 +39,6 @@ class ConcurrencyError(SidecarError):
         actual: The version found. `None` when a concurrent writer won the race for the same
             version and its number could not be read inside the failed transaction.
     """
-
-    code = "concurrency_conflict"
 
     def __init__(self, stream: str, expected: int | None, actual: int | None) -> None:
         super().__init__(_describe_conflict(stream, expected, actual))
@@ -60,119 +60,85 @@ def _describe_conflict(stream: str, expected: int | None, actual: int | None) ->
     )
 
 
-class SerializationConflictError(SidecarError):
+class SerializationConflictError(SidecarError, code="serialization_conflict"):
     """PostgreSQL failed the caller's transaction for what others committed meanwhile.
 
     That is how `serializable` and `repeatable read` work: run the whole transaction again.
     """
 
-    code = "serialization_conflict"
 
-
-class EventTypeError(SidecarError):
+class EventTypeError(SidecarError, code="event_type"):
     """An event class cannot be registered or is not registered."""
 
-    code = "event_type"
 
-
-class EventDecodingError(SidecarError):
+class EventDecodingError(SidecarError, code="event_decoding"):
     """A stored event does not fit its registered type; it is parked, never guessed.
 
     The message names position, type and the place in the document, never a value.
     """
 
-    code = "event_decoding"
 
-
-class ProjectionError(SidecarError):
+class ProjectionError(SidecarError, code="projection"):
     """A projection is declared or driven in a way that cannot work."""
 
-    code = "projection"
 
-
-class ForeignCheckpointError(ProjectionError):
+class ForeignCheckpointError(ProjectionError, code="checkpoint_foreign"):
     """A projection of the same name belongs to another service in the same database."""
 
-    code = "checkpoint_foreign"
 
-
-class SharedTableError(ProjectionError):
+class SharedTableError(ProjectionError, code="table_shared"):
     """Two projections declare one table; a rebuild of one would wipe what the other keeps there."""
 
-    code = "table_shared"
 
-
-class CheckpointMovedError(SidecarError):
+class CheckpointMovedError(SidecarError, code="checkpoint_moved"):
     """Another owner moved the checkpoint first; this batch was rolled back and nothing is lost."""
 
-    code = "checkpoint_moved"
 
-
-class CheckpointGoneError(SidecarError):
+class CheckpointGoneError(SidecarError, code="checkpoint_gone"):
     """The checkpoint's row is gone, and its loop ends.
 
     Its rebuild was cancelled or swapped in, or the projection runs in another number of partitions.
     """
 
-    code = "checkpoint_gone"
 
-
-class ProjectionPausedError(SidecarError):
+class ProjectionPausedError(SidecarError, code="projection_paused"):
     """The projection was paused; its loop waits for `sidecar projections resume`."""
 
-    code = "projection_paused"
 
-
-class HandlerExitError(SidecarError):
+class HandlerExitError(SidecarError, code="handler_exit"):
     """A subscriber raised what ends a task or a process; handled as its other errors are."""
 
-    code = "handler_exit"
 
-
-class ConnectionMisuseError(SidecarError):
+class ConnectionMisuseError(SidecarError, code="connection_misuse"):
     """A handler used its connection in a way that cannot work; handled as its other errors are."""
 
-    code = "connection_misuse"
 
-
-class DeferredStatusError(ConnectionMisuseError):
+class DeferredStatusError(ConnectionMisuseError, code="deferred_status"):
     """The status of a statement was read that is held back, so that PostgreSQL gave none yet."""
 
-    code = "deferred_status"
 
-
-class ConnectionEndedError(ConnectionMisuseError):
+class ConnectionEndedError(ConnectionMisuseError, code="connection_ended"):
     """A connection was used after its handler had ended, by a task that it had started."""
 
-    code = "connection_ended"
 
-
-class ConcurrentStatementsError(ConnectionMisuseError):
+class ConcurrentStatementsError(ConnectionMisuseError, code="concurrent_statements"):
     """Two statements at a time on one connection, which runs one after the other."""
 
-    code = "concurrent_statements"
 
-
-class TransactionEndError(ConnectionMisuseError):
+class TransactionEndError(ConnectionMisuseError, code="transaction_end"):
     """A handler ended, or was kept from ending, the transaction that holds its checkpoint."""
 
-    code = "transaction_end"
 
-
-class RebuildStrayedError(SidecarError):
+class RebuildStrayedError(SidecarError, code="rebuild_strayed"):
     """A rebuild wrote beside its new copy; that was rolled back, and the live copy goes on."""
 
-    code = "rebuild_strayed"
 
-
-class StoreUnavailableError(SidecarError):
+class StoreUnavailableError(SidecarError, code="store_unavailable"):
     """PostgreSQL is out of reach, ended the session, has no room or lost count of its positions.
 
     The caller may try again, unless the message says that a session ended: what was under way in it
     may have been committed, and would then be done twice.
     """
-
-    code = "store_unavailable"
 
 
 class StoreUnreachableError(StoreUnavailableError):
@@ -191,44 +157,32 @@ class StoreUnreachableError(StoreUnavailableError):
         self.cure = cure
 
 
-class DatabaseUrlError(StoreUnavailableError):
+class DatabaseUrlError(StoreUnavailableError, code="database_url"):
     """The database URL cannot be read; the message holds nothing of it."""
 
-    code = "database_url"
 
-
-class StoreRefusedError(SidecarError):
+class StoreRefusedError(SidecarError, code="store_refused"):
     """PostgreSQL refused a statement, for lack of a privilege for instance."""
 
-    code = "store_refused"
 
-
-class MissingRightsError(StoreRefusedError):
+class MissingRightsError(StoreRefusedError, code="missing_rights"):
     """The role lacks rights; the message holds the statements that grant them."""
 
-    code = "missing_rights"
 
-
-class EmbeddedServerError(SidecarError):
+class EmbeddedServerError(SidecarError, code="embedded_server"):
     """The PostgreSQL shipped with the `embedded` extra is missing or did not start."""
 
-    code = "embedded_server"
 
-
-class LogShortenedError(SidecarError):
+class LogShortenedError(SidecarError, code="log_shortened"):
     """The log ends before a position that was seen before: the server lost its latest commits.
 
     That happens when a replica takes over that had not received them. Projections go on from their
     checkpoints, which the same replica has; what it lacks, only a backup can bring back.
     """
 
-    code = "log_shortened"
 
-
-class MigrationError(SidecarError):
+class MigrationError(SidecarError, code="migration"):
     """The schema is missing or newer than this release, or a migration failed and was undone."""
-
-    code = "migration"
 
 
 def trace_back(error: BaseException) -> Iterator[BaseException]:
