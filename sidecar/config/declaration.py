@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sidecar.config.environment import Environment
-from sidecar.config.form import Form, Shown
+from sidecar.config.form import Form, Shown, form_of
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -16,21 +16,21 @@ class Declaration:
 
     Attributes:
         name: The variable.
-        form: What its value looks like.
+        default: Used when unset.
         meaning: One line for people.
+        form: What its value looks like.
+        strict: Default in staging and production where it differs, else `None`.
         example: A value that fits; shown to people.
         field: The attribute of `Settings`.
-        default: Used when unset.
-        strict: Default in staging and production where it differs, else `None`.
     """
 
     name: str
-    form: Form[Any]
-    meaning: str
-    example: str
-    field: str
     default: object
+    meaning: str
+    form: Form[Any]
     strict: object
+    example: str
+    field: str = ""
 
     @property
     def is_secret(self) -> bool:
@@ -48,31 +48,28 @@ class Declaration:
 
 def setting(
     name: str,
-    form: Form[T],
     default: D,
     meaning: str,
+    form: Form[T] | None = None,
     *,
     strict: T | None = None,
     example: str | None = None,
 ) -> T | D:
     """Declare a field of `Settings`; the parameters are the attributes of `Declaration`.
 
-    Args:
-        name: The variable.
-        form: What its value looks like.
-        default: Used when unset.
-        meaning: One line for people.
-        strict: Default in staging and production where it differs.
-        example: That of the form when `None`, or else the default.
+    The form is that of the default's type when `None`, the example that of the form or else the
+    default.
     """
-    metadata = {
-        "name": name,
-        "form": form,
-        "meaning": meaning,
-        "example": example or form.example or as_text(default),
-        "strict": strict,
-    }
-    return cast("T | D", field(default=default, metadata=metadata))
+    chosen = form or form_of(default)
+    declaration = Declaration(
+        name=name,
+        default=default,
+        meaning=meaning,
+        form=chosen,
+        strict=strict,
+        example=example or chosen.example or as_text(default),
+    )
+    return cast("T | D", field(default=default, metadata={"declaration": declaration}))
 
 
 def as_text(value: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from sidecar.config.cors_policy import CorsPolicy
@@ -16,14 +16,15 @@ from sidecar.config.secret import Secret
 
 T = TypeVar("T")
 EnumT = TypeVar("EnumT", bound=StrEnum)
+Number = TypeVar("Number", int, float)
 
 Shown = None | bool | int | float | str | Sequence[str] | Mapping[str, str | int | None]
 
 _LONGEST_NAME = 255
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _LONGEST_SECONDS = 86_400
-_ON = frozenset({"1", "true", "yes", "on"})
-_OFF = frozenset({"0", "false", "no", "off"})
+_ON = dict.fromkeys(("1", "true", "yes", "on"), True)
+_OFF = dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,50 +51,49 @@ class Form(Generic[T]):
 
 def whole(minimum: int, maximum: int = 1_000_000, misfit: FaultKind = FaultKind.FORM) -> Form[int]:
     """Accept a whole number within bounds, both included."""
-
-    def read(text: str) -> int:
-        # `int` alone accepts 1_000 and Arabic-Indic digits, and takes seconds over long text.
-        if len(text) > len(str(maximum)) + 1 or not text.isascii() or "_" in text:
-            raise ValueError
-        number = int(text)
-        if not minimum <= number <= maximum:
-            raise ValueError
-        return number
-
+    read = _within(int, minimum, maximum, longest=len(str(maximum)) + 1)
     return Form(f"a whole number of {minimum} to {maximum}", read, _plain, misfit=misfit)
 
 
 def choice(names: type[EnumT]) -> Form[EnumT]:
     """Accept a member of a closed set by its value, case aside."""
-    members = {member.value.lower(): member for member in names}
-
-    def read(text: str) -> EnumT:
-        member = members.get(text.lower())
-        if member is None:
-            raise ValueError
-        return member
-
+    read = _one_of({member.value.lower(): member for member in names})
     return Form(f"one of {', '.join(names)}", read, lambda value: value.value)
+
+
+def form_of(default: object) -> Form[Any]:
+    """Return the form of the values that are of a default's type."""
+    if isinstance(default, StrEnum):
+        return choice(type(default))
+    return next(form for kind, form in _FORMS.items() if isinstance(default, kind))
 
 
 def _plain(value: Shown) -> Shown:
     return value
 
 
-def _read_seconds(text: str) -> float:
-    if len(text) > len("0.000000000000001") or not text.isascii() or "_" in text:
-        raise ValueError
-    number = float(text)
-    if not 0 <= number <= _LONGEST_SECONDS:  # not a number is neither
-        raise ValueError
-    return number
+def _within(
+    convert: Callable[[str], Number], minimum: int, maximum: int, *, longest: int
+) -> Callable[[str], Number]:
+    def read(text: str) -> Number:
+        # `int` alone accepts 1_000 and Arabic-Indic digits, and takes seconds over long text.
+        if len(text) > longest or not text.isascii() or "_" in text:
+            raise ValueError
+        number = convert(text)
+        if not minimum <= number <= maximum:  # not a number is neither
+            raise ValueError
+        return number
+
+    return read
 
 
-def _read_switch(text: str) -> bool:
-    lower = text.lower()
-    if lower not in _ON | _OFF:
-        raise ValueError
-    return lower in _ON
+def _one_of(values: Mapping[str, T]) -> Callable[[str], T]:
+    def read(text: str) -> T:
+        if text.lower() not in values:
+            raise ValueError
+        return values[text.lower()]
+
+    return read
 
 
 def _read_host(text: str) -> str:
@@ -164,8 +164,12 @@ def is_address(text: str) -> bool:
     return "%" not in text
 
 
-SECONDS: Final = Form(f"a number of seconds from 0 to {_LONGEST_SECONDS}", _read_seconds, _plain)
-SWITCH: Final = Form("true or false", _read_switch, _plain, "false")
+SECONDS: Final = Form(
+    f"a number of seconds from 0 to {_LONGEST_SECONDS}",
+    _within(float, 0, _LONGEST_SECONDS, longest=len("0.000000000000001")),
+    _plain,
+)
+SWITCH: Final = Form("true or false", _one_of(_ON | _OFF), _plain, "false")
 PORT: Final = whole(0, 65535)
 """0 asks the system for a free one."""
 POOL_SIZE: Final = whole(1, misfit=FaultKind.POOL)
@@ -201,3 +205,5 @@ CORS: Final = Form(
     lambda policy: list(policy.origins),
     "https://app.example.com",
 )
+
+_FORMS: dict[type, Form[Any]] = {bool: SWITCH, float: SECONDS, Path: PATH, CorsPolicy: CORS}

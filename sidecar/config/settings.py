@@ -29,86 +29,76 @@ class Settings:
 
     environment: Environment = setting(
         "ENVIRONMENT",
-        form.choice(Environment),
         Environment.DEVELOPMENT,
         "development, test, staging or production; an unknown name counts as production",
         example=Environment.PRODUCTION,
     )
     database_url: Secret | None = setting(
         "DATABASE_URL",
-        form.DATABASE_URL,
         None,
         "PostgreSQL with the events; unset in development starts the embedded server",
+        form.DATABASE_URL,
     )
     secret_key: Secret | None = setting(
         "SECRET_KEY",
-        form.SECRET,
         None,
         "signing key of the service, 32 characters or more; required in production",
+        form.SECRET,
     )
-    gemini_api_key: Secret | None = setting("GEMINI_API_KEY", form.API_KEY, None, _AI_KEY)
-    anthropic_api_key: Secret | None = setting("ANTHROPIC_API_KEY", form.API_KEY, None, _AI_KEY)
-    openai_api_key: Secret | None = setting("OPENAI_API_KEY", form.API_KEY, None, _AI_KEY)
+    gemini_api_key: Secret | None = setting("GEMINI_API_KEY", None, _AI_KEY, form.API_KEY)
+    anthropic_api_key: Secret | None = setting("ANTHROPIC_API_KEY", None, _AI_KEY, form.API_KEY)
+    openai_api_key: Secret | None = setting("OPENAI_API_KEY", None, _AI_KEY, form.API_KEY)
     cors: CorsPolicy = setting(
         "CORS_ORIGINS",
-        form.CORS,
         CorsPolicy(),
         "origins that browser pages may call from, separated by commas",
     )
-    debug: bool = setting(
-        "DEBUG", form.SWITCH, False, "debug mode of the service; off in production"
-    )
+    debug: bool = setting("DEBUG", False, "debug mode of the service; off in production")
     enable_docs: bool = setting(
         "ENABLE_DOCS",
-        form.SWITCH,
         True,
         "whether the service shows its API docs; off in production",
         strict=False,
     )
     pool_min_size: int = setting(
-        "DB_POOL_MIN_SIZE", form.POOL_SIZE, 5, "connections that a pool keeps open"
+        "DB_POOL_MIN_SIZE", 5, "connections that a pool keeps open", form.POOL_SIZE
     )
     pool_max_size: int = setting(
-        "DB_POOL_MAX_SIZE", form.POOL_SIZE, 20, "connections that a pool opens at most"
+        "DB_POOL_MAX_SIZE", 20, "connections that a pool opens at most", form.POOL_SIZE
     )
     pool_acquire_timeout_seconds: float = setting(
-        "DB_POOL_ACQUIRE_TIMEOUT_SECONDS",
-        form.SECONDS,
-        10.0,
-        "longest wait for a connection of the pool",
+        "DB_POOL_ACQUIRE_TIMEOUT_SECONDS", 10.0, "longest wait for a connection of the pool"
     )
     host: str = setting(
-        "SIDECAR_HOST", form.HOST, "127.0.0.1", "address that the probe process listens on"
+        "SIDECAR_HOST", "127.0.0.1", "address that the probe process listens on", form.HOST
     )
-    port: int = setting("SIDECAR_PORT", form.PORT, 8686, "port that the probe process listens on")
+    port: int = setting("SIDECAR_PORT", 8686, "port that the probe process listens on", form.PORT)
     token: Secret | None = setting(
         "SIDECAR_TOKEN",
-        form.SECRET,
         None,
         "opens report, status page and check detail; required in production, made elsewhere",
+        form.SECRET,
     )
     workers: int = setting(
         "SIDECAR_WORKERS",
-        form.whole(1, maximum=256),
         1,
         "worker processes that `sidecar serve` starts",
+        form.whole(1, maximum=256),
     )
     replicas: int = setting(
         "SIDECAR_REPLICAS",
-        form.whole(1, maximum=10_000),
         1,
         "replicas of the service, for adding up its database connections",
+        form.whole(1, maximum=10_000),
         example="2",
     )
     on_invalid: OnInvalid = setting(
         "SIDECAR_ON_INVALID",
-        form.choice(OnInvalid),
         OnInvalid.EXIT,
         "refused configuration: exit with 78, or hold: stay up, never ready, for the report",
     )
     drain_delay_seconds: float = setting(
         "SIDECAR_DRAIN_DELAY_SECONDS",
-        form.SECONDS,
         0.0,
         "time to keep serving after SIGTERM, for load balancers to notice",
         strict=5.0,
@@ -116,83 +106,71 @@ class Settings:
     )
     drain_readiness: DrainReadiness = setting(
         "SIDECAR_DRAIN_READINESS",
-        form.choice(DrainReadiness),
         DrainReadiness.FAIL,
         "whether /ready fails at once while draining, or keeps passing",
     )
     app_url: str | None = setting(
-        "SIDECAR_APP_URL", form.HTTP_URL, None, "address of the application that a check asks"
+        "SIDECAR_APP_URL", None, "address of the application that a check asks", form.HTTP_URL
     )
     app_agent_urls: tuple[str, ...] = setting(
         "SIDECAR_APP_AGENT_URL",
-        form.HTTP_URLS,
         (),
         "addresses of the application's agents on other hosts, separated by commas",
+        form.HTTP_URLS,
     )
     agent_directory: Path | None = setting(
         "SIDECAR_AGENT_DIR",
-        form.PATH,
         None,
         "where sidecar and application meet; `agents` in SIDECAR_DATA_DIR by default",
+        form.PATH,
         example="/run/shop/agents",
     )
     agent_host: str | None = setting(
         "SIDECAR_AGENT_HOST",
-        form.HOST,
         None,
         "address that agents listen on for sidecars elsewhere; 127.0.0.1 if only a port is set",
+        form.HOST,
     )
     agent_port: int | None = setting(
         "SIDECAR_AGENT_PORT",
-        form.PORT,
         None,
         "port that agents listen on for sidecars elsewhere; 8687 if only an address is set",
+        form.PORT,
         example="8687",
     )
     worker_hang_seconds: float = setting(
         "SIDECAR_WORKER_HANG_SECONDS",
-        form.SECONDS,
         10.0,
         "silence after which a worker is killed and started again",
     )
     lag_limit_seconds: float = setting(
-        "SIDECAR_LAG_LIMIT_SECONDS",
-        form.SECONDS,
-        30.0,
-        "projection lag above which its check warns",
+        "SIDECAR_LAG_LIMIT_SECONDS", 30.0, "projection lag above which its check warns"
     )
     park_retry_seconds: float = setting(
         "SIDECAR_PARK_RETRY_SECONDS",
-        form.SECONDS,
         0.0,
         "pause after which a parked stream is tried again by itself, doubling; 0: when asked",
     )
     log_format: LogFormat = setting(
         "SIDECAR_LOG_FORMAT",
-        form.choice(LogFormat),
         LogFormat.AUTO,
         "json, text, or auto: text on a terminal and json elsewhere",
         example=LogFormat.JSON,
     )
     log_level: LogLevel = setting(
-        "SIDECAR_LOG_LEVEL",
-        form.choice(LogLevel),
-        LogLevel.INFO,
-        "least severe level that is logged",
+        "SIDECAR_LOG_LEVEL", LogLevel.INFO, "least severe level that is logged"
     )
     service_name: str = setting(
-        "OTEL_SERVICE_NAME", form.NAME, "event-sidecar", "name of the service in traces and metrics"
+        "OTEL_SERVICE_NAME", "event-sidecar", "name of the service in traces and metrics", form.NAME
     )
     auto_migrate: bool = setting(
         "SIDECAR_AUTO_MIGRATE",
-        form.SWITCH,
         True,
         "whether `serve` and `run` apply missing migrations themselves",
         strict=False,
     )
     data_directory: Path = setting(
         "SIDECAR_DATA_DIR",
-        form.PATH,
         Path(".sidecar"),
         "where the embedded server keeps its data, and the token that is made",
     )
@@ -211,8 +189,7 @@ class Settings:
 def declarations() -> tuple[Declaration, ...]:
     """List what is declared about every variable, in the order of docs/reference."""
     return tuple(
-        Declaration(field=each.name, default=each.default, **each.metadata)
-        for each in fields(Settings)
+        replace(each.metadata["declaration"], field=each.name) for each in fields(Settings)
     )
 
 
