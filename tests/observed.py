@@ -61,7 +61,7 @@ def full_state() -> ObservedState:
     )
     return ready_state(
         sample,
-        checks=(CheckStatus(check, Outcome.PASS, "", cause="password-refused"),),
+        checks=(CheckStatus(Outcome.PASS, cause="password-refused", check=check),),
         findings=(
             Finding(SEC01, "SECRET_KEY", "It is short.", "Make it.", severity=Severity.WARNING),
         ),

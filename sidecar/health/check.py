@@ -1,7 +1,7 @@
 """A named question about fitness, and how often and how patiently it is asked."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -73,35 +73,26 @@ class Check:
         Raises:
             UsageError: The check is named, timed or placed in a way that cannot work.
         """
-        _require_kebab_case(self.name)
-        _require_process_only_liveness(self)
-        _require_sound_times(self)
+        for fault in _find_faults(self):
+            raise UsageError(f"Check {fault}")
 
 
-def _require_kebab_case(name: str) -> None:
-    if not _KEBAB_CASE.fullmatch(name):
-        raise UsageError(
-            f"Check name {name!r} is not kebab case; write it like 'payments' or 'order-queue'."
-        )
-
-
-def _require_process_only_liveness(check: Check) -> None:
+def _find_faults(check: Check) -> Iterator[str]:
+    name, least = repr(check.name), check.interval_seconds + check.timeout_seconds
+    if not _KEBAB_CASE.fullmatch(check.name):
+        yield f"name {name} is not kebab case; write it like 'payments' or 'order-queue'."
     if check.probe is Probe.LIVENESS and not check.in_process:
-        raise UsageError(
-            f"Check {check.name!r} cannot decide on liveness: it may touch something outside this "
-            "process, whose outage would then restart every replica. Register it for readiness, "
-            "or declare in_process=True if it reads nothing but this process's own memory."
+        yield (
+            f"{name} cannot decide on liveness: it may touch something outside this process, whose "
+            "outage would then restart every replica. Register it for readiness, or declare "
+            "in_process=True if it reads nothing but this process's own memory."
         )
-
-
-def _require_sound_times(check: Check) -> None:
     if check.interval_seconds <= 0 or check.timeout_seconds <= 0:
-        raise UsageError(f"Check {check.name!r} needs an interval and a timeout above 0 seconds.")
+        yield f"{name} needs an interval and a timeout above 0 seconds."
     if check.fail_after < 1 or check.recover_after < 1:
-        raise UsageError(f"Check {check.name!r} needs fail_after and recover_after of 1 or more.")
-    least = check.interval_seconds + check.timeout_seconds
+        yield f"{name} needs fail_after and recover_after of 1 or more."
     if check.max_age_seconds <= least:
-        raise UsageError(
-            f"Check {check.name!r} would be stale between two runs: raise max_age_seconds above "
-            f"interval and timeout together ({least:g} s)."
+        yield (
+            f"{name} would be stale between two runs: raise max_age_seconds above interval and "
+            f"timeout together ({least:g} s)."
         )

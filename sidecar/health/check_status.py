@@ -5,34 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sidecar.health.check import Check
-from sidecar.health.outcome import Observed, Outcome
+from sidecar.health.outcome import CheckResult
 
 
-@dataclass(frozen=True, slots=True)
-class CheckStatus:
-    """A check's damped outcome with its age taken into account.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStatus(CheckResult):
+    """A check's damped answer: unknown before the first one and once it is too old.
+
+    The reason is then `<name>.pending` or `<name>.stale`; what was observed is always the last
+    value measured, also while the outcome is held back.
 
     Attributes:
         check: The question.
-        outcome: The damped answer; unknown before the first one and once it is too old.
-        reason: Stable code; empty on a pass, `<name>.pending` before the first answer,
-            `<name>.stale` once too old.
-        observed_value: The last value measured, also while the outcome is held back.
-        observed_unit: Its unit.
-        detail: What is wrong and what to do, as sentences.
-        cause: Word of a closed set, fit for a metric label; empty where none is known.
         measured_at: Aware UTC time of the last answer.
         age_seconds: Time since the last answer.
         expires_mono: Monotonic time from which the answer is unknown; infinite where it is already.
     """
 
     check: Check
-    outcome: Outcome
-    reason: str
-    observed_value: Observed = None
-    observed_unit: str | None = None
-    detail: str = ""
-    cause: str = ""
     measured_at: datetime | None = None
     age_seconds: float | None = None
     expires_mono: float = float("inf")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from sidecar.errors import UsageError
 from sidecar.health.check import Check
@@ -14,11 +15,9 @@ from sidecar.health.check_state import CheckState
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome
 
+_utc_now: Final = partial(datetime.now, UTC)
+
 logger = logging.getLogger(__name__)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Monitor:
@@ -119,28 +118,28 @@ class Monitor:
             await asyncio.sleep(state.check.interval_seconds)
 
     def _take(self, state: CheckState, result: CheckResult) -> None:
-        before = state.outcome or Outcome.UNKNOWN
+        before = state.shown.outcome
         if state.take(result, now_mono=self._clock(), now=self._now()):
             self.revision += 1
-        after = state.outcome or Outcome.UNKNOWN
+        after = state.shown.outcome
         if after is not before:
             self.transitions[state.check.name, after] += 1
-            _log_change(state, before, after)
+            _log_change(state.check.name, before, state.shown)
 
 
-def _log_change(state: CheckState, before: Outcome, after: Outcome) -> None:
+def _log_change(name: str, before: Outcome, shown: CheckResult) -> None:
     logger.log(
-        logging.INFO if after is Outcome.PASS else logging.WARNING,
+        logging.INFO if shown.outcome is Outcome.PASS else logging.WARNING,
         "Check %s turned from %s to %s%s%s",
-        state.check.name,
+        name,
         before,
-        after,
-        f" ({state.reason})" if state.reason else "",
-        f": {state.detail}" if state.detail else "",
+        shown.outcome,
+        f" ({shown.reason})" if shown.reason else "",
+        f": {shown.detail}" if shown.detail else "",
         extra={
             "event": "sidecar.check.changed",
-            "check": state.check.name,
-            "status": after.value,
-            "reason": state.reason,
+            "check": name,
+            "status": shown.outcome.value,
+            "reason": shown.reason,
         },
     )

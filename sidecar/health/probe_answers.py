@@ -41,15 +41,13 @@ class Answer:
     unknown_groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class _Kept:
-    """An answer and how long it holds; a plain class, for every probe request reads it."""
+    """An answer and how long it holds."""
 
-    __slots__ = ("answer", "revision", "until_mono")
-
-    def __init__(self, answer: Answer, revision: int, until_mono: float) -> None:
-        self.answer = answer
-        self.revision = revision
-        self.until_mono = until_mono
+    answer: Answer
+    revision: int
+    until_mono: float
 
 
 class ProbeAnswers:

@@ -58,12 +58,7 @@ class Checks:
 
     def readiness(self, name: str, **options: Unpack[CheckOptions]) -> Callable[[RunT], RunT]:
         """Decorate a function that says whether traffic may come."""
-
-        def register(run: RunT) -> RunT:
-            self.add(Check(name=name, run=run, probe=Probe.READINESS, **options))
-            return run
-
-        return register
+        return self._decorate(name, Probe.READINESS, in_process=False, **options)
 
     def liveness(
         self, name: str, *, in_process: bool = False, **options: Unpack[CheckOptions]
@@ -73,11 +68,13 @@ class Checks:
         Raises:
             UsageError: `in_process=True` is missing; nothing outside the process may decide here.
         """
+        return self._decorate(name, Probe.LIVENESS, in_process=in_process, **options)
 
+    def _decorate(
+        self, name: str, probe: Probe, *, in_process: bool, **options: Unpack[CheckOptions]
+    ) -> Callable[[RunT], RunT]:
         def register(run: RunT) -> RunT:
-            self.add(
-                Check(name=name, run=run, probe=Probe.LIVENESS, in_process=in_process, **options)
-            )
+            self.add(Check(name=name, run=run, probe=probe, in_process=in_process, **options))
             return run
 
         return register

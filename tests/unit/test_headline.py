@@ -28,7 +28,7 @@ async def run() -> CheckResult:
 
 def status(name: str, outcome: str, *, critical: bool = True, detail: str = "") -> CheckStatus:
     check = Check(name=name, run=run, critical=critical)
-    return CheckStatus(check, Outcome(outcome), f"{name}.told", detail=detail)
+    return CheckStatus(Outcome(outcome), f"{name}.told", detail=detail, check=check)
 
 
 def workers(*states: WorkerState, restarts: int = 0, is_new: bool = False) -> str:

@@ -29,12 +29,12 @@ def status(
     outcome: Outcome, *, name: str = "postgres", critical: bool = True, reason: str = ""
 ) -> CheckStatus:
     check = Check(name=name, run=never_asked, critical=critical)
-    return CheckStatus(check, outcome, reason, measured_at=datetime(2026, 1, 1, tzinfo=UTC))
+    return CheckStatus(outcome, reason, check=check, measured_at=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def pending(name: str = "loop") -> CheckStatus:
     check = Check(name=name, run=never_asked, probe=Probe.LIVENESS, in_process=True)
-    return CheckStatus(check, Outcome.UNKNOWN, f"{name}.pending")
+    return CheckStatus(Outcome.UNKNOWN, f"{name}.pending", check=check)
 
 
 statuses = st.builds(status, st.sampled_from(list(Outcome)), critical=st.booleans())
