@@ -16,7 +16,7 @@ class LiveCopy:
     """
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
-        self.failures: Final = FailureHandler(context, context.policy)
+        self.failures: Final = FailureHandler(context, is_gapless=False)
         self._context: Final = context
         self._cursor: Final = cursor
         self._retrier: Final = DeadLetterRetrier(context, cursor, self.failures)

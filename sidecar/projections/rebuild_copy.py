@@ -8,7 +8,6 @@ from sidecar.errors import ProjectionError, RebuildStrayedError
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.failure_handler import FailureHandler, RebuildHaltedError
-from sidecar.projections.retry import GaplessPolicy
 
 SWAP_RETRY_SECONDS: Final = 0.2
 
@@ -23,7 +22,7 @@ class RebuildCopy:
     """
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
-        self.failures: Final = FailureHandler(context, GaplessPolicy(context.policy))
+        self.failures: Final = FailureHandler(context, is_gapless=True)
         self._context: Final = context
         self._cursor: Final = cursor
         self._swap_due_mono = 0.0
