@@ -26,44 +26,24 @@ LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What became of one dead letter in one transaction, and how many events were applied."""
+class RetryOutcome:
+    """What became of one dead letter in one transaction.
+
+    Attributes:
+        events: How many events of its stream were applied.
+        is_over: Whether it is not due any more: resolved, or kept for an event that failed now.
+        is_erased: Whether the event that it stood for is no longer in the log.
+        parked: The event that failed now, where that had waited for its tries and has no more.
+        interruption: The transient error that stopped the retry.
+    """
 
     letter: OpenDeadLetter
     events: int
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced(_Outcome):
-    """The dead letter stands for the next event of its stream, and is still due."""
-
-    is_erased: bool
-    """Whether the event that it stood for is no longer in the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved(_Outcome):
-    """Nothing of the stream is left to retry: it is no longer parked."""
-
-    is_erased: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FailedAgain(_Outcome):
-    """The event of the dead letter, or a later one of its stream, failed; it is kept for that."""
-
-    failure: EventFailedError
-    decision: Retry | Park
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted(_Outcome):
-    """A transient error stopped the retry; the dead letter is still due."""
-
-    cause: Exception
-
-
-RetryOutcome = Advanced | Resolved | FailedAgain | Interrupted
+    is_over: bool = False
+    is_resolved: bool = False
+    is_erased: bool = False
+    parked: Sequence[RecordedEvent] = ()
+    interruption: Exception | None = None
 
 
 class DeadLetterRetrier:
@@ -210,9 +190,10 @@ class DeadLetterRetrier:
         )
         if rest:
             await transaction.advance(letter, rest[0])
-            return Advanced(letter, events, is_erased)
-        await transaction.resolve(letter, is_erased=is_erased)
-        return Resolved(letter, events, is_erased)
+        else:
+            await transaction.resolve(letter, is_erased=is_erased)
+        is_over = not rest
+        return RetryOutcome(letter, events, is_over, is_resolved=is_over, is_erased=is_erased)
 
     def _route(self, records: Sequence[RecordedEvent], blamed: Exception | None) -> list[Delivery]:
         deliveries = self._context.router.route(records)
@@ -226,7 +207,7 @@ class DeadLetterRetrier:
         letter: OpenDeadLetter,
         events: int,
         failure: EventFailedError,
-    ) -> Interrupted | FailedAgain:
+    ) -> RetryOutcome:
         """Keep a dead letter at the event that failed now; a transient failure leaves it due."""
         record, is_repeatable = failure.delivery.record, self._context.subscription.is_repeatable
         is_same = record.version == letter.version
@@ -237,7 +218,7 @@ class DeadLetterRetrier:
             # it.
             if not is_same:
                 await transaction.advance(letter, record)
-            return Interrupted(letter, events, failure.cause)
+            return RetryOutcome(letter, events, interruption=failure.cause)
         attempts = letter.attempts + 1 if is_same else 1
         decision: Retry | Park = Park()
         if letter.is_waiting:
@@ -246,7 +227,8 @@ class DeadLetterRetrier:
         self._failures.report(failure, decision.action, attempts)
         kept = self._failures.describe(failure, attempts, decision)
         await transaction.fail_again(letter, *kept)
-        return FailedAgain(letter, events, failure, decision)
+        is_parked = letter.is_waiting and isinstance(decision, Park)
+        return RetryOutcome(letter, events, is_over=True, parked=[record] if is_parked else [])
 
     def _report(self, outcome: RetryOutcome) -> None:
         """Log what was committed.
@@ -254,17 +236,15 @@ class DeadLetterRetrier:
         Raises:
             Exception: The transient error that stopped it.
         """
-        if isinstance(outcome, Interrupted):
-            raise outcome.cause
+        if outcome.interruption is not None:
+            raise outcome.interruption
         self._interruptions = 0
         partition, letter = self._context.partition, outcome.letter
-        match outcome:
-            case FailedAgain(failure=failure, decision=decision):
-                del self._applied[letter.id]
-                if letter.is_waiting and isinstance(decision, Park):
-                    log_parked(partition, [failure.delivery.record])
-            case Resolved() | Advanced():
-                if outcome.is_erased:
-                    log_erased(partition, letter.stream, letter.version)
-                if isinstance(outcome, Resolved):
-                    log_resumed(partition, letter.stream, self._applied.pop(letter.id))
+        applied = self._applied[letter.id]
+        if outcome.is_over:
+            del self._applied[letter.id]
+        log_parked(partition, outcome.parked)
+        if outcome.is_erased:
+            log_erased(partition, letter.stream, letter.version)
+        if outcome.is_resolved:
+            log_resumed(partition, letter.stream, applied)
