@@ -55,23 +55,11 @@ def categorize(error: BaseException) -> Category:
 
 
 def write_dead_letter(
-    record: RecordedEvent,
-    error: BaseException,
-    attempts: int,
-    trace_id: str | None,
-    redact: Redact,
+    record: RecordedEvent, error: BaseException, attempts: int, trace_id: str | None, redact: Redact
 ) -> DeadLetter:
     """Describe a failure, bounded in size and without secrets; PostgreSQL's text takes no NUL."""
-    error_type, error_message, trace = describe_error(error, redact)
-    return DeadLetter(
-        record=record,
-        category=categorize(error),
-        error_type=error_type,
-        error_message=error_message,
-        traceback=trace,
-        attempts=attempts,
-        trace_id=trace_id,
-    )
+    described = describe_error(error, redact)
+    return DeadLetter(record, categorize(error), *described, attempts, trace_id)
 
 
 def describe_error(error: BaseException, redact: Redact) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
@@ -23,6 +23,16 @@ class Status(StrEnum):
     FAILED = "failed"
     STALLED = "stalled"
     UNOWNED = "unowned"
+
+
+_SEVERITY: Final = (
+    Status.CAUGHT_UP,
+    Status.RUNNING,
+    Status.PAUSED,
+    Status.UNOWNED,
+    Status.STALLED,
+    Status.FAILED,
+)
 
 
 class Rebuild(StrEnum):
@@ -135,35 +145,30 @@ def fold_status(
     folded = []
     for name, group in groupby(samples, key=lambda sample: sample.projection):
         rows = list(group)
-        live = [row for row in rows if row.copy == "live"]
-        rebuild = [row for row in rows if row.copy == "rebuild"]
-        if live:
-            projection = _fold(name, live, rebuild, letters.get(name), safe_head, now)
-            folded.append(_add_passed_over(projection, (passed_over or {}).get(name, ())))
+        if any(row.copy == "live" for row in rows):
+            passed = (passed_over or {}).get(name, ())
+            folded.append(_fold(rows, letters.get(name), passed, safe_head, now))
     return tuple(folded)
 
 
-def _add_passed_over(
-    projection: ProjectionStatus, passed_over: tuple[PassedOver, ...]
-) -> ProjectionStatus:
-    told = describe_passed_over(projection.name, projection.kind, passed_over)
-    detail = "; ".join(filter(None, (projection.detail, told))) or None
-    return replace(projection, detail=detail, passed_over=passed_over)
-
-
 def _fold(
-    name: str,
-    live: Sequence[PartitionSample],
-    rebuild: Sequence[PartitionSample],
+    rows: Sequence[PartitionSample],
     letters: DeadLetterCount | None,
+    passed_over: tuple[PassedOver, ...],
     safe_head: int,
     now: dt.datetime,
 ) -> ProjectionStatus:
+    live = [row for row in rows if row.copy == "live"]
+    rebuild = [row for row in rows if row.copy == "rebuild"]
+    name, kind = live[0].projection, live[0].kind
     moves = [row.moved_at for row in live if row.moved_at is not None]
+    # What halts a rebuild is written to each of its partitions.
+    details = dict.fromkeys(row.detail for row in (*live, *rebuild))
+    told = (*details, describe_passed_over(name, kind, passed_over))
     return ProjectionStatus(
         name=name,
-        kind=live[0].kind,
-        status=_worst(live, now),
+        kind=kind,
+        status=max((partition_status(row, now) for row in live), key=_SEVERITY.index),
         position=min(row.position for row in live),
         lag_events=sum(row.lag_events for row in live),
         lag_seconds=max(row.lag_seconds for row in live),
@@ -171,10 +176,11 @@ def _fold(
         parked_streams=letters.parked if letters else 0,
         owners=tuple(sorted({row.owner for row in live if row.owner})),
         moved_at=max(moves, default=None),
-        detail=_tell((*live, *rebuild)),
+        detail="; ".join(filter(None, told)) or None,
         rebuild=_judge_rebuild(rebuild),
         progress=_progress(rebuild, safe_head),
         oldest_letter_at=letters.oldest_at if letters else None,
+        passed_over=passed_over,
     )
 
 
@@ -193,25 +199,6 @@ def partition_status(row: PartitionSample, now: dt.datetime) -> Status:
     if row.lag_seconds > STALL_SECONDS and still_seconds > STALL_SECONDS:
         return Status.STALLED
     return Status.RUNNING
-
-
-_SEVERITY: Final = {
-    Status.FAILED: 5,
-    Status.STALLED: 4,
-    Status.UNOWNED: 3,
-    Status.PAUSED: 2,
-    Status.RUNNING: 1,
-    Status.CAUGHT_UP: 0,
-}
-
-
-def _worst(live: Sequence[PartitionSample], now: dt.datetime) -> Status:
-    return max((partition_status(row, now) for row in live), key=lambda status: _SEVERITY[status])
-
-
-def _tell(rows: Iterable[PartitionSample]) -> str | None:
-    # What halts a rebuild is written to each of its partitions.
-    return "; ".join(dict.fromkeys(row.detail for row in rows if row.detail)) or None
 
 
 def _judge_rebuild(rebuild: Sequence[PartitionSample]) -> Rebuild:
