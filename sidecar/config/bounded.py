@@ -45,10 +45,9 @@ def read_named(path: Path, limit_bytes: int) -> bytes:
     """
     if path != STANDARD_INPUT:
         return _read(path, limit_bytes, regular_only=False)
-    descriptor = None
-    with suppress(OSError):
+    try:
         descriptor = sys.stdin.fileno()
-    if descriptor is None:  # it was replaced by a program that calls this one
+    except OSError:  # it was replaced by a program that calls this one
         return _checked(sys.stdin.buffer.read(limit_bytes + 1), limit_bytes)
     return _checked(_drain(descriptor, limit_bytes), limit_bytes)
 

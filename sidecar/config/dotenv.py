@@ -3,14 +3,16 @@
 import io
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 from dotenv.variables import parse_variables
 
 from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.filling import join_bounded
+from sidecar.config.mount import read_text, reason_of
 from sidecar.config.severity import Severity
-from sidecar.config.variable import Variable
+from sidecar.config.variable import ENV_FILE, Variable
 from sidecar.config.variable_name import is_plain_name
 
 
@@ -19,10 +21,7 @@ def read(
 ) -> tuple[dict[str, Variable], list[Fault]]:
     """Return the variables of sound lines, and what is wrong by line; the last value wins.
 
-    Args:
-        text: The file.
-        source: What to call it.
-        shell: What `${NAME}` is taken from, after earlier lines of the file.
+    `${NAME}` is taken from earlier lines, and else from the shell.
     """
     variables: dict[str, Variable] = {}
     bindings = list(parse_stream(io.StringIO(text.removeprefix("\ufeff"))))
@@ -38,6 +37,20 @@ def read(
         if value and is_plain_name(name):
             variables[name] = Variable(name, value, source, binding.original.line)
     return variables, faults_of(bindings, source)
+
+
+def read_file(path: Path, shell: Mapping[str, str]) -> tuple[dict[str, Variable], list[Fault]]:
+    """Read the `.env` of a developer's working directory; a missing one has nothing in it."""
+    try:
+        if not path.exists():
+            return {}, []
+        text = read_text(str(path))
+    except (OSError, ValueError) as error:
+        hint = f"Put {ENV_FILE} right; it is read in development only."
+        message = f"{ENV_FILE} is {reason_of(error)}."
+        fault = Fault(FaultKind.FILE, ENV_FILE, message, hint, ENV_FILE, at_most=Severity.WARNING)
+        return {}, [fault]
+    return read(text, ENV_FILE, shell)
 
 
 def faults_of(bindings: Sequence[Binding], source: str) -> list[Fault]:

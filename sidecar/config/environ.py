@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from sidecar.config import env_file
+from sidecar.config import dotenv
 from sidecar.config.environment import Environment, environment_of
 from sidecar.config.fault import Fault
 from sidecar.config.mount import mount, read_text
@@ -94,7 +94,7 @@ def compose(process: Mapping[str, str], directory: Path) -> Environ:
     variables: dict[str, Variable] = {}
     faults: list[Fault] = []
     if Environ(given).environment is Environment.DEVELOPMENT:
-        variables, faults = env_file.read(directory / ENV_FILE, process)
+        variables, faults = dotenv.read_file(directory / ENV_FILE, process)
     for layer in (variables, given):
         faults += mount(layer)
     return Environ(variables | given, tuple(faults))
