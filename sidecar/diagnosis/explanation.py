@@ -12,7 +12,6 @@ class Explanation:
     """Why a database cannot be used.
 
     Attributes:
-        cause: Of a closed set.
         reason: What happened, without a full stop; it names role, host and database at most.
         cure: What to do, as sentences and statements to paste.
     """
@@ -175,12 +174,6 @@ _WORDS: Final = {
 
 
 def explain(cause: Cause, parts: DsnParts, mark: str = "") -> Explanation:
-    """Describe a cause and its cure.
-
-    Args:
-        cause: What is wrong.
-        parts: The names that the text may contain.
-        mark: SQLSTATE or class of the error, never its text.
-    """
+    """Describe a cause and its cure; `mark` is SQLSTATE or class of the error, never its text."""
     reason, cure = (part.format_map(parts.words) for part in _WORDS[cause])
     return Explanation(cause, f"{reason} ({mark})" if mark else reason, cure)

@@ -16,11 +16,6 @@ _REASONS: Final = {
 
 
 def explain_unanswered(question: str, sqlstate: str) -> str:
-    """Describe why a query failed.
-
-    Args:
-        question: What it reads, such as `dead letters`.
-        sqlstate: The code of the server's error.
-    """
+    """Describe why the query for something, such as `dead letters`, failed."""
     reason = _REASONS.get(sqlstate, "the server refused the statement; its log says why.")
     return f"PostgreSQL did not tell of {question} (SQLSTATE {sqlstate}): {reason}"

@@ -15,8 +15,6 @@ class CheckState:
     """A check, its answers so far, and the loop that asks it.
 
     Attributes:
-        check: The question.
-        runner: How it is asked.
         loop: The task that asks it, once there is one.
         shown: The damped answer, whatever its age; unknown before the first.
     """

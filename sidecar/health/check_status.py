@@ -16,7 +16,6 @@ class CheckStatus(CheckResult):
     value measured, also while the outcome is held back.
 
     Attributes:
-        check: The question.
         measured_at: Aware UTC time of the last answer.
         age_seconds: Time since the last answer.
         expires_mono: Monotonic time from which the answer is unknown; infinite where it is already.

@@ -2,13 +2,7 @@
 
 
 def since(started_mono: float | None, now_mono: float, *, holds: bool) -> float | None:
-    """Return when the present unbroken stretch began; None when it does not hold now.
-
-    Args:
-        started_mono: When it began, as returned last time.
-        now_mono: Monotonic time, seconds.
-        holds: Whether it holds now.
-    """
+    """Return when the unbroken stretch began: as returned last time, or now; None without one."""
     if not holds:
         return None
     return now_mono if started_mono is None else started_mono

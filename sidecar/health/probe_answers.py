@@ -27,8 +27,6 @@ class Answer:
     """A verdict with what it rests on; the same object as long as it holds.
 
     Attributes:
-        verdict: What the probe says.
-        phase: The process's phase.
         statuses: The checks that were judged.
         unknown_names: Names asked for or excluded that no check bears.
         unknown_groups: Groups asked for that no check is in.

@@ -1,6 +1,6 @@
 """Pure verdicts: from the statuses of checks and the phase to one answer."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,28 +44,25 @@ def weigh(status: CheckStatus) -> Outcome:
     return Outcome.WARN
 
 
-def judge_liveness(statuses: Iterable[CheckStatus]) -> ProbeVerdict:
+def judge_liveness(statuses: Collection[CheckStatus]) -> ProbeVerdict:
     """Say whether a restart would help; expects the statuses of liveness checks.
 
     A check that has not answered yet only warns: a slow boot is no reason to start it again.
     """
-    statuses = tuple(statuses)
     weights = (Outcome.WARN if status.is_pending else weigh(status) for status in statuses)
     return _verdict(fold(weights), reasons_of(statuses))
 
 
 def judge_readiness(
-    phase: Phase, statuses: Iterable[CheckStatus], drain_readiness: DrainReadiness
+    phase: Phase, statuses: Collection[CheckStatus], drain_readiness: DrainReadiness
 ) -> ProbeVerdict:
     """Say whether traffic may come; expects the statuses of readiness checks."""
-    statuses = tuple(statuses)
     outcome = fold((weigh_phase(phase, drain_readiness), *map(weigh, statuses)))
     return _verdict(outcome, (*_phase_reasons(phase), *reasons_of(statuses)))
 
 
-def judge_selection(statuses: Iterable[CheckStatus]) -> ProbeVerdict:
+def judge_selection(statuses: Collection[CheckStatus]) -> ProbeVerdict:
     """Judge checks that were asked for by name: each counts, critical or not, and nothing else."""
-    statuses = tuple(statuses)
     return _verdict(fold(status.outcome for status in statuses), reasons_of(statuses))
 
 
