@@ -29,13 +29,7 @@ class SubscriberKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One subscriber's failure.
-
-    Attributes:
-        kind: Handler or projection.
-        name: The subscriber's name.
-        error: What it raised, with its traceback.
-    """
+    """One subscriber's failure: what it raised, with its traceback."""
 
     kind: SubscriberKind
     name: str
@@ -201,10 +195,8 @@ class EventPublisher:
         Raises:
             ProjectionError: There is no projection of that name.
         """
-        for subscriber in self.projections:
-            if subscriber.name == projection:
-                break
-        else:
+        subscriber = next((s for s in self.projections if s.name == projection), None)
+        if subscriber is None:
             raise ProjectionError(f"There is no projection {projection!r}.")
         tally = self.tally.projections[projection]
         try:
@@ -263,7 +255,20 @@ class EventPublisher:
 
 def _log_failures(result: PublishResult) -> None:
     for failure in result.failures:
-        _log_failure(result.event_type, failure)
+        logger.error(
+            "%s %s failed for event %s: %s",
+            failure.kind.capitalize(),
+            failure.name,
+            result.event_type,
+            failure.error_type,
+            exc_info=failure.error,
+            extra={
+                "event": "sidecar.subscriber.failed",
+                failure.kind.value: failure.name,
+                "event_type": result.event_type,
+                "error_type": failure.error_type,
+            },
+        )
     failed = result.failed_projections
     if failed:
         logger.critical(
@@ -278,20 +283,3 @@ def _log_failures(result: PublishResult) -> None:
                 "projections": list(failed),
             },
         )
-
-
-def _log_failure(event_type: str, failure: Failure) -> None:
-    logger.error(
-        "%s %s failed for event %s: %s",
-        failure.kind.capitalize(),
-        failure.name,
-        event_type,
-        failure.error_type,
-        exc_info=failure.error,
-        extra={
-            "event": "sidecar.subscriber.failed",
-            failure.kind.value: failure.name,
-            "event_type": event_type,
-            "error_type": failure.error_type,
-        },
-    )

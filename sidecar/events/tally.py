@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Final
 
 from typing_extensions import override
@@ -49,24 +50,16 @@ class FailureCounts(BoundedCounts):
         self.last_type, self.last_mono = label, time.monotonic()
 
 
+@dataclass(slots=True)
 class SubscriberTally:
     """What one subscriber did: events handled, failures by error type."""
 
-    __slots__ = ("failures", "handled")
-
-    def __init__(self) -> None:
-        self.handled = 0
-        self.failures: Final = FailureCounts()
+    handled: int = 0
+    failures: FailureCounts = field(default_factory=FailureCounts)
 
 
 class PublishTally:
-    """What one publisher did, since it was made.
-
-    Attributes:
-        published: Events by type.
-        handlers: By handler name.
-        projections: By projection name.
-    """
+    """What one publisher did since it was made: events by type, and each subscriber's, by name."""
 
     __slots__ = ("handlers", "projections", "published")
 
