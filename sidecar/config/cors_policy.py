@@ -98,12 +98,7 @@ class CorsPolicy:
         return headers
 
     def preflight_headers(self, origin: str | None, requested_headers: str = "") -> dict[str, str]:
-        """Return the headers for an OPTIONS answer.
-
-        Args:
-            origin: The request's `Origin` header.
-            requested_headers: Its `Access-Control-Request-Headers`, granted as asked.
-        """
+        """Return the headers for an OPTIONS answer; requested headers are granted as asked."""
         headers = self.response_headers(origin)
         if "Access-Control-Allow-Origin" not in headers:
             return headers

@@ -15,10 +15,7 @@ class Declaration:
     """A variable and the setting that it fills.
 
     Attributes:
-        name: The variable.
-        default: Used when unset.
         meaning: One line for people.
-        form: What its value looks like.
         strict: Default in staging and production where it differs, else `None`.
         example: A value that fits; shown to people.
         field: The attribute of `Settings`.

@@ -71,11 +71,7 @@ class Environ:
 
 
 def read(*, directory: Path | None = None) -> Environ:
-    """Return the snapshot: process environment, `NAME_FILE`, and in development `.env`.
-
-    Args:
-        directory: Where `.env` lies; the working directory when `None`.
-    """
+    """Return the snapshot: process, `NAME_FILE`, and in development the directory's `.env`."""
     return compose(os.environ, Path.cwd() if directory is None else directory)
 
 

@@ -28,11 +28,7 @@ _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEX
 
 
 class TokenFile:
-    """The file `token` in a directory, which is made when it is needed.
-
-    Attributes:
-        path: Where the token is kept.
-    """
+    """The file `token` in a directory, which is made when it is needed."""
 
     def __init__(self, directory: Path) -> None:
         self.path: Final = directory / FILE_NAME

@@ -106,18 +106,15 @@ def is_switch(name: str, value: str) -> bool:
     return value.strip().lower() in _SWITCH_VALUES and bool(_SWITCH.search(name.lower()))
 
 
-def is_url_name(name: str) -> bool:
-    """Return True when a variable of this name holds an address, which may carry a password."""
-    return _URL_ENDINGS.search(name.lower()) is not None
-
-
 def is_mounted_name(name: str) -> bool:
     """Return True when `NAME_FILE` is read as the mounted form of `NAME`.
 
-    `SSL_CERT_FILE`, `TLS_KEY_FILE` and their like name files that are meant to be files.
+    So are addresses, which may carry a password. `SSL_CERT_FILE`, `TLS_KEY_FILE` and their like
+    name files that are meant to be files.
     """
-    is_meant_as_file = _MEANT_AS_FILE.search(name.lower()) is not None
-    return (is_secret_name(name) or is_url_name(name)) and not is_meant_as_file
+    lower = name.lower()
+    may_be_mounted = is_secret_name(name) or _URL_ENDINGS.search(lower)
+    return bool(may_be_mounted) and not _MEANT_AS_FILE.search(lower)
 
 
 def is_near(one: str, other: str, edits: int = 2) -> bool:
