@@ -24,13 +24,6 @@ class PartitionContext:
     """One partition of one projection or handler, and what its loop works with.
 
     Attributes:
-        subscription: What to run.
-        partition: Which part of it.
-        router: Chooses and decodes what it handles.
-        store: Where events are read and transactions opened.
-        head: The safe head of this process.
-        observer: Hears of batches and failures.
-        policy: Bounds on retries.
         tally: Where the loop counts; handed on from an earlier loop, so that counters never fall.
         stopping: Set when no more transactions are to begin.
     """

@@ -20,7 +20,6 @@ class Cursor:
         seen: Position up to which everything was looked at.
         stored: The checkpoint in the database, as far as this process knows.
         discarded: Positions above it that are to be passed over.
-        partition: Whose it is.
         is_halted: Whether the checkpoint is kept where it is, marked as failed, by its own loop.
     """
 

@@ -57,11 +57,7 @@ NOT_OURS: Final = (
 
 @dataclass(slots=True)
 class FailureStreak:
-    """Attempts at one event, events left behind in a row, outages in a row.
-
-    Attributes:
-        outages: Transient errors in a row.
-    """
+    """Attempts at one event, events left behind in a row, transient errors (outages) in a row."""
 
     outages: int = 0
     _position: int = 0

@@ -9,11 +9,7 @@ from sidecar.projections.failure_handler import FailureHandler
 
 
 class LiveCopy:
-    """Goes around events that fail, retries them, and waits at the safe head.
-
-    Attributes:
-        failures: Puts failed events off or parks their streams.
-    """
+    """Goes around events that fail, retries them, and waits at the safe head."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
         self.failures: Final = FailureHandler(context, is_gapless=False)

@@ -35,7 +35,7 @@ class RunnerTally:
     """
 
     applied: int = 0
-    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     heartbeat_at: float | None = None
     heartbeat_mono: float | None = None
     progress_at: float | None = None
@@ -50,8 +50,7 @@ class RunnerTally:
         known = {name for name, _ in self.failures}
         if error_type not in known and len(known) >= MAX_ERROR_TYPES:
             error_type = OTHER
-        key = (error_type, action.value)
-        self.failures[key] = self.failures.get(key, 0) + 1
+        self.failures[error_type, action.value] += 1
 
 
 class RunnerObserver(Protocol):

@@ -125,12 +125,7 @@ class Transaction(Protocol):
         """
 
     async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
-        """Close a dead letter: its stream is no longer parked.
-
-        Args:
-            letter: Which.
-            is_erased: The event that it stands for is no longer in the log.
-        """
+        """Close a dead letter: its stream is no longer parked, or its event not in the log."""
 
     async def advance(self, letter: OpenDeadLetter, record: RecordedEvent) -> None:
         """Let a dead letter stand for a later event of its stream, still due."""

@@ -15,11 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class RebuildCopy:
-    """Stops at what fails, for a new copy must have no holes, and swaps at the safe head.
-
-    Attributes:
-        failures: Tries a failed event again for a while, then halts the rebuild.
-    """
+    """Stops at what fails, for a new copy must have no holes, and swaps at the safe head."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
         self.failures: Final = FailureHandler(context, is_gapless=True)

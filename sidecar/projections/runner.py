@@ -88,8 +88,7 @@ class Runner:
         if not self._cursor.is_known:
             await self._pages.close()
             await self._cursor.load()
-        if self._standstill.is_on:
-            await self._standstill.wait()
+        if await self._standstill.holds():
             return
         await self._copy.retry_dead_letters()
         page = await self._pages.take(self._cursor.seen, self._cursor.discarded)

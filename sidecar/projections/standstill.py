@@ -35,11 +35,6 @@ class Standstill:
         self._failed: EnvironmentFailedError | None = None
         self._looks = 0
 
-    @property
-    def is_on(self) -> bool:
-        """Whether it stands still."""
-        return self._failed is not None
-
     def begin(self, failed: EnvironmentFailedError) -> None:
         """Stand still from here on."""
         self._failed, self._looks = failed, 0
@@ -52,8 +47,8 @@ class Standstill:
         self._failed = None
         self._cursor.is_halted = False
 
-    async def wait(self) -> None:
-        """Wait for a while that grows, and find out whether events can be applied again.
+    async def holds(self) -> bool:
+        """Return False where events can be tried; else wait, and find out whether that is over.
 
         Raises:
             ProjectionPausedError: The projection was paused; it stands still on.
@@ -61,7 +56,7 @@ class Standstill:
         """
         failed = self._failed
         if failed is None:
-            return
+            return False
         context = self._context
         # Once more each time, for a person may have resumed it.
         await context.store.stand_still(
@@ -74,6 +69,7 @@ class Standstill:
             await context.store.go_on(context.partition)
             self.end()
             log_relieved(context.partition)
+        return True
 
     async def _is_over(self, failed: EnvironmentFailedError) -> bool:
         """Return True when any of the events is refused no more; nothing is kept of the trial."""

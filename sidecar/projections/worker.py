@@ -46,12 +46,8 @@ class HeadSource(Protocol):
 class Worker:
     """Runs the partitions that it holds leases for. Use `run` once.
 
-    Args:
-        open_safe_head: Opens the session that the safe head is followed on.
-        open_leases: Opens the session that leases live on.
-        make_runner: Makes the loop of a partition.
-        head: Shared with every runner.
-        is_transient: Returns True for errors after which the same work can succeed later.
+    The safe head is followed, and leases live, on a session of its own each; every runner shares
+    the `head`. After a transient error the same work can succeed later.
     """
 
     def __init__(
