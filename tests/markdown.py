@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,3 +83,10 @@ def calls(program: str) -> list[list[str]]:
     """Return the words behind a program wherever a block calls it."""
     found = (words for page in PAGES for words in commands(page))
     return [words[1:] for words in found if words[0] == program]
+
+
+def coded_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows out as a table; the first column as code."""
+    lines = [header, tuple("---" for _ in header)]
+    lines += [(f"`{first}`", *rest) for first, *rest in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -12,19 +12,19 @@ from typing import Final
 import click
 
 from sidecar.cli import main as sidecar_command
-from sidecar.lint.reference import (
-    RULE_HEADER,
-    VARIABLE_HEADER,
-    markdown,
-    rule_rows,
-    variable_rows,
-)
+from sidecar.config.cors_policy import CorsPolicy
+from sidecar.config.declaration import Declaration, as_text
+from sidecar.config.settings import declarations
+from sidecar.lint.rules import RULES
 from sidecar.telemetry.log_event import LOG_EVENTS
 from sidecar.telemetry.metric import INSTRUMENTS
 from tests.benchmarks.kept import kept_table
 from tests.dashboards import source
+from tests.markdown import coded_table
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
+VARIABLE_HEADER: Final = ("Variable", "Default", "Meaning")
+RULE_HEADER: Final = ("Id", "Development, test", "Staging, production", "What it finds")
 METRIC_HEADER: Final = ("Name", "Type", "Labels", "Meaning")
 EVENT_HEADER: Final = ("Event", "Level", "Meaning", "Further keys")
 ALERT_HEADER: Final = ("Alert", "Severity", "For", "Summary")
@@ -38,9 +38,9 @@ _PART: Final = re.compile(
 def tables() -> dict[str, str]:
     """Return the generated part of each page that is written here, by the page's name."""
     return {
-        "variables": markdown(VARIABLE_HEADER, variable_rows()),
-        "rules": markdown(RULE_HEADER, rule_rows()),
-        "metrics": markdown(METRIC_HEADER, metric_rows()),
+        "variables": coded_table(VARIABLE_HEADER, variable_rows()),
+        "rules": coded_table(RULE_HEADER, rule_rows()),
+        "metrics": coded_table(METRIC_HEADER, metric_rows()),
         "log-events": "\n".join(_table(EVENT_HEADER, event_rows())),
         "alerts": "\n".join(_table(ALERT_HEADER, alert_rows())),
         "commands": "\n".join(command_lines(sidecar_command, "sidecar")),
@@ -68,6 +68,32 @@ def write_part(name: str, content: str) -> None:
     # A replacement that is a text would have its backslashes read.
     written = _PART.sub(lambda _: f"\n{content.strip()}\n\n", text)
     page(name).write_text(written, encoding="utf-8")
+
+
+def variable_rows() -> list[tuple[str, ...]]:
+    """Return name, default and meaning of every variable; a default in production in brackets."""
+    return [(each.name, _defaults(each), each.meaning) for each in declarations()]
+
+
+def _defaults(declaration: Declaration) -> str:
+    usual = _default(declaration.default)
+    if declaration.strict is None or declaration.strict == declaration.default:
+        return usual
+    return f"{usual} (production: {_default(declaration.strict)})"
+
+
+def _default(default: object) -> str:
+    if default is None or default == ():
+        return "-"
+    return ",".join(default.origins) if isinstance(default, CorsPolicy) else as_text(default)
+
+
+def rule_rows() -> list[tuple[str, ...]]:
+    """Return id, both severities and subject of every rule, sorted by id."""
+    return [
+        (rule.id, rule.relaxed.value if rule.relaxed else "-", rule.strict.value, rule.detects)
+        for rule in RULES
+    ]
 
 
 def metric_rows() -> list[tuple[str, ...]]:

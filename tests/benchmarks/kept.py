@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from sidecar.lint.reference import markdown
 from tests.benchmarks.measure import Result
+from tests.markdown import coded_table
 
 KEPT: Final = Path(__file__).with_name("kept.json")
 HEADER: Final = ("Name", "Unit", "Ours", "Peer", "Ratio", "Limit", "Peer is")
@@ -103,4 +103,4 @@ def kept_table() -> str:
         )
         for row in kept.rows
     ]
-    return f"{markdown(HEADER, rows)}\n{kept.date}; {kept.machine}.\n"
+    return f"{coded_table(HEADER, rows)}\n{kept.date}; {kept.machine}.\n"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from sidecar.config.environ import Environ
 from sidecar.config.settings import declarations
-from sidecar.lint import reference
 from sidecar.lint.linter import validate
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.rules import RULES
+from tests.reference import tables
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -37,8 +37,8 @@ def test_production_refuses_the_example_file() -> None:
 
 
 def test_the_tables_name_every_variable_and_every_rule() -> None:
-    variables = reference.markdown(reference.VARIABLE_HEADER, reference.variable_rows())
-    rules = reference.markdown(reference.RULE_HEADER, reference.rule_rows())
+    written = tables()
+    variables, rules = written["variables"], written["rules"]
 
     assert "| `DB_POOL_MAX_SIZE` | 20 |" in variables
     assert "| `SIDECAR_DRAIN_DELAY_SECONDS` | 0 (production: 5) |" in variables
