@@ -10,24 +10,11 @@ from sidecar.lint.source.builder import DeploymentBuilder
 from sidecar.lint.source.file import Dialect
 from sidecar.lint.source.files import read as read_files
 
-_ENV_FILES = (
-    ".env.example",
-    ".env.sample",
-    ".env.template",
-    ".env.dist",
-    ".env.defaults",
-    "env.example",
-    "example.env",
-    "sample.env",
-)
-_COMPOSE_FILES = (
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-    "docker-compose.override.yml",
-    "docker-compose.dev.yml",
-)
+_USUAL_NAMES = """
+.env.example .env.sample .env.template .env.dist .env.defaults env.example example.env sample.env
+compose.yaml compose.yml docker-compose.yaml docker-compose.yml docker-compose.override.yml
+docker-compose.dev.yml
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +45,9 @@ def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
         repository: Where the usual names are looked for.
         files: More files, of any name.
     """
-    usual = (*_ENV_FILES, *_COMPOSE_FILES) if repository is not None else ()
-    paths = [repository / name for name in usual] if repository is not None else []
+    usual = [] if repository is None else [repository / name for name in _USUAL_NAMES.split()]
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for path in (*paths, *files):
+    for path in (*usual, *files):
         for name, value in _values(path):
             found[name].add(value)
     return Examples({name: frozenset(values) for name, values in found.items()})

@@ -1,6 +1,7 @@
 """The shapes of placeholders, and the patterns by which they are recognised."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -24,7 +25,6 @@ SPEAKING = frozenset({Shape.YOURS, Shape.IMPERATIVE, Shape.MASK, Shape.BRACKETS,
 
 _EDGE = r"(?:^|[-_ ./:!])"
 _END = r"(?:$|[-_ ./:!,])"
-_FLAGS = re.IGNORECASE | re.DOTALL
 UNFILLED = re.compile(
     r"<[\w .,:/'|@&()-]*>|\{\{.*\}\}|\{[\w .-]*\}|\[[A-Za-z][\w .-]*\]|\$\{[^}]*\}|\$\([^)]*\)|"
     r"\$[A-Z_][A-Z0-9_]*|%[A-Z_]{3,}%|%[a-z_]{3,}%|@[A-Z_]+@|__[A-Za-z][A-Za-z_ -]*__.*|#|#.*\s.*|"
@@ -37,113 +37,62 @@ MASKED = re.compile(
     r"(?:[A-Za-z0-9]{2,6}[-_])*x{2,}(?:[-_]x+)*|[A-Za-z0-9]{0,6}X{4,}|[!-/:-@\[-`{-~ ]{1,8}|"
     r"[-_*?.]+"
 )
-STRONG: tuple[tuple[Shape, re.Pattern[str]], ...] = (
-    (
-        Shape.YOURS,
-        re.compile(
+
+
+def _compiled(
+    patterns: Mapping[Shape, str], flags: re.RegexFlag
+) -> tuple[tuple[Shape, re.Pattern[str]], ...]:
+    return tuple((shape, re.compile(text, flags)) for shape, text in patterns.items())
+
+
+STRONG = _compiled(
+    {
+        Shape.YOURS: (
             r"(?:.*[-_ ./:])?(?:your|yours|votre)(?:[-_ ].*)?|"
             r"(?:deine?|ihre?|sua|seu|tu|uw|vostra|la|le|mi|ton)[-_ ][a-z]{3,}(?:[-_ ][a-z]{2,})*|"
             r"your(?:secret|password|api|token|key|own|domain|db|database|strong|jwt|app|super|very)[a-z0-9]*|"
             r".*[-_ ](?:goes[-_ ])?(?:here|ici|aqui|aquí|qui|hier)[.!]?|"
             r".*(?:key|token|secret|password|value)here|[a-z]+(?:[-_ ][a-z]+)*[-_ ]anda|"
-            r".*[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af\u0400-\u04ff].*",
-            _FLAGS,
+            r".*[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af\u0400-\u04ff].*"
         ),
-    ),
-    (
-        Shape.IMPERATIVE,
-        re.compile(
+        Shape.IMPERATIVE: (
             rf"(?:.*{_EDGE})?(?:change|replace|fill|set|update|edit|enter|insert|put|add|paste)"
             rf"[-_ ]?(?:me|this|it|in|that|with|before|your|the|by)(?:{_END}.*|[0-9!]*)|"
             r"(?:.*[^a-z])?chang(?:e[-_ ]?me|e[-_ ]?this|eit|ez[-_ ]moi)(?:[^a-z].*)?|"
             r".*[-_ ](?:in|for|before|to)[-_ ]prod(?:uction)?(?:[-_ !].*)?|"
             r".*pleasechange.*|.*tobe(?:modified|changed|replaced).*|"
             r"(?:[a-z]+[-_])*(?:cambia|cambiar|reemplaza\w*|remplace\w*|troque|substitua|ersetzen|"
-            r"aendern|ändern)(?:[-_ ].*)?",
-            _FLAGS,
+            r"aendern|ändern)(?:[-_ ].*)?"
         ),
-    ),
+    },
+    re.IGNORECASE | re.DOTALL,
 )
-WEAK: tuple[tuple[Shape, re.Pattern[str]], ...] = (
-    (
-        Shape.YOURS,
-        re.compile(r"(?:you|my|our)[-_ ][a-z]+(?:[-_ ][a-z0-9]{1,12})*[!.]?", re.IGNORECASE),
-    ),
-    (
-        Shape.IMPERATIVE,
-        re.compile(
+WEAK = _compiled(
+    {
+        Shape.YOURS: r"(?:you|my|our)[-_ ][a-z]+(?:[-_ ][a-z0-9]{1,12})*[!.]?",
+        Shape.IMPERATIVE: (
             r"_*(?:change|replace|generate|insert|enter|paste|get|create|obtain|fill|use|add|put|"
             r"provide|type)[-_ ][a-z]+(?:[-_ ][a-z0-9]+)*[-_ .!]*|changed?|"
-            rf"(?:todo|tbd|fixme)(?:{_END}.*)?",
-            re.IGNORECASE,
+            rf"(?:todo|tbd|fixme)(?:{_END}.*)?"
         ),
-    ),
-    (
-        Shape.MARKER,
-        re.compile(
+        Shape.MARKER: (
             rf"(?:.*{_EDGE})?(?:fake|stub|dummy|example|sample|placeholder|notreal|invalid|"
             rf"not[-_ ]a[-_ ]real|not[-_ ]so[-_ ]secret|mock|bogus|(?:user|to[-_]be)[-_]provided|"
             rf"redacted)(?:{_END}.*|[0-9]*)|unset|undefined|not[-_ ]?set|none|null|nil|n/a|"
-            r"[A-Za-z0-9/+_-]{0,60}EXAMPLE(?:KEY)?",
-            re.IGNORECASE,
+            r"[A-Za-z0-9/+_-]{0,60}EXAMPLE(?:KEY)?"
         ),
-    ),
+    },
+    re.IGNORECASE,
 )
 # A value without any of these speaks to no reader; looking for them is cheap, matching is not.
-HINTS = (
-    *(
-        "chang",
-        "replace",
-        "fill",
-        "set",
-        "update",
-        "edit",
-        "enter",
-        "insert",
-        "put",
-        "add",
-        "paste",
-    ),
-    *(
-        "prod",
-        "tobe",
-        "cambia",
-        "reempl",
-        "rempl",
-        "troque",
-        "substitu",
-        "ersetz",
-        "aendern",
-        "ändern",
-    ),
-    *("you", "votre", "dein", "ihr", "sua", "seu", "tu", "uw", "vostra", "la", "le", "mi", "ton"),
-    *("here", "ici", "aqu", "qui", "hier", "anda", "my", "our", "gener", "get", "creat", "obtain"),
-    *(
-        "use",
-        "provide",
-        "type",
-        "todo",
-        "tbd",
-        "fixme",
-        "fake",
-        "stub",
-        "dummy",
-        "example",
-        "sample",
-    ),
-    *(
-        "placeholder",
-        "notreal",
-        "invalid",
-        "not",
-        "mock",
-        "bogus",
-        "redacted",
-        "unset",
-        "undefined",
-    ),
-    *("none", "null", "nil", "n/a"),
-)
+_HINTS = """
+chang replace fill set update edit enter insert put add paste prod tobe cambia reempl rempl
+troque substitu ersetz aendern ändern you votre dein ihr sua seu tu uw vostra la le mi ton here
+ici aqu qui hier anda my our gener get creat obtain use provide type todo tbd fixme fake stub
+dummy example sample placeholder notreal invalid not mock bogus redacted unset undefined none
+null nil n/a
+"""
+HINTS = tuple(_HINTS.split())
 PREFIX = re.compile(r"^(?:[A-Za-z][A-Za-z0-9]{1,5}[-_])+|^(?:base64:|Bearer |AIzaSy)")
 WALKS = re.compile(
     r"(?:qwerty(?:uiop)?|asdf(?:gh(?:jkl)?)?|zxcv(?:bnm?)?|qazwsx(?:edc)?|1q2w3e(?:4r)?(?:5t)?|"

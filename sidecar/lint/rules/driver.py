@@ -1,6 +1,5 @@
 """Rules about what the driver and the server make of the parameters of DATABASE_URL."""
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -23,20 +22,13 @@ DB17 = Rule(
 DB18 = Rule(
     "DB18", "a certificate to be checked, and no file to check it by", relaxed=Severity.INFO
 )
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\S+", text))
-
-
 # Read by asyncpg itself; everything else goes to the server as a setting of the session.
-_DRIVER = _names(
-    """
-    database dbname gsslib host krbsrvname passfile password port service sslcert sslcrl sslkey
-    sslmode sslnegotiation sslpassword sslrootcert ssl_max_protocol_version
-    ssl_min_protocol_version target_session_attrs user
-    """
-)
+_OF_DRIVER = """
+database dbname gsslib host krbsrvname passfile password port service sslcert sslcrl sslkey sslmode
+sslnegotiation sslpassword sslrootcert ssl_max_protocol_version ssl_min_protocol_version
+target_session_attrs user
+"""
+_DRIVER = frozenset(_OF_DRIVER.split())
 _VALUES = {
     "gsslib": frozenset({"gssapi", "sspi"}),
     "sslnegotiation": frozenset({"postgres", "direct"}),
@@ -47,21 +39,20 @@ _VALUES = {
     "ssl_max_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
 }
 # Parameters of libpq and of other drivers: known well enough to be named, and to be sure.
-_FOREIGN = _names(
-    """
-    applicationname async_fallback binary_parameters channel_binding charset command_timeout
-    connect_timeout connection_limit connection_timeout connecttimeout conn_max_age currentschema
-    default_query_exec_mode encoding fallback_application_name gssdelegation gssencmode hostaddr
-    keepalives keepalives_count keepalives_idle keepalives_interval load_balance_hosts
-    logintimeout max_overflow max_pool_size max_protocol_version max_size min_pool_size
-    min_protocol_version min_size pgbouncer pool pool_max_conn_idle_time pool_max_conn_lifetime
-    pool_max_conns pool_min_conns pool_mode pool_pre_ping pool_recycle pool_size pool_timeout
-    prepared_statement_cache_size prepared_statements preparethreshold reconnect require_auth
-    requirepeer requiressl schema scram_client_key scram_server_key servicefile socket_timeout
-    sockettimeout ssl sslaccept sslcertmode sslcompression sslcrldir sslfactory sslidentity
-    sslkeylogfile sslsni statement_cache_size supa tcpkeepalive timeout uselibpqcompat
-    """
-)
+_OF_OTHERS = """
+applicationname async_fallback binary_parameters channel_binding charset command_timeout
+connect_timeout connection_limit connection_timeout connecttimeout conn_max_age currentschema
+default_query_exec_mode encoding fallback_application_name gssdelegation gssencmode hostaddr
+keepalives keepalives_count keepalives_idle keepalives_interval load_balance_hosts logintimeout
+max_overflow max_pool_size max_protocol_version max_size min_pool_size min_protocol_version
+min_size pgbouncer pool pool_max_conn_idle_time pool_max_conn_lifetime pool_max_conns
+pool_min_conns pool_mode pool_pre_ping pool_recycle pool_size pool_timeout
+prepared_statement_cache_size prepared_statements preparethreshold reconnect require_auth
+requirepeer requiressl schema scram_client_key scram_server_key servicefile socket_timeout
+sockettimeout ssl sslaccept sslcertmode sslcompression sslcrldir sslfactory sslidentity
+sslkeylogfile sslsni statement_cache_size supa tcpkeepalive timeout uselibpqcompat
+"""
+_FOREIGN = frozenset(_OF_OTHERS.split())
 _CURES = {
     "ssl": "Write sslmode=require, or sslmode=verify-full with sslrootcert.",
     "requiressl": "Write sslmode=require, or sslmode=verify-full with sslrootcert.",
@@ -143,7 +134,7 @@ def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
 def session_settings() -> frozenset[str]:
     """Return what PostgreSQL 15 to 18 let a session set when it connects, in lower case."""
     text = resources.files("sidecar.lint").joinpath("session_settings.txt").read_text("utf-8")
-    return _names(text)
+    return frozenset(text.split())
 
 
 def _is_of_this_process(context: RuleContext) -> bool:
