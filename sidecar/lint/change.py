@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sidecar.config.environ import Environ
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import WARNING, Rule, Violation
 
 ENV09 = Rule(
     "ENV09",
     "a mounted file that was replaced since the start; the process works on with what it read",
-    strict=Severity.WARNING,
+    WARNING,
+    WARNING,
 )
 
 

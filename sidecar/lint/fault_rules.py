@@ -3,18 +3,14 @@
 from collections.abc import Iterable
 
 from sidecar.config.fault import Fault, FaultKind
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, Rule, Violation
 
 ENV03 = Rule(
     "ENV03",
     "quotes, blanks, control characters or a comment kept inside a value; unexpanded `${...}`",
 )
 ENV04 = Rule(
-    "ENV04",
-    "a value of the wrong type, range or choice",
-    relaxed=Severity.ERROR,
-    refs=("12-factor III",),
+    "ENV04", "a value of the wrong type, range or choice", relaxed=ERROR, refs=("12-factor III",)
 )
 ENV06 = Rule(
     "ENV06",
@@ -24,9 +20,7 @@ ENV06 = Rule(
 # Refused in production: a rule in code that cannot be asked guards nothing, without a sign of it.
 ENV07 = Rule("ENV07", "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a rule of one's own")
 DB07 = Rule(
-    "DB07",
-    "pool bounds that cannot hold: minimum above maximum, or one below 1",
-    relaxed=Severity.ERROR,
+    "DB07", "pool bounds that cannot hold: minimum above maximum, or one below 1", relaxed=ERROR
 )
 _RULES = {
     FaultKind.MARK: ENV03,

@@ -7,6 +7,8 @@ from sidecar.config.environment import Environment
 from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 
+INFO, WARNING, ERROR, REFUSE = Severity
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

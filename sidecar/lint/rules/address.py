@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sidecar.config.dsn import Dsn, DsnError
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, REFUSE, Rule, Violation
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.rule_context import Check, DsnCheck, RuleContext
 from sidecar.lint.rules.secrets import SEC02, says_default
@@ -17,13 +16,13 @@ FIELD = "DATABASE_URL"
 DB01 = Rule(
     "DB01",
     "DATABASE_URL missing, unparsable, or with another scheme or a driver's name",
-    relaxed=Severity.ERROR,
+    relaxed=ERROR,
     refs=("12-factor IV",),
 )
 DB02 = Rule(
     "DB02",
     "default credentials: the password is a usual one, or repeats user or database",
-    relaxed=Severity.INFO,
+    relaxed=INFO,
     refs=("OWASP ASVS 2.10", "CWE-1392"),
 )
 _EXAMPLE_HOST = re.compile(
@@ -48,7 +47,7 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
             "is required in production" if is_strict else "is not set; the embedded server is used"
         )
         hint = "Set it like postgresql://user:password@host:5432/database?sslmode=verify-full."
-        at_most = Severity.REFUSE if is_strict else Severity.INFO
+        at_most = REFUSE if is_strict else INFO
         yield context.violation(DB01, FIELD, f"DATABASE_URL {message}.", hint, at_most=at_most)
     elif not is_example(context):
         try:

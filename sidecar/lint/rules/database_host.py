@@ -4,32 +4,21 @@ import re
 from collections.abc import Iterator
 
 from sidecar.config.dsn import Dsn
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
 from sidecar.lint.rule_context import DsnCheck, RuleContext
 from sidecar.lint.rules.address import FIELD
 
 POOLER_PORT = 6543
 
-DB03 = Rule(
-    "DB03", "connects as a superuser", relaxed=None, strict=Severity.WARNING, refs=("CWE-250",)
-)
-DB04 = Rule(
-    "DB04", "a database on this machine in production", relaxed=None, strict=Severity.WARNING
-)
+DB03 = Rule("DB03", "connects as a superuser", None, WARNING, ("CWE-250",))
+DB04 = Rule("DB04", "a database on this machine in production", None, WARNING)
 DB05 = Rule(
     "DB05",
     "no TLS demanded of a remote database: sslmode missing, disable, allow or prefer",
     relaxed=None,
     refs=("OWASP ASVS 9.2", "CWE-319"),
 )
-DB06 = Rule(
-    "DB06",
-    "sslmode=require, which checks no certificate",
-    relaxed=None,
-    strict=Severity.INFO,
-    refs=("CWE-295",),
-)
+DB06 = Rule("DB06", "sslmode=require, which checks no certificate", None, INFO, ("CWE-295",))
 DB12 = Rule(
     "DB12", "a pooler in transaction mode, which breaks session locks and prepared statements"
 )
@@ -75,7 +64,7 @@ def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             "authority, or at least ?sslmode=require; the driver's default falls back to plain "
             "text."
         )
-        at_most = Severity.WARNING if _is_private(dsn) else Severity.REFUSE
+        at_most = WARNING if _is_private(dsn) else REFUSE
         yield context.violation(DB05, FIELD, message, hint, at_most=at_most)
     elif dsn.sslmode == "require" and root_certificate(context, dsn) is None:
         message = "sslmode=require encrypts, but checks no certificate."
@@ -114,7 +103,7 @@ def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     if any(is_named.search(name) for name in names):
         message = f"DATABASE_URL names {kind} database, in {context.settings.environment}."
         hint = "Set the address that belongs to this environment."
-        at_most = Severity.REFUSE if any(map(is_meant.search, names)) else Severity.INFO
+        at_most = REFUSE if any(map(is_meant.search, names)) else INFO
         yield context.violation(DB13, FIELD, message, hint, at_most=at_most)
 
 

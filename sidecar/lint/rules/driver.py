@@ -7,9 +7,8 @@ from pathlib import Path
 
 from sidecar.config.dsn import SSLMODES, Dsn
 from sidecar.config.opaque import has_opaque
-from sidecar.config.severity import Severity
 from sidecar.config.variable import PROCESS
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation
 from sidecar.lint.rule_context import DsnCheck, RuleContext
 from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import root_certificate
@@ -17,11 +16,9 @@ from sidecar.lint.rules.database_host import root_certificate
 DB17 = Rule(
     "DB17",
     "a parameter of DATABASE_URL that the driver does not know, or a value that it does not take",
-    relaxed=Severity.ERROR,
+    relaxed=ERROR,
 )
-DB18 = Rule(
-    "DB18", "a certificate to be checked, and no file to check it by", relaxed=Severity.INFO
-)
+DB18 = Rule("DB18", "a certificate to be checked, and no file to check it by", relaxed=INFO)
 # Read by asyncpg itself; everything else goes to the server as a setting of the session.
 _OF_DRIVER = """
 database dbname gsslib host krbsrvname passfile password port service sslcert sslcrl sslkey sslmode
@@ -81,7 +78,7 @@ def unknown_parameter(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         else:
             # It may be a setting of a later server, and its name may be half of a password.
             message = "DATABASE_URL has a parameter that neither driver nor server is known for."
-            yield context.violation(DB17, FIELD, message, _REMOVE, at_most=Severity.WARNING)
+            yield context.violation(DB17, FIELD, message, _REMOVE, at_most=WARNING)
 
 
 def unknown_value(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -110,7 +107,7 @@ def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             message,
             "Append &sslrootcert=FILE with the certificate of the server's authority; without "
             "one the driver looks for ~/.postgresql/root.crt.",
-            at_most=Severity.WARNING,
+            at_most=WARNING,
         )
 
 

@@ -3,19 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.config.severity import Severity
 from sidecar.events.types import EventTypes
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, Rule, Violation
 
-HOLE: Final = Rule(
-    "EVT01", "a chain of upcasters with a hole", relaxed=Severity.ERROR, strict=Severity.ERROR
-)
-FUTURE: Final = Rule(
-    "EVT02",
-    "stored events of a schema version from the future",
-    relaxed=Severity.ERROR,
-    strict=Severity.ERROR,
-)
+HOLE: Final = Rule("EVT01", "a chain of upcasters with a hole", ERROR, ERROR)
+FUTURE: Final = Rule("EVT02", "stored events of a schema version from the future", ERROR, ERROR)
 
 
 def find_faults(types: EventTypes, stored: Mapping[str, int]) -> Iterator[Violation]:

@@ -3,22 +3,17 @@
 import re
 from collections.abc import Iterator
 
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.secrets import says_default
 
 APP05 = Rule(
-    "APP05",
-    "allowed hosts empty or `*`",
-    relaxed=Severity.INFO,
-    strict=Severity.WARNING,
-    refs=("Django security.W020", "CWE-644"),
+    "APP05", "allowed hosts empty or `*`", INFO, WARNING, ("Django security.W020", "CWE-644")
 )
 APP06 = Rule(
     "APP06",
     "cookies without Secure or HttpOnly, CSRF protection or TLS verification off",
-    relaxed=Severity.INFO,
+    relaxed=INFO,
     refs=("OWASP ASVS 3.4", "CWE-295", "CWE-614"),
 )
 APP07 = Rule(

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 
 from sidecar.config.dsn import Dsn
 from sidecar.config.settings import Settings
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation
 from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import DB03, DB05, DB06, DB12
 from sidecar.lint.rules.pool_size import POOL_ADVICE
@@ -16,13 +15,10 @@ CROWDED_SHARE = 0.8
 
 DB08 = Rule("DB08", "replicas x workers x pool above what the server has left (live)")
 DB10 = Rule(
-    "DB10",
-    "no limit to how long a statement or an idle transaction may take (live)",
-    relaxed=Severity.INFO,
-    strict=Severity.WARNING,
+    "DB10", "no limit to how long a statement or an idle transaction may take (live)", INFO, WARNING
 )
 DB14 = Rule("DB14", "migrations that are not applied, or a schema of a later release (live)")
-DB16 = Rule("DB16", "a server that cannot be reached (live)", strict=Severity.ERROR)
+DB16 = Rule("DB16", "a server that cannot be reached (live)", WARNING, ERROR)
 
 LiveCheck = Callable[[Settings, Server], Iterator[Violation]]
 
@@ -75,7 +71,7 @@ def connection_budget(settings: Settings, server: Server) -> Iterator[Violation]
         f"{total}; the server has {usable} (max_connections {server.max_connections} less "
         f"{server.reserved_connections} reserved).",
         f"Lower DB_POOL_MAX_SIZE, raise max_connections, or put a pooler before it. {POOL_ADVICE}",
-        at_most=Severity.REFUSE if wanted > usable else Severity.WARNING,
+        at_most=REFUSE if wanted > usable else WARNING,
     )
 
 
@@ -111,7 +107,7 @@ def schema_not_at_head(settings: Settings, server: Server) -> Iterator[Violation
         count = len(server.pending_migrations)
         message = f"{count} migration(s) are not applied, from {server.pending_migrations[0]} on."
         hint = "Run: sidecar migrate."
-        at_most = Severity.INFO if settings.auto_migrate else Severity.REFUSE
+        at_most = INFO if settings.auto_migrate else REFUSE
         yield Violation(DB14, FIELD, message, hint, at_most=at_most)
 
 

@@ -4,8 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from sidecar.config.form import is_address
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 FLUSH_SECONDS = 5.0
@@ -14,21 +13,17 @@ GRACE_SECONDS = 30.0
 OPS01 = Rule(
     "OPS01",
     "no token of its own in production; refused where it listens on the network",
-    relaxed=Severity.INFO,
+    relaxed=INFO,
     refs=("CWE-306",),
 )
-OPS02 = Rule(
-    "OPS02", "draining that outlasts the usual grace period of 30 s", strict=Severity.WARNING
-)
-OPS03 = Rule(
-    "OPS03", "a limit shorter than two of the looks that it judges", relaxed=Severity.ERROR
-)
+OPS02 = Rule("OPS02", "draining that outlasts the usual grace period of 30 s", WARNING, WARNING)
+OPS03 = Rule("OPS03", "a limit shorter than two of the looks that it judges", relaxed=ERROR)
 OPS05 = Rule(
     "OPS05",
     "agents that answer whoever reaches an address that is not loopback's",
-    relaxed=Severity.INFO,
-    strict=Severity.WARNING,
-    refs=("CWE-306",),
+    INFO,
+    WARNING,
+    ("CWE-306",),
 )
 _CURE = "Set SIDECAR_TOKEN to the output of: sidecar secret."
 # Workers and the database are sampled once a second.
@@ -62,7 +57,7 @@ def without_token(context: RuleContext) -> Iterator[Violation]:
         message = (
             "SIDECAR_TOKEN is not set: the report, the status page and check detail answer nobody."
         )
-        at_most = Severity.REFUSE if is_open else Severity.WARNING
+        at_most = REFUSE if is_open else WARNING
         yield context.violation(OPS01, "SIDECAR_TOKEN", message, _CURE, at_most=at_most)
     elif is_open:
         message = (

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."
 LOW_MAX_SIZE = 10
 LOW_MIN_SIZE = 2
 
-DB09 = Rule("DB09", "pool sizes left at their defaults", relaxed=None, strict=Severity.INFO)
-DB15 = Rule(
-    "DB15", "a pool too small for production", relaxed=Severity.INFO, strict=Severity.WARNING
-)
+DB09 = Rule("DB09", "pool sizes left at their defaults", None, INFO)
+DB15 = Rule("DB15", "a pool too small for production", INFO, WARNING)
 DB11 = Rule(
-    "DB11",
-    "waiting for a connection longer than callers wait for an answer",
-    strict=Severity.WARNING,
+    "DB11", "waiting for a connection longer than callers wait for an answer", WARNING, WARNING
 )
 # Load balancers and gateways give up after 30 to 60 s by default.
 PATIENCE_SECONDS = 30.0

@@ -13,8 +13,7 @@ import msgspec
 
 from sidecar.config.environment import Environment
 from sidecar.config.settings import declarations
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 from sidecar.lint.rules.secrets import GENERATE
 
@@ -32,9 +31,9 @@ SEC05 = Rule(
 SEC06 = Rule(
     "SEC06",
     "a signing key of 32 to 49 characters, where Django asks for 50",
-    relaxed=None,
-    strict=Severity.INFO,
-    refs=("Django security.W009",),
+    None,
+    INFO,
+    ("Django security.W009",),
 )
 SEC07 = Rule(
     "SEC07",
@@ -44,15 +43,15 @@ SEC07 = Rule(
 SEC08 = Rule(
     "SEC08",
     "a secret that calls itself insecure or one for development or test",
-    relaxed=Severity.INFO,
+    relaxed=INFO,
     refs=("Django security.W009",),
 )
 SEC09 = Rule("SEC09", "one value used for two secrets", refs=("NIST SP 800-57 5.2",))
 SEC13 = Rule(
     "SEC13",
     "a provider's key in another provider's variable, or in production a key for test mode",
-    relaxed=Severity.INFO,
-    strict=Severity.WARNING,
+    INFO,
+    WARNING,
 )
 SEC14 = Rule("SEC14", "a token (JWT) that has expired or was issued for a demo")
 

@@ -5,10 +5,9 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from sidecar.config.severity import Severity
 from sidecar.config.sidecar_file import compiled
 from sidecar.config.text import tidy
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 USUAL_PAIRS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),)
@@ -22,17 +21,12 @@ USUAL_SUCCESSORS = {
     "OTEL_EXPORTER_OTLP_METRIC_INSECURE": "OTEL_EXPORTER_OTLP_METRICS_INSECURE",
 }
 
-ENV05 = Rule(
-    "ENV05",
-    "a variable that is deprecated or no longer read",
-    relaxed=Severity.INFO,
-    strict=Severity.WARNING,
-)
+ENV05 = Rule("ENV05", "a variable that is deprecated or no longer read", INFO, WARNING)
 ENV08 = Rule("ENV08", "a value that does not match the project's pattern for it")
 SEC10 = Rule(
     "SEC10",
     "a key that does not decode to the number of bytes that the project states",
-    relaxed=Severity.ERROR,
+    relaxed=ERROR,
     refs=("NIST SP 800-57 5.6",),
 )
 SEC12 = Rule(

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 OPS04 = Rule(
     "OPS04",
     "an `OTEL_*` variable, or a value of one, that the sidecar does not offer",
-    strict=Severity.WARNING,
+    WARNING,
+    WARNING,
 )
 EXPORTERS: Final[Mapping[str, frozenset[str]]] = {
     "OTEL_TRACES_EXPORTER": frozenset({"otlp", "none"}),
@@ -34,12 +34,12 @@ _LOGS: Final = ("OTEL_EXPORTER_OTLP_LOGS_", "OTEL_BLRP_")
 _FILE: Final = (
     "The file of {} is not read; OTEL_* variables are.",
     "Set what it says by variables, such as OTEL_EXPORTER_OTLP_ENDPOINT.",
-    Severity.REFUSE,
+    REFUSE,
 )
 _ADDRESS: Final = (
     "{} is not read; /metrics is where SIDECAR_HOST and SIDECAR_PORT say.",
     "Scrape it there.",
-    Severity.INFO,
+    INFO,
 )
 # The SDK would pass over all variables for a file; at the address only the application may listen.
 _UNREAD: Final = {
@@ -75,7 +75,7 @@ def unsent_logs(context: RuleContext) -> Iterator[Violation]:
     for name in asked:
         message = "The sidecar sends no logs by OTLP; it writes them to standard error."
         hint = "Collect them there, with SIDECAR_LOG_FORMAT=json."
-        yield context.violation(OPS04, name, message, hint, at_most=Severity.INFO)
+        yield context.violation(OPS04, name, message, hint, at_most=INFO)
 
 
 CHECKS: tuple[Check, ...] = (unread_variable, unknown_choice, unsent_logs)

@@ -5,21 +5,20 @@ from collections.abc import Iterator
 
 from sidecar.config.environment import is_known
 from sidecar.config.settings import declarations
-from sidecar.config.severity import Severity
 from sidecar.config.text import has_mark, is_quoted, tidy
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_near, is_secret_name
 from sidecar.lint.fault_rules import ENV03
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 ENV01 = Rule(
     "ENV01",
     "ENVIRONMENT missing or unknown; an unknown name counts as production",
-    relaxed=Severity.INFO,
+    relaxed=INFO,
     refs=("12-factor III",),
 )
-ENV02 = Rule("ENV02", "a variable that looks like a misspelt known one", strict=Severity.WARNING)
+ENV02 = Rule("ENV02", "a variable that looks like a misspelt known one", WARNING, WARNING)
 _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][^{}]{0,200}\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
@@ -38,11 +37,11 @@ def unknown_environment(context: RuleContext) -> Iterator[Violation]:
     if not name and context.environ.assumed is not None:
         message = f"ENVIRONMENT is not set here; it is judged as for {context.environ.environment}."
         hint = "Set it, or pass --environment: a process without it counts as development."
-        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=Severity.WARNING)
+        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=WARNING)
     elif not name:
         message = "ENVIRONMENT is not set; it counts as development."
         hint = f"Set it to {allowed}; only the last two refuse a bad configuration."
-        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=Severity.INFO)
+        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=INFO)
     elif not is_known(name):
         message = "ENVIRONMENT is not a known name; it counts as production."
         hint = f"Set it to {allowed}."
@@ -89,7 +88,7 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
             what, hint = mark
             is_mild = not is_secret or "comment" in what
             message = f"{variable.name} {what}."
-            at_most = Severity.WARNING if is_mild else Severity.REFUSE
+            at_most = WARNING if is_mild else REFUSE
             yield context.violation(ENV03, variable.name, message, hint, at_most=at_most)
 
 

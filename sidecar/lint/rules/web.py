@@ -6,36 +6,30 @@ from urllib.parse import urlsplit
 
 from sidecar.config.cors_policy import APP_SCHEMES
 from sidecar.config.option import LogLevel
-from sidecar.config.severity import Severity
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation
 from sidecar.lint.rule_context import Check, RuleContext
 
 APP01 = Rule(
     "APP01",
     "DEBUG or a log level of DEBUG in production",
-    relaxed=None,
-    strict=Severity.WARNING,
-    refs=("OWASP ASVS 14.3", "CWE-489"),
+    None,
+    WARNING,
+    ("OWASP ASVS 14.3", "CWE-489"),
 )
-APP02 = Rule(
-    "APP02",
-    "API docs on in production",
-    relaxed=None,
-    strict=Severity.WARNING,
-    refs=("OWASP ASVS 14.3",),
-)
+APP02 = Rule("APP02", "API docs on in production", None, WARNING, ("OWASP ASVS 14.3",))
 APP03 = Rule(
     "APP03",
     "CORS open to every origin, also when `*` stands inside a list",
-    strict=Severity.WARNING,
-    refs=("OWASP ASVS 14.5", "CWE-942"),
+    WARNING,
+    WARNING,
+    ("OWASP ASVS 14.5", "CWE-942"),
 )
 APP04 = Rule(
     "APP04",
     "a CORS origin that is local, unencrypted or an example; or none set",
-    relaxed=None,
-    strict=Severity.WARNING,
-    refs=("OWASP ASVS 14.5",),
+    None,
+    WARNING,
+    ("OWASP ASVS 14.5",),
 )
 
 _EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|.*your-?domain.*|.*your-frontend.*")
@@ -74,7 +68,7 @@ def unfit_origin(context: RuleContext) -> Iterator[Violation]:
     if not context.environ.text("CORS_ORIGINS"):
         message = "CORS_ORIGINS is not set; only http://localhost:5000 may call."
         hint = "List the origins of your frontends; a service without browsers can leave it."
-        yield context.violation(APP04, "CORS_ORIGINS", message, hint, at_most=Severity.INFO)
+        yield context.violation(APP04, "CORS_ORIGINS", message, hint, at_most=INFO)
         return
     unfit = [origin for origin in context.settings.cors.origins if _is_unfit(origin)]
     if unfit:
