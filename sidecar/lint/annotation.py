@@ -26,8 +26,6 @@ _COMMANDS = {
 _LEVELS = _COMMANDS | {Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _NO_FILES = frozenset({None, PROCESS, OPTION})
-# What a path may hold as it is: a colon would end the scheme of an address.
-_SAFE = "/"
 _NOTHING: Mapping[str | None, Origin] = {}
 
 
@@ -128,13 +126,11 @@ def _said(finding: Finding) -> str:
 
 def _uri(source: str) -> str:
     """Return a path as an address, relative to the working directory where it lies below it."""
-    path = Path(source)
-    if not path.is_absolute():
-        return quote(source, _SAFE, errors="surrogateescape")
-    directory = Path.cwd()
-    if path.is_relative_to(directory):
-        return quote(str(path.relative_to(directory)), _SAFE, errors="surrogateescape")
-    return f"file://{quote(source, _SAFE, errors='surrogateescape')}"
+    path, directory = Path(source), Path.cwd()
+    shown = str(path.relative_to(directory)) if path.is_relative_to(directory) else source
+    scheme = "file://" if Path(shown).is_absolute() else ""
+    # A colon in a path would end the scheme of an address.
+    return scheme + quote(shown, "/", errors="surrogateescape")
 
 
 def _fingerprint(finding: Finding, uri: str) -> str:

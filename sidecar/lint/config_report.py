@@ -14,7 +14,6 @@ from sidecar.config.environment import Environment
 from sidecar.config.form import Shown
 from sidecar.config.opaque import has_opaque
 from sidecar.config.settings import Settings, declarations
-from sidecar.config.severity import Severity
 from sidecar.lint.change import Change
 from sidecar.lint.checklist import Item
 from sidecar.lint.finding import Finding
@@ -24,7 +23,7 @@ LONGEST_BUCKET = 128
 
 
 class Status(StrEnum):
-    """The findings in one word; `refused` in strict environments only."""
+    """The findings in one word, one for each severity; `refused` in strict environments only."""
 
     OK = "ok"
     WARNINGS = "warnings"
@@ -61,17 +60,8 @@ class Report:
 
 def status_of(findings: Sequence[Finding]) -> Status:
     """Sum the active findings up by the worst of them."""
-    worst = max(
-        (finding.severity for finding in findings if finding.is_active),
-        key=lambda severity: severity.rank,
-        default=Severity.INFO,
-    )
-    return {
-        Severity.INFO: Status.OK,
-        Severity.WARNING: Status.WARNINGS,
-        Severity.ERROR: Status.INVALID,
-        Severity.REFUSE: Status.REFUSED,
-    }[worst]
+    worst = max((each.severity.rank for each in findings if each.is_active), default=0)
+    return list(Status)[worst]
 
 
 def shown_settings(settings: Settings, environ: Environ) -> dict[str, SettingFields]:

@@ -1,6 +1,8 @@
 """What a rule reports: violations, and the findings that they are once they are weighed."""
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, Self
 
 from sidecar.config.environment import Environment
@@ -8,6 +10,7 @@ from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 
 INFO, WARNING, ERROR, REFUSE = Severity
+_RANK = attrgetter("rank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,6 @@ class Finding(Violation):
         """Whether the finding counts: it is not silenced."""
         return self.silenced_by is None
 
-    def silence(self, reason: str) -> "Finding":
-        """Return the finding silenced, with the reason."""
-        return replace(self, silenced_by=reason)
-
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as `/config-report` shows it: its place for source and line."""
         shown = {
@@ -113,17 +112,14 @@ class Finding(Violation):
         return shown if self.workload is None else {**shown, "workload": self.workload}
 
 
-def weigh(violation: Violation, environment: Environment) -> Finding | None:
-    """Turn a violation into a finding; `None` where the rule does not matter."""
-    severity = violation.rule.severity(environment)
-    if severity is None:
-        return None
-    milder = min(severity, violation.at_most, key=lambda each: each.rank)
-    known = {each.name: getattr(violation, each.name) for each in fields(violation)}
-    return Finding(**known, severity=milder.in_environment(environment))
-
-
-def weigh_all(violations: tuple[Violation, ...], environment: Environment) -> tuple[Finding, ...]:
+def weigh_all(violations: Iterable[Violation], environment: Environment) -> tuple[Finding, ...]:
     """Weigh each violation, leaving out those that do not matter in this environment."""
-    findings = (weigh(violation, environment) for violation in violations)
-    return tuple(finding for finding in findings if finding is not None)
+    weighed = ((each, each.rule.severity(environment)) for each in violations)
+    return tuple(
+        Finding(
+            **{one.name: getattr(each, one.name) for one in fields(Violation)},
+            severity=min(severity, each.at_most, key=_RANK).in_environment(environment),
+        )
+        for each, severity in weighed
+        if severity is not None
+    )

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from sidecar.config import sidecar_file
 from sidecar.config.environ import Environ
-from sidecar.config.environment import Environment
 from sidecar.config.project_rules import NEVER_SILENCED, ProjectRules
 from sidecar.config.settings import Settings, load
 from sidecar.config.severity import Severity
@@ -50,11 +49,11 @@ class Verdict:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The violations as the environment and the project weigh them, most severe first."""
-        environment = self.settings.environment
-        weighed = weigh_all(self.violations, environment)
+        weighed = weigh_all(self.violations, self.settings.environment)
         of_workload = (_named(each, self.workload.name) for each in weighed)
-        found = (*self.workload.findings, *of_workload)
-        return arrange(found, self.project, environment, self.now.date())
+        adapted = [self._adapted(each) for each in (*self.workload.findings, *of_workload)]
+        adapted.sort(key=lambda one: (not one.is_active, -one.severity.rank, one.id, one.field))
+        return tuple(adapted)
 
     @cached_property
     def checklist(self) -> tuple[Item, ...]:
@@ -102,6 +101,15 @@ class Verdict:
             checklist=self.checklist,
             changes=tuple(changed),
         )
+
+    def _adapted(self, finding: Finding) -> Finding:
+        """Apply the project's severities and silences."""
+        environment = self.settings.environment
+        chosen = self.project.severity_in(finding.id, environment)
+        if chosen is not None and finding.id not in NEVER_SILENCED:
+            finding = replace(finding, severity=chosen.in_environment(environment))
+        reason = self.project.reason(finding.id, finding.field, self.now.date())
+        return replace(finding, silenced_by=reason)
 
 
 def validate(
@@ -165,26 +173,6 @@ def check(context: RuleContext) -> Iterator[Violation]:
             yield violation
 
 
-def arrange(
-    findings: Sequence[Finding], project: ProjectRules, environment: Environment, on: date
-) -> tuple[Finding, ...]:
-    """Apply the project's severities and silences, and put the most severe first."""
-    adapted = (_adapt(finding, project, environment, on) for finding in findings)
-    return tuple(
-        sorted(
-            adapted, key=lambda each: (not each.is_active, -each.severity.rank, each.id, each.field)
-        )
-    )
-
-
 def _named(finding: Finding, workload: str | None) -> Finding:
     """Name the workload, but for a mistake in the rules themselves."""
     return finding if finding.id == ENV07.id else replace(finding, workload=workload)
-
-
-def _adapt(finding: Finding, project: ProjectRules, environment: Environment, on: date) -> Finding:
-    severity = project.severity_in(finding.id, environment)
-    if severity is not None and finding.id not in NEVER_SILENCED:
-        finding = replace(finding, severity=severity.in_environment(environment))
-    reason = project.reason(finding.id, finding.field, on)
-    return finding if reason is None else finding.silence(reason)
