@@ -12,6 +12,7 @@ from sidecar.config.variable_name import is_mounted_name
 MOST_VARIABLES = 200_000
 MOST_WORKLOADS = 1_000
 MOST_FAULTS = 20
+PUT_RIGHT = "Put the file right: nothing of it can be judged."
 _LONGEST_NAME = 128
 
 
@@ -43,10 +44,8 @@ class WorkloadBuilder:
         if earlier is not None and earlier.source == variable.source:
             message = f"{variable.name} stands twice, in lines {earlier.line} and {variable.line}."
             hint = "Keep one of them; the last one wins here, the first one elsewhere."
-            place = (variable.source, variable.line)
-            self.faults.append(
-                Fault(FaultKind.FILE, variable.name, message, hint, *place, Severity.WARNING)
-            )
+            place = (variable.source, variable.line, Severity.WARNING)
+            self.faults.append(Fault(FaultKind.FILE, variable.name, message, hint, *place))
         self.set(variable)
 
     def set(self, variable: Variable) -> None:
@@ -100,18 +99,15 @@ class DeploymentBuilder:
         variables = sum(len(each.variables) for each in self.workloads)
         if len(self.workloads) < MOST_WORKLOADS and variables <= MOST_VARIABLES:
             return True
-        message = (
-            f"{source} has more than {MOST_WORKLOADS} workloads or {MOST_VARIABLES} variables, "
-            "and was not read whole."
-        )
-        self.unread.append(unusable(source, message, hint="Check it in parts, with --part."))
+        bounds = f"{MOST_WORKLOADS} workloads or {MOST_VARIABLES} variables"
+        what = f"has more than {bounds}, and was not read whole."
+        self.unread.append(unusable(source, what, hint="Check it in parts, with --part."))
         return False
 
 
-def unusable(source: str, message: str, line: int | None = None, *, hint: str = "") -> Fault:
+def unusable(source: str, what: str, line: int | None = None, *, hint: str = PUT_RIGHT) -> Fault:
     """Return the fault of a file, or of a line of it, that cannot be used."""
-    hint = hint or "Put the file right: nothing of it can be judged."
-    return Fault(FaultKind.FILE, source, message, hint, source, line)
+    return Fault(FaultKind.FILE, source, f"{source} {what}", hint, source, line)
 
 
 def few(faults: Sequence[Fault]) -> list[Fault]:
@@ -123,11 +119,6 @@ def few(faults: Sequence[Fault]) -> list[Fault]:
     message = f"{left} more faults of {first.source} are not told, from line {first.line} on."
     hint = "Put the first ones right; is it the file that was meant?"
     return [*faults[:MOST_FAULTS], replace(first, message=message, hint=hint)]
-
-
-def marked(source: str, message: str, hint: str, line: int) -> Fault:
-    """Return the fault of a mark that an editor left in a file."""
-    return Fault(FaultKind.MARK, source, message, hint, source, line, Severity.WARNING)
 
 
 def shown(name: str) -> str:

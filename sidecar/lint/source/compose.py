@@ -1,23 +1,24 @@
 """Compose files: the environment of each service, as docker compose would make it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from yaml.nodes import Node
 
 from sidecar.config.fault import Fault, FaultKind
+from sidecar.config.mount import read_text
 from sidecar.config.severity import Severity
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name
-from sidecar.lint.source import compose_env, docker
 from sidecar.lint.source.builder import DeploymentBuilder, WorkloadBuilder, few, shown, unusable
 from sidecar.lint.source.compose_project import ComposeFile, Definition, Project
-from sidecar.lint.source.compose_secret import files_of
+from sidecar.lint.source.env_lines import read_for_compose, read_for_docker
 from sidecar.lint.source.file import Dialect, Loaded, load
 from sidecar.lint.source.interpolation import Filling, lost_reference
 from sidecar.lint.source.manifest import child, entries, is_null, items, line_of, text_of
 
 _PROFILES = "COMPOSE_PROFILES"
+_SECRETS = "/run/secrets"
 
 
 def read(
@@ -38,25 +39,24 @@ def read(
     deployment = DeploymentBuilder()
     if not files:
         return deployment
-    project = Project(files, shell, alone=alone)
+    source, project = files[0].source, Project(files, shell, alone=alone)
     deployment.unread += project.unread
     for name, definitions in project.services.items():
         if part not in {None, name, called(name)}:
             continue
-        if not deployment.has_room(files[0].source):
+        if not deployment.has_room(source):
             break
         if part is None and not _is_active(definitions, shell):
-            deployment.faults.append(_asleep(name, files[0].source))
+            deployment.faults.append(_asleep(name, source))
             continue
         workload = _read_service(name, definitions, deployment.unread, alone=alone)
         deployment.workloads.append(workload)
     if part is not None and not deployment.workloads:
         names = ", ".join(map(shown, project.services)) or "none"
-        message = f"{files[0].source} has no such service; it has {names}."
-        deployment.unread.append(unusable(files[0].source, message, hint="Correct --part."))
+        what = f"has no such service; it has {names}."
+        deployment.unread.append(unusable(source, what, hint="Correct --part."))
     elif not deployment.workloads and not deployment.faults:
-        message = f"{files[0].source} has no service."
-        deployment.unread.append(unusable(files[0].source, message))
+        deployment.unread.append(unusable(source, "has no service."))
     return deployment
 
 
@@ -70,57 +70,42 @@ def _read_service(
 ) -> WorkloadBuilder:
     """Read the environment of one service: `environment` wins over every `env_file`.
 
-    Args:
-        name: The service.
-        definitions: What it is made of; of two, the later one wins.
-        unread: Takes env files that it needs and that cannot be read.
-        alone: Leave its env files out.
+    Env files that it needs and that cannot be read are added to `unread`.
     """
     last = definitions[-1]
     builder = WorkloadBuilder(called(name), source=last.file.source, line=line_of(last.node))
     for definition in () if alone else definitions:
-        for entry in _env_files(child(definition.node, "env_file")):
-            fault = _take_env_file(builder, entry, definition.file)
-            unread += [] if fault is None else [fault]
+        listed = child(definition.node, "env_file")
+        for each in items(listed) or (listed,):
+            unread += _take_env_file(builder, each, definition.file)
     for definition in definitions:
         _take_environment(builder, definition)
     if not alone:
-        builder.mount(files_of(definitions))
+        builder.mount({path: held for one in definitions for path, held in _mounted(one)})
     return builder
 
 
-def _take_env_file(builder: WorkloadBuilder, entry: "_EnvFile", file: ComposeFile) -> Fault | None:
-    """Set what an env file holds; return why it cannot be read."""
-    path = file.directory / Filling(file.shell).fill(entry.path)
-    if not entry.is_required and not path.exists():
-        return None
+def _take_env_file(
+    builder: WorkloadBuilder, node: Node | None, file: ComposeFile
+) -> Iterator[Fault]:
+    """Set what an env file holds; yield why it cannot be read."""
+    named = text_of(node) or text_of(child(node, "path"))
+    path = file.directory / Filling(file.shell).fill(named)
+    is_optional = text_of(child(node, "required")).lower() == "false"
+    if not named or (is_optional and not path.exists()):
+        return
     loaded = load(path, Dialect.DOCKER, by_file=True)
     if isinstance(loaded, Fault):
-        return loaded
-    read_file = docker.read if entry.is_raw else compose_env.read
-    given = read_file(loaded.text, loaded.source, file.shell)
+        yield loaded
+        return
+    is_raw = text_of(child(node, "format")) == "raw"
+    given = (read_for_docker if is_raw else read_for_compose)(loaded, file.shell)
     for variable in given.variables.values():
         builder.set(variable)
     builder.promised |= given.promised
     builder.faults += few(given.faults)
     if loaded.undecodable is not None:
         builder.faults.append(loaded.undecodable)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _EnvFile:
-    path: str
-    is_required: bool
-    is_raw: bool
-
-
-def _env_files(node: Node | None) -> Iterator[_EnvFile]:
-    for each in items(node) or ((node,) if node is not None else ()):
-        path = text_of(each) or text_of(child(each, "path"))
-        if path:
-            is_required = text_of(child(each, "required")).lower() != "false"
-            yield _EnvFile(path, is_required, text_of(child(each, "format")) == "raw")
 
 
 def _take_environment(builder: WorkloadBuilder, definition: Definition) -> None:
@@ -144,6 +129,32 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, Node, str | None]]:
     for item in items(node):
         name, equals, text = text_of(item).partition("=")
         yield name, item, text if equals else None
+
+
+def _mounted(definition: Definition) -> Iterator[tuple[str, Variable]]:
+    """Yield what is in each mounted secret, by its path; what is not here is left out."""
+    for each in items(child(definition.node, "secrets")):
+        name = text_of(each) or text_of(child(each, "source"))
+        held = _held(name, definition.file)
+        if held is not None:
+            yield str(PurePosixPath(_SECRETS, text_of(child(each, "target")) or name)), held
+
+
+def _held(name: str, file: ComposeFile) -> Variable | None:
+    """Return what a secret holds: a file of the project, or a variable of the shell."""
+    declared = next((found for node in file.nodes if (found := child(node, "secrets", name))), None)
+    if declared is None:
+        return None
+    path = Filling(file.shell).fill(text_of(child(declared, "file")))
+    given = file.shell.get(text_of(child(declared, "environment")))
+    if given is not None:
+        return Variable(name, given, file.source, line_of(declared))
+    try:
+        # A pipeline seldom has the secrets themselves: then they are promised.
+        place = str(file.directory / path)
+        return Variable(name, read_text(place), place) if path else None
+    except (OSError, ValueError):
+        return None
 
 
 def _is_active(definitions: Sequence[Definition], shell: Mapping[str, str]) -> bool:

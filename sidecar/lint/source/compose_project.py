@@ -7,8 +7,8 @@ from pathlib import Path
 from yaml.nodes import Node
 
 from sidecar.config import dotenv
-from sidecar.config.fault import Fault
-from sidecar.lint.source.builder import shown, unusable
+from sidecar.config.fault import Fault, FaultKind
+from sidecar.lint.source.builder import PUT_RIGHT, shown, unusable
 from sidecar.lint.source.file import Dialect, Loaded, load
 from sidecar.lint.source.interpolation import Filling
 from sidecar.lint.source.manifest import Documents, child, entries, items, line_of, text_of
@@ -99,7 +99,8 @@ class Project:
             found = base.service(name) if base is not None and depth < _DEEPEST else None
             if base is not None and found is None:
                 message = f"The service {shown(name)} that another extends cannot be found."
-                self.unread.append(unusable(file.source, message, place))
+                where = (file.source, place)
+                self.unread.append(Fault(FaultKind.FILE, file.source, message, PUT_RIGHT, *where))
             elif base is not None and found is not None:
                 yield from self._chain(found, base, depth + 1)
         yield Definition(node, file)
@@ -128,7 +129,7 @@ class Project:
 
     def _tell(self, by: ComposeFile, line: int, what: str) -> None:
         hint = "Bring it here, and check again."
-        self.unread.append(unusable(by.source, f"{by.source} {what}", line, hint=hint))
+        self.unread.append(unusable(by.source, what, line, hint=hint))
 
     def _around(self, directory: Path) -> dict[str, str]:
         beside = {} if self._alone else _dotenv_values(directory / ".env")

@@ -2,21 +2,31 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+
+import yaml
+from yaml.nodes import Node
 
 from sidecar.config.bounded import STANDARD_INPUT, FileTooLargeError, read_bounded, read_named
 from sidecar.config.fault import Fault
 from sidecar.config.mount import reason_of
-from sidecar.lint.source import kind, manifest
+from sidecar.lint.source import doppler
 from sidecar.lint.source.builder import unusable
-from sidecar.lint.source.kind import Pairs
-from sidecar.lint.source.manifest import Documents
+from sidecar.lint.source.doppler import Pairs
+from sidecar.lint.source.manifest import Documents, child, documents, text_of
 
 _LIMIT_BYTES = 8 * 1024 * 1024
 _NOT_UTF8 = re.compile(r"[\ud800-\udfff]")
 _YAML_ENDINGS = frozenset({".yaml", ".yml"})
+_OF_MANIFESTS = re.compile(r"^(?:apiVersion|kind|services)[ \t]*:", re.MULTILINE)
+# Only Helm knows these; other templates, such as those of Alertmanager, are ordinary values.
+_OF_HELM = re.compile(
+    r"\{\{-?\s*(?:[\w\"'. ]+\|?\s*)?[($]*\s*(?:\.Values|\.Release|\.Chart|include\s)\b"
+)
+_KUSTOMIZATIONS = frozenset({"Kustomization", "Component"})
+_OF_KUSTOMIZE = ("secretGenerator", "configMapGenerator", "patches", "patchesStrategicMerge")
 
 
 class Dialect(StrEnum):
@@ -37,6 +47,7 @@ class Loaded:
     Attributes:
         source: What to call it.
         dialect: Who would read it; never `auto`.
+        text: With undecodable bytes as lone surrogates, so that their line can be named.
         nodes: The documents of a compose file or of manifests.
         pairs: The names and values of Doppler's JSON.
     """
@@ -60,8 +71,8 @@ class Loaded:
         if found is None:
             return None
         line = self.text.count("\n", 0, found.start()) + 1
-        message = f"{self.source} is not UTF-8 text, in line {line}."
-        return unusable(self.source, message, line, hint="Save the file as UTF-8.")
+        hint = "Save the file as UTF-8."
+        return unusable(self.source, f"is not UTF-8 text, in line {line}.", line, hint=hint)
 
 
 def load(path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False) -> Loaded | Fault:
@@ -74,72 +85,83 @@ def load(path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False) 
     """
     source = "standard input" if path == STANDARD_INPUT else str(path)
     try:
-        # With undecodable bytes as lone surrogates, so that their line can be named.
         read = read_bounded if by_file else read_named
         text = read(path, _LIMIT_BYTES).decode("utf-8", "surrogateescape")
     except FileTooLargeError:
-        return unusable(source, f"{source} is a file larger than 8 MiB.")
+        return unusable(source, "is a file larger than 8 MiB.")
     except (OSError, ValueError) as error:
         hint = "Correct the name, or let this user read it: nothing of it can be judged."
-        return unusable(source, f"{source} is {reason_of(error)}.", hint=hint)
-    match _form(path, dialect, text):
+        return unusable(source, f"is {reason_of(error)}.", hint=hint)
+    found = Loaded(path, source, _form(path, dialect, text), text)
+    match found.dialect:
         case Dialect.DOPPLER:
-            return _load_json(path, source, text)
+            return _load_json(found)
         case Dialect.COMPOSE:
-            return _load_yaml(path, source, text)
-        case form:
-            return Loaded(path, source, form, text)
+            return _load_yaml(found)
+        case _:
+            return found
 
 
 def _form(path: Path, dialect: Dialect, text: str) -> Dialect:
-    """Return who would read the file: by its ending, its name or its text."""
+    """Return who would read the file, by its ending, its name or its text; compose for any YAML."""
     ending = path.suffix.lower()
     if dialect is not Dialect.AUTO:
         return Dialect.COMPOSE if dialect is Dialect.KUBERNETES else dialect
-    if ending == ".json" or (ending not in _YAML_ENDINGS and kind.is_json(text)):
+    is_json = text.lstrip("\ufeff \t\r\n").startswith("{")
+    if ending == ".json" or (ending not in _YAML_ENDINGS and is_json):
         return Dialect.DOPPLER
     if path.name.startswith(".env"):
         return Dialect.DOTENV
-    return Dialect.COMPOSE if ending in _YAML_ENDINGS or kind.is_manifest(text) else Dialect.DOCKER
+    is_yaml = ending in _YAML_ENDINGS or _OF_MANIFESTS.search(text)
+    return Dialect.COMPOSE if is_yaml else Dialect.DOCKER
 
 
-def _load_json(path: Path, source: str, text: str) -> Loaded | Fault:
+def _load_json(file: Loaded) -> Loaded | Fault:
     try:
-        pairs = kind.pairs_of(text)
+        pairs = doppler.parse(file.text)
     except json.JSONDecodeError as error:
-        message = f"{source} is not JSON, from line {error.lineno} on."
-        return unusable(source, message, error.lineno)
+        line = error.lineno
+        return unusable(file.source, f"is not JSON, from line {line} on.", line)
     if pairs is None:
-        return unusable(source, f"{source} is not an object of names and values.")
-    if kind.is_for_yaml(pairs):
-        return _load_yaml(path, source, text)
-    named = kind.doppler_pairs(pairs)
+        return unusable(file.source, "is not an object of names and values.")
+    names = {name for name, _ in pairs}
+    if "services" in names or {"kind", "apiVersion"} <= names:
+        # YAML's reader takes JSON, too, and knows the lines.
+        return _load_yaml(file)
+    named = doppler.secrets_in(pairs)
     if named is None:
-        message = f"{source} is JSON of a kind that is not read here."
         hint = "Give names with their values, a Kubernetes manifest or a compose file."
-        return unusable(source, message, hint=hint)
-    return Loaded(path, source, Dialect.DOPPLER, text, pairs=named)
+        return unusable(file.source, "is JSON of a kind that is not read here.", hint=hint)
+    return replace(file, pairs=named)
 
 
-def _load_yaml(path: Path, source: str, text: str) -> Loaded | Fault:
-    if kind.is_template(text):
+def _load_yaml(file: Loaded) -> Loaded | Fault:
+    if _OF_HELM.search(file.text):
         hint = f"Render it first: helm template ... | sidecar check --env-file {STANDARD_INPUT}"
-        return unusable(source, f"{source} is a template that Helm has not filled in.", hint=hint)
+        return unusable(file.source, "is a template that Helm has not filled in.", hint=hint)
     try:
-        nodes = manifest.documents(text)
-    except manifest.ManifestError as error:
-        place = "" if error.line is None else f", from line {error.line} on"
+        nodes = documents(file.text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        place = "" if line is None else f", from line {line} on"
         hint = "Render templates first; for anything else, put the file right."
-        return unusable(source, f"{source} is not YAML{place}.", error.line, hint=hint)
-    if kind.is_kustomization(nodes):
+        return unusable(file.source, f"is not YAML{place}.", line, hint=hint)
+    if any(map(_is_kustomization, nodes)):
         hint = "Render it first: kubectl kustomize ... | sidecar check --env-file -"
-        return unusable(
-            source, f"{source} is a kustomization, which only kustomize can read.", hint=hint
-        )
-    if kind.is_compose(nodes):
-        return Loaded(path, source, Dialect.COMPOSE, text, nodes)
-    if kind.is_kubernetes(nodes):
-        return Loaded(path, source, Dialect.KUBERNETES, text, nodes)
-    message = f"{source} is neither a compose file nor a Kubernetes manifest."
+        what = "is a kustomization, which only kustomize can read."
+        return unusable(file.source, what, hint=hint)
+    if any(child(node, "services") is not None for node in nodes):
+        return replace(file, dialect=Dialect.COMPOSE, nodes=nodes)
+    if any(text_of(child(node, "kind")) for node in nodes):
+        return replace(file, dialect=Dialect.KUBERNETES, nodes=nodes)
     hint = "Values of a chart are judged once they are rendered: helm template ..."
-    return unusable(source, message, hint=hint)
+    return unusable(file.source, "is neither a compose file nor a Kubernetes manifest.", hint=hint)
+
+
+def _is_kustomization(node: Node) -> bool:
+    """Return True for what kustomize builds from, not for what it builds."""
+    kind = text_of(child(node, "kind"))
+    return kind in _KUSTOMIZATIONS or (
+        not kind and any(child(node, name) is not None for name in _OF_KUSTOMIZE)
+    )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sidecar.config import dotenv
 from sidecar.config.fault import Fault
-from sidecar.lint.source import compose, docker, doppler, kubernetes
+from sidecar.lint.source import compose, doppler, kubernetes
 from sidecar.lint.source.builder import DeploymentBuilder, WorkloadBuilder, few, unusable
+from sidecar.lint.source.env_lines import read_for_docker
 from sidecar.lint.source.file import Dialect, Loaded, load
 
 
@@ -44,8 +45,7 @@ def read(
     for number, builder in plain.items():
         deployment.faults += few(builder.faults)
         if not builder.variables and not builder.promised:
-            source = files[number].source
-            deployment.unread.append(unusable(source, f"{source} sets no variable."))
+            deployment.unread.append(unusable(files[number].source, "sets no variable."))
     first = next((n for n, each in enumerate(files) if each.is_manifest), len(files))
     under = [unknown, *(builder for number, builder in plain.items() if number < first)]
     over = [builder for number, builder in plain.items() if number > first]
@@ -73,7 +73,7 @@ def _read_plain(file: Loaded, shell: Mapping[str, str]) -> WorkloadBuilder:
             variables, faults = dotenv.read(file.text, file.source, shell)
             return WorkloadBuilder(variables=variables, faults=faults)
         case _:
-            return docker.read(file.text, file.source, shell)
+            return read_for_docker(file, shell)
 
 
 def _layered(

@@ -14,8 +14,7 @@ from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name, is_secret_name
 from sidecar.lint.source.builder import DeploymentBuilder, WorkloadBuilder, shown, unusable
 from sidecar.lint.source.file import Loaded
-from sidecar.lint.source.kubernetes_store import Store, Stores
-from sidecar.lint.source.kubernetes_volume import files_of
+from sidecar.lint.source.kubernetes_store import Stores, files_of
 from sidecar.lint.source.manifest import child, items, line_of, text_of
 
 _POD_PATHS = (
@@ -28,19 +27,6 @@ _CONTAINERS = {"containers": "container", "initContainers": "init container"}
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)")
 _KEY_REFERENCES = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}
 _WHOLE_REFERENCES = {"secretRef": "Secret", "configMapRef": "ConfigMap"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Container:
-    """A container in a manifest, with what it is called."""
-
-    node: Node
-    pod: Node | None
-    source: str
-    namespace: str
-    kind: str
-    name: str
-    workload: str
 
 
 def read(files: Sequence[Loaded], part: str | None = None) -> DeploymentBuilder:
@@ -57,33 +43,27 @@ def read(files: Sequence[Loaded], part: str | None = None) -> DeploymentBuilder:
     stores = Stores()
     for source, node in objects:
         deployment.faults += stores.take(node, source)
-    containers = [each for source, node in objects for each in _containers(node, source)]
-    wanted = [each for each in containers if part in {None, each.name, each.workload}]
-    for container in wanted:
+    containers = [each for source, node in objects for each in _containers(node, source, stores)]
+    for container in containers:
+        if part not in {None, container.name, container.builder.name}:
+            continue
         if not deployment.has_room(container.source):
             return deployment
-        deployment.workloads.append(_ContainerReader(container, stores).read())
+        deployment.workloads.append(container.read())
     if not containers:
         deployment.workloads += stores.workloads()
-    _tell_absence(deployment, files, containers, part)
+    if files and not deployment.workloads:
+        deployment.unread.append(_absence(files[0].source, containers, part))
     return deployment
 
 
-def _tell_absence(
-    deployment: DeploymentBuilder,
-    files: Sequence[Loaded],
-    containers: list[_Container],
-    part: str | None,
-) -> None:
-    if deployment.workloads or not files:
-        return
-    source = files[0].source
-    names = ", ".join(dict.fromkeys(each.name for each in containers))
-    message = f"{source} holds no container, and no Secret or ConfigMap of variables."
-    hint = "Give the files that start containers."
+def _absence(source: str, containers: Sequence["_Container"], part: str | None) -> Fault:
     if containers and part is not None:
-        message, hint = f"{source} has no such container; it has {names}.", "Correct --part."
-    deployment.unread.append(unusable(source, message, hint=hint))
+        names = ", ".join(dict.fromkeys(each.name for each in containers))
+        what = f"has no such container; it has {names}."
+        return unusable(source, what, hint="Correct --part.")
+    what = "holds no container, and no Secret or ConfigMap of variables."
+    return unusable(source, what, hint="Give the files that start containers.")
 
 
 def _objects(file: Loaded) -> Iterator[Node]:
@@ -94,7 +74,7 @@ def _objects(file: Loaded) -> Iterator[Node]:
             yield node
 
 
-def _containers(node: Node, source: str) -> Iterator[_Container]:
+def _containers(node: Node, source: str, stores: Stores) -> Iterator["_Container"]:
     namespace = text_of(child(node, "metadata", "namespace"))
     kind = shown(text_of(child(node, "kind"))).lower()
     name = shown(text_of(child(node, "metadata", "name")))
@@ -105,86 +85,81 @@ def _containers(node: Node, source: str) -> Iterator[_Container]:
         for key, called in _CONTAINERS.items():
             for each in items(child(pod, key)):
                 name = shown(text_of(child(each, "name")))
-                workload = " > ".join((*parts, f"{called} {name}".strip()))
-                yield _Container(each, pod, source, namespace, key, name, workload)
+                is_native_sidecar = text_of(child(each, "restartPolicy")) == "Always"
+                builder = WorkloadBuilder(
+                    " > ".join((*parts, f"{called} {name}".strip())),
+                    ends_early=key == "initContainers" and not is_native_sidecar,
+                    source=source,
+                    line=line_of(each),
+                )
+                yield _Container(each, pod, source, namespace, name, stores, builder)
 
 
-class _ContainerReader:
+@dataclass(slots=True)
+class _Container:
     """Reads `envFrom` and `env` of one container, in the kubelet's order."""
 
-    def __init__(self, container: _Container, stores: Stores) -> None:
-        self._container = container
-        self._stores = stores
-        is_native_sidecar = text_of(child(container.node, "restartPolicy")) == "Always"
-        ends_early = container.kind == "initContainers" and not is_native_sidecar
-        self._builder = WorkloadBuilder(
-            container.workload,
-            ends_early=ends_early,
-            source=container.source,
-            line=line_of(container.node),
-        )
+    node: Node
+    pod: Node | None
+    source: str
+    namespace: str
+    name: str
+    stores: Stores
+    builder: WorkloadBuilder
 
     def read(self) -> WorkloadBuilder:
         """Return the container's environment."""
-        for each in items(child(self._container.node, "envFrom")):
+        for each in items(child(self.node, "envFrom")):
             self._take_store(each)
         listed = WorkloadBuilder()
-        for each in items(child(self._container.node, "env")):
+        for each in items(child(self.node, "env")):
             self._take_entry(each, listed)
-        self._builder.faults += listed.faults
-        mounted = files_of(
-            self._container.pod, self._container.node, self._container.namespace, self._stores
-        )
-        self._builder.mount(mounted)
-        return self._builder
+        self.builder.faults += listed.faults
+        self.builder.mount(files_of(self.pod, self.node, self.namespace, self.stores))
+        return self.builder
 
     def _take_store(self, node: Node) -> None:
         prefix = text_of(child(node, "prefix"))
         for reference, kind in _WHOLE_REFERENCES.items():
             found = child(node, reference)
-            store = self._find(kind, found)
+            store = self.stores.find(kind, self.namespace, text_of(child(found, "name")))
             if store is not None:
                 for variable in store.variables(prefix):
-                    self._builder.set(variable)
+                    self.builder.set(variable)
             elif found is not None:
                 # Any variable may be in there: nothing can be called missing.
-                self._builder.promised.add("*")
+                self.builder.promised.add("*")
 
     def _take_entry(self, node: Node, listed: WorkloadBuilder) -> None:
         name = text_of(child(node, "name"))
         if not is_plain_name(name):
             return
         given, reference = child(node, "value"), child(node, "valueFrom")
-        place = given or reference or node
+        line = line_of(given or reference or node)
         found: Variable | None = None
         if reference is None:
-            text = self._expanded(name, text_of(given), line_of(place))
-            found = Variable(name, text, self._container.source, line_of(place))
+            text = self._expanded(name, text_of(given), line)
+            found = Variable(name, text, self.source, line)
         else:
             found = self._referred(name, reference)
         # One name twice in the list is a slip; over one of a whole Secret it is meant.
-        listed.put(Variable(name, "", self._container.source, line_of(node)))
+        listed.put(Variable(name, "", self.source, line_of(node)))
         if found is not None:
-            self._builder.set(found)
+            self.builder.set(found)
 
     def _referred(self, name: str, node: Node) -> Variable | None:
         for reference, kind in _KEY_REFERENCES.items():
             found = child(node, reference)
-            store = self._find(kind, found)
+            store = self.stores.find(kind, self.namespace, text_of(child(found, "name")))
             key = text_of(child(found, "key"))
-            is_optional = text_of(child(found, "optional")) == "true"
             if store is not None and key in store.values:
                 return replace(store.values[key], name=name)
             if store is not None and store.lacks(key):
-                if is_optional:
+                if text_of(child(found, "optional")) == "true":
                     return None
                 self._tell_no_key(name, f"key {shown(key)} of {kind} {store.name}", node)
-        self._builder.promise(name)
+        self.builder.promise(name)
         return None
-
-    def _find(self, kind: str, node: Node | None) -> Store | None:
-        name = text_of(child(node, "name"))
-        return self._stores.find(kind, self._container.namespace, name) if name else None
 
     def _tell_no_key(self, name: str, what: str, node: Node) -> None:
         message = f"{name} is the {what}, and there is no such key."
@@ -192,8 +167,8 @@ class _ContainerReader:
             "Add the key, or correct its name; the container does not start without it "
             "(CreateContainerConfigError)."
         )
-        place = (self._container.source, line_of(node))
-        self._builder.faults.append(Fault(FaultKind.FILE, name, message, hint, *place))
+        place = (self.source, line_of(node))
+        self.builder.faults.append(Fault(FaultKind.FILE, name, message, hint, *place))
 
     def _expanded(self, name: str, text: str, line: int) -> str:
         """Fill `$(NAME)` in; one that is not defined before stays as it is, as in the cluster."""
@@ -202,10 +177,10 @@ class _ContainerReader:
             referred = found.group(1)
             if referred is None:
                 return "$"
-            variable = self._builder.variables.get(referred)
+            variable = self.builder.variables.get(referred)
             if variable is not None:
                 return variable.value
-            if not self._builder.promised.isdisjoint({referred, "*"}):
+            if not self.builder.promised.isdisjoint({referred, "*"}):
                 return opaque(referred)
             return self._left(name, referred, found.group(), line)
 
@@ -216,8 +191,7 @@ class _ContainerReader:
         lost = shown(referred)
         message = f"{name} holds $({lost}), which is not defined before it and stays as it is."
         hint = f"Define {lost} above it, in the same container."
-        at_most = Severity.REFUSE if is_secret else Severity.WARNING
-        place = (self._container.source, line)
-        self._builder.faults.append(Fault(FaultKind.MARK, name, message, hint, *place, at_most))
+        place = (self.source, line, Severity.REFUSE if is_secret else Severity.WARNING)
+        self.builder.faults.append(Fault(FaultKind.MARK, name, message, hint, *place))
         # What has this fault is not called an example too.
         return opaque(referred) if is_secret else text

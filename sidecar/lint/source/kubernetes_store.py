@@ -1,19 +1,21 @@
-"""Secrets and ConfigMaps of manifests, by namespace and name."""
+"""Secrets and ConfigMaps of manifests: as variables, and as files in volumes."""
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from yaml.nodes import Node
 
-from sidecar.config.fault import Fault
+from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_plain_name
-from sidecar.lint.source.builder import WorkloadBuilder, shown, unusable
-from sidecar.lint.source.manifest import child, entries, line_of, text_of
+from sidecar.lint.source.builder import WorkloadBuilder, shown
+from sidecar.lint.source.manifest import child, entries, items, line_of, text_of
 
 _KINDS = frozenset({"Secret", "ConfigMap"})
+_VOLUMES = {"secret": ("Secret", "secretName"), "configMap": ("ConfigMap", "name")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ class Stores:
         return list(faults.values())
 
     def find(self, kind: str, namespace: str, name: str) -> Store | None:
-        """Return the store that a container of the namespace means.
+        """Return the store that a container of the namespace means; `None` for one without a name.
 
         One without a namespace of its own goes where it is applied to, which may be that one.
         """
+        if not name:
+            return None
         return self._stores.get((kind, namespace, name)) or self._stores.get((kind, "", name))
 
     def workloads(self) -> Iterator[WorkloadBuilder]:
@@ -85,6 +89,47 @@ class Stores:
                 builder.source, builder.line = variable.source, variable.line
             if builder.variables:
                 yield builder
+
+
+def files_of(
+    pod: Node | None, container: Node, namespace: str, stores: Stores
+) -> dict[str, Variable]:
+    """Return what is in each file, by its path in the container; what others fill is left out."""
+    volumes = {text_of(child(each, "name")): each for each in items(child(pod, "volumes"))}
+    found: dict[str, Variable] = {}
+    for mount in items(child(container, "volumeMounts")):
+        volume = volumes.get(text_of(child(mount, "name")))
+        held = dict(_files_in(volume, namespace, stores))
+        found |= _placed(held, text_of(child(mount, "mountPath")), text_of(child(mount, "subPath")))
+    return found
+
+
+def _placed(held: Mapping[str, Variable], mount: str, sub_path: str) -> dict[str, Variable]:
+    if sub_path:
+        return {mount: held[sub_path]} if sub_path in held else {}
+    return {str(PurePosixPath(mount, name)): variable for name, variable in held.items()}
+
+
+def _files_in(
+    volume: Node | None, namespace: str, stores: Stores
+) -> Iterator[tuple[str, Variable]]:
+    for each in (volume, *items(child(volume, "projected", "sources"))):
+        for key, (kind, name_key) in _VOLUMES.items():
+            node = child(each, key)
+            # A projected volume calls a Secret by `name`, as an `env` entry does.
+            name = text_of(child(node, name_key)) or text_of(child(node, "name"))
+            store = stores.find(kind, namespace, name)
+            if store is not None:
+                yield from _chosen(store, child(node, "items"))
+
+
+def _chosen(store: Store, chosen: Node | None) -> Iterator[tuple[str, Variable]]:
+    if chosen is None:
+        yield from store.values.items()
+    for each in items(chosen):
+        key = text_of(child(each, "key"))
+        if key in store.values:
+            yield text_of(child(each, "path")), replace(store.values[key], name=key)
 
 
 def _called(store: Store, namespace: str) -> str:
@@ -104,4 +149,4 @@ def _decode(text: str) -> str | None:
 def _not_base64(key: str, name: str, source: str, line: int) -> Fault:
     message = f"{key} of Secret {name} is not base64, in line {line}."
     hint = "Encode it (printf %s VALUE | base64), or move it to stringData."
-    return unusable(source, message, line, hint=hint)
+    return Fault(FaultKind.FILE, source, message, hint, source, line)

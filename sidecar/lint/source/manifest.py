@@ -11,29 +11,15 @@ _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class ManifestError(ValueError):
-    """Text that is not YAML; the message holds the line and nothing of the text."""
-
-    def __init__(self, line: int | None) -> None:
-        super().__init__("It is not YAML.")
-        self.line = line
-
-
 def documents(text: str) -> Documents:
     """Parse every document; nothing is built from tags, and aliases stay aliases.
 
     Raises:
-        ManifestError: It is not YAML.
+        yaml.YAMLError: It is not YAML; the text stands in the error.
+        ValueError: A character or a number of it cannot be.
+        RecursionError: It is too deep.
     """
-    try:
-        return list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = None if mark is None else mark.line + 1
-    except (yaml.YAMLError, ValueError, RecursionError):
-        place = None
-    # Raised outside of the handler: the context of an exception would carry the text along.
-    raise ManifestError(place)
+    return list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
 
 
 def entries(node: Node | None) -> Iterator[tuple[str, Node]]:
