@@ -164,13 +164,16 @@ def validate_all(
 
 
 def check(context: RuleContext) -> Iterator[Violation]:
-    """Ask every rule, in the order of the catalogue; what is promised is not found missing."""
+    """Ask every rule, in the order of the catalogue, and tell where each value came from.
+
+    What is promised is not found missing.
+    """
     dsn = real_address(context)
     found = [each(context) for each in CHECKS]
     found += [each(context, dsn) for each in DSN_CHECKS if dsn is not None]
     for violation in chain.from_iterable(found):
         if not context.environ.is_promised(violation.field):
-            yield violation
+            yield violation.at(context.environ.get(violation.field))
 
 
 def _named(finding: Finding, workload: str | None) -> Finding:

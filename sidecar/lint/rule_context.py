@@ -10,12 +10,11 @@ from sidecar.config.dsn import Dsn
 from sidecar.config.environ import Environ
 from sidecar.config.project_rules import ProjectRules
 from sidecar.config.settings import Settings
-from sidecar.config.severity import Severity
 from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_uncertain_name
 from sidecar.lint.example import Examples
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import Violation
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.shape import SPEAKING, Shape
 
@@ -57,12 +56,6 @@ class RuleContext:
         """The parsed DATABASE_URL; `None` when it is missing or cannot be parsed."""
         url = self.settings.database_url
         return None if url is None else Dsn.find(url.reveal(), self.driver_defaults)
-
-    def violation(
-        self, rule: Rule, name: str, message: str, hint: str, *, at_most: Severity = Severity.REFUSE
-    ) -> Violation:
-        """Return the violation of a rule by a variable, with where its value came from."""
-        return Violation(rule, name, message, hint, at_most=at_most).at(self.environ.get(name))
 
     def is_missing(self, name: str) -> bool:
         """Return True when a variable has no value, and none is promised from elsewhere."""

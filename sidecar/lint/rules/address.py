@@ -48,7 +48,7 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
         )
         hint = "Set it like postgresql://user:password@host:5432/database?sslmode=verify-full."
         at_most = REFUSE if is_strict else INFO
-        yield context.violation(DB01, FIELD, f"DATABASE_URL {message}.", hint, at_most=at_most)
+        yield Violation(DB01, FIELD, f"DATABASE_URL {message}.", hint, at_most=at_most)
     elif not is_example(context):
         try:
             Dsn.parse(context.settings.database_url.reveal(), context.driver_defaults)
@@ -58,7 +58,7 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
                 "It looks like postgresql://user:password@host:5432/database, "
                 "with special characters of the password percent-encoded."
             )
-            yield context.violation(DB01, FIELD, message, hint)
+            yield Violation(DB01, FIELD, message, hint)
 
 
 def example_address(context: RuleContext) -> Iterator[Violation]:
@@ -66,10 +66,10 @@ def example_address(context: RuleContext) -> Iterator[Violation]:
     if is_example(context):
         message = "DATABASE_URL is using a default or example value."
         hint = "Set the actual address and credentials."
-        yield context.violation(SEC02, FIELD, message, hint)
+        yield Violation(SEC02, FIELD, message, hint)
 
 
-def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def default_credentials(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find a password that an attacker tries first."""
     if dsn.password is None:
         return
@@ -78,7 +78,7 @@ def default_credentials(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     if password and (repeats or says_default(password, "")):
         message = "The password inside DATABASE_URL is a default one, or repeats user or database."
         hint = "Give the role a generated password: ALTER ROLE ... PASSWORD."
-        yield context.violation(DB02, FIELD, message, hint)
+        yield Violation(DB02, FIELD, message, hint)
 
 
 def is_example(context: RuleContext) -> bool:

@@ -37,20 +37,20 @@ _PRIVATE = re.compile(
 )
 
 
-def superuser(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def superuser(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find the usual names of superusers."""
     if dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
         message = "DATABASE_URL connects as a superuser."
         hint = "Create a role that owns the schema and nothing else."
-        yield context.violation(DB03, FIELD, message, hint)
+        yield Violation(DB03, FIELD, message, hint)
 
 
-def local_server(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def local_server(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find an address of this machine; a proxy or a socket beside the service is a good case."""
     if any(host.is_loopback for host in dsn.hosts):
         message = "DATABASE_URL points to this machine."
         hint = "Right for a local proxy (Cloud SQL, PgBouncer): silence DB04 with that reason."
-        yield context.violation(DB04, FIELD, message, hint)
+        yield Violation(DB04, FIELD, message, hint)
 
 
 def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -65,11 +65,11 @@ def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             "text."
         )
         at_most = WARNING if _is_private(dsn) else REFUSE
-        yield context.violation(DB05, FIELD, message, hint, at_most=at_most)
+        yield Violation(DB05, FIELD, message, hint, at_most=at_most)
     elif dsn.sslmode == "require" and root_certificate(context, dsn) is None:
         message = "sslmode=require encrypts, but checks no certificate."
         hint = "Use sslmode=verify-full with sslrootcert."
-        yield context.violation(DB06, FIELD, message, hint)
+        yield Violation(DB06, FIELD, message, hint)
 
 
 def root_certificate(context: RuleContext, dsn: Dsn) -> str | None:
@@ -82,13 +82,13 @@ def _is_private(dsn: Dsn) -> bool:
     return all(host.is_local or _PRIVATE.fullmatch(host.name or "") for host in dsn.hosts)
 
 
-def transaction_pooler(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def transaction_pooler(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find addresses of poolers that give each transaction another session."""
     is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
     if dsn.port == POOLER_PORT or is_pooler:
         message = "DATABASE_URL points to a pooler in transaction mode."
         hint = "Connect to the server itself or to a pooler in session mode: leases need a session."
-        yield context.violation(DB12, FIELD, message, hint)
+        yield Violation(DB12, FIELD, message, hint)
 
 
 def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -104,7 +104,7 @@ def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         message = f"DATABASE_URL names {kind} database, in {context.settings.environment}."
         hint = "Set the address that belongs to this environment."
         at_most = REFUSE if any(map(is_meant.search, names)) else INFO
-        yield context.violation(DB13, FIELD, message, hint, at_most=at_most)
+        yield Violation(DB13, FIELD, message, hint, at_most=at_most)
 
 
 DSN_CHECKS: tuple[DsnCheck, ...] = (

@@ -66,7 +66,7 @@ _REMOVE = "Remove it: the driver hands it to the server, which refuses each conn
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
-def unknown_parameter(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def unknown_parameter(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find parameters for which no connection comes about."""
     for name in dsn.options:
         lower = name.lower()
@@ -74,22 +74,20 @@ def unknown_parameter(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             continue
         if lower in _FOREIGN:
             message = f"The driver does not know the parameter {lower} of DATABASE_URL."
-            yield context.violation(DB17, FIELD, message, _CURES.get(lower, _REMOVE))
+            yield Violation(DB17, FIELD, message, _CURES.get(lower, _REMOVE))
         else:
             # It may be a setting of a later server, and its name may be half of a password.
             message = "DATABASE_URL has a parameter that neither driver nor server is known for."
-            yield context.violation(DB17, FIELD, message, _REMOVE, at_most=WARNING)
+            yield Violation(DB17, FIELD, message, _REMOVE, at_most=WARNING)
 
 
-def unknown_value(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def unknown_value(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     """Find parameters of a closed set whose value is none of it."""
     for name, values in _VALUES.items():
         text = dsn.options.get(name)
         if text is not None and text not in values and not has_opaque(text):
             message = f"The driver does not take this value of {name} in DATABASE_URL."
-            yield context.violation(
-                DB17, FIELD, message, f"Write one of {', '.join(sorted(values))}."
-            )
+            yield Violation(DB17, FIELD, message, f"Write one of {', '.join(sorted(values))}.")
 
 
 def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -101,14 +99,11 @@ def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         return
     if _is_verified(dsn) and root_certificate(context, dsn) is None and not _usual_root().is_file():
         message = f"sslmode={dsn.sslmode} needs a root certificate, and no sslrootcert names it."
-        yield context.violation(
-            DB18,
-            FIELD,
-            message,
+        hint = (
             "Append &sslrootcert=FILE with the certificate of the server's authority; without "
-            "one the driver looks for ~/.postgresql/root.crt.",
-            at_most=WARNING,
+            "one the driver looks for ~/.postgresql/root.crt."
         )
+        yield Violation(DB18, FIELD, message, hint, at_most=WARNING)
 
 
 def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
@@ -119,12 +114,10 @@ def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
     for name, path in named.items():
         if path == "system":
             message = f"{name}=system of DATABASE_URL is libpq's; the driver takes it for a file."
-            yield context.violation(
-                DB18, FIELD, message, "Name the file of the system's authorities."
-            )
+            yield Violation(DB18, FIELD, message, "Name the file of the system's authorities.")
         elif _is_of_this_process(context) and not has_opaque(path) and not Path(path).is_file():
             message = f"The file that {name} of DATABASE_URL names is not there."
-            yield context.violation(DB18, FIELD, message, "Mount it, or correct the path.")
+            yield Violation(DB18, FIELD, message, "Mount it, or correct the path.")
 
 
 @cache

@@ -48,7 +48,7 @@ def any_host(context: RuleContext) -> Iterator[Violation]:
         if "*" in hosts or hosts == {""}:
             message = f"{variable.name} is empty or lets every host in."
             hint = "List the names that the service is reached by."
-            yield context.violation(APP05, variable.name, message, hint)
+            yield Violation(APP05, variable.name, message, hint)
 
 
 def protection_off(context: RuleContext) -> Iterator[Violation]:
@@ -60,7 +60,7 @@ def protection_off(context: RuleContext) -> Iterator[Violation]:
         if is_off or is_bypassed:
             message = f"{variable.name} takes a protection away."
             hint = "Remove it; trust a private authority by its certificate file instead."
-            yield context.violation(APP06, variable.name, message, hint)
+            yield Violation(APP06, variable.name, message, hint)
 
 
 def default_administrator(context: RuleContext) -> Iterator[Violation]:
@@ -70,7 +70,7 @@ def default_administrator(context: RuleContext) -> Iterator[Violation]:
         if is_admin and says_default(variable.value, variable.name):
             message = f"{variable.name} is a default password: the account is everybody's."
             hint = "Generate one with: sidecar secret."
-            yield context.violation(APP07, variable.name, message, hint)
+            yield Violation(APP07, variable.name, message, hint)
 
 
 CHECKS: tuple[Check, ...] = (any_host, protection_off, default_administrator)

@@ -40,7 +40,7 @@ def short_limit(context: RuleContext) -> Iterator[Violation]:
         if limit < SHORTEST_LIMIT_SECONDS:
             message = f"{name} is {limit:g} s; one late look would break it."
             hint = f"Set it to {SHORTEST_LIMIT_SECONDS:g} or more."
-            yield context.violation(OPS03, name, message, hint)
+            yield Violation(OPS03, name, message, hint)
 
 
 def without_token(context: RuleContext) -> Iterator[Violation]:
@@ -58,13 +58,13 @@ def without_token(context: RuleContext) -> Iterator[Violation]:
             "SIDECAR_TOKEN is not set: the report, the status page and check detail answer nobody."
         )
         at_most = REFUSE if is_open else WARNING
-        yield context.violation(OPS01, "SIDECAR_TOKEN", message, _CURE, at_most=at_most)
+        yield Violation(OPS01, "SIDECAR_TOKEN", message, _CURE, at_most=at_most)
     elif is_open:
         message = (
             "SIDECAR_HOST is open to the network and SIDECAR_TOKEN is not set: /metrics is "
             "public, and the token of the rest is one that was made here."
         )
-        yield context.violation(OPS01, "SIDECAR_TOKEN", message, _CURE)
+        yield Violation(OPS01, "SIDECAR_TOKEN", message, _CURE)
 
 
 def open_agent(context: RuleContext) -> Iterator[Violation]:
@@ -73,7 +73,7 @@ def open_agent(context: RuleContext) -> Iterator[Violation]:
     if host is not None and not _is_loopback(host):
         message = "SIDECAR_AGENT_HOST is open to the network, and an agent asks nobody for a token."
         hint = "Meet in SIDECAR_AGENT_DIR instead, or let nobody but the sidecar reach that port."
-        yield context.violation(OPS05, "SIDECAR_AGENT_HOST", message, hint)
+        yield Violation(OPS05, "SIDECAR_AGENT_HOST", message, hint)
 
 
 def long_drain(context: RuleContext) -> Iterator[Violation]:
@@ -85,7 +85,7 @@ def long_drain(context: RuleContext) -> Iterator[Violation]:
             f"{FLUSH_SECONDS:g} s; Kubernetes kills after {GRACE_SECONDS:g} s."
         )
         hint = "Lower it, or raise terminationGracePeriodSeconds and silence OPS02."
-        yield context.violation(OPS02, "SIDECAR_DRAIN_DELAY_SECONDS", message, hint)
+        yield Violation(OPS02, "SIDECAR_DRAIN_DELAY_SECONDS", message, hint)
 
 
 CHECKS: tuple[Check, ...] = (without_token, open_agent, long_drain, short_limit)

@@ -27,7 +27,7 @@ def long_wait(context: RuleContext) -> Iterator[Violation]:
             f"{PATIENCE_SECONDS:g} s."
         )
         hint = "Lower it, to fail while somebody still listens; 10 s is the default."
-        yield context.violation(DB11, "DB_POOL_ACQUIRE_TIMEOUT_SECONDS", message, hint)
+        yield Violation(DB11, "DB_POOL_ACQUIRE_TIMEOUT_SECONDS", message, hint)
 
 
 def pool_size(context: RuleContext) -> Iterator[Violation]:
@@ -36,13 +36,13 @@ def pool_size(context: RuleContext) -> Iterator[Violation]:
     names = ("DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE")
     if not any(context.environ.text(name) for name in names):
         message = "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE are the defaults, 5 and 20."
-        yield context.violation(DB09, names[0], message, f"Tune them for the load. {POOL_ADVICE}")
+        yield Violation(DB09, names[0], message, f"Tune them for the load. {POOL_ADVICE}")
     if settings.pool_max_size < LOW_MAX_SIZE:
         message = f"DB_POOL_MAX_SIZE is low: {settings.pool_max_size}."
-        yield context.violation(DB15, names[1], message, f"Raise it. {POOL_ADVICE}")
+        yield Violation(DB15, names[1], message, f"Raise it. {POOL_ADVICE}")
     if settings.pool_min_size < LOW_MIN_SIZE:
         message = f"DB_POOL_MIN_SIZE is low: {settings.pool_min_size}."
-        yield context.violation(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
+        yield Violation(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
 
 
 CHECKS: tuple[Check, ...] = (pool_size, long_wait)

@@ -63,6 +63,7 @@ _SELF_DECLARED = re.compile(
 )
 _TEST_MODE = re.compile(r"(?:sk|rk|pk)_test_")
 _JWT = re.compile(r"eyJ[\w-]{5,}\.(eyJ[\w-]{5,})\.[\w-]*")
+# The longest first, since `sk-` begins `sk-ant-`.
 _PREFIXES = {"ANTHROPIC_API_KEY": "sk-ant-", "GEMINI_API_KEY": "AIza", "OPENAI_API_KEY": "sk-"}
 
 
@@ -71,10 +72,10 @@ def short_key(context: RuleContext) -> Iterator[Violation]:
     for name, value in _signing_keys(context):
         if len(value) < SHORTEST:
             message = f"{name} is shorter than {SHORTEST} characters."
-            yield context.violation(SEC05, name, message, GENERATE)
+            yield Violation(SEC05, name, message, GENERATE)
         elif len(value) < DJANGO_SHORTEST:
             message = f"{name} has fewer than {DJANGO_SHORTEST} characters, as Django asks for."
-            yield context.violation(SEC06, name, message, "Fine for random text; longer is free.")
+            yield Violation(SEC06, name, message, "Fine for random text; longer is free.")
 
 
 def monotonous_key(context: RuleContext) -> Iterator[Violation]:
@@ -84,7 +85,7 @@ def monotonous_key(context: RuleContext) -> Iterator[Violation]:
         if len(value) >= SHORTEST and (
             len(set(value)) < FEWEST_DISTINCT or entropy_bits(value) < lowest
         ):
-            yield context.violation(
+            yield Violation(
                 SEC07, name, f"{name} repeats few characters; it does not look random.", GENERATE
             )
 
@@ -94,7 +95,7 @@ def self_declared(context: RuleContext) -> Iterator[Violation]:
     for variable in context.real_secrets():
         if _SELF_DECLARED.match(variable.value):
             message = f"{variable.name} says by its prefix that it is not for production."
-            yield context.violation(SEC08, variable.name, message, GENERATE)
+            yield Violation(SEC08, variable.name, message, GENERATE)
 
 
 def shared_value(context: RuleContext) -> Iterator[Violation]:
@@ -110,7 +111,7 @@ def shared_value(context: RuleContext) -> Iterator[Violation]:
         if len(names) > 1 and not declared.isdisjoint(names):
             first, *others = sorted(names, key=lambda name: (name not in declared, name))
             message = f"{first} has the same value as {', '.join(others)}."
-            yield context.violation(SEC09, first, message, f"Give each its own. {GENERATE}")
+            yield Violation(SEC09, first, message, f"Give each its own. {GENERATE}")
 
 
 def wrong_slot(context: RuleContext) -> Iterator[Violation]:
@@ -124,10 +125,10 @@ def wrong_slot(context: RuleContext) -> Iterator[Violation]:
         if variable.name in _PREFIXES and owner not in {None, variable.name}:
             message = f"{variable.name} holds a key that looks like one for {owner}."
             hint = f"Keys for it begin with {_PREFIXES[variable.name]}; move this one to {owner}."
-            yield context.violation(SEC13, variable.name, message, hint)
+            yield Violation(SEC13, variable.name, message, hint)
         elif is_live and _TEST_MODE.match(variable.value):
             message = f"{variable.name} holds a key for test mode."
-            yield context.violation(SEC13, variable.name, message, "Set the live key.")
+            yield Violation(SEC13, variable.name, message, "Set the live key.")
 
 
 def stale_token(context: RuleContext) -> Iterator[Violation]:
@@ -137,10 +138,10 @@ def stale_token(context: RuleContext) -> Iterator[Violation]:
         expires_at = expiry(claims)
         if expires_at is not None and expires_at < context.now:
             message = f"{variable.name} holds a token that expired on {expires_at:%Y-%m-%d}."
-            yield context.violation(SEC14, variable.name, message, "Have a new one issued.")
+            yield Violation(SEC14, variable.name, message, "Have a new one issued.")
         elif claims.get("iss") == "supabase-demo":
             message = f"{variable.name} holds the token that Supabase publishes for its demo."
-            yield context.violation(SEC14, variable.name, message, "Have your own issued.")
+            yield Violation(SEC14, variable.name, message, "Have your own issued.")
 
 
 def entropy_bits(value: str) -> float:
@@ -180,11 +181,8 @@ def _signing_keys(context: RuleContext) -> Iterator[tuple[str, str]]:
 
 
 def _owner(value: str) -> str | None:
-    """Return whose key it is; the longest prefix decides, since `sk-` begins `sk-ant-`."""
-    for name in sorted(_PREFIXES, key=lambda each: -len(_PREFIXES[each])):
-        if value.startswith(_PREFIXES[name]):
-            return name
-    return None
+    """Return whose key it is by its prefix."""
+    return next((name for name, start in _PREFIXES.items() if value.startswith(start)), None)
 
 
 CHECKS: tuple[Check, ...] = (

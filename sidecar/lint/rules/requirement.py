@@ -42,7 +42,7 @@ def superseded(context: RuleContext) -> Iterator[Violation]:
     for name, successor in (USUAL_SUCCESSORS | context.project.deprecated).items():
         if name in context.environ:
             hint = f"Set {successor} instead." if successor else "Remove it."
-            yield context.violation(ENV05, name, f"{name} is deprecated.", hint)
+            yield Violation(ENV05, name, f"{name} is deprecated.", hint)
 
 
 def unmatched(context: RuleContext) -> Iterator[Violation]:
@@ -51,7 +51,7 @@ def unmatched(context: RuleContext) -> Iterator[Violation]:
         text, expression = context.environ.text(name), compiled(pattern)
         if text and expression and not expression.fullmatch(text[:_LONGEST_MATCHED]):
             message = f"{name} does not match the pattern in {context.project.file}."
-            yield context.violation(ENV08, name, message, f"Expected: {pattern}")
+            yield Violation(ENV08, name, message, f"Expected: {pattern}")
 
 
 def wrong_length(context: RuleContext) -> Iterator[Violation]:
@@ -63,7 +63,7 @@ def wrong_length(context: RuleContext) -> Iterator[Violation]:
                 said = " or ".join(map(str, sorted(found))) or "no"
                 message = f"{name} decodes to {said} bytes; {expected} are expected."
                 hint = f"Generate one with: openssl rand -hex {expected}, or -base64 {expected}."
-                yield context.violation(SEC10, name, message, hint)
+                yield Violation(SEC10, name, message, hint)
 
 
 def half_pair(context: RuleContext) -> Iterator[Violation]:
@@ -73,7 +73,7 @@ def half_pair(context: RuleContext) -> Iterator[Violation]:
         if missing and len(missing) < len(pair):
             given = ", ".join(name for name in pair if name not in missing)
             message = f"{missing[0]} is not set, though {given} is."
-            yield context.violation(SEC12, missing[0], message, "Set both, or neither.")
+            yield Violation(SEC12, missing[0], message, "Set both, or neither.")
 
 
 def byte_lengths(text: str) -> frozenset[int]:

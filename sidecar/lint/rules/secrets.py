@@ -40,7 +40,7 @@ def missing_secret(context: RuleContext) -> Iterator[Violation]:
     """Find required secrets without a value."""
     for name in dict.fromkeys(("SECRET_KEY", *context.project.required)):
         if context.is_missing(name):
-            yield context.violation(SEC01, name, f"{name} is required in production.", GENERATE)
+            yield Violation(SEC01, name, f"{name} is required in production.", GENERATE)
 
 
 def placeholder(context: RuleContext) -> Iterator[Violation]:
@@ -48,7 +48,7 @@ def placeholder(context: RuleContext) -> Iterator[Violation]:
     for name, shape in context.shapes.items():
         message = f"{name} contains a placeholder value: {shape}."
         hint = "Set the actual key of the provider." if "API_KEY" in name else GENERATE
-        yield context.violation(SEC02, name, message, hint)
+        yield Violation(SEC02, name, message, hint)
 
 
 def default_in_address(context: RuleContext) -> Iterator[Violation]:
@@ -60,7 +60,7 @@ def default_in_address(context: RuleContext) -> Iterator[Violation]:
         if reason is not None:
             message = f"The password inside {variable.name} is none: {reason}."
             hint = "Set the actual password."
-            yield context.violation(SEC02, variable.name, message, hint)
+            yield Violation(SEC02, variable.name, message, hint)
 
 
 def reason_in_address(variable: Variable) -> str | None:
@@ -92,7 +92,7 @@ def published_example(context: RuleContext) -> Iterator[Violation]:
         if context.examples.has(variable.name, uncommented(variable.value)):
             message = f"{variable.name} is a value of the repository's example or compose file."
             hint = f"Rotate it: everybody who can read the repository knows it. {GENERATE}"
-            yield context.violation(SEC03, variable.name, message, hint)
+            yield Violation(SEC03, variable.name, message, hint)
 
 
 def published_secret(context: RuleContext) -> Iterator[Violation]:
@@ -105,7 +105,7 @@ def published_secret(context: RuleContext) -> Iterator[Violation]:
         if origin is not None:
             message = f"{variable.name} is a published secret ({origin})."
             hint = f"Rotate it: everybody can look it up. {GENERATE}"
-            yield context.violation(SEC04, variable.name, message, hint)
+            yield Violation(SEC04, variable.name, message, hint)
 
 
 def empty_group(context: RuleContext) -> Iterator[Violation]:
@@ -114,7 +114,7 @@ def empty_group(context: RuleContext) -> Iterator[Violation]:
         if names and all(map(context.is_missing, names)):
             message = f"None of {', '.join(names)} is set; one is needed."
             hint = _group_hint(group)
-            yield context.violation(SEC11, names[0], message, hint)
+            yield Violation(SEC11, names[0], message, hint)
 
 
 def says_default(value: str, name: str) -> bool:

@@ -54,7 +54,7 @@ def unread_variable(context: RuleContext) -> Iterator[Violation]:
     """Find a variable that nothing here reads."""
     for name, (message, hint, at_most) in _UNREAD.items():
         if context.environ.text(name):
-            yield context.violation(OPS04, name, message.format(name), hint, at_most=at_most)
+            yield Violation(OPS04, name, message.format(name), hint, at_most=at_most)
 
 
 def unknown_choice(context: RuleContext) -> Iterator[Violation]:
@@ -64,7 +64,7 @@ def unknown_choice(context: RuleContext) -> Iterator[Violation]:
         if asked - offered:
             message = f"{name} asks for what the sidecar does not offer; it goes without."
             hint = f"Offered here: {', '.join(sorted(offered))}."
-            yield context.violation(OPS04, name, message, hint)
+            yield Violation(OPS04, name, message, hint)
 
 
 def unsent_logs(context: RuleContext) -> Iterator[Violation]:
@@ -75,7 +75,7 @@ def unsent_logs(context: RuleContext) -> Iterator[Violation]:
     for name in asked:
         message = "The sidecar sends no logs by OTLP; it writes them to standard error."
         hint = "Collect them there, with SIDECAR_LOG_FORMAT=json."
-        yield context.violation(OPS04, name, message, hint, at_most=INFO)
+        yield Violation(OPS04, name, message, hint, at_most=INFO)
 
 
 CHECKS: tuple[Check, ...] = (unread_variable, unknown_choice, unsent_logs)

@@ -37,15 +37,15 @@ def unknown_environment(context: RuleContext) -> Iterator[Violation]:
     if not name and context.environ.assumed is not None:
         message = f"ENVIRONMENT is not set here; it is judged as for {context.environ.environment}."
         hint = "Set it, or pass --environment: a process without it counts as development."
-        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=WARNING)
+        yield Violation(ENV01, "ENVIRONMENT", message, hint, at_most=WARNING)
     elif not name:
         message = "ENVIRONMENT is not set; it counts as development."
         hint = f"Set it to {allowed}; only the last two refuse a bad configuration."
-        yield context.violation(ENV01, "ENVIRONMENT", message, hint, at_most=INFO)
+        yield Violation(ENV01, "ENVIRONMENT", message, hint, at_most=INFO)
     elif not is_known(name):
         message = "ENVIRONMENT is not a known name; it counts as production."
         hint = f"Set it to {allowed}."
-        yield context.violation(ENV01, "ENVIRONMENT", message, hint)
+        yield Violation(ENV01, "ENVIRONMENT", message, hint)
 
 
 def misspelt_name(context: RuleContext) -> Iterator[Violation]:
@@ -64,11 +64,11 @@ def misspelt_name(context: RuleContext) -> Iterator[Violation]:
         if meant is not None:
             message = f"{name} is not a variable that is read; did you mean {meant}?"
             hint = f"Rename it to {meant}, or remove it."
-            yield context.violation(ENV02, name, message, hint)
+            yield Violation(ENV02, name, message, hint)
         elif name.startswith(_PREFIX):
             message = f"{name} is not a variable of the sidecar."
             hint = "Remove it, or look its name up in docs/reference/variables.md."
-            yield context.violation(ENV02, name, message, hint)
+            yield Violation(ENV02, name, message, hint)
 
 
 def kept_mark(context: RuleContext) -> Iterator[Violation]:
@@ -78,7 +78,7 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
         if len(variable.value) > LONGEST_VALUE:
             message = f"{variable.name} is longer than {LONGEST_VALUE // 1024} KiB."
             hint = "No process can be given so much in a variable; put it into a file."
-            yield context.violation(ENV03, variable.name, message, hint)
+            yield Violation(ENV03, variable.name, message, hint)
             continue
         is_secret = is_secret_name(variable.name) or variable.name == "DATABASE_URL"
         if not is_secret and variable.name not in declared:
@@ -89,7 +89,7 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
             is_mild = not is_secret or "comment" in what
             message = f"{variable.name} {what}."
             at_most = WARNING if is_mild else REFUSE
-            yield context.violation(ENV03, variable.name, message, hint, at_most=at_most)
+            yield Violation(ENV03, variable.name, message, hint, at_most=at_most)
 
 
 def mark_in(variable: Variable) -> tuple[str, str] | None:

@@ -40,11 +40,11 @@ def debug_on(context: RuleContext) -> Iterator[Violation]:
     if context.settings.debug:
         message = "DEBUG is enabled in production; it may expose sensitive information."
         hint = "Set DEBUG=false."
-        yield context.violation(APP01, "DEBUG", message, hint)
+        yield Violation(APP01, "DEBUG", message, hint)
     if context.settings.log_level is LogLevel.DEBUG:
         message = "SIDECAR_LOG_LEVEL is DEBUG; libraries then log what they send."
         hint = "Set it to INFO."
-        yield context.violation(APP01, "SIDECAR_LOG_LEVEL", message, hint)
+        yield Violation(APP01, "SIDECAR_LOG_LEVEL", message, hint)
 
 
 def docs_on(context: RuleContext) -> Iterator[Violation]:
@@ -52,7 +52,7 @@ def docs_on(context: RuleContext) -> Iterator[Violation]:
     if context.settings.enable_docs:
         message = "ENABLE_DOCS is on; the API docs are public in production."
         hint = "Set ENABLE_DOCS=false, or restrict access and silence APP02 with that reason."
-        yield context.violation(APP02, "ENABLE_DOCS", message, hint)
+        yield Violation(APP02, "ENABLE_DOCS", message, hint)
 
 
 def open_cors(context: RuleContext) -> Iterator[Violation]:
@@ -60,7 +60,7 @@ def open_cors(context: RuleContext) -> Iterator[Violation]:
     if context.settings.cors.is_wildcard:
         message = "CORS_ORIGINS is set to '*': any web page may call; credentials are left out."
         hint = "List the origins of your frontends, separated by commas."
-        yield context.violation(APP03, "CORS_ORIGINS", message, hint)
+        yield Violation(APP03, "CORS_ORIGINS", message, hint)
 
 
 def unfit_origin(context: RuleContext) -> Iterator[Violation]:
@@ -68,7 +68,7 @@ def unfit_origin(context: RuleContext) -> Iterator[Violation]:
     if not context.environ.text("CORS_ORIGINS"):
         message = "CORS_ORIGINS is not set; only http://localhost:5000 may call."
         hint = "List the origins of your frontends; a service without browsers can leave it."
-        yield context.violation(APP04, "CORS_ORIGINS", message, hint, at_most=INFO)
+        yield Violation(APP04, "CORS_ORIGINS", message, hint, at_most=INFO)
         return
     unfit = [origin for origin in context.settings.cors.origins if _is_unfit(origin)]
     if unfit:
@@ -76,7 +76,7 @@ def unfit_origin(context: RuleContext) -> Iterator[Violation]:
             f"CORS_ORIGINS holds {len(unfit)} origin(s) that are local, http:// or an example."
         )
         hint = "List the https:// origins of your frontends only."
-        yield context.violation(APP04, "CORS_ORIGINS", message, hint)
+        yield Violation(APP04, "CORS_ORIGINS", message, hint)
 
 
 def _is_unfit(origin: str) -> bool:
