@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final
 
 import asyncpg
 
@@ -18,40 +18,31 @@ PAUSE_SECONDS: Final = 1.0
 # A session that began while the server took no writes stays read-only.
 _SESSION_BOUND: Final = (asyncpg.ReadOnlySQLTransactionError,)
 
-T = TypeVar("T")
 
-
-class CachedQuery(Generic[T]):
+class CachedQuery:
     """One query with its last result.
 
     Attributes:
         name: What it asks for, for messages.
+        run: Runs the query once.
         result: The last result; None before the first.
         error: Why the last attempt failed; None when it succeeded.
 
     Args:
         name: As above.
-        run: Runs the query once.
-        rest_factor: How many times its own duration the query rests after it.
-        clock: Monotonic seconds.
+        run: As above.
+        rests: Whether it rests for a multiple of its own duration after it.
     """
 
     def __init__(
-        self,
-        name: str,
-        run: Callable[[RawConnection], Awaitable[T]],
-        *,
-        rest_factor: float = REST_FACTOR,
-        clock: Callable[[], float] = time.monotonic,
+        self, name: str, run: Callable[[RawConnection], Awaitable[Any]], *, rests: bool = True
     ) -> None:
         self.name: Final = name
-        self.result: T | None = None
-        self._result_mono: float | None = None
+        self.run = run
+        self.result: Any = None
         self.error: asyncpg.PostgresError | None = None
-        self._run: Final = run
-        self._rest_factor: Final = rest_factor
-        self._clock: Final = clock
-        self._due_mono = float("-inf")
+        self._rest_factor: Final = REST_FACTOR if rests else 0.0
+        self._result_mono = self._due_mono = float("-inf")
 
     async def refresh(self, connection: RawConnection) -> bool:
         """Run the query unless it rests; return True when the result is new.
@@ -61,23 +52,21 @@ class CachedQuery(Generic[T]):
         Raises:
             Exception: The session cannot be used any more.
         """
-        began_mono = self._clock()
+        began_mono = time.monotonic()
         if began_mono < self._due_mono:
             return False
         try:
-            self.result = await self._run(connection)
+            self.result = await self.run(connection)
         except asyncpg.PostgresError as error:
             if is_lost(connection, error) or isinstance(error, _SESSION_BOUND):
                 raise
             self.error = error
             return False
-        self.error, self._result_mono = None, self._clock()
+        self.error, self._result_mono = None, time.monotonic()
         rest_seconds = self._rest_factor * (self._result_mono - began_mono) - PAUSE_SECONDS
         self._due_mono = self._result_mono + min(rest_seconds, MOST_REST_SECONDS)
         return True
 
     def age_seconds(self) -> float:
         """Return how old the result is; infinite before the first."""
-        if self._result_mono is None:
-            return float("inf")
-        return self._clock() - self._result_mono
+        return time.monotonic() - self._result_mono

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Final
 
 import asyncpg
 
-from sidecar.errors import (
-    MigrationError,
-    SidecarError,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from sidecar.errors import MigrationError, SidecarError
 from sidecar.postgres.connect_failure import no_answer, unreachable
-from sidecar.postgres.connection import RawConnection, connect, is_lost, open_session
+from sidecar.postgres.connection import (
+    SESSION_ERRORS,
+    RawConnection,
+    connect,
+    is_lost,
+    open_session,
+)
 from sidecar.postgres.database_sampler import DatabaseSampler
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.query import sql
@@ -57,14 +57,7 @@ class DatabasePoller:
         auto_migrate: Apply missing migrations.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        application_name: str,
-        auto_migrate: bool,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, dsn: str, *, application_name: str, auto_migrate: bool) -> None:
         self.sample: Sample | None = None
         self.sampled_mono: float | None = None
         self.failed = False
@@ -73,8 +66,7 @@ class DatabasePoller:
         self._dsn = dsn
         self._application_name = application_name
         self._auto_migrate = auto_migrate
-        self._clock = clock
-        self._sampler = DatabaseSampler(clock=clock)
+        self._sampler = DatabaseSampler()
         self._connection: RawConnection | None = None
         self._is_schema_seen = False
         self._is_hold_logged = False
@@ -97,16 +89,7 @@ class DatabasePoller:
                 await self._check_schema(connection)
             if self.pending_migrations == ():
                 await self._take_sample(connection)
-        except (
-            OSError,
-            TimeoutError,
-            StoreUnavailableError,
-            StoreRefusedError,
-            MigrationError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-        ) as error:
+        except (*SESSION_ERRORS, TimeoutError, SidecarError) as error:
             self._record_failure(self._describe(error), type(error).__name__)
             self._drop()
 
@@ -159,7 +142,7 @@ class DatabasePoller:
         if sample is None:
             self._record_failure(trouble, "StatementFailed")
             return
-        self.sample, self.sampled_mono = sample, self._clock()
+        self.sample, self.sampled_mono = sample, time.monotonic()
         self.failed, self.trouble = False, trouble
         self._log_hold(sample)
         self._log_unsafe(sample)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -36,16 +36,15 @@ class SafeHeadFollower:
         writers: The transactions that hold the head at a gap; empty while none does.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.head = Head()
         self.writers: tuple[Writer, ...] = ()
-        self._clock = clock
         self._started = False
 
     @property
     def held_seconds(self) -> float:
         """For how long a gap has held the head; 0.0 when none does."""
-        return held_seconds(self.head, self._clock())
+        return held_seconds(self.head, time.monotonic())
 
     async def advance(self, connection: RawConnection) -> Head:
         """Move the head as far as it can be proved safe and return it."""
@@ -80,7 +79,7 @@ class SafeHeadFollower:
         self, connection: RawConnection, scan: LogScan, writers: Sequence[Writer]
     ) -> Head:
         """Return the head behind all gaps that are proved dead, and record those."""
-        head, dead = step(self.head, scan, _ids(writers), self._clock())
+        head, dead = step(self.head, scan, _ids(writers), time.monotonic())
         if dead:
             rows = [(gap.first, gap.last) for gap in dead]
             await connection.executemany(sql("record_skip"), rows)

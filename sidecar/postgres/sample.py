@@ -1,9 +1,10 @@
 """Samples of the database for the probe process: lag, heads, dead letters, leases."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
@@ -27,6 +28,10 @@ from sidecar.projections.projection_status import (
 from sidecar.projections.safe_head import Writer
 
 RECENT_FAILURES: Final = 20
+
+Query: TypeAlias = Callable[[RawConnection], Awaitable[Any]]
+LetterSample: TypeAlias = tuple[Mapping[str, DeadLetterCount], tuple[FailureSample, ...]]
+"""Open dead letters by projection, and the latest of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +80,6 @@ class LogSample:
     passed_over: Mapping[str, tuple[PassedOver, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterSample:
-    """The part of a sample that comes from the open dead letters."""
-
-    counts: Mapping[str, DeadLetterCount]
-    failures: tuple[FailureSample, ...]
-
-
 class SkippedPositionCounter:
     """Counts dead positions as they come, so that their history is not read repeatedly."""
 
@@ -100,26 +97,29 @@ class SkippedPositionCounter:
         return self._total
 
 
-async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> Sample:
-    """Run every query once and return a sample; the first error ends it.
+def list_queries(follower: SafeHeadFollower) -> dict[str, Query]:
+    """Return the queries of a sample, by what they ask for and in the order of `compose`.
 
     Args:
-        connection: Used for the length of the call.
         follower: Kept from one sample to the next. It advances a safe head of its own, so that the
             lag is measured against that, and not against what the loops believe.
     """
-    return compose(
-        await sample_log(connection, follower),
-        await sample_dead_letters(connection),
-        skipped_positions=await SkippedPositionCounter().count(connection),
-        activity=await sample_activity(connection),
-        unsafe=await find_unsafe_sequence(connection),
-        server=await sample_server(connection),
-    )
+    return {
+        "the log": partial(_sample_log, follower),
+        "dead letters": _sample_dead_letters,
+        "skipped positions": SkippedPositionCounter().count,
+        "sessions": sample_activity,
+        "the sequence": find_unsafe_sequence,
+        "the server": sample_server,
+    }
 
 
-async def sample_log(connection: RawConnection, follower: SafeHeadFollower) -> LogSample:
-    """Read how far the log goes, and how far every projection is."""
+async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> Sample:
+    """Run every query of `list_queries` once and return a sample; the first error ends it."""
+    return compose(*[await query(connection) for query in list_queries(follower).values()])
+
+
+async def _sample_log(follower: SafeHeadFollower, connection: RawConnection) -> LogSample:
     head = await follower.advance(connection)
     taken_at = await connection.fetchval(sql("read_clock"))
     return LogSample(
@@ -133,14 +133,13 @@ async def sample_log(connection: RawConnection, follower: SafeHeadFollower) -> L
     )
 
 
-async def sample_dead_letters(connection: RawConnection) -> DeadLetterSample:
-    """Read the open dead letters."""
+async def _sample_dead_letters(connection: RawConnection) -> LetterSample:
     counts = {
         row["projection"]: DeadLetterCount(row["letters"], row["parked"], row["oldest_at"])
         for row in await connection.fetch(sql("sample_dead_letters"))
     }
     failures = await connection.fetch(sql("sample_recent_failures"), RECENT_FAILURES)
-    return DeadLetterSample(counts, tuple(FailureSample(*row) for row in failures))
+    return counts, tuple(FailureSample(*row) for row in failures)
 
 
 async def sample_server(connection: RawConnection) -> Mapping[str, float]:
@@ -151,50 +150,46 @@ async def sample_server(connection: RawConnection) -> Mapping[str, float]:
 
 def compose(
     log: LogSample,
-    letters: DeadLetterSample,
+    letters: LetterSample,
+    skipped_positions: int | None,
+    activity: Activity | None,
+    unsafe: str | None,
+    server: Mapping[str, float] | None,
     *,
-    skipped_positions: int,
-    activity: Activity,
-    unsafe: str,
-    server: Mapping[str, float],
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
-    """Put the parts of a sample together. Pure."""
-    projections = fold_status(
-        log.partitions, letters.counts, log.safe_head, log.taken_at, log.passed_over
-    )
+    """Put the results of the queries together; None for those that never had one. Pure."""
+    counts, failures = letters
+    projections = fold_status(log.partitions, counts, log.safe_head, log.taken_at, log.passed_over)
     followed = {projection.name for projection in projections}
     return Sample(
-        taken_at=log.taken_at,
-        safe_head=log.safe_head,
-        head=log.head,
-        held_seconds=log.held_seconds,
-        writers=log.writers,
-        skipped_positions=skipped_positions,
-        projections=projections,
-        failures=letters.failures,
-        activity=activity,
-        unsafe=unsafe,
-        server=server,
-        published={name: n for name, n in letters.counts.items() if name not in followed},
+        log.taken_at,
+        log.safe_head,
+        log.head,
+        log.held_seconds,
+        log.writers,
+        skipped_positions or 0,
+        projections,
+        failures,
+        activity or {},
+        unsafe or "",
+        server or {},
+        published={name: n for name, n in counts.items() if name not in followed},
         unanswered=unanswered,
     )
 
 
 async def _sample_partitions(connection: RawConnection, safe_head: int) -> list[PartitionSample]:
-    owners = {
-        row["key"]: row["application_name"] for row in await connection.fetch(sql("sample_leases"))
-    }
+    leases = await connection.fetch(sql("sample_leases"))
+    owners = {row["key"]: row["application_name"] for row in leases}
     rows = await connection.fetch(sql("sample_projections"), safe_head)
     return [
-        replace(sample, owner=owners.get(key_of(_partition(sample))))
-        for sample in map(_read_partition, rows)
+        PartitionSample(
+            **{**row, "state": State(row["state"]), "owner": owners.get(key_of(_partition(row)))}
+        )
+        for row in rows
     ]
 
 
-def _read_partition(row: asyncpg.Record) -> PartitionSample:
-    return PartitionSample(**{**dict(row), "state": State(row["state"])})
-
-
-def _partition(sample: PartitionSample) -> Partition:
-    return Partition(sample.projection, sample.partition, sample.partitions, sample.copy)
+def _partition(row: asyncpg.Record) -> Partition:
+    return Partition(row["projection"], row["partition"], row["partitions"], row["copy"])
