@@ -15,12 +15,7 @@ from sidecar.errors import (
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.page import read_span
 from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.projection_transaction import (
-    PostgresTransaction,
-    RebuildTransaction,
-    TransactionStart,
-    checkpoint_key,
-)
+from sidecar.postgres.projection_transaction import PostgresTransaction, checkpoint_key
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import swap
 from sidecar.postgres.transient import is_transient
@@ -101,9 +96,11 @@ class PostgresProjectionStore:
         transaction: PostgresTransaction | None = None
         try:
             async with self._begin(partition) as raw:
-                transaction = await self._lock_checkpoint(
-                    raw, partition, position, eager=eager, repeatable=repeatable, halted=halted
-                )
+                key = checkpoint_key(partition)
+                found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
+                row = self._require_current(found, partition, position)
+                await self._keep_handled(raw, row, partition)
+                transaction = PostgresTransaction(raw, partition, row, eager=eager)
                 await transaction.prepare()
                 async with transaction.handling():
                     yield transaction
@@ -123,30 +120,14 @@ class PostgresProjectionStore:
                 async with read_committed(raw):
                     yield raw
 
-    async def _lock_checkpoint(
-        self,
-        raw: RawConnection,
-        partition: Partition,
-        position: int,
-        *,
-        eager: bool,
-        repeatable: bool,
-        halted: bool,
-    ) -> PostgresTransaction:
-        """Lock the checkpoint's row, if it stands where its owner believes."""
-        key = checkpoint_key(partition)
-        found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
+    def _require_current(
+        self, found: asyncpg.Record | None, partition: Partition, position: int
+    ) -> asyncpg.Record:
+        """Return a row if it stands where the loop believes, which knows what was discarded."""
         row = _require_there(found, partition, position)
-        self._require_discarded_known(row, partition)
-        await self._keep_handled(raw, row, partition)
-        start = TransactionStart(position, row["transaction"], has_parked=row["has_parked"])
-        kind = RebuildTransaction if partition.copy == "rebuild" else PostgresTransaction
-        return kind(raw, partition, start, eager=eager)
-
-    def _require_discarded_known(self, row: asyncpg.Record, partition: Partition) -> None:
-        """Make sure that the loop knows of every discarded event ahead of it."""
         if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
+        return row
 
     async def _keep_handled(
         self, raw: RawConnection, row: asyncpg.Record, partition: Partition

@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import asyncpg
-from typing_extensions import override
 
 from sidecar.errors import (
     CheckpointMovedError,
@@ -29,20 +28,9 @@ from sidecar.projections.projection import Partition
 # Up to so many parked streams are read whole, which is cheaper than to ask for those of a batch.
 FEW_PARKED: Final = 200
 
-
-@dataclass(frozen=True, slots=True)
-class TransactionStart:
-    """What was read when the transaction began.
-
-    Attributes:
-        position: Where the checkpoint stood.
-        transaction: The transaction's id.
-        has_parked: Whether the projection has unresolved dead letters.
-    """
-
-    position: int
-    transaction: str
-    has_parked: bool
+_failure: Final = attrgetter(
+    "category", "error_type", "error_message", "traceback", "attempts", "trace_id"
+)
 
 
 class PostgresTransaction:
@@ -52,24 +40,31 @@ class PostgresTransaction:
         connection: Handlers write through it.
         session: The backend's process id.
         session_ended_by: The error after which the session had to be ended, if that was so.
+
+    Args:
+        raw: Where the transaction is open.
+        partition: Whose.
+        row: Its checkpoint, locked.
+        eager: Send each write at once.
     """
 
     def __init__(
-        self, raw: RawConnection, partition: Partition, start: TransactionStart, *, eager: bool
+        self, raw: RawConnection, partition: Partition, row: asyncpg.Record, *, eager: bool
     ) -> None:
         self.connection: Final = DeferredConnection(raw, eager=eager)
         self.session: Final = raw.get_server_pid()
         self.session_ended_by: BaseException | None = None
         self._raw: Final = raw
         self._partition: Final = partition
-        self._start: Final = start
+        self._is_rebuild: Final = partition.copy == "rebuild"
+        self._row: Final = row
         self._spoilt_by: BaseException | None = None
 
     async def prepare(self) -> None:
-        """Prepare the session for the handlers' statements; a live copy needs nothing."""
-
-    async def check_writes(self) -> None:
-        """Check what the handlers wrote, before the commit; of a live copy nothing is checked."""
+        """Let the handlers of a rebuild write to the new copy."""
+        if self._is_rebuild:
+            schema = new_schema(self._partition.projection)
+            await self._raw.execute(sql("prepend_search_path"), schema)
 
     @asynccontextmanager
     async def handling(self) -> AsyncIterator[None]:
@@ -81,7 +76,8 @@ class PostgresTransaction:
         try:
             with keep_transaction(self._raw, str(self._partition)):
                 yield
-            await self.check_writes()
+            if self._is_rebuild:
+                await refuse_stray_writes(self._raw, self._partition.projection)
         except BaseException as error:
             if not await self._free():
                 self.session_ended_by = error
@@ -108,7 +104,7 @@ class PostgresTransaction:
 
     async def parked_among(self, streams: Iterable[str]) -> frozenset[str]:
         """Return those of the streams that are parked; costs nothing while none is."""
-        if not self._start.has_parked:
+        if not self._row["has_parked"]:
             return frozenset()
         projection, wanted = self._partition.projection, set(streams)
         rows = await self._raw.fetch(sql("list_parked"), projection, FEW_PARKED + 1)
@@ -205,41 +201,23 @@ class PostgresTransaction:
             TransactionEndError: This is not the transaction that began there.
             ValueError: `position` is below that; the events between would take effect twice.
         """
-        begun = self._start.position
+        begun, transaction = self._row["position"], self._row["transaction"]
         if position < begun:
             raise ValueError(f"{self._partition} would go back from {begun} to {position}.")
-        self._require_open()
-        key = checkpoint_key(self._partition)
-        status = await self._raw.execute(
-            sql("move_checkpoint"), *key, begun, position, self._start.transaction
-        )
-        if status != "UPDATE 1":
-            if await self._raw.fetchval(sql("read_transaction")) != self._start.transaction:
-                raise self._ended()
-            raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
-
-    def _require_open(self) -> None:
         if not self._raw.is_in_transaction():
             raise self._ended()
+        key = checkpoint_key(self._partition)
+        status = await self._raw.execute(sql("move_checkpoint"), *key, begun, position, transaction)
+        if status != "UPDATE 1":
+            if await self._raw.fetchval(sql("read_transaction")) != transaction:
+                raise self._ended()
+            raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
 
     def _ended(self) -> TransactionEndError:
         return TransactionEndError(
             f"A handler of {self._partition} ended the transaction that holds its checkpoint; "
             "what it had written before that may be undone, or be done twice."
         )
-
-
-class RebuildTransaction(PostgresTransaction):
-    """One of a rebuild: its handlers write to the new copy, and to nothing else."""
-
-    @override
-    async def prepare(self) -> None:
-        schema = new_schema(self._partition.projection)
-        await self._raw.execute(sql("prepend_search_path"), schema)
-
-    @override
-    async def check_writes(self) -> None:
-        await refuse_stray_writes(self._raw, self._partition.projection)
 
 
 def checkpoint_key(partition: Partition) -> tuple[object, ...]:
@@ -249,14 +227,3 @@ def checkpoint_key(partition: Partition) -> tuple[object, ...]:
 
 def _event(record: RecordedEvent) -> tuple[object, ...]:
     return record.position, record.version, str(record.id), record.type
-
-
-def _failure(letter: DeadLetter) -> tuple[object, ...]:
-    return (
-        letter.category.value,
-        letter.error_type,
-        letter.error_message,
-        letter.traceback,
-        letter.attempts,
-        letter.trace_id,
-    )
