@@ -15,9 +15,6 @@ MOST_REST_SECONDS: Final = 10.0
 # The caller rests for as long between two rounds anyway.
 PAUSE_SECONDS: Final = 1.0
 
-# A session that began while the server took no writes stays read-only.
-_SESSION_BOUND: Final = (asyncpg.ReadOnlySQLTransactionError,)
-
 
 class CachedQuery:
     """One query with its last result.
@@ -29,8 +26,6 @@ class CachedQuery:
         error: Why the last attempt failed; None when it succeeded.
 
     Args:
-        name: As above.
-        run: As above.
         rests: Whether it rests for a multiple of its own duration after it.
     """
 
@@ -58,7 +53,8 @@ class CachedQuery:
         try:
             self.result = await self.run(connection)
         except asyncpg.PostgresError as error:
-            if is_lost(connection, error) or isinstance(error, _SESSION_BOUND):
+            # A session that began while the server took no writes stays read-only.
+            if is_lost(connection, error) or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 raise
             self.error = error
             return False

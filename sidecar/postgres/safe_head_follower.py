@@ -20,7 +20,6 @@ from sidecar.projections.safe_head import (
     LogScan,
     Writer,
     add_writers,
-    held_seconds,
     step,
 )
 
@@ -40,11 +39,6 @@ class SafeHeadFollower:
         self.head = Head()
         self.writers: tuple[Writer, ...] = ()
         self._started = False
-
-    @property
-    def held_seconds(self) -> float:
-        """For how long a gap has held the head; 0.0 when none does."""
-        return held_seconds(self.head, time.monotonic())
 
     async def advance(self, connection: RawConnection) -> Head:
         """Move the head as far as it can be proved safe and return it."""
@@ -69,9 +63,7 @@ class SafeHeadFollower:
 
     async def _scan(self, connection: RawConnection) -> tuple[LogScan, bool]:
         """Read the log above the head; True when there may be more than was read."""
-        row = await connection.fetchrow(sql("scan_log"), self.head.position, SCAN_EVENTS)
-        if row is None:
-            raise RuntimeError("an aggregate without GROUP BY returned no row")
+        [row] = await connection.fetch(sql("scan_log"), self.head.position, SCAN_EVENTS)
         gaps = tuple(Gap(*ends) for ends in zip(row["firsts"], row["lasts"], strict=True))
         return LogScan(row["last"], gaps, row["highest"]), row["seen"] == SCAN_EVENTS
 
@@ -108,21 +100,12 @@ def _ids(writers: Iterable[Writer]) -> frozenset[str]:
 
 
 class ListeningHead:
-    """A follower that listens for the notifications of writers.
+    """A follower on a session of its own, woken by the notifications of writers."""
 
-    Args:
-        connection: Used for nothing else; its owner closes it.
-        follower: What to advance.
-    """
-
-    def __init__(self, connection: RawConnection, follower: SafeHeadFollower) -> None:
+    def __init__(self, connection: RawConnection) -> None:
         self._connection = connection
-        self._follower = follower
+        self._follower = SafeHeadFollower()
         self._notified = asyncio.Event()
-
-    async def listen(self) -> None:
-        """Start to listen. Behind a transaction pooler nothing arrives, and polling is enough."""
-        await self._connection.add_listener(NOTIFY_CHANNEL, self._on_notify)
 
     async def advance(self) -> int:
         """Return the safe head, moved as far as it can be proved.
@@ -138,7 +121,8 @@ class ListeningHead:
         await wait_at_most(self._notified, limit_seconds)
         self._notified.clear()
 
-    def _on_notify(self, *_: object) -> None:
+    def notify(self, *_: object) -> None:
+        """End the rest, or the next one."""
         self._notified.set()
 
 
@@ -154,6 +138,7 @@ async def open_safe_head(
     async with open_session(
         dsn, application_name=application_name, answer_seconds=answer_seconds
     ) as session:
-        source = ListeningHead(session, SafeHeadFollower())
-        await source.listen()
-        yield source
+        head = ListeningHead(session)
+        # Behind a transaction pooler nothing arrives, and polling is enough.
+        await session.add_listener(NOTIFY_CHANNEL, head.notify)
+        yield head

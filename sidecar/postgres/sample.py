@@ -1,12 +1,11 @@
 """Samples of the database for the probe process: lag, heads, dead letters, leases."""
 
 import datetime as dt
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
-
-import asyncpg
 
 from sidecar.postgres.activity import Activity, sample_activity
 from sidecar.postgres.connection import RawConnection
@@ -25,11 +24,15 @@ from sidecar.projections.projection_status import (
     ProjectionStatus,
     fold_status,
 )
-from sidecar.projections.safe_head import Writer
+from sidecar.projections.safe_head import Writer, held_seconds
 
 RECENT_FAILURES: Final = 20
 
 Query: TypeAlias = Callable[[RawConnection], Awaitable[Any]]
+LogSample: TypeAlias = tuple[
+    "Sample", Sequence[PartitionSample], Mapping[str, tuple[PassedOver, ...]]
+]
+"""What is known of the log alone, the partitions, and what they passed over by projection."""
 LetterSample: TypeAlias = tuple[Mapping[str, DeadLetterCount], tuple[FailureSample, ...]]
 """Open dead letters by projection, and the latest of them."""
 
@@ -57,27 +60,14 @@ class Sample:
     head: int
     held_seconds: float
     writers: tuple[Writer, ...]
-    skipped_positions: int
-    projections: tuple[ProjectionStatus, ...]
-    failures: tuple[FailureSample, ...]
-    activity: Activity
+    skipped_positions: int = 0
+    projections: tuple[ProjectionStatus, ...] = ()
+    failures: tuple[FailureSample, ...] = ()
+    activity: Activity = field(default_factory=dict)
     unsafe: str = ""
     server: Mapping[str, float] = field(default_factory=dict)
     published: Mapping[str, DeadLetterCount] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LogSample:
-    """The part of a sample that comes from the log and the checkpoints; fields as in `Sample`."""
-
-    taken_at: dt.datetime
-    safe_head: int
-    head: int
-    held_seconds: float
-    writers: tuple[Writer, ...]
-    partitions: Sequence[PartitionSample]
-    passed_over: Mapping[str, tuple[PassedOver, ...]] = field(default_factory=dict)
 
 
 class SkippedPositionCounter:
@@ -89,9 +79,7 @@ class SkippedPositionCounter:
 
     async def count(self, connection: RawConnection) -> int:
         """Return how many there are."""
-        row = await connection.fetchrow(sql("sample_skips"), self._last)
-        if row is None:
-            raise RuntimeError("an aggregate without GROUP BY returned no row")
+        [row] = await connection.fetch(sql("sample_skips"), self._last)
         self._total += row["positions"]
         self._last = row["last"]
         return self._total
@@ -122,15 +110,10 @@ async def take_sample(connection: RawConnection, follower: SafeHeadFollower) -> 
 async def _sample_log(follower: SafeHeadFollower, connection: RawConnection) -> LogSample:
     head = await follower.advance(connection)
     taken_at = await connection.fetchval(sql("read_clock"))
-    return LogSample(
-        taken_at,
-        head.position,
-        head.highest,
-        follower.held_seconds,
-        follower.writers,
-        await _sample_partitions(connection, head.position),
-        await list_passed_over(connection),
-    )
+    held = held_seconds(head, time.monotonic())
+    place = (head.position, head.highest, held, follower.writers)
+    partitions = await _sample_partitions(connection, head.position)
+    return Sample(taken_at, *place), partitions, await list_passed_over(connection)
 
 
 async def _sample_dead_letters(connection: RawConnection) -> LetterSample:
@@ -159,21 +142,18 @@ def compose(
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the results of the queries together; None for those that never had one. Pure."""
+    known, partitions, passed_over = log
     counts, failures = letters
-    projections = fold_status(log.partitions, counts, log.safe_head, log.taken_at, log.passed_over)
+    projections = fold_status(partitions, counts, known.safe_head, known.taken_at, passed_over)
     followed = {projection.name for projection in projections}
-    return Sample(
-        log.taken_at,
-        log.safe_head,
-        log.head,
-        log.held_seconds,
-        log.writers,
-        skipped_positions or 0,
-        projections,
-        failures,
-        activity or {},
-        unsafe or "",
-        server or {},
+    return replace(
+        known,
+        skipped_positions=skipped_positions or 0,
+        projections=projections,
+        failures=failures,
+        activity=activity or {},
+        unsafe=unsafe or "",
+        server=server or {},
         published={name: n for name, n in counts.items() if name not in followed},
         unanswered=unanswered,
     )
@@ -183,13 +163,9 @@ async def _sample_partitions(connection: RawConnection, safe_head: int) -> list[
     leases = await connection.fetch(sql("sample_leases"))
     owners = {row["key"]: row["application_name"] for row in leases}
     rows = await connection.fetch(sql("sample_projections"), safe_head)
-    return [
-        PartitionSample(
-            **{**row, "state": State(row["state"]), "owner": owners.get(key_of(_partition(row)))}
-        )
-        for row in rows
-    ]
-
-
-def _partition(row: asyncpg.Record) -> Partition:
-    return Partition(row["projection"], row["partition"], row["partitions"], row["copy"])
+    samples = []
+    for row in rows:
+        partition = Partition(row["projection"], row["partition"], row["partitions"], row["copy"])
+        owner = owners.get(key_of(partition))
+        samples.append(PartitionSample(**{**row, "state": State(row["state"])}, owner=owner))
+    return samples
