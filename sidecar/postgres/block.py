@@ -6,7 +6,7 @@ from enum import StrEnum
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.copies import new_schema
+from sidecar.postgres.copies import drop_copy, new_schema
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
 
@@ -149,5 +149,4 @@ async def remove(connection: RawConnection, projection: str) -> None:
         await connection.execute(sql("forget_handled_ranges"), projection, None)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
-        schema = new_schema(projection).replace('"', '""')
-        await connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        await drop_copy(connection, new_schema(projection))

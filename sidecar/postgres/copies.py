@@ -1,7 +1,9 @@
-"""Names of the schemas that hold the copies of a read model beside the live one."""
+"""The schemas that hold the copies of a read model beside the live one."""
 
 import hashlib
 from typing import Final
+
+from sidecar.postgres.connection import RawConnection
 
 MAX_NAME_BYTES: Final = 63
 _MARK_LENGTH: Final = 9
@@ -24,3 +26,13 @@ def _name(prefix: str, projection: str) -> str:
         return whole.decode()
     mark = "_" + hashlib.sha256(projection.encode()).hexdigest()[: _MARK_LENGTH - 1]
     return whole[: MAX_NAME_BYTES - _MARK_LENGTH].decode(errors="ignore") + mark
+
+
+async def drop_copy(connection: RawConnection, schema: str) -> None:
+    """Drop a schema with the copy in it, if it is there."""
+    await connection.execute(f"DROP SCHEMA IF EXISTS {quote(schema)} CASCADE")
+
+
+def quote(name: str) -> str:
+    """Return a name as an identifier in a statement."""
+    return '"' + name.replace('"', '""') + '"'

@@ -13,7 +13,7 @@ import asyncpg
 from sidecar.errors import ProjectionError, RebuildStrayedError
 from sidecar.postgres.block import unknown_projection
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.copies import new_schema, old_schema
+from sidecar.postgres.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.query import sql
 from sidecar.postgres.table_claims import require_unshared
 
@@ -51,8 +51,8 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
             return
         await require_unshared(connection, projection)
         schema = new_schema(projection)
-        await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
-        await connection.execute(f"CREATE SCHEMA {_quote(schema)}")
+        await drop_copy(connection, schema)
+        await connection.execute(f"CREATE SCHEMA {quote(schema)}")
         for table in tables:
             await _copy_shape(connection, table, schema)
         await _forget_rebuild(connection, projection)
@@ -69,7 +69,7 @@ async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
         if not await connection.fetch(sql("read_rebuild_rows"), projection):
             raise ProjectionError(f"No rebuild of {projection} is under way.")
         await _forget_rebuild(connection, projection)
-        await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(new_schema(projection))} CASCADE")
+        await drop_copy(connection, new_schema(projection))
 
 
 async def drop_old_copy(connection: RawConnection, projection: str) -> None:
@@ -81,7 +81,7 @@ async def drop_old_copy(connection: RawConnection, projection: str) -> None:
     schema = old_schema(projection)
     if not await connection.fetchval(sql("has_schema"), schema):
         raise ProjectionError(f"There is no old copy of {projection}.")
-    await connection.execute(f"DROP SCHEMA IF EXISTS {_quote(schema)} CASCADE")
+    await drop_copy(connection, schema)
 
 
 async def refuse_stray_writes(connection: RawConnection, projection: str) -> None:
@@ -130,12 +130,15 @@ async def swap(connection: RawConnection, projection: str) -> bool:
 
 
 async def _swap(connection: RawConnection, projection: str) -> None:
-    await _require_same_tables(connection, projection)
+    if not await connection.fetchval(sql("has_rebuild"), projection):
+        raise ProjectionError(
+            f"the `tables` of {projection} changed since it began; `sidecar projections rebuild "
+            f"{projection}` begins it anew with those of today, `--cancel` drops it"
+        )
     await require_unshared(connection, projection)
     tables = await _read_tables(connection, projection)
     await connection.execute(sql("take_over_positions"), projection)
-    reason = "applied by a rebuild"
-    await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
+    await connection.execute(sql("resolve_rebuilt_letters"), projection, "applied by a rebuild")
     await connection.execute(sql("forget_handled_ranges"), projection, "live")
     await connection.execute(sql("take_over_handled_ranges"), projection)
     await connection.execute(sql("delete_rebuild"), projection)
@@ -160,8 +163,7 @@ async def replay_handler(connection: RawConnection, handler: str) -> None:
             )
         await connection.execute(sql("end_handled_ranges"), handler)
         await connection.execute(sql("forget_handled_ranges"), handler, "live")
-        reason = "heard again in a replay"
-        await connection.execute(sql("resolve_rebuilt_letters"), handler, reason)
+        await connection.execute(sql("resolve_rebuilt_letters"), handler, "heard again in a replay")
 
 
 async def _forget_rebuild(connection: RawConnection, projection: str) -> None:
@@ -170,35 +172,22 @@ async def _forget_rebuild(connection: RawConnection, projection: str) -> None:
 
 
 async def _is_caught_up(connection: RawConnection, projection: str) -> bool:
+    """Lock the rows of both copies, and ask again."""
     live = await connection.fetch(sql("read_live_rows"), projection)
     new = await connection.fetch(sql("read_rebuild_rows"), projection)
-    if len(live) != len(new) or any(row["state"] != "running" for row in new):
-        return False
-    furthest = max(row["position"] for row in new)
-    behind = (
-        max(old["position"], furthest) - fresh["position"]
-        for old, fresh in zip(live, new, strict=True)
-    )
-    return all(events <= MAX_SWAP_LAG_EVENTS for events in behind)
-
-
-async def _require_same_tables(connection: RawConnection, projection: str) -> None:
-    if not await connection.fetchval(sql("has_rebuild"), projection):
-        raise ProjectionError(
-            f"the `tables` of {projection} changed since it began; `sidecar projections rebuild "
-            f"{projection}` begins it anew with those of today, `--cancel` drops it"
-        )
+    may_swap = await connection.fetchval(sql("may_swap"), projection, MAX_SWAP_LAG_EVENTS)
+    return len(live) == len(new) and bool(may_swap)
 
 
 async def _exchange(connection: RawConnection, projection: str, tables: Sequence[str]) -> None:
-    new, old = _quote(new_schema(projection)), _quote(old_schema(projection))
-    await connection.execute(f"DROP SCHEMA IF EXISTS {old} CASCADE")
+    new, old = quote(new_schema(projection)), quote(old_schema(projection))
+    await drop_copy(connection, old_schema(projection))
     await connection.execute(f"CREATE SCHEMA {old}")
     for table in tables:
         place = await connection.fetchrow(sql("find_table"), table)
         if place is None:
             raise ProjectionError(f"Table {table!r} of {projection} is gone.")
-        schema, name = _quote(place["schema"]), _quote(place["name"])
+        schema, name = quote(place["schema"]), quote(place["name"])
         await connection.execute(f"ALTER TABLE {schema}.{name} SET SCHEMA {old}")
         await connection.execute(f"ALTER TABLE {new}.{name} SET SCHEMA {schema}")
     await connection.execute(f"DROP SCHEMA {new} CASCADE")
@@ -225,8 +214,8 @@ async def _copy_shape(connection: RawConnection, table: str, schema: str) -> Non
     for column, obstacle in _OBSTACLES.items():
         if place[column]:
             raise ProjectionError(f"Table {table!r} {obstacle}; it cannot be rebuilt by swapping.")
-    source = f"{_quote(place['schema'])}.{_quote(place['name'])}"
-    copy = f"{_quote(schema)}.{_quote(place['name'])}"
+    source = f"{quote(place['schema'])}.{quote(place['name'])}"
+    copy = f"{quote(schema)}.{quote(place['name'])}"
     await connection.execute(f"CREATE TABLE {copy} (LIKE {source} INCLUDING ALL)")
     rows = [
         *await connection.fetch(sql("list_sequences"), source, schema),
@@ -235,7 +224,3 @@ async def _copy_shape(connection: RawConnection, table: str, schema: str) -> Non
     ]
     for row in rows:
         await connection.execute(row["statement"])
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -1,7 +1,7 @@
 """The tables that each projection declares, as the database knows them."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from sidecar.errors import SharedTableError
@@ -29,10 +29,7 @@ async def require_sole(
     Raises:
         SharedTableError: One does.
     """
-    claims = await _list_claims(connection, siblings)
-    own = claims.pop(projection, None)
-    if own is not None and (rivals := find_rivals(own, claims.values())):
-        raise SharedTableError(describe_rivals(projection, rivals))
+    _refuse(projection, await _list_claims(connection, siblings), find_rivals)
 
 
 async def require_unshared(connection: RawConnection, projection: str) -> None:
@@ -41,10 +38,17 @@ async def require_unshared(connection: RawConnection, projection: str) -> None:
     Raises:
         SharedTableError: Another one declares one of them.
     """
-    claims = await _list_claims(connection, ())
+    _refuse(projection, await _list_claims(connection, ()), find_sharers)
+
+
+def _refuse(
+    projection: str,
+    claims: dict[str, TableClaim],
+    find: Callable[[TableClaim, Iterable[TableClaim]], dict[str, str]],
+) -> None:
     own = claims.pop(projection, None)
-    if own is not None and (sharers := find_sharers(own, claims.values())):
-        raise SharedTableError(describe_rivals(projection, sharers))
+    if own is not None and (found := find(own, claims.values())):
+        raise SharedTableError(describe_rivals(projection, found))
 
 
 async def _list_claims(
