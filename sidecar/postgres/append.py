@@ -1,8 +1,8 @@
 """The statement that appends: its arguments, its transaction, its retries and its errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -18,7 +18,7 @@ from sidecar.events.append_arguments import write_metadata
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY
 from sidecar.events.types import EventTypes
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.event_id import make_ids
 from sidecar.postgres.query import sql
@@ -26,8 +26,6 @@ from sidecar.postgres.query import sql
 # A writer without an expected version that loses a race inserts again; each time at least one
 # writer wins, so this many losses in a row mean a stream that should not be written like that.
 _MAX_RACES: Final = 50
-
-Isolation: TypeAlias = Literal["read_committed"]
 
 
 class AppendArguments(NamedTuple):
@@ -102,38 +100,34 @@ async def append_alone(connection: RawConnection, arguments: AppendArguments) ->
         ConcurrencyError: The stream is at another version, or other writers won every race.
     """
     try:
-        return await _retry_on_race(connection, arguments, None)
+        # Without a transaction around it: each statement is one by itself.
+        return await _retry_on_race(connection, arguments, nullcontext)
     except SerializationConflictError:
         # To set the isolation from the start would cost every append two round trips more.
-        return await _retry_on_race(connection, arguments, "read_committed")
+        return await _retry_on_race(connection, arguments, read_committed)
 
 
 async def _retry_on_race(
-    connection: RawConnection, arguments: AppendArguments, isolation: Isolation | None
+    connection: RawConnection,
+    arguments: AppendArguments,
+    begin: Callable[[RawConnection], AbstractAsyncContextManager[object]],
 ) -> Appended:
     """Insert; after a lost race insert again where any version will do."""
     lost_races = 0
     while True:
         try:
-            async with _begin(connection, isolation):
+            async with begin(connection):
                 return await insert(connection, arguments)
         except ConcurrencyError as error:
             if arguments.expected_version is not ANY:
                 if error.actual is not None:
                     raise
-                async with _begin(connection, isolation):
+                async with begin(connection):
                     actual = await _read_version(connection, error.stream)
                 raise ConcurrencyError(error.stream, error.expected, actual) from error
             if lost_races == _MAX_RACES:
                 raise
             lost_races += 1
-
-
-def _begin(
-    connection: RawConnection, isolation: Isolation | None
-) -> AbstractAsyncContextManager[object]:
-    """Return a transaction of that isolation; with None each statement is one by itself."""
-    return nullcontext() if isolation is None else connection.transaction(isolation=isolation)
 
 
 async def insert(connection: RawConnection, arguments: AppendArguments) -> Appended:

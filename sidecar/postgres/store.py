@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final, Protocol
 
 from typing_extensions import override
@@ -10,7 +11,13 @@ from sidecar.events.append_arguments import require_arguments
 from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.append import append_alone, encode_arguments, insert, require_transaction
+from sidecar.postgres.append import (
+    AppendArguments,
+    append_alone,
+    encode_arguments,
+    insert,
+    require_transaction,
+)
 from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
@@ -97,29 +104,22 @@ class EventStore(EventLog):
         if connection is not None:
             require_transaction(connection)
         observer = self.observer
+        encode = partial(encode_arguments, self._types, stream, events, expected_version)
         if observer is None:
-            return await self._append(stream, events, expected_version, metadata, connection)
+            return await self._append(encode(metadata), connection)
         event_type = self._types.name_of(events[0])
         with observer.append(stream, event_type, len(events), metadata or {}) as under_way:
-            appended = await self._append(
-                stream, events, expected_version, under_way.metadata, connection
-            )
+            appended = await self._append(encode(under_way.metadata), connection)
             under_way.note_position(appended.position)
         return appended
 
     async def _append(
-        self,
-        stream: str,
-        events: Sequence[object],
-        expected_version: int | None,
-        metadata: Mapping[str, object] | None,
-        connection: "RawConnection | None",
+        self, arguments: AppendArguments, connection: "RawConnection | None"
     ) -> Appended:
-        arguments = encode_arguments(self._types, stream, events, expected_version, metadata)
         if connection is not None:
             return await insert(connection, arguments)
         async with self._pool.acquire_untouched() as own:
-            with translate_loss(own, _in_doubt(stream)):
+            with translate_loss(own, _in_doubt(arguments.stream)):
                 appended = await append_alone(own, arguments)
         self._notifier.notify()
         return appended
