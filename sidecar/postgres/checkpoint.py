@@ -134,17 +134,9 @@ async def _register(
         if place.block is None:
             await connection.execute(sql("close_letters_above"), name, place.position)
     await connection.execute(sql("delete_partitions"), name)
-    for part in subscription.split():
-        await connection.execute(
-            sql("create_checkpoint"),
-            name,
-            part.index,
-            part.count,
-            subscription.kind.value,
-            list(subscription.tables),
-            owner,
-            *place,
-        )
+    declared = (subscription.kind, list(subscription.tables), owner)
+    parts = [(name, p.index, p.count, *declared, *place) for p in subscription.split()]
+    await connection.executemany(sql("create_checkpoint"), parts)
 
 
 async def _require_own(
@@ -171,7 +163,10 @@ async def _require_own(
 async def _first_place(
     connection: RawConnection, subscription: Subscription, *, was_known: bool
 ) -> _Place:
-    name, position = subscription.name, await _first_position(connection, subscription)
+    name, position = subscription.name, 0
+    if subscription.kind is SubscriberKind.HANDLER:
+        # Not the highest position: below it a slow transaction may still commit.
+        position = (await SafeHeadFollower().advance(connection)).position
     if filled := await find_filled(connection, subscription.tables):
         return _block(name, position, Block.FILLED, describe_filled(name, filled))
     has_run = was_known or await connection.fetchval(sql("has_handled_ranges"), name)
@@ -218,13 +213,6 @@ async def _require_alike(
             f"{change} its rebuild in {len(rows)} is under way. Let that end with a worker as "
             f"before, or drop it with `sidecar projections rebuild {name} --cancel`."
         )
-
-
-async def _first_position(connection: RawConnection, subscription: Subscription) -> int:
-    if subscription.kind is SubscriberKind.PROJECTION:
-        return 0
-    # Not the highest position: below it a slow transaction may still commit.
-    return (await SafeHeadFollower().advance(connection)).position
 
 
 async def list_recent_versions(connection: RawConnection) -> dict[str, int]:

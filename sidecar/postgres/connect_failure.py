@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Final
 
 import asyncpg
@@ -170,9 +171,4 @@ def _mark(error: BaseException) -> str:
 
 
 def _make(explanation: Explanation) -> StoreUnreachableError:
-    return StoreUnreachableError(
-        explanation.sentence(),
-        cause=explanation.cause,
-        reason=explanation.reason,
-        cure=explanation.cure,
-    )
+    return StoreUnreachableError(explanation.sentence(), **asdict(explanation))

@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 import asyncpg
@@ -21,7 +21,7 @@ LIST_LIMIT: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterFilter:
-    """Selects dead letters; None means any.
+    """Selects dead letters, in the order of the statement; None means any.
 
     Attributes:
         older_than_seconds: Since the first failure.
@@ -78,15 +78,7 @@ async def list_dead_letters(
     connection: RawConnection, which: DeadLetterFilter, *, limit: int = LIST_LIMIT
 ) -> list[DeadLetterRow]:
     """Return dead letters, the oldest failure first."""
-    rows = await connection.fetch(
-        sql("list_dead_letters"),
-        which.projection,
-        which.stream,
-        which.error_type,
-        which.older_than_seconds,
-        which.open_only,
-        limit,
-    )
+    rows = await connection.fetch(sql("list_dead_letters"), *astuple(which), limit)
     return [DeadLetterRow(*row) for row in rows]
 
 
@@ -135,8 +127,8 @@ async def request_retry(
 
 async def count_open(connection: RawConnection, letters: Sequence[int]) -> tuple[int, int]:
     """Return how many of the dead letters are open, and how many of those failed again."""
-    row = await connection.fetchrow(sql("count_letters"), list(letters))
-    return (0, 0) if row is None else (row["open"], row["failed"])
+    [row] = await connection.fetch(sql("count_letters"), list(letters))
+    return row["open"], row["failed"]
 
 
 async def count_discarded(connection: RawConnection, projection: str) -> int:

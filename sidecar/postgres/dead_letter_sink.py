@@ -84,7 +84,9 @@ class PostgresDeadLetterSink:
         try:
             await self._pool.executemany(sql("keep_pushed"), rows)
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-            reason = _NO_TABLE if isinstance(error, asyncpg.UndefinedTableError) else _name(error)
+            named = getattr(error, "sqlstate", None) or type(error).__name__
+            is_missing = isinstance(error, asyncpg.UndefinedTableError)
+            reason = _NO_TABLE if is_missing else f"{named}."
             raise StoreUnavailableError(f"Failures could not be kept: {reason}") from error
 
     async def retry_due(self, publisher: EventPublisher) -> int:
@@ -155,10 +157,8 @@ class PostgresDeadLetterSink:
         try:
             return self._types.encode(event)
         except EventTypeError as error:
-            return self._encode_unfit(event, error)
-
-    def _encode_unfit(self, event: object, error: EventTypeError) -> tuple[str, int, str | None]:
-        """Keep what can be written: a corrected class may read it."""
+            unfit = error
+        # What can be written is kept: a corrected class may read it.
         try:
             kept = self._types.write(event)
         except EventTypeError:
@@ -166,14 +166,10 @@ class PostgresDeadLetterSink:
         logger.warning(
             "The dead letter of event %s cannot be retried until its class is mended: %s",
             kept[0],
-            error,
+            unfit,
             extra={"event": "sidecar.letters.unreadable", "event_type": kept[0]},
         )
         return kept
-
-
-def _name(error: Exception) -> str:
-    return f"{getattr(error, 'sqlstate', None) or type(error).__name__}."
 
 
 def _record_of(letter: asyncpg.Record) -> RecordedEvent:

@@ -22,14 +22,10 @@ class KeepaliveConnection(GuardedConnection):
 
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:  # noqa: ANN401 - asyncpg's own
         super().__init__(protocol, transport, *rest)
-        set_keepalive(transport.get_extra_info("socket"))
-
-
-def set_keepalive(link: socket.socket) -> None:
-    """Let the kernel close a connection whose other end does not acknowledge any more."""
-    if link.family == getattr(socket, "AF_UNIX", None):
-        return
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _OPTIONS.items():
-        if hasattr(socket, name):
-            link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        link = transport.get_extra_info("socket")
+        if link.family == getattr(socket, "AF_UNIX", None):
+            return
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _OPTIONS.items():
+            if hasattr(socket, name):
+                link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 class LeaseTable:
-    """One worker's leases on one session. When the session ends they are all gone.
+    """One worker's leases on one session. When it ends they are all gone.
+
+    Its methods raise `StoreUnavailableError` then.
 
     Args:
         connection: Used for nothing else; its owner closes it.
@@ -72,31 +74,21 @@ class LeaseTable:
         """Take leases towards a fair share; return those gained and those to give back.
 
         Leases to give back are still held; stop their work, then `release` them.
-
-        Raises:
-            StoreUnavailableError: The session ended, and the leases with it.
         """
         with translate_loss(self._connection, "The session of the leases ended."):
-            return await self._share()
-
-    async def _share(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
-        await self.join()
-        partitions = await self._list_runnable()
-        rows = await self._connection.fetch(sql("list_leases"))
-        held = {row["key"]: row["pid"] for row in rows}
-        others = frozenset(p for p in partitions if held.get(key_of(p), self._pid) != self._pid)
-        members = await self._connection.fetchval(sql("count_members"), self._members_key)
-        plan = assign_partitions(partitions, self.mine, others, members, self._pid)
-        gained = frozenset([p for p in plan.take if await self._try(p)])
+            await self.join()
+            partitions = await self._list_runnable()
+            rows = await self._connection.fetch(sql("list_leases"))
+            held = {row["key"]: row["pid"] for row in rows}
+            others = frozenset(p for p in partitions if held.get(key_of(p), self._pid) != self._pid)
+            members = await self._connection.fetchval(sql("count_members"), self._members_key)
+            plan = assign_partitions(partitions, self.mine, others, members, self._pid)
+            gained = frozenset([p for p in plan.take if await self._try(p)])
         self.mine |= gained
         return gained, frozenset(plan.give)
 
     async def release(self, partition: Partition) -> None:
-        """Give a lease back.
-
-        Raises:
-            StoreUnavailableError: The session ended, and the leases with it.
-        """
+        """Give a lease back."""
         with translate_loss(self._connection, "The session of the leases ended."):
             await self._connection.execute(sql("release_lease"), _signed(key_of(partition)))
         self.mine -= {partition}

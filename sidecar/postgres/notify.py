@@ -6,6 +6,7 @@ poll anyway, fast while events come; only the first event after a quiet time arr
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 from sidecar.errors import StoreUnavailableError
@@ -34,8 +35,6 @@ class CommitNotifier:
         self._task = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        try:
+        # When no worker is woken, polling finds the events all the same.
+        with suppress(StoreUnavailableError):
             await self._pool.execute(sql("notify"), NOTIFY_CHANNEL)
-        except StoreUnavailableError:
-            # No worker is woken; polling finds the events all the same.
-            return

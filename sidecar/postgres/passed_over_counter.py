@@ -50,19 +50,14 @@ class PassedOverCounter:
             await connection.execute(
                 sql("open_counts"), self._names, list(names), list(types), self._retired
             )
-        while await self._count_on(connection):
+        stride = (sql("count_passed_over"), self._names, STRIDE_POSITIONS)
+        while await connection.execute(*stride) != "UPDATE 0":
             pass
-        kinds = {
-            row["projection"]: row["kind"] for row in await connection.fetch(sql("list_kinds"))
-        }
+        rows = await connection.fetch(sql("list_kinds"))
+        kinds = {row["projection"]: row["kind"] for row in rows}
         for name, passed in (await list_passed_over(connection)).items():
             if name in self._names:
                 self._log(name, describe_passed_over(name, kinds.get(name, ""), passed))
-
-    async def _count_on(self, connection: RawConnection) -> bool:
-        """Count over some positions; return False when there were none left."""
-        status = await connection.execute(sql("count_passed_over"), self._names, STRIDE_POSITIONS)
-        return status != "UPDATE 0"
 
     async def run(self, pool: MeteredPool) -> None:
         """Count repeatedly until cancelled, also after an outage."""

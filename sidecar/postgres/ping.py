@@ -38,14 +38,7 @@ class Ping:
             StoreUnavailableError: The server cannot be reached or did not answer.
         """
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                refusal = await self._ask()
-        except TimeoutError:
-            self.close()
-            raise no_answer(self._dsn) from None
-        except SESSION_ERRORS as error:
-            self.close()
-            raise unreachable(error, self._dsn) from error
+            refusal = await self._ask_within(ANSWER_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -62,14 +55,18 @@ class Ping:
         """
         fresh = Ping(self._dsn, application_name=self._application_name)
         try:
-            async with asyncio.timeout(LOGIN_SECONDS):
-                return await fresh._ask()
+            return await fresh._ask_within(LOGIN_SECONDS)
+        finally:
+            fresh.close()
+
+    async def _ask_within(self, limit_seconds: float) -> Explanation | None:
+        try:
+            async with asyncio.timeout(limit_seconds):
+                return await self._ask()
         except TimeoutError:
             raise no_answer(self._dsn) from None
         except SESSION_ERRORS as error:
             raise unreachable(error, self._dsn) from error
-        finally:
-            fresh.close()
 
     async def _ask(self) -> Explanation | None:
         if self._connection is None or self._connection.is_closed():

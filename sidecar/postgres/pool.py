@@ -37,10 +37,6 @@ else:
 Option: TypeAlias = Any
 """What is only passed on to asyncpg, which checks it."""
 
-DEFAULT_MIN_SIZE: Final = 5
-DEFAULT_MAX_SIZE: Final = 20
-DEFAULT_ACQUIRE_TIMEOUT_SECONDS: Final = 10.0
-
 
 class ConnectTimeoutError(ConnectionError):
     """Opening a connection took too long, which is not the acquire limit of the pool."""
@@ -68,9 +64,9 @@ class MeteredPool(_Pool, PoolUsage):
         dsn: str,
         *,
         name: str = "default",
-        min_size: int = DEFAULT_MIN_SIZE,
-        max_size: int = DEFAULT_MAX_SIZE,
-        acquire_timeout_seconds: float = DEFAULT_ACQUIRE_TIMEOUT_SECONDS,
+        min_size: int = 5,
+        max_size: int = 20,
+        acquire_timeout_seconds: float = 10.0,
         command_timeout_seconds: float | None = None,
         leak_limit_seconds: float = DEFAULT_LEAK_LIMIT_SECONDS,
         **options: Option,
@@ -90,7 +86,7 @@ class MeteredPool(_Pool, PoolUsage):
             "reset": self._reset_touched,
             "command_timeout": command_timeout_seconds,
             "connection_class": KeepaliveConnection,
-            "server_settings": {**server_settings(name), **settings},
+            "server_settings": server_settings(name, **settings),
         }
         defaults = asyncpg.create_pool.__kwdefaults__ or {}
         _Pool.__init__(self, dsn, **{**defaults, **own, **options})
@@ -141,10 +137,7 @@ class MeteredPool(_Pool, PoolUsage):
         """Acquire a connection for a block that leaves the session as it found it.
 
         It must not set anything outside of a transaction, listen, or take session locks: the reset
-        is left out, which saves a round trip each time.
-
-        Raises:
-            StoreUnavailableError: None came free in time, or the server refused a new one.
+        is left out, which saves a round trip each time. Otherwise it is as with `acquire`.
         """
         return AcquireContext(self._take_untouched, self._give_back)
 
@@ -167,9 +160,8 @@ class MeteredPool(_Pool, PoolUsage):
         """Choose how connections are opened from now on."""
         self._dsn = dsn or self._dsn
         settings = options.pop("server_settings", None) or {}
-        super().set_connect_args(
-            dsn, server_settings={**server_settings(self.name), **settings}, **options
-        )
+        options["server_settings"] = server_settings(self.name, **settings)
+        super().set_connect_args(dsn, **options)
 
     async def _take(self, limit_seconds: float) -> PooledConnection:
         try:

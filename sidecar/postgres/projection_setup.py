@@ -53,7 +53,8 @@ class Setups:
     ) -> None:
         self.ready: tuple[Subscription, ...] = ()
         self._subscriptions: Final = tuple(subscriptions)
-        self._names: Final = frozenset(s.name for s in self._subscriptions)
+        names = frozenset(s.name for s in self._subscriptions)
+        self._prepare: Final = partial(prepare, siblings=names)
         self._open_session: Final = open_session
         self._service: Final = service
         self.refused: Final[dict[str, str]] = {}
@@ -92,9 +93,6 @@ class Setups:
         for subscription in self._subscriptions:
             if subscription.name in names and await self._attempt(connection, subscription, again):
                 await self._attempt(connection, subscription, self._prepare)
-
-    async def _prepare(self, connection: RawConnection, subscription: Subscription) -> None:
-        await prepare(connection, subscription, siblings=self._names)
 
     async def _attempt(
         self, connection: RawConnection, subscription: Subscription, step: Step

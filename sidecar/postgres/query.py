@@ -22,9 +22,5 @@ def statements() -> dict[str, str]:
 
 
 def sql(name: str) -> str:
-    """Return one statement.
-
-    Raises:
-        KeyError: queries.sql has no statement of that name.
-    """
+    """Return one statement."""
     return statements()[name]

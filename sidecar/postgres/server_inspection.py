@@ -47,21 +47,15 @@ async def inspect_server(dsn: str, *, application_name: str) -> Server | Unreach
 
 
 async def _ask(connection: RawConnection, dsn: str) -> Server:
-    row = await connection.fetchrow(sql("inspect_server"))
-    if row is None:
-        raise ValueError
+    [row] = await connection.fetch(sql("inspect_server"))
+    facts = dict(row)
+    limit = facts.pop("role_limit")
+    usable = facts["max_connections"] - facts["reserved_connections"]
+    facts["reserved_connections"] += usable - limit if 0 <= limit < usable else 0
     names, newer = await _missing_migrations(connection)
-    limit = row["role_limit"]
-    usable = row["max_connections"] - row["reserved_connections"]
-    kept_back = usable - limit if 0 <= limit < usable else 0
     return Server(
+        **facts,
         is_local=_is_local(dsn),
-        is_encrypted=row["is_encrypted"],
-        is_superuser=row["is_superuser"],
-        max_connections=row["max_connections"],
-        reserved_connections=row["reserved_connections"] + kept_back,
-        statement_timeout_seconds=row["statement_timeout_seconds"],
-        idle_timeout_seconds=row["idle_timeout_seconds"],
         is_transaction_pooled=await _is_transaction_pooled(connection),
         pending_migrations=names,
         newer_schema=newer,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final
 
 from sidecar.errors import ConcurrentStatementsError
@@ -46,12 +45,7 @@ class Turnstile:
             raise refusal
         self.user = task
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.user = None
         if self._freed is not None:
             self._freed.set()
