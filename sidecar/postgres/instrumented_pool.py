@@ -30,18 +30,13 @@ class InstrumentedPool(PoolUsage):
 
     def __init__(self, pool: RawPool, name: str) -> None:
         super().__init__(name, pool.get_max_size(), DEFAULT_LEAK_LIMIT_SECONDS)
-        self._pool = pool
+        self._pool: Final = pool
         self._original: Final = type(pool)
         # asyncpg's pool has slots, so that no method can be set on the instance.
         self._counted: Final = type(
             self._original.__name__,
             (self._original,),
-            {
-                "__slots__": (),
-                _MARK: self,
-                "acquire": _make_acquire(self, self._original),
-                "release": _make_release(self, self._original),
-            },
+            {"__slots__": (), _MARK: self, **self._make_methods()},
         )
         pool.__class__ = self._counted
 
@@ -54,6 +49,33 @@ class InstrumentedPool(PoolUsage):
         if type(self._pool) is self._counted:
             self._pool.__class__ = self._original
 
+    def _make_methods(self) -> dict[str, Callable[..., Any]]:
+        """Return the methods that count, with the names and signatures of the original ones."""
+
+        @wraps(self._original.acquire)
+        def acquire(_: RawPool, *, timeout: float | None = None) -> AcquireContext:
+            return AcquireContext(partial(self._take, timeout), self._give_back)
+
+        @wraps(self._original.release)
+        async def release(
+            _: RawPool, connection: PooledConnection, **options: float | None
+        ) -> None:
+            try:
+                await self._original.release(self._pool, connection, **options)
+            finally:
+                self.record_returned(connection)
+
+        return {"acquire": acquire, "release": release}
+
+    async def _take(self, limit_seconds: float | None) -> PooledConnection:
+        connection = await self.track(self._original.acquire(self._pool, timeout=limit_seconds))
+        # Adding the same listener again changes nothing: asyncpg keeps a set.
+        connection.add_termination_listener(self.record_closed)
+        return connection
+
+    async def _give_back(self, connection: PooledConnection, _: BaseException | None) -> None:
+        await self._pool.release(connection)
+
 
 def is_pool(target: object) -> TypeGuard[RawPool]:
     """Return True when something is a pool of asyncpg."""
@@ -64,35 +86,3 @@ def find_instrumented(pool: object) -> InstrumentedPool | None:
     """Return the numbers of a pool that is instrumented already."""
     found = getattr(type(pool), _MARK, None)
     return found if isinstance(found, InstrumentedPool) else None
-
-
-def _make_acquire(usage: PoolUsage, original: type[RawPool]) -> Callable[..., Any]:
-    async def take(pool: RawPool, limit_seconds: float | None) -> PooledConnection:
-        connection = await usage.track(original.acquire(pool, timeout=limit_seconds))
-        # Adding the same listener again changes nothing: asyncpg keeps a set.
-        connection.add_termination_listener(usage.record_closed)
-        return connection
-
-    @wraps(original.acquire)
-    def acquire(self: RawPool, *, timeout: float | None = None) -> AcquireContext:
-        return AcquireContext(
-            partial(take, self, timeout), lambda taken, _error: self.release(taken)
-        )
-
-    return acquire
-
-
-def _make_release(usage: PoolUsage, original: type[RawPool]) -> Callable[..., Any]:
-    @wraps(original.release)
-    async def release(
-        self: RawPool,
-        connection: PooledConnection,
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name for it
-    ) -> None:
-        try:
-            await original.release(self, connection, timeout=timeout)
-        finally:
-            usage.record_returned(connection)
-
-    return release

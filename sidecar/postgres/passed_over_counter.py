@@ -38,7 +38,8 @@ class PassedOverCounter:
 
     def __init__(self, handled: Mapping[str, Sequence[str]], retired: Iterable[str] = ()) -> None:
         self._names: Final = list(handled)
-        self._pairs: Final = [(name, kind) for name, kinds in handled.items() for kind in kinds]
+        pairs = [(name, kind) for name, kinds in handled.items() for kind in kinds]
+        self._pairs: Final = ([name for name, _ in pairs], [kind for _, kind in pairs])
         self._retired: Final = list(retired)
         self._logged: dict[str, str] = {}
         self._failed = False
@@ -46,10 +47,7 @@ class PassedOverCounter:
     async def count(self, connection: RawConnection) -> None:
         """Count what was passed over since the last time, and log each change once."""
         async with read_committed(connection):
-            names, types = zip(*self._pairs, strict=True) if self._pairs else ((), ())
-            await connection.execute(
-                sql("open_counts"), self._names, list(names), list(types), self._retired
-            )
+            await connection.execute(sql("open_counts"), self._names, *self._pairs, self._retired)
         stride = (sql("count_passed_over"), self._names, STRIDE_POSITIONS)
         while await connection.execute(*stride) != "UPDATE 0":
             pass
