@@ -93,6 +93,6 @@ def _is_neighbour(variable: Variable) -> bool:
     return variable.name.lower().endswith(_NEIGHBOURS)
 
 
-Check = Callable[[RuleContext], Iterator[Violation]]
-DsnCheck = Callable[[RuleContext, Dsn], Iterator[Violation]]
-"""A check of a DATABASE_URL that can be parsed and is no example."""
+Checks = tuple[Callable[[RuleContext], Iterator[Violation]], ...]
+DsnChecks = tuple[Callable[[RuleContext, Dsn], Iterator[Violation]], ...]
+"""Checks of a DATABASE_URL that can be parsed and is no example."""

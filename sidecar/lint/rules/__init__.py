@@ -2,7 +2,7 @@
 
 from sidecar.lint import change, fault_rules
 from sidecar.lint.finding import Rule
-from sidecar.lint.rule_context import Check, DsnCheck
+from sidecar.lint.rule_context import Checks, DsnChecks
 from sidecar.lint.rules import (
     address,
     database_host,
@@ -36,10 +36,8 @@ _MODULES = (
     requirement,
     live_server,
 )
-CHECKS: tuple[Check, ...] = tuple(check for one in _MODULES for check in getattr(one, "CHECKS", ()))
-DSN_CHECKS: tuple[DsnCheck, ...] = tuple(
-    check for one in _MODULES for check in getattr(one, "DSN_CHECKS", ())
-)
+CHECKS: Checks = tuple(check for one in _MODULES for check in getattr(one, "CHECKS", ()))
+DSN_CHECKS: DsnChecks = tuple(check for one in _MODULES for check in getattr(one, "DSN_CHECKS", ()))
 _FOUND = {each for one in _MODULES for each in vars(one).values() if isinstance(each, Rule)}
 RULES: tuple[Rule, ...] = tuple(sorted(_FOUND, key=lambda rule: rule.id))
 """Every rule that one of these modules names."""

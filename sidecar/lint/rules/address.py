@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from sidecar.config.dsn import Dsn, DsnError
 from sidecar.lint.finding import ERROR, INFO, REFUSE, Rule, Violation
 from sidecar.lint.placeholder import shape_of
-from sidecar.lint.rule_context import Check, DsnCheck, RuleContext
+from sidecar.lint.rule_context import Checks, DsnChecks, RuleContext
 from sidecar.lint.rules.secrets import SEC02, says_default
 from sidecar.lint.shape import SPEAKING
 
@@ -123,5 +123,5 @@ def real_address(context: RuleContext) -> Dsn | None:
     return None if is_example(context) else context.dsn
 
 
-CHECKS: tuple[Check, ...] = (unusable_address, example_address)
-DSN_CHECKS: tuple[DsnCheck, ...] = (default_credentials,)
+CHECKS: Checks = (unusable_address, example_address)
+DSN_CHECKS: DsnChecks = (default_credentials,)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sidecar.config.dsn import Dsn
 from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
-from sidecar.lint.rule_context import DsnCheck, RuleContext
+from sidecar.lint.rule_context import DsnChecks, RuleContext
 from sidecar.lint.rules.address import FIELD
 
 POOLER_PORT = 6543
@@ -107,10 +107,4 @@ def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         yield Violation(DB13, FIELD, message, hint, at_most=at_most)
 
 
-DSN_CHECKS: tuple[DsnCheck, ...] = (
-    superuser,
-    local_server,
-    no_encryption,
-    transaction_pooler,
-    other_stage,
-)
+DSN_CHECKS: DsnChecks = (superuser, local_server, no_encryption, transaction_pooler, other_stage)

@@ -9,7 +9,7 @@ from sidecar.config.dsn import SSLMODES, Dsn
 from sidecar.config.opaque import has_opaque
 from sidecar.config.variable import PROCESS
 from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation
-from sidecar.lint.rule_context import DsnCheck, RuleContext
+from sidecar.lint.rule_context import DsnChecks, RuleContext
 from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import root_certificate
 
@@ -143,4 +143,4 @@ def _usual_root() -> Path:
         return Path("root.crt")
 
 
-DSN_CHECKS: tuple[DsnCheck, ...] = (unknown_parameter, unknown_value, no_certificate, missing_file)
+DSN_CHECKS: DsnChecks = (unknown_parameter, unknown_value, no_certificate, missing_file)

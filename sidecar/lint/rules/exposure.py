@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from sidecar.lint.finding import INFO, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 from sidecar.lint.rules.secrets import says_default
 
 APP05 = Rule(
@@ -73,4 +73,4 @@ def default_administrator(context: RuleContext) -> Iterator[Violation]:
             yield Violation(APP07, variable.name, message, hint)
 
 
-CHECKS: tuple[Check, ...] = (any_host, protection_off, default_administrator)
+CHECKS: Checks = (any_host, protection_off, default_administrator)

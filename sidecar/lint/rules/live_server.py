@@ -20,7 +20,7 @@ DB10 = Rule(
 DB14 = Rule("DB14", "migrations that are not applied, or a schema of a later release (live)")
 DB16 = Rule("DB16", "a server that cannot be reached (live)", WARNING, ERROR)
 
-LiveCheck = Callable[[Settings, Server], Iterator[Violation]]
+LiveChecks = tuple[Callable[[Settings, Server], Iterator[Violation]], ...]
 
 
 def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violation, ...]:
@@ -123,7 +123,7 @@ def _sslmode(settings: Settings) -> str | None:
     return None if dsn is None else dsn.sslmode
 
 
-LIVE_CHECKS: tuple[LiveCheck, ...] = (
+LIVE_CHECKS: LiveChecks = (
     superuser_role,
     plain_text,
     unchecked_certificate,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sidecar.config.form import is_address
 from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 
 FLUSH_SECONDS = 5.0
 GRACE_SECONDS = 30.0
@@ -88,7 +88,7 @@ def long_drain(context: RuleContext) -> Iterator[Violation]:
         yield Violation(OPS02, "SIDECAR_DRAIN_DELAY_SECONDS", message, hint)
 
 
-CHECKS: tuple[Check, ...] = (without_token, open_agent, long_drain, short_limit)
+CHECKS: Checks = (without_token, open_agent, long_drain, short_limit)
 
 
 def _is_loopback(host: str) -> bool:

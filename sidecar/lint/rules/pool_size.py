@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sidecar.lint.finding import INFO, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 
 POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."
 LOW_MAX_SIZE = 10
@@ -45,4 +45,4 @@ def pool_size(context: RuleContext) -> Iterator[Violation]:
         yield Violation(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
 
 
-CHECKS: tuple[Check, ...] = (pool_size, long_wait)
+CHECKS: Checks = (pool_size, long_wait)

@@ -14,7 +14,7 @@ import msgspec
 from sidecar.config.environment import Environment
 from sidecar.config.settings import declarations
 from sidecar.lint.finding import INFO, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 from sidecar.lint.rules.secrets import GENERATE
 
 SIGNING_KEYS = ("SECRET_KEY", "SIDECAR_TOKEN")
@@ -185,11 +185,4 @@ def _owner(value: str) -> str | None:
     return next((name for name, start in _PREFIXES.items() if value.startswith(start)), None)
 
 
-CHECKS: tuple[Check, ...] = (
-    short_key,
-    monotonous_key,
-    self_declared,
-    shared_value,
-    wrong_slot,
-    stale_token,
-)
+CHECKS: Checks = (short_key, monotonous_key, self_declared, shared_value, wrong_slot, stale_token)

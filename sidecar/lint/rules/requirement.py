@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sidecar.config.sidecar_file import compiled
 from sidecar.config.text import tidy
 from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 
 USUAL_PAIRS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),)
 _HALVES = (("CLIENT_ID", "CLIENT_SECRET"), ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
@@ -101,4 +101,4 @@ def _announced(context: RuleContext) -> Iterator[tuple[str, str]]:
                 yield name, partner
 
 
-CHECKS: tuple[Check, ...] = (superseded, unmatched, wrong_length, half_pair)
+CHECKS: Checks = (superseded, unmatched, wrong_length, half_pair)

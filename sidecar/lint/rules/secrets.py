@@ -9,7 +9,7 @@ from sidecar.config.variable import Variable
 from sidecar.lint.finding import Rule, Violation
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.published import is_unmistakable, origin_of
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 from sidecar.lint.shape import Shape
 
 GENERATE = "Generate one with: sidecar secret (or: openssl rand -hex 32)."
@@ -133,7 +133,7 @@ def _group_hint(group: str) -> str:
     return f"Set one of them, or take the group {group} out of any_of."
 
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: Checks = (
     missing_secret,
     placeholder,
     default_in_address,

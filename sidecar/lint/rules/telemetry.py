@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 
 OPS04 = Rule(
     "OPS04",
@@ -78,4 +78,4 @@ def unsent_logs(context: RuleContext) -> Iterator[Violation]:
         yield Violation(OPS04, name, message, hint, at_most=INFO)
 
 
-CHECKS: tuple[Check, ...] = (unread_variable, unknown_choice, unsent_logs)
+CHECKS: Checks = (unread_variable, unknown_choice, unsent_logs)

@@ -10,7 +10,7 @@ from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_near, is_secret_name
 from sidecar.lint.fault_rules import ENV03
 from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 
 ENV01 = Rule(
     "ENV01",
@@ -152,4 +152,4 @@ def _may_be_meant(name: str, known: str) -> bool:
     return name[-_SHARED_END:] == known[-_SHARED_END:] and is_near(name, known, edits=1)
 
 
-CHECKS: tuple[Check, ...] = (unknown_environment, misspelt_name, kept_mark)
+CHECKS: Checks = (unknown_environment, misspelt_name, kept_mark)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from sidecar.config.cors_policy import APP_SCHEMES
 from sidecar.config.option import LogLevel
 from sidecar.lint.finding import INFO, WARNING, Rule, Violation
-from sidecar.lint.rule_context import Check, RuleContext
+from sidecar.lint.rule_context import Checks, RuleContext
 
 APP01 = Rule(
     "APP01",
@@ -94,4 +94,4 @@ def _is_unfit(origin: str) -> bool:
     )
 
 
-CHECKS: tuple[Check, ...] = (debug_on, docs_on, open_cors, unfit_origin)
+CHECKS: Checks = (debug_on, docs_on, open_cors, unfit_origin)
