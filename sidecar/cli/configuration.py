@@ -22,7 +22,7 @@ from sidecar.config.variable import ENV_FILE, PROCESS
 from sidecar.errors import UsageError
 from sidecar.lint import custom_rule, example
 from sidecar.lint.annotation import github_lines, sarif
-from sidecar.lint.deployment import Deployment, read_deployment
+from sidecar.lint.deployment import Deployment, Workload, read_deployment
 from sidecar.lint.file_access import exposures
 from sidecar.lint.finding import Finding
 from sidecar.lint.linter import validate_all
@@ -31,7 +31,6 @@ from sidecar.lint.repair import left_alone, repair, repairable
 from sidecar.lint.result import LintResult
 from sidecar.lint.rules.live_server import DB16
 from sidecar.lint.source.file import Dialect
-from sidecar.lint.workload import Workload
 from sidecar.process.exit_code import EX_CONFIG, EX_FAILED, EX_USAGE
 from sidecar.telemetry.terminal import Screen, say, say_json
 from sidecar.telemetry.uncaught import redact_uncaught, tell_exit
@@ -97,7 +96,7 @@ class CheckRequest:
     def _process(self, environ: Environ) -> Workload:
         if self.environment is not None:
             environ = environ.with_environment(self.environment)
-        return Workload.of_process(environ)
+        return Workload.of(environ)
 
 
 @click.command()

@@ -1,24 +1,48 @@
-"""Files of a deployment as workloads: which of them run the service, and where."""
+"""What is judged: a process, or the workloads that files of a deployment would start."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from sidecar.config.environ import Environ, inherit
 from sidecar.config.environment import Environment, environment_of
-from sidecar.config.text import tidy
 from sidecar.config.variable import OPTION, Variable
 from sidecar.config.variable_name import is_mounted_name
 from sidecar.lint.fault_rules import violations_of
-from sidecar.lint.finding import weigh_all
+from sidecar.lint.finding import Finding, weigh_all
 from sidecar.lint.source import files
 from sidecar.lint.source.builder import WorkloadBuilder
 from sidecar.lint.source.file import Dialect
-from sidecar.lint.workload import Workload
 
 _NAME = "ENVIRONMENT"
 _SERVICE_NAMES = frozenset({_NAME, "DATABASE_URL", "SECRET_KEY"})
 _SERVICE_PREFIX = "SIDECAR_"
+_RANK = list(Environment).index
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A container or service of a deployment, or this process.
+
+    Attributes:
+        name: What findings call it; `None` for a process.
+        origin: The file and line that start it, for what is missing in it; `None` for a process.
+        findings: What was wrong with the files that it was read from.
+    """
+
+    environ: Environ
+    name: str | None = None
+    origin: tuple[str, int | None] | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(
+        cls, environ: Environ, name: str | None = None, origin: tuple[str, int | None] | None = None
+    ) -> Self:
+        """Return a workload with the environment that it is given; without a name, a process."""
+        found = weigh_all(violations_of(environ.faults), environ.environment)
+        return cls(environ, name, origin, tuple(replace(each, workload=name) for each in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +80,7 @@ def read_deployment(
     _complete(found.workloads, environment)
     assumed = _strictest(found.workloads)
     first, *others = [_workload(each, assumed) for each in found.workloads]
-    strictest = max((each.environ.environment for each in (first, *others)), key=_rank)
+    strictest = max((each.environ.environment for each in (first, *others)), key=_RANK)
     of_files = weigh_all(violations_of((*found.unread, *found.faults)), strictest)
     return Deployment(
         (replace(first, findings=(*of_files, *first.findings)), *others),
@@ -65,14 +89,9 @@ def read_deployment(
 
 
 def _workload(builder: WorkloadBuilder, assumed: Environment) -> Workload:
-    environ = Environ(builder.variables, promised=frozenset(builder.promised), assumed=assumed)
-    found = weigh_all(violations_of(builder.faults), environ.environment)
-    return Workload(
-        environ,
-        builder.name,
-        None if builder.source is None else (builder.source, builder.line),
-        tuple(replace(each, workload=builder.name) for each in found),
-    )
+    faults, promised = tuple(builder.faults), frozenset(builder.promised)
+    origin = None if builder.source is None else (builder.source, builder.line)
+    return Workload.of(Environ(builder.variables, faults, promised, assumed), builder.name, origin)
 
 
 def _complete(builders: Sequence[WorkloadBuilder], environment: str | None) -> None:
@@ -103,14 +122,5 @@ def _strictest(builders: Iterable[WorkloadBuilder]) -> Environment:
     That is what the strictest one says, or else production: a deployment is no place for
     forgiveness.
     """
-    said = [environment_of(name) for each in builders if (name := _said(each))]
-    return max(said, key=_rank, default=Environment.PRODUCTION)
-
-
-def _said(builder: WorkloadBuilder) -> str:
-    variable = builder.variables.get(_NAME)
-    return "" if variable is None else tidy(variable.value)
-
-
-def _rank(environment: Environment) -> int:
-    return list(Environment).index(environment)
+    said = [Environ(each.variables).text(_NAME) for each in builders]
+    return max(map(environment_of, filter(None, said)), key=_RANK, default=Environment.PRODUCTION)

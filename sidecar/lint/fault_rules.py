@@ -1,6 +1,7 @@
 """Rules about what could not be read: what each kind of fault is called, and how bad it is."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from sidecar.config.fault import Fault, FaultKind
 from sidecar.lint.finding import ERROR, Rule, Violation
@@ -29,19 +30,9 @@ _RULES = {
     FaultKind.PROJECT: ENV07,
     FaultKind.POOL: DB07,
 }
+_TOLD = attrgetter("field", "message", "hint", "source", "at_most", "line")
 
 
 def violations_of(faults: Iterable[Fault]) -> tuple[Violation, ...]:
     """Return the violation that each fault is."""
-    return tuple(
-        Violation(
-            _RULES[each.kind],
-            each.field,
-            each.message,
-            each.hint,
-            each.source,
-            each.at_most,
-            each.line,
-        )
-        for each in faults
-    )
+    return tuple(Violation(_RULES[each.kind], *_TOLD(each)) for each in faults)

@@ -17,12 +17,12 @@ from sidecar.lint.change import Change
 from sidecar.lint.checklist import Item, go_through
 from sidecar.lint.config_report import Report, shown_settings, status_of
 from sidecar.lint.custom_rule import CustomRule
+from sidecar.lint.deployment import Workload
 from sidecar.lint.fault_rules import ENV07, violations_of
 from sidecar.lint.finding import Finding, Violation, weigh_all
 from sidecar.lint.rule_context import RuleContext
 from sidecar.lint.rules import CHECKS, DSN_CHECKS
 from sidecar.lint.rules.address import real_address
-from sidecar.lint.workload import Workload
 
 
 @dataclass(frozen=True)  # without slots, which leave no room for what is cached
@@ -128,9 +128,8 @@ def validate(
             for; `None` judges by the default rules alone.
         rules: Custom rules, in code.
     """
-    workloads = [Workload.of_process(environ)]
-    [verdict] = validate_all(workloads, now=now, repository=repository, rules=rules)
-    return verdict
+    workload = Workload.of(environ)
+    return validate_all([workload], now=now, repository=repository, rules=rules)[0]
 
 
 def validate_all(

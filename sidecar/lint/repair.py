@@ -46,12 +46,13 @@ def repaired(text: str, names: Iterable[str], make: Generate) -> tuple[str, tupl
     lines = text.split(end)
     written: list[str] = []
     for name in names:
-        places = [number for number, line in enumerate(lines) if _name_in(line) == name]
-        if any(_value_in(lines[number]) for number in places):
+        matches = {number: _ASSIGNMENT.match(line) for number, line in enumerate(lines)}
+        places = {number: each for number, each in matches.items() if each and each[2] == name}
+        if any(uncommented(f" {each[3]}") for each in places.values()):
             continue
         if places:
-            start = _ASSIGNMENT.match(lines[places[-1]])
-            lines[places[-1]] = f"{start[1] if start else name + '='}{make(name)}"
+            number, place = places.popitem()
+            lines[number] = f"{place[1]}{make(name)}"
         else:
             is_open = lines and lines[-1] == ""
             lines[len(lines) - bool(is_open) :] = [f"{name}={make(name)}", ""]
@@ -124,13 +125,3 @@ def _take_after(path: Path, earlier: os.stat_result) -> bool:
         return False
     path.chmod(stat.S_IMODE(earlier.st_mode))
     return True
-
-
-def _name_in(line: str) -> str | None:
-    found = _ASSIGNMENT.match(line)
-    return found[2] if found else None
-
-
-def _value_in(line: str) -> str:
-    found = _ASSIGNMENT.match(line)
-    return uncommented(f" {found[3]}") if found else ""

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from msgspec.json import encode
 
 from sidecar.config.environ import compose
-from sidecar.lint.deployment import read_deployment
+from sidecar.lint.deployment import Workload, read_deployment
 from sidecar.lint.linter import Verdict, validate_all
 from sidecar.lint.source.file import Dialect
 from sidecar.lint.source.interpolation import Filling
-from sidecar.lint.workload import Workload
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from sidecar.config.environ import Environ, compose, read
 from sidecar.config.mount import LIMIT_BYTES
 from sidecar.config.variable import Variable
-from sidecar.lint.workload import Workload
+from sidecar.lint.deployment import Workload
 
 unhurried = hypothesis_settings(deadline=None)  # a loaded machine is no failure
 
 
 def found(environ: Environ) -> list[tuple[str, str, str]]:
-    return [(each.id, each.field, each.severity) for each in Workload.of_process(environ).findings]
+    return [(each.id, each.field, each.severity) for each in Workload.of(environ).findings]
 
 
 def test_the_snapshot_does_not_follow_the_environment(

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.lint.deployment import read_deployment
+from sidecar.lint.deployment import Workload, read_deployment
 from sidecar.lint.linter import validate_all
 from sidecar.lint.result import LintResult
-from sidecar.lint.workload import Workload
 from tests.unit.test_config_source import KEY, NOW, encoded, values
 
 GOOD_URL = "postgresql://shop:Zr4tQ9wLk2Vn7Xc1@db.internal:5432/orders?sslmode=verify-full"

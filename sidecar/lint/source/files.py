@@ -37,8 +37,10 @@ def read(
     files = [each for each in loaded if isinstance(each, Loaded)]
     deployment = DeploymentBuilder(unread=[each for each in loaded if isinstance(each, Fault)])
     deployment.faults += [each.undecodable for each in files if each.undecodable is not None]
-    deployment.take(compose.read(_of(files, Dialect.COMPOSE), given, part, alone=alone))
-    deployment.take(kubernetes.read(_of(files, Dialect.KUBERNETES), part))
+    of_compose = [each for each in files if each.dialect is Dialect.COMPOSE]
+    of_kubernetes = [each for each in files if each.dialect is Dialect.KUBERNETES]
+    deployment.take(compose.read(of_compose, given, part, alone=alone))
+    deployment.take(kubernetes.read(of_kubernetes, part))
     plain = {n: _read_plain(each, given) for n, each in enumerate(files) if not each.is_manifest}
     # What could not be read may hold any variable: none can be called missing.
     unknown = WorkloadBuilder(promised={"*"} if deployment.unread else set())
@@ -49,20 +51,11 @@ def read(
     first = next((n for n, each in enumerate(files) if each.is_manifest), len(files))
     under = [unknown, *(builder for number, builder in plain.items() if number < first)]
     over = [builder for number, builder in plain.items() if number > first]
-    deployment.workloads = [
-        _layered(each, under, over) for each in deployment.workloads or [_of_env_files(loaded)]
-    ]
+    # Env files by themselves make one environment.
+    by_themselves = WorkloadBuilder(source=loaded[0].source if loaded else None, line=1)
+    found = deployment.workloads or [by_themselves]
+    deployment.workloads = [_layered(each, under, over) for each in found]
     return deployment
-
-
-def _of_env_files(loaded: Sequence[Loaded | Fault]) -> WorkloadBuilder:
-    """Return the environment that env files make by themselves."""
-    first = next(iter(loaded), None)
-    return WorkloadBuilder(source=None if first is None else first.source, line=1)
-
-
-def _of(files: Sequence[Loaded], dialect: Dialect) -> list[Loaded]:
-    return [each for each in files if each.dialect is dialect]
 
 
 def _read_plain(file: Loaded, shell: Mapping[str, str]) -> WorkloadBuilder:
