@@ -13,6 +13,8 @@ from sidecar.lint.rules import RULES
 
 Origin = tuple[str, int | None]
 """A file, and the line in it, counted from 1."""
+Origins = Mapping[str | None, Origin]
+"""Where each workload starts, for what is missing in it; by `None` for the rest."""
 
 NO_FILE: Final = "sidecar.toml"
 """Where findings are shown that no file is to blame for; hosts take none without a place."""
@@ -26,18 +28,11 @@ _COMMANDS = {
 _LEVELS = _COMMANDS | {Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _NO_FILES = frozenset({None, PROCESS, OPTION})
-_NOTHING: Mapping[str | None, Origin] = {}
+_NOTHING: Origins = {}
 
 
-def github_lines(
-    findings: Sequence[Finding], origins: Mapping[str | None, Origin] = _NOTHING
-) -> Iterator[str]:
-    """Yield a workflow command for each finding that counts; hosts show it beside the line.
-
-    Args:
-        findings: What was found.
-        origins: Where each workload starts, for what is missing in it.
-    """
+def github_lines(findings: Sequence[Finding], origins: Origins = _NOTHING) -> Iterator[str]:
+    """Yield a workflow command for each finding that counts; hosts show it beside the line."""
     for finding in findings:
         if not finding.is_active:
             continue
@@ -50,28 +45,17 @@ def github_lines(
         yield f"::{_COMMANDS[finding.severity]} {shown}::{_data(_said(finding))}"
 
 
-def sarif(
-    findings: Sequence[Finding], version: str, origins: Mapping[str | None, Origin] = _NOTHING
-) -> dict[str, Any]:
+def sarif(findings: Sequence[Finding], version: str, origins: Origins = _NOTHING) -> dict[str, Any]:
     """Return the findings as one SARIF run; silenced ones are in it as suppressed.
 
-    Args:
-        findings: What was found.
-        version: Of this program.
-        origins: Where each workload starts, for what is missing in it; by `None` for the rest.
+    `version` is that of this program.
     """
     ids = sorted({finding.id for finding in findings})
-    driver = {
-        "name": "event-sidecar",
-        "version": version,
-        "rules": [_descriptor(each) for each in ids],
-    }
+    rules = [_descriptor(each) for each in ids]
+    driver = {"name": "event-sidecar", "version": version, "rules": rules}
     results = [_result(finding, ids.index(finding.id), origins) for finding in findings]
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
-    }
+    run = {"tool": {"driver": driver}, "results": results}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _descriptor(rule_id: str) -> dict[str, Any]:
@@ -88,7 +72,7 @@ def _descriptor(rule_id: str) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: int, origins: Mapping[str | None, Origin]) -> dict[str, Any]:
+def _result(finding: Finding, index: int, origins: Origins) -> dict[str, Any]:
     source, line = _place(finding, origins) or (NO_FILE, None)
     uri = _uri(source)
     location: dict[str, Any] = {
@@ -112,7 +96,7 @@ def _result(finding: Finding, index: int, origins: Mapping[str | None, Origin]) 
     return result
 
 
-def _place(finding: Finding, origins: Mapping[str | None, Origin]) -> Origin | None:
+def _place(finding: Finding, origins: Origins) -> Origin | None:
     """Return where a finding is shown: at the value, or where the workload that lacks it starts."""
     if finding.source not in _NO_FILES:
         return finding.source or "", finding.line

@@ -39,12 +39,7 @@ class Examples:
 
 
 def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
-    """Return the values of example and compose files; none where they cannot be read.
-
-    Args:
-        repository: Where the usual names are looked for.
-        files: More files, of any name.
-    """
+    """Return the values of a repository's usual files and of more; none of what cannot be read."""
     usual = [] if repository is None else [repository / name for name in _USUAL_NAMES.split()]
     found: defaultdict[str, set[str]] = defaultdict(set)
     for path in (*usual, *files):

@@ -43,10 +43,7 @@ class Violation:
     """A rule that applies to one variable; not yet weighed by the environment.
 
     Attributes:
-        rule: The rule that is broken.
-        field: The variable's name.
         message: What is wrong; never with the value.
-        hint: What to do about it.
         source: Where the value came from; `None` when there is none.
         line: Where in that file, counted from 1; `None` when that is not known.
         at_most: Caps the rule's severity for a milder case of the same subject.

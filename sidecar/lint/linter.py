@@ -121,12 +121,8 @@ def validate(
 ) -> Verdict:
     """Judge an environment by every rule; never raises for what is in it.
 
-    Args:
-        environ: The snapshot to judge.
-        now: Aware UTC.
-        repository: Where `sidecar.toml`, `pyproject.toml`, example and compose files are looked
-            for; `None` judges by the default rules alone.
-        rules: Custom rules, in code.
+    `now` is aware UTC. The `repository` is where `sidecar.toml`, `pyproject.toml`, example and
+    compose files are looked for; `None` judges by the default rules alone.
     """
     workload = Workload.of(environ)
     return validate_all([workload], now=now, repository=repository, rules=rules)[0]

@@ -47,9 +47,7 @@ _SEQUENTIAL_SHARE = 0.7
 def shape_of(value: str, name: str = "") -> Shape | None:
     """Return which shape of placeholder a value has; `None` when it may be a real secret.
 
-    Args:
-        value: The value; an empty one is missing, which is another subject.
-        name: The variable's name, whose words a placeholder may repeat.
+    An empty value is missing, which is another subject. A placeholder may repeat words of `name`.
     """
     bare = value.strip()
     # No placeholder is that long, and no pattern shall spend time on a megabyte.
@@ -95,7 +93,9 @@ def _spoken(bare: str, name: str) -> Shape | None:
 def _patterned(bare: str) -> Shape | None:
     """Return the shape of what was typed as a pattern."""
     body = _SIGNS.sub("", bare)
-    if HEXSPEAK.fullmatch(body) or any(_is_repeat(text) for text in {bare, body}):
+    patterns = (REPEAT, REPEATED_END)
+    is_repeat = any(each.fullmatch(text) for each in patterns for text in {bare, body})
+    if is_repeat or HEXSPEAK.fullmatch(body):
         return Shape.REPEAT
     if _is_sequence(bare):
         return Shape.SEQUENCE
@@ -108,10 +108,6 @@ def _is_plain_word(bare: str) -> bool:
     return PLAIN_WORD.fullmatch(bare) is not None and is_spelled_like_a_word(
         _NOT_LETTERS.sub("", bare)
     )
-
-
-def _is_repeat(text: str) -> bool:
-    return bool(REPEAT.fullmatch(text) or REPEATED_END.fullmatch(text))
 
 
 def _repeats_name(value: str, name: str) -> bool:

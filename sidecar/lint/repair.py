@@ -63,10 +63,7 @@ def repaired(text: str, names: Iterable[str], make: Generate) -> tuple[str, tupl
 def repair(path: Path, names: Iterable[str], lengths: Mapping[str, int]) -> tuple[str, ...]:
     """Write missing secrets into an env file; a new file can be read by its owner only.
 
-    Args:
-        path: The file; it is made when it is not there.
-        names: The variables that lack a value.
-        lengths: How many bytes a key must decode to, by variable.
+    `lengths` says how many bytes a key must decode to, by variable.
 
     Raises:
         OSError: The file cannot be read or written.

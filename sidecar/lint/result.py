@@ -5,7 +5,7 @@ from typing import Any
 
 from sidecar.config.environment import Environment
 from sidecar.config.severity import Severity
-from sidecar.lint.annotation import NO_FILE, Origin
+from sidecar.lint.annotation import NO_FILE, Origins
 from sidecar.lint.config_report import status_of
 from sidecar.lint.finding import Finding
 from sidecar.lint.linter import Verdict
@@ -39,7 +39,7 @@ class LintResult:
         return any(each.is_active and each.id == rule for each in self.findings)
 
     @property
-    def origins(self) -> dict[str | None, Origin]:
+    def origins(self) -> Origins:
         """Return the file and line that start each workload, for what is missing in it."""
         found = {each.workload.name: each.workload.origin for each in self.verdicts}
         known = {workload: origin for workload, origin in found.items() if origin is not None}

@@ -43,7 +43,6 @@ class Unreachable:
 
     Attributes:
         reason: A sentence for a person, without password.
-        cure: What to do.
     """
 
     reason: str

@@ -31,11 +31,7 @@ _LEAST_USUAL = ((11, 6.5), (9, 6.1), (7, 5.4))
 
 
 def is_spelled_like_a_word(run: str) -> bool:
-    """Return True when letters could be a word; true of up to six, which could be anything.
-
-    Args:
-        run: ASCII letters only, in either case.
-    """
+    """Return True when ASCII letters could be a word; up to six could be anything."""
     pairs = [first + second for first, second in pairwise(run.lower())]
     least = next((usual for length, usual in _LEAST_USUAL if len(run) >= length), 0.0)
     return sum(map(_USUALNESS.__getitem__, pairs)) >= least * len(pairs)

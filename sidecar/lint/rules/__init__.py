@@ -7,7 +7,6 @@ from sidecar.lint.rules import (
     address,
     database_host,
     driver,
-    exposure,
     live_server,
     operation,
     pool_size,
@@ -32,7 +31,6 @@ _MODULES = (
     web,
     operation,
     telemetry,
-    exposure,
     requirement,
     live_server,
 )

@@ -13,9 +13,7 @@ FUTURE: Final = Rule("EVT02", "stored events of a schema version from the future
 def find_faults(types: EventTypes, stored: Mapping[str, int]) -> Iterator[Violation]:
     """Yield what will park events, before it does.
 
-    Args:
-        types: What this service knows.
-        stored: Newest schema version by type name, as far as it was looked for.
+    `stored` has the newest schema version by type name, as far as it was looked for.
     """
     for name, version in types.find_holes():
         message = f"Events of type {name} in schema version {version} cannot be read."

@@ -95,26 +95,19 @@ def kept_mark(context: RuleContext) -> Iterator[Violation]:
 def mark_in(variable: Variable) -> tuple[str, str] | None:
     """Return what is left inside a value, with its place, and what to do; never the value."""
     value = variable.value
-    bare = tidy(value)
     if has_mark(value):
-        return (
-            "begins with a byte order mark, at character 1",
-            "Save the file as UTF-8 without BOM.",
-        )
+        hint = "Save the file as UTF-8 without BOM."
+        return "begins with a byte order mark, at character 1", hint
     if is_quoted(value.strip()):
-        return "still has its quotes, at the first and last character", (
-            "Leave the quotes out: docker --env-file and Kubernetes keep them."
-        )
+        hint = "Leave the quotes out: docker --env-file and Kubernetes keep them."
+        return "still has its quotes, at the first and last character", hint
     if value.endswith("\r"):
-        place = len(value)
-        return (
-            f"ends with a carriage return, at character {place}",
-            "Save the file with Unix line ends (dos2unix).",
-        )
+        hint = "Save the file with Unix line ends (dos2unix)."
+        return f"ends with a carriage return, at character {len(value)}", hint
     if value != value.strip() and not _ends_as_a_file(value):
         place = 1 if value[0].isspace() else len(value.rstrip()) + 1
         return f"has blanks or line breaks around it, from character {place} on", "Remove them."
-    return _mark_inside(bare)
+    return _mark_inside(tidy(value))
 
 
 def _ends_as_a_file(value: str) -> bool:

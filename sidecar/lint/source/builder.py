@@ -57,11 +57,7 @@ class WorkloadBuilder:
         self.variables[variable.name] = variable
 
     def mount(self, files: Mapping[str, Variable]) -> None:
-        """Set `NAME` from the file that `NAME_FILE` points to, where its content is known.
-
-        Args:
-            files: What is in them, by their paths.
-        """
+        """Set `NAME` from the file that `NAME_FILE` points to, where `files` has it by its path."""
         for pointer in list(self.variables.values()):
             name = pointer.name.removesuffix("_FILE")
             held = files.get(pointer.value.strip())

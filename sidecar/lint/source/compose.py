@@ -30,11 +30,8 @@ def read(
 ) -> DeploymentBuilder:
     """Read what each service would be given; a service of several files is merged as compose does.
 
-    Args:
-        files: The parsed files, in the order of `docker compose -f`.
-        shell: What `${NAME}` is filled in from, before `.env` beside the first file.
-        part: Read this service only, also when its profile is not active.
-        alone: Leave out env files, which may be kept out of the repository.
+    The files are in the order of `docker compose -f`. The `part` is read also when its profile is
+    not active; env files, which may be kept out of the repository, are left out by `alone`.
     """
     deployment = DeploymentBuilder()
     if not files:

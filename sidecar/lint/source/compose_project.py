@@ -56,10 +56,8 @@ class Project:
         services: By name.
         unread: Files and services that are referred to and cannot be read.
 
-    Args:
-        files: In the order of `docker compose -f`.
-        shell: What references are filled in from first.
-        alone: Leave out `.env` beside a file.
+    The files are in the order of `docker compose -f`. References are filled in from the shell
+    first, and from `.env` beside a file but for `alone`.
     """
 
     def __init__(

@@ -78,10 +78,7 @@ class Loaded:
 def load(path: Path, dialect: Dialect = Dialect.AUTO, *, by_file: bool = False) -> Loaded | Fault:
     """Read a file and find out what kind it is; what cannot be read becomes a fault.
 
-    Args:
-        path: The file, or `-`.
-        dialect: Who would read it.
-        by_file: Another file names it, not a person: pipes and devices are refused.
+    Where another file names it, not a person (`by_file`), pipes and devices are refused.
     """
     source = "standard input" if path == STANDARD_INPUT else str(path)
     try:

@@ -33,10 +33,7 @@ def read(files: Sequence[Loaded], part: str | None = None) -> DeploymentBuilder:
     """Read what each container would be given; without containers, what each store holds.
 
     What comes from a Secret or ConfigMap that is in none of the files is promised, not judged.
-
-    Args:
-        files: Read together, as they are applied together.
-        part: The name of one container, or of its workload as findings show it.
+    The `part` is the name of one container, or of its workload as findings show it.
     """
     deployment = DeploymentBuilder()
     objects = [(file.source, each) for file in files for each in _objects(file)]
