@@ -40,29 +40,24 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "ANY": "sidecar.events.record",
-    "NO_STREAM": "sidecar.events.record",
-    "ConcurrencyError": "sidecar.errors",
-    "DeadLetterSink": "sidecar.wiring.sink",
-    "EventPublisher": "sidecar.events.publisher",
-    "EventStore": "sidecar.postgres.store",
-    "EventTypes": "sidecar.events.types",
-    "MeteredPool": "sidecar.postgres.pool",
-    "Projection": "sidecar.projections.projection",
-    "PublishResult": "sidecar.events.publisher",
-    "RecordedEvent": "sidecar.events.record",
-    "SidecarError": "sidecar.errors",
-    "agent": "sidecar.wiring.application_agent",
-    "instrument": "sidecar.wiring.instrument",
-    "uninstrument": "sidecar.wiring.instrument",
+    "errors": ("ConcurrencyError", "SidecarError"),
+    "events.publisher": ("EventPublisher", "PublishResult"),
+    "events.record": ("ANY", "NO_STREAM", "RecordedEvent"),
+    "events.types": ("EventTypes",),
+    "postgres.pool": ("MeteredPool",),
+    "postgres.store": ("EventStore",),
+    "projections.projection": ("Projection",),
+    "wiring.application_agent": ("agent",),
+    "wiring.instrument": ("instrument", "uninstrument"),
+    "wiring.sink": ("DeadLetterSink",),
 }
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

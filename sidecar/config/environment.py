@@ -17,20 +17,13 @@ class Environment(StrEnum):
         return self not in {Environment.DEVELOPMENT, Environment.TEST}
 
 
-_ALIASES = {
-    "dev": Environment.DEVELOPMENT,
-    "devel": Environment.DEVELOPMENT,
-    "local": Environment.DEVELOPMENT,
-    "testing": Environment.TEST,
-    "ci": Environment.TEST,
-    "stage": Environment.STAGING,
-    "stg": Environment.STAGING,
-    "preprod": Environment.STAGING,
-    "prod": Environment.PRODUCTION,
-    "prd": Environment.PRODUCTION,
-    "live": Environment.PRODUCTION,
+_SHORT_NAMES = {
+    Environment.DEVELOPMENT: ("dev", "devel", "local"),
+    Environment.TEST: ("testing", "ci"),
+    Environment.STAGING: ("stage", "stg", "preprod"),
+    Environment.PRODUCTION: ("prod", "prd", "live"),
 }
-_NAMES = _ALIASES | {each.value: each for each in Environment}
+_NAMES = {name: each for each, short in _SHORT_NAMES.items() for name in (each.value, *short)}
 
 
 def is_known(name: str) -> bool:

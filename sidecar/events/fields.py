@@ -74,12 +74,9 @@ def _find_private(cls: type) -> Iterator[str]:
             )
 
 
-_PARTS: Final = (Type, Field)
-
-
 def _parts(node: Type | Field) -> Iterator[tuple[Type | Field, str]]:
     for attribute in node.__struct_fields__:
         value = getattr(node, attribute)
         for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, _PARTS):
+            if isinstance(part, Type | Field):
                 yield part, part.name if isinstance(part, Field) else ""
