@@ -15,6 +15,7 @@ from sidecar.config.fault import Fault, FaultKind
 from sidecar.config.opaque import has_opaque
 from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
+from sidecar.config.variable import Variable
 
 _AI_KEY = "AI provider key; any one of the three is enough"
 
@@ -210,9 +211,9 @@ def load(environ: Environ) -> tuple[Settings, tuple[Fault, ...]]:
         try:
             values[declaration.field] = _value(declaration, environ, environment)
         except ValueError:
-            values[declaration.field] = declaration.default_in(environment)
+            values[declaration.field] = default = declaration.default_in(environment)
             if not has_opaque(environ.text(declaration.name)):
-                faults.append(_misfit(declaration, environ, environment))
+                faults.append(_misfit(declaration, environ.get(declaration.name), default))
     settings = replace(Settings(), **values)
     bounded, crossed = _bound_pool(settings, environ)
     return bounded, (*faults, *crossed)
@@ -227,9 +228,7 @@ def _value(declaration: Declaration, environ: Environ, environment: Environment)
     return declaration.form.read(variable.value if declaration.is_secret else text)
 
 
-def _misfit(declaration: Declaration, environ: Environ, environment: Environment) -> Fault:
-    variable = environ.get(declaration.name)
-    default = declaration.default_in(environment)
+def _misfit(declaration: Declaration, variable: Variable | None, default: object) -> Fault:
     meanwhile = "it counts as unset" if default is None else "the default is used"
     name, form = declaration.name, declaration.form
     message = f"{name} is not {form.expected}; {meanwhile} meanwhile."

@@ -1,6 +1,5 @@
 """Where one check stands now, as verdicts, documents and metrics see it."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,10 +29,6 @@ class CheckStatus(CheckResult):
     def name(self) -> str:
         """The check's name."""
         return self.check.name
-
-    def is_in(self, groups: Collection[str]) -> bool:
-        """Return True when the check is in one of these groups."""
-        return not self.check.groups.isdisjoint(groups)
 
     @property
     def is_pending(self) -> bool:

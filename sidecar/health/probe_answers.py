@@ -49,7 +49,11 @@ class _Kept:
 
 
 class ProbeAnswers:
-    """Where the monitor's findings and the phase of the process become answers."""
+    """Where the monitor's findings and the phase of the process become answers.
+
+    Attributes:
+        phase: Where the process is in its life; changed by `enter`.
+    """
 
     def __init__(
         self,
@@ -61,19 +65,14 @@ class ProbeAnswers:
         self.monitor: Final = monitor
         self._drain_readiness = drain_readiness
         self._clock = clock
-        self._phase = Phase.STARTING
+        self.phase = Phase.STARTING
         self._stage = Stage.CONFIGURATION
         self._has_booted = False
         self._kept: dict[str, _Kept] = {}
 
-    @property
-    def phase(self) -> Phase:
-        """Where the process is in its life."""
-        return self._phase
-
     def enter(self, phase: Phase) -> None:
         """Move to a phase; every probe sees it with its next answer."""
-        self._phase = phase
+        self.phase = phase
         self._kept.clear()
 
     def begin(self, stage: Stage) -> None:
@@ -115,13 +114,13 @@ class ProbeAnswers:
             status
             for status in statuses
             if status.name not in exclude
-            and (not is_choice or status.name in only or status.is_in(groups))
+            and (not is_choice or status.name in only or not status.check.groups.isdisjoint(groups))
         )
         names = {status.name for status in statuses}
         known_groups = {group for status in statuses for group in status.check.groups}
         return Answer(
             judge_selection(chosen) if is_choice else self._judge(probe, chosen),
-            self._phase,
+            self.phase,
             chosen,
             unknown_names=tuple(sorted({*only, *exclude} - names)),
             unknown_groups=tuple(sorted(set(groups) - known_groups)),
@@ -144,24 +143,24 @@ class ProbeAnswers:
 
     def _judge_liveness(self, now_mono: float) -> Answer:
         statuses = self._statuses(Probe.LIVENESS, now_mono)
-        return Answer(self._judge(Probe.LIVENESS, statuses), self._phase, statuses)
+        return Answer(self._judge(Probe.LIVENESS, statuses), self.phase, statuses)
 
     def _judge_readiness(self, now_mono: float) -> Answer:
         statuses = self._statuses(Probe.READINESS, now_mono)
-        return Answer(self._judge(Probe.READINESS, statuses), self._phase, statuses)
+        return Answer(self._judge(Probe.READINESS, statuses), self.phase, statuses)
 
     def _judge_startup(self, now_mono: float) -> Answer:
         # A check that comes later does not take back that boot was over.
-        waits = self._phase is Phase.RUNNING and not self._has_booted
+        waits = self.phase is Phase.RUNNING and not self._has_booted
         statuses = self._statuses(Probe.READINESS, now_mono) if waits else ()
-        verdict = judge_startup(self._phase, self._stage, statuses)
+        verdict = judge_startup(self.phase, self._stage, statuses)
         self._has_booted = self._has_booted or verdict.ok
-        return Answer(verdict, self._phase)
+        return Answer(verdict, self.phase)
 
     def _judge(self, probe: Probe, statuses: Collection[CheckStatus]) -> ProbeVerdict:
         if probe is Probe.LIVENESS:
             return judge_liveness(statuses)
-        return judge_readiness(self._phase, statuses, self._drain_readiness)
+        return judge_readiness(self.phase, statuses, self._drain_readiness)
 
     def _statuses(self, probe: Probe, now_mono: float) -> tuple[CheckStatus, ...]:
         return tuple(
