@@ -28,11 +28,8 @@ class Cursor:
         self.stored = _UNKNOWN
         self.discarded: frozenset[int] = frozenset()
         self.is_halted = False
-        self.partition: Final = context.partition
         self._moved_mono = 0.0
-        self._is_repeatable: Final = context.subscription.is_repeatable
-        self._store: Final = context.store
-        self._tally: Final = context.tally
+        self._context: Final = context
 
     @property
     def is_known(self) -> bool:
@@ -56,14 +53,14 @@ class Cursor:
             CheckpointGoneError: It has no row.
             ProjectionPausedError: The projection is not to run.
         """
-        checkpoint = await self._store.read_checkpoint(self.partition)
-        if checkpoint.state is State.FAILED and self.partition.copy == "live":
+        checkpoint = await self._context.store.read_checkpoint(self._context.partition)
+        if checkpoint.state is State.FAILED and self._context.partition.copy == "live":
             # By a setup elsewhere, before this worker, whose own succeeded, had the lease; or by a
             # loop that stood still, and this one finds out by itself whether that is over.
             if not self.is_halted:
-                await self._store.end_failure(self.partition)
+                await self._context.store.end_failure(self._context.partition)
         elif checkpoint.state is not State.RUNNING:
-            raise ProjectionPausedError(f"{self.partition} is {checkpoint.state}.")
+            raise ProjectionPausedError(f"{self._context.partition} is {checkpoint.state}.")
         self.discarded = checkpoint.discarded
         self._go_to(checkpoint.position)
 
@@ -73,11 +70,11 @@ class Cursor:
 
     def begin(self, *, eager: bool) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction at the checkpoint; raises what `ProjectionStore.begin` does."""
-        return self._store.begin(
-            self.partition,
+        return self._context.store.begin(
+            self._context.partition,
             self.stored,
             eager=eager,
-            repeatable=self._is_repeatable,
+            repeatable=self._context.subscription.is_repeatable,
             halted=self.is_halted,
         )
 
@@ -95,12 +92,12 @@ class Cursor:
         """Record that a transaction moved the checkpoint and applied so many events."""
         self._go_to(position)
         self._moved_mono = time.monotonic()
-        self._tally.progress_at = time.time()
+        self._context.tally.progress_at = time.time()
         self.applied(events)
 
     def applied(self, events: int) -> None:
         """Record that a transaction applied so many events."""
-        self._tally.applied += events
+        self._context.tally.applied += events
 
     def _go_to(self, position: int) -> None:
-        self.seen = self.stored = self._tally.position = position
+        self.seen = self.stored = self._context.tally.position = position

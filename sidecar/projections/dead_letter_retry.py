@@ -85,7 +85,10 @@ class DeadLetterRetrier:
         try:
             if await self._has_due():
                 with ExitStack() as span:
-                    await self._retry_one(span)
+                    outcome = await self._begin(span, self._limit)
+                    self.goes_on = outcome is not None
+                    if outcome is not None:
+                        self._report(outcome)
                 self._context.tally.beat()
         except Exception as error:
             if not self._context.store.is_transient(error):
@@ -110,14 +113,6 @@ class DeadLetterRetrier:
         self._failures.interrupted(error)
         delay = delay_seconds(self._interruptions, random.random())
         self._look_mono = self._rest_mono = time.monotonic() + delay
-
-    async def _retry_one(self, span: ExitStack) -> None:
-        outcome = await self._begin(span, self._limit)
-        self.goes_on = outcome is not None
-        if outcome is not None:
-            self._cursor.applied(outcome.events)
-            self._applied[outcome.letter.id] += outcome.events
-            self._report(outcome)
 
     async def _begin(
         self, span: ExitStack, limit: int, blamed: Exception | None = None
@@ -231,15 +226,17 @@ class DeadLetterRetrier:
         return RetryOutcome(letter, events, is_over=True, parked=[record] if is_parked else [])
 
     def _report(self, outcome: RetryOutcome) -> None:
-        """Log what was committed.
+        """Count and log what was committed.
 
         Raises:
             Exception: The transient error that stopped it.
         """
+        partition, letter = self._context.partition, outcome.letter
+        self._cursor.applied(outcome.events)
+        self._applied[letter.id] += outcome.events
         if outcome.interruption is not None:
             raise outcome.interruption
         self._interruptions = 0
-        partition, letter = self._context.partition, outcome.letter
         applied = self._applied[letter.id]
         if outcome.is_over:
             del self._applied[letter.id]

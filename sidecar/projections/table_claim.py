@@ -36,11 +36,9 @@ def find_rivals(own: TableClaim, others: Iterable[TableClaim]) -> dict[str, str]
     One that has filled its tables alone goes on: a newcomer has not touched them yet, and what
     nobody runs any more does not touch them again.
     """
-    return find_sharers(own, (other for other in others if _is_in_the_way(own, other)))
-
-
-def _is_in_the_way(own: TableClaim, other: TableClaim) -> bool:
-    return not own.has_run or (other.has_run and other.is_alive)
+    return find_sharers(
+        own, (other for other in others if not own.has_run or (other.has_run and other.is_alive))
+    )
 
 
 def describe_rivals(projection: str, rivals: Mapping[str, str]) -> str:
