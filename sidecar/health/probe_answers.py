@@ -82,15 +82,15 @@ class ProbeAnswers:
 
     def liveness(self) -> Answer:
         """Answer `/health`: would a restart help?"""
-        return self._answer("liveness", self._judge_liveness)
+        return self._answer("liveness", Probe.LIVENESS)
 
     def readiness(self) -> Answer:
         """Answer `/ready`: may traffic come?"""
-        return self._answer("readiness", self._judge_readiness)
+        return self._answer("readiness", Probe.READINESS)
 
     def startup(self) -> Answer:
         """Answer `/startup`: has boot finished?"""
-        return self._answer("startup", self._judge_startup)
+        return self._answer("startup", None)
 
     def select(
         self,
@@ -126,7 +126,7 @@ class ProbeAnswers:
             unknown_groups=tuple(sorted(set(groups) - known_groups)),
         )
 
-    def _answer(self, key: str, judge: Callable[[float], Answer]) -> Answer:
+    def _answer(self, key: str, probe: Probe | None) -> Answer:
         now_mono = self._clock()
         kept = self._kept.get(key)
         if (
@@ -135,21 +135,17 @@ class ProbeAnswers:
             and kept.revision == self.monitor.revision
         ):
             return kept.answer
-        answer = judge(now_mono)
+        answer = self._judge_anew(probe, now_mono)
         expiries = (status.expires_mono for status in answer.statuses)
         until_mono = min((now_mono + ANSWER_LIFE_SECONDS, *expiries))
         self._kept[key] = _Kept(answer, self.monitor.revision, until_mono)
         return answer
 
-    def _judge_liveness(self, now_mono: float) -> Answer:
-        statuses = self._statuses(Probe.LIVENESS, now_mono)
-        return Answer(self._judge(Probe.LIVENESS, statuses), self.phase, statuses)
-
-    def _judge_readiness(self, now_mono: float) -> Answer:
-        statuses = self._statuses(Probe.READINESS, now_mono)
-        return Answer(self._judge(Probe.READINESS, statuses), self.phase, statuses)
-
-    def _judge_startup(self, now_mono: float) -> Answer:
+    def _judge_anew(self, probe: Probe | None, now_mono: float) -> Answer:
+        """Answer a probe for its checks, or, for None, whether boot has finished."""
+        if probe is not None:
+            statuses = self._statuses(probe, now_mono)
+            return Answer(self._judge(probe, statuses), self.phase, statuses)
         # A check that comes later does not take back that boot was over.
         waits = self.phase is Phase.RUNNING and not self._has_booted
         statuses = self._statuses(Probe.READINESS, now_mono) if waits else ()

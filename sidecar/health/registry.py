@@ -21,6 +21,7 @@ class CheckOptions(TypedDict, total=False):
     component_type: ComponentType
     measurement: str
     groups: frozenset[str]
+    in_process: bool
 
 
 class Checks:
@@ -58,23 +59,19 @@ class Checks:
 
     def readiness(self, name: str, **options: Unpack[CheckOptions]) -> Callable[[RunT], RunT]:
         """Decorate a function that says whether traffic may come."""
-        return self._decorate(name, Probe.READINESS, in_process=False, **options)
+        return self._decorate(name, Probe.READINESS, options)
 
-    def liveness(
-        self, name: str, *, in_process: bool = False, **options: Unpack[CheckOptions]
-    ) -> Callable[[RunT], RunT]:
+    def liveness(self, name: str, **options: Unpack[CheckOptions]) -> Callable[[RunT], RunT]:
         """Decorate a function that says whether a restart would help.
 
         Raises:
             UsageError: `in_process=True` is missing; nothing outside the process may decide here.
         """
-        return self._decorate(name, Probe.LIVENESS, in_process=in_process, **options)
+        return self._decorate(name, Probe.LIVENESS, options)
 
-    def _decorate(
-        self, name: str, probe: Probe, *, in_process: bool, **options: Unpack[CheckOptions]
-    ) -> Callable[[RunT], RunT]:
+    def _decorate(self, name: str, probe: Probe, options: CheckOptions) -> Callable[[RunT], RunT]:
         def register(run: RunT) -> RunT:
-            self.add(Check(name=name, run=run, probe=probe, in_process=in_process, **options))
+            self.add(Check(name=name, run=run, probe=probe, **options))
             return run
 
         return register
