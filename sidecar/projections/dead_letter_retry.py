@@ -25,9 +25,9 @@ RETRY_EVENTS: Final = 500
 LOOK_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RetryOutcome:
-    """What became of one dead letter in one transaction.
+    """What becomes of one dead letter in one transaction.
 
     Attributes:
         events: How many events of its stream were applied.
@@ -38,7 +38,7 @@ class RetryOutcome:
     """
 
     letter: OpenDeadLetter
-    events: int
+    events: int = 0
     is_over: bool = False
     is_resolved: bool = False
     is_erased: bool = False
@@ -68,11 +68,8 @@ class DeadLetterRetrier:
     @property
     def look_in_seconds(self) -> float:
         """After how long to look next."""
-        return max(self._next_look_mono - time.monotonic(), 0.0)
-
-    @property
-    def _next_look_mono(self) -> float:
-        return max(min(self._look_mono, self._failures.due_mono), self._rest_mono)
+        next_mono = max(min(self._look_mono, self._failures.due_mono), self._rest_mono)
+        return max(next_mono - time.monotonic(), 0.0)
 
     async def retry_next(self) -> None:
         """Retry the dead letter that has been due longest, in one transaction, if one is due.
@@ -97,10 +94,9 @@ class DeadLetterRetrier:
 
     async def _has_due(self) -> bool:
         """Return True when any is due; looks once a second, or when one is expected."""
-        now_mono = time.monotonic()
-        if self.goes_on or now_mono < self._next_look_mono:
+        if self.goes_on or self.look_in_seconds > 0:
             return self.goes_on
-        self._look_mono = now_mono + LOOK_SECONDS
+        self._look_mono = time.monotonic() + LOOK_SECONDS
         self._failures.due_mono = math.inf
         return await self._context.store.has_due_dead_letters(
             self._context.partition, self._cursor.stored
@@ -152,43 +148,45 @@ class DeadLetterRetrier:
         )
         projection = self._context.partition.projection
         span.enter_context(self._context.observer.batch(projection, records))
-        return await self._apply(transaction, letter, records, blamed)
+        outcome = RetryOutcome(letter)
+        await self._apply(transaction, outcome, records, blamed)
+        return outcome
 
     async def _apply(
         self,
         transaction: Transaction,
-        letter: OpenDeadLetter,
+        outcome: RetryOutcome,
         records: Sequence[RecordedEvent],
         blamed: Exception | None,
-    ) -> RetryOutcome:
+    ) -> None:
         """Apply events up to the first that fails, or until the transaction has lasted enough.
 
         Raises:
             EventFailedError: It spoilt the transaction.
         """
-        ends_mono = time.monotonic() + BATCH_SECONDS
-        events, upto_version = 0, records[-1].version if records else letter.version
+        letter, ends_mono = outcome.letter, time.monotonic() + BATCH_SECONDS
+        upto_version = records[-1].version if records else letter.version
         for delivery in self._route(records, blamed):
             try:
                 await apply_one(transaction, self._context.subscription, delivery)
             except EventFailedError as failure:
                 if transaction.is_spoilt:
                     raise
-                return await self._stop_at(transaction, letter, events, failure)
-            events += 1
+                await self._stop_at(transaction, outcome, failure)
+                return
+            outcome.events += 1
             if time.monotonic() > ends_mono:
                 upto_version = delivery.record.version
                 break
-        is_erased = not records or records[0].version != letter.version
+        outcome.is_erased = not records or records[0].version != letter.version
         rest = await transaction.queued_events(
             letter.stream, upto_version + 1, self._cursor.stored, 1
         )
         if rest:
             await transaction.advance(letter, rest[0])
         else:
-            await transaction.resolve(letter, is_erased=is_erased)
-        is_over = not rest
-        return RetryOutcome(letter, events, is_over, is_resolved=is_over, is_erased=is_erased)
+            await transaction.resolve(letter, is_erased=outcome.is_erased)
+            outcome.is_resolved = outcome.is_over = True
 
     def _route(self, records: Sequence[RecordedEvent], blamed: Exception | None) -> list[Delivery]:
         deliveries = self._context.router.route(records)
@@ -197,23 +195,20 @@ class DeadLetterRetrier:
         return deliveries
 
     async def _stop_at(
-        self,
-        transaction: Transaction,
-        letter: OpenDeadLetter,
-        events: int,
-        failure: EventFailedError,
-    ) -> RetryOutcome:
+        self, transaction: Transaction, outcome: RetryOutcome, failure: EventFailedError
+    ) -> None:
         """Keep a dead letter at the event that failed now; a transient failure leaves it due."""
-        record, is_repeatable = failure.delivery.record, self._context.subscription.is_repeatable
+        letter, record = outcome.letter, failure.delivery.record
         is_same = record.version == letter.version
         if self._context.store.is_transient(failure.cause):
-            if is_repeatable:
+            if self._context.subscription.is_repeatable:
                 raise failure.cause
             # A rollback would not undo what was done outside for the events before; it would repeat
             # it.
             if not is_same:
                 await transaction.advance(letter, record)
-            return RetryOutcome(letter, events, interruption=failure.cause)
+            outcome.interruption = failure.cause
+            return
         attempts = letter.attempts + 1 if is_same else 1
         decision: Retry | Park = Park()
         if letter.is_waiting:
@@ -222,8 +217,8 @@ class DeadLetterRetrier:
         self._failures.report(failure, decision.action, attempts)
         kept = self._failures.describe(failure, attempts, decision)
         await transaction.fail_again(letter, *kept)
-        is_parked = letter.is_waiting and isinstance(decision, Park)
-        return RetryOutcome(letter, events, is_over=True, parked=[record] if is_parked else [])
+        outcome.is_over = True
+        outcome.parked = [record] if letter.is_waiting and isinstance(decision, Park) else []
 
     def _report(self, outcome: RetryOutcome) -> None:
         """Count and log what was committed.
