@@ -101,10 +101,8 @@ class Dsn:
     def parse(cls, text: str, defaults: Mapping[str, str] = _NOTHING) -> Self:
         """Read an address as asyncpg does; parts of it may be `opaque`.
 
-        Args:
-            text: The address, in libpq's URI form.
-            defaults: PGHOST, PGPORT, PGUSER, PGDATABASE and PGSSLMODE, where they are set: the
-                driver takes from them what the address leaves out.
+        The driver takes what the address leaves out from PGHOST, PGPORT, PGUSER, PGDATABASE and
+        PGSSLMODE, where they are set: the defaults.
 
         Raises:
             DsnError: With what is wrong and what is expected, never with the text.

@@ -20,7 +20,6 @@ class Environ:
     """All variables, read once; nothing that is set later changes it.
 
     Attributes:
-        faults: What went wrong while reading.
         promised: Variables that come from elsewhere and cannot be judged; `*` for any.
         assumed: What it is judged for where ENVIRONMENT is not set; `None` for a process, which
             then counts as development.

@@ -37,7 +37,6 @@ class Check:
         name: Kebab case; it is a metric label and the key of the health document.
         run: Asks once. A coroutine function runs on the event loop; any other callable runs in a
             thread of its own, because it may block, and must be safe there.
-        probe: The probe that it speaks for.
         critical: Whether its failure stops traffic; otherwise it only warns.
         interval_seconds: Pause between the end of one run and the start of the next.
         timeout_seconds: Hard limit of one run. A run that ignores it is left behind and counts
@@ -46,7 +45,6 @@ class Check:
             together, or every slow run would read as a stopped monitor.
         fail_after: Bad answers in a row before a sound check turns bad.
         recover_after: Sound answers in a row before a bad check turns sound.
-        component_type: What is checked.
         measurement: What `observedValue` measures; with the name the key of the document.
         groups: Tags to show checks together.
         in_process: Promise that `run` touches nothing outside this process. Liveness takes no

@@ -17,7 +17,6 @@ class ProbeVerdict:
     """The answer to one probe.
 
     Attributes:
-        ok: Whether the probe answers 200; otherwise 503.
         outcome: Pass, warn or fail; a probe never answers unknown.
         reasons: Codes of what stands against a pass, the phase first, then by check name.
     """

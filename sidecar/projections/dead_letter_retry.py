@@ -116,12 +116,8 @@ class DeadLetterRetrier:
         """Retry in one transaction, whose end may fail for an event as well.
 
         It holds the checkpoint, so that no event of the stream slips between the last one applied
-        here and the first one that the loop applies.
-
-        Args:
-            span: Holds the observation of the batch, from when its events are known to the commit.
-            limit: At most so many events.
-            blamed: Why the first of them failed already.
+        here and the first one that the loop applies. The span holds the observation of the batch,
+        from when its events are known to the commit; the first of them is not tried if `blamed`.
         """
         try:
             async with self._cursor.begin(eager=True) as transaction:

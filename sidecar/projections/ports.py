@@ -189,15 +189,12 @@ class ProjectionStore(EventSource, Protocol):
         repeatable: bool,
         halted: bool = False,
     ) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction at the checkpoint; commit on a clean exit, else roll back.
+        """Open a transaction at the position of the checkpoint; commit on a clean exit.
 
-        Args:
-            partition: Whose.
-            position: Where its owner believes the checkpoint to be.
-            eager: Send each write at once.
-            repeatable: Everything that is done for an event is in this transaction, so that it may
-                be lost in a crash of the server together with its checkpoint, and done again.
-            halted: Its owner keeps it marked as failed, and looks whether it can go on.
+        It is `eager` when each write is sent at once, and `repeatable` when all that is done for an
+        event is in it, so that it may be lost in a crash of the server together with its checkpoint
+        and done again. An owner that keeps its partition marked as failed, and looks whether it can
+        go on, says `halted`.
 
         Raises:
             CheckpointGoneError: It has no row.

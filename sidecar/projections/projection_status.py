@@ -133,14 +133,9 @@ def fold_status(
     now: dt.datetime,
     passed_over: Mapping[str, tuple[PassedOver, ...]] | None = None,
 ) -> tuple[ProjectionStatus, ...]:
-    """Fold samples into one status per projection, by name.
+    """Fold samples, ascending by projection, into one status for each that has a live copy.
 
-    Args:
-        samples: Ascending by projection.
-        letters: By projection.
-        safe_head: Highest safe position.
-        now: Aware wall time of the samples.
-        passed_over: By projection; leave out those that passed nothing over.
+    `now` is the aware wall time of the samples; those that passed nothing over may be left out.
     """
     folded = []
     for name, group in groupby(samples, key=lambda sample: sample.projection):

@@ -49,12 +49,9 @@ class RetryPolicy:
     park_seconds: float | None = None
 
     def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
-        """Decide about an error that is not transient.
+        """Decide about an error that is not transient, by the event's attempts, from 1.
 
-        Args:
-            attempt: How often the event was tried, from 1.
-            streak: Events parked in a row for this type of error, just before this one.
-            jitter_ratio: Random, 0..1.
+        The streak is of events parked in a row for this type of error, just before this one.
         """
         if attempt >= self.max_attempts or streak >= self.max_streak:
             return Park()
@@ -71,11 +68,8 @@ class RetryPolicy:
 def delay_seconds(attempt: int, jitter_ratio: float) -> float:
     """Return a capped exponential delay with full jitter, never below half of its step.
 
+    Attempts count from 1, jitter is random, 0..1.
     After https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
-
-    Args:
-        attempt: Failures so far, from 1.
-        jitter_ratio: Random, 0..1.
     """
     step = min(FIRST_DELAY_SECONDS * 2.0 ** min(attempt - 1, 16), MAX_DELAY_SECONDS)
     return step * (0.5 + 0.5 * jitter_ratio)

@@ -91,17 +91,10 @@ class Head:
 def step(
     head: Head, scan: LogScan, remaining: frozenset[str], now_mono: float
 ) -> tuple[Head, tuple[Gap, ...]]:
-    """Advance the safe head by one scan.
+    """Advance the safe head by a scan; return also the gaps that it stepped over, proved dead.
 
-    Args:
-        head: Where it stands.
-        scan: What was read *after* `remaining` was.
-        remaining: Transactions with a write lock, read before the scan; only asked for while
-            a gap with known writers holds the head.
-        now_mono: Monotonic time, seconds.
-
-    Returns:
-        The new head, and the gaps it stepped over because they were proved dead.
+    The scan was read *after* `remaining`: the transactions with a write lock, only asked for while
+    a gap with known writers holds the head.
     """
     hold = _narrow(head.hold, remaining)
     dead, alive = _part(scan.gaps, hold)
