@@ -7,7 +7,6 @@ from typing import NoReturn, Self, SupportsIndex, final
 from typing_extensions import override
 
 MASK = "***"
-GENERATED_BYTES = 48
 
 
 @final
@@ -67,4 +66,4 @@ class Secret:
 
 def generate() -> Secret:
     """Make a good secret: 48 random bytes, 64 characters that need no quotes anywhere."""
-    return Secret(secrets.token_urlsafe(GENERATED_BYTES))
+    return Secret(secrets.token_urlsafe(48))

@@ -24,8 +24,6 @@ _HINT = (
     "silenced; docs/configuration.md shows each."
 )
 
-_AT_MOST = Severity.ERROR
-"""For a mistake in the file: what is right in it still holds."""
 _Mistake = tuple[str, str, str]
 """What is wrong, with which key, and with which entry inside of it."""
 
@@ -185,4 +183,5 @@ def _unread(name: str, error: Exception) -> Fault:
 
 
 def _fault(name: str, message: str, line: int | None) -> Fault:
-    return Fault(FaultKind.PROJECT, name, message, _HINT, name, line, _AT_MOST)
+    # An error at most: what is right in the file still holds.
+    return Fault(FaultKind.PROJECT, name, message, _HINT, name, line, Severity.ERROR)

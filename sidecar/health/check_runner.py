@@ -33,20 +33,15 @@ class CheckRunner:
         self._thread_work: Future[object] | None = None
         self._complained_about: type[BaseException] | None = None
 
-    @property
-    def is_in_flight(self) -> bool:
-        """Whether an earlier run has not ended, be it in spite of its cancellation."""
-        return any(
-            work is not None and not work.done() for work in (self._flight, self._thread_work)
-        )
-
     async def ask(self) -> CheckResult:
         """Return the check's answer, or why there is none, within its timeout.
 
         Reasons of its own: `<name>.timeout`, `<name>.error` for an exception, whose text goes to
         the log only, and `<name>.invalid` for anything that is not a `CheckResult`.
         """
-        if self.is_in_flight:
+        earlier = (self._flight, self._thread_work)
+        # An earlier run may go on in spite of its cancellation.
+        if any(work is not None and not work.done() for work in earlier):
             return failed(f"{self._check.name}.timeout")
         self._flight = asyncio.create_task(self._run(), name=f"check {self._check.name}")
         self._flight.add_done_callback(_retrieve)

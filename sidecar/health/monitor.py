@@ -81,13 +81,10 @@ class Monitor:
             await asyncio.get_running_loop().create_future()
         finally:
             self._is_running = False
-            await self._stop_loops()
-
-    async def _stop_loops(self) -> None:
-        loops = [state.loop for state in self._states.values() if state.loop is not None]
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+            loops = [state.loop for state in self._states.values() if state.loop is not None]
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
 
     def _wants(self, state: CheckState) -> bool:
         return self._is_running and self._states.get(state.check.name) is state
