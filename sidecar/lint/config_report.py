@@ -81,18 +81,16 @@ def length_bucket(length: int) -> str:
 
 def _shown(declaration: Declaration, settings: Settings, environ: Environ) -> SettingFields:
     variable = environ.get(declaration.name)
-    is_set = variable is not None and bool(variable.value)
-    shown: SettingFields = {
-        "set": is_set,
-        "source": variable.source if variable is not None and is_set else DEFAULT_SOURCE,
-    }
-    if variable is not None and has_opaque(variable.value):
+    given = variable if variable is not None and variable.value else None
+    source = DEFAULT_SOURCE if given is None else given.source
+    shown: SettingFields = {"set": given is not None, "source": source}
+    if given is not None and has_opaque(given.value):
         return shown
     public = declaration.shown(getattr(settings, declaration.field))
     if isinstance(public, Mapping):
         return shown | dict(public)
     if public is not None:
         return shown | {"value": public}
-    if variable is not None and is_set and declaration.default is None:
-        return shown | {"length": length_bucket(len(variable.value))}
+    if given is not None and declaration.default is None:
+        return shown | {"length": length_bucket(len(given.value))}
     return shown

@@ -33,10 +33,6 @@ class Examples:
             is_unmistakable(value) and any(value in known for known in self.values.values())
         )
 
-    def of(self, name: str) -> frozenset[str]:
-        """Return the values that stand there for a variable."""
-        return self.values.get(name, frozenset())
-
 
 def read(repository: Path | None, files: Iterable[Path] = ()) -> Examples:
     """Return the values of a repository's usual files and of more; none of what cannot be read."""

@@ -58,12 +58,8 @@ class Verdict:
     @cached_property
     def checklist(self) -> tuple[Item, ...]:
         """The lines to go through before a production deployment."""
-        return go_through(
-            self.violations,
-            environment=self.settings.environment,
-            project=self.project,
-            on=self.now.date(),
-        )
+        environment, on = self.settings.environment, self.now.date()
+        return go_through(self.violations, environment, self.project, on)
 
     @property
     def refused(self) -> bool:
@@ -80,15 +76,11 @@ class Verdict:
 
         What a rule has said of a variable already is not said twice.
         """
-        known = {
-            (each.rule.id, each.field) for each in self.violations if each.field in self.environ
-        }
-        news = (
-            each
-            for each in more
-            if (each.rule.id, each.field) not in known and each not in self.violations
-        )
-        return replace(self, violations=(*self.violations, *news))
+        said = [each for each in self.violations if each.field in self.environ]
+        known = {(each.rule.id, each.field) for each in said}
+        news = [each for each in more if (each.rule.id, each.field) not in known]
+        fresh = (each for each in news if each not in self.violations)
+        return replace(self, violations=(*self.violations, *fresh))
 
     def report(self, now: datetime, changed: Sequence[Change] = ()) -> Report:
         """Make the report; `now` is aware UTC, `changed` what is different since the start."""

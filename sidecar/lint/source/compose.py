@@ -121,7 +121,7 @@ def _take_environment(builder: WorkloadBuilder, definition: Definition) -> None:
 
 def _pairs(node: Node | None) -> Iterator[tuple[str, Node, str | None]]:
     """Yield name, node and value of `environment`, a mapping or a list; no value is `None`."""
-    for name, value in entries(node):
+    for name, value in entries(node).items():
         yield name, value, None if is_null(value) else text_of(value)
     for item in items(node):
         name, equals, text = text_of(item).partition("=")

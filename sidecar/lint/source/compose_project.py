@@ -38,7 +38,7 @@ class ComposeFile:
     def services(self) -> Iterator[tuple[str, Node]]:
         """Yield every service by its name."""
         for node in self.nodes:
-            yield from entries(child(node, "services"))
+            yield from entries(child(node, "services")).items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +108,23 @@ class Project:
         text = Filling(by.shell).fill(path)
         place = by.directory / text
         if place not in self._opened:
-            is_elsewhere = "://" in text
-            self._opened[place] = None if is_elsewhere else self._load(place, by, line)
-            if is_elsewhere:
-                self._tell(by, line, f"builds on {shown(text)}, which is not on this disk.")
+            opened = self._load(place, text)
+            self._opened[place] = None if isinstance(opened, str) else opened
+            if isinstance(opened, str):
+                hint = "Bring it here, and check again."
+                self.unread.append(unusable(by.source, f"builds on {opened}", line, hint=hint))
         return self._opened[place]
 
-    def _load(self, path: Path, by: ComposeFile, line: int) -> ComposeFile | None:
+    def _load(self, path: Path, named: str) -> ComposeFile | str:
+        """Load a file that another one names, or return what it is instead."""
+        if "://" in named:
+            return f"{shown(named)}, which is not on this disk."
         found = load(path, Dialect.COMPOSE, by_file=True)
         if isinstance(found, Fault):
-            self._tell(by, line, f"builds on a file that cannot be read: {found.message}")
-        elif found.dialect is not Dialect.COMPOSE:
-            self._tell(by, line, f"builds on {found.source}, which is no compose file.")
-        else:
-            around = self._around(path.parent)
-            return ComposeFile(found.source, path.parent, found.nodes, around)
-        return None
-
-    def _tell(self, by: ComposeFile, line: int, what: str) -> None:
-        hint = "Bring it here, and check again."
-        self.unread.append(unusable(by.source, what, line, hint=hint))
+            return f"a file that cannot be read: {found.message}"
+        if found.dialect is not Dialect.COMPOSE:
+            return f"{found.source}, which is no compose file."
+        return ComposeFile(found.source, path.parent, found.nodes, self._around(path.parent))
 
     def _around(self, directory: Path) -> dict[str, str]:
         beside = {} if self._alone else _dotenv_values(directory / ".env")

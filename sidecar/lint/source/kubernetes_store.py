@@ -58,14 +58,14 @@ class Stores:
         name = text_of(child(node, "metadata", "name"))
         values: dict[str, Variable] = {}
         faults: dict[str, Fault] = {}
-        for key, value in entries(child(node, "data")):
+        for key, value in entries(child(node, "data")).items():
             text = text_of(value)
             decoded = _decode(text) if kind == "Secret" else text
             if decoded is None:
                 faults[key] = _not_base64(shown(key), shown(name), source, line_of(value))
             else:
                 values[key] = Variable(key, decoded, source, line_of(value))
-        for key, value in entries(child(node, "stringData")):
+        for key, value in entries(child(node, "stringData")).items():
             values[key] = Variable(key, text_of(value), source, line_of(value))
         namespace = text_of(child(node, "metadata", "namespace"))
         self._stores[kind, namespace, name] = Store(kind, shown(name), values, frozenset(faults))

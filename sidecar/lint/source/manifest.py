@@ -22,13 +22,11 @@ def documents(text: str) -> Documents:
     return list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
 
 
-def entries(node: Node | None) -> Iterator[tuple[str, Node]]:
-    """Yield keys and values of a mapping, before those merged in; of anything else, nothing."""
-    yield from _flat(node).items()
+def entries(node: Node | None) -> dict[str, Node]:
+    """Return keys and values of a mapping, before those merged in; of anything else, nothing.
 
-
-def _flat(node: Node | None) -> dict[str, Node]:
-    """Merge each mapping once: merged again it adds nothing, and a few aliases make millions."""
+    Each mapping is merged once: merged again it adds nothing, and a few aliases make millions.
+    """
     if not isinstance(node, MappingNode):
         return {}
     # Kept on the node, which many aliases may stand for.
@@ -75,7 +73,7 @@ def items(node: Node | None) -> tuple[Node, ...]:
 def child(node: Node | None, *path: str) -> Node | None:
     """Follow keys down; `None` where one is missing."""
     for name in path:
-        node = _flat(node).get(name)
+        node = entries(node).get(name)
     return node
 
 
