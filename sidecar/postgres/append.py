@@ -90,11 +90,7 @@ def require_transaction(connection: "RawConnection | DeferredConnection") -> Non
 
 
 async def append_alone(connection: RawConnection, arguments: AppendArguments) -> Appended:
-    """Insert in a transaction that holds nothing else, whatever isolation is the default.
-
-    Args:
-        connection: In no transaction.
-        arguments: What to append.
+    """Insert on a connection in no transaction, whatever isolation is the default.
 
     Raises:
         ConcurrencyError: The stream is at another version, or other writers won every race.

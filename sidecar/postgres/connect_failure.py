@@ -97,12 +97,7 @@ def no_answer(dsn: str) -> StoreUnreachableError:
 
 
 def find_cause(error: BaseException, *, is_socket: bool) -> Cause | None:
-    """Return the cause that an error points to; None when it points to none by itself.
-
-    Args:
-        error: Raised at the opening of a connection.
-        is_socket: Whether the server is at a Unix socket.
-    """
+    """Return the cause that an error points to; None when it points to none by itself."""
     if isinstance(error, asyncpg.PostgresError):
         return _of_answer(error)
     if isinstance(error, ssl.SSLError):

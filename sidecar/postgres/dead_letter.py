@@ -108,13 +108,7 @@ async def request_retry(
 ) -> list[int]:
     """Make open dead letters due, so that workers retry them; return their ids.
 
-    The projection's code runs in its worker, in order, under its lease.
-
-    Args:
-        connection: Any connection to the database.
-        letter_id: Only this dead letter.
-        projection: Only dead letters of this projection.
-        stream: Only dead letters of this stream.
+    None stands for any. The projection's code runs in its worker, in order, under its lease.
 
     Raises:
         UsageError: There is no open dead letter with that id, or its event was not kept.

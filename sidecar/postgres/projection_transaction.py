@@ -34,18 +34,12 @@ _failure: Final = attrgetter(
 
 
 class PostgresTransaction:
-    """One open transaction of one partition: read model, dead letters and checkpoint together.
+    """One open transaction of one partition, which has locked the row of its checkpoint.
 
     Attributes:
         connection: Handlers write through it.
         session: The backend's process id.
         session_ended_by: The error after which the session had to be ended, if that was so.
-
-    Args:
-        raw: Where the transaction is open.
-        partition: Whose.
-        row: Its checkpoint, locked.
-        eager: Send each write at once.
     """
 
     def __init__(

@@ -22,11 +22,9 @@ async def require_rights(connection: RawConnection) -> None:
 
 
 async def list_missing(connection: RawConnection, *, for_migrating: bool = False) -> list[str]:
-    """Return the statements that grant the role what it lacks.
+    """Return the statements that grant the role what it lacks; not in a failed transaction.
 
-    Args:
-        connection: In no failed transaction.
-        for_migrating: Include the right to change the schema, which only its owner has.
+    A role that migrates needs the right to change the schema as well, which only its owner has.
     """
     rows = await connection.fetch(sql("list_missing_rights"), for_migrating)
     return [row["statement"] for row in rows]

@@ -19,12 +19,9 @@ _NAME: Final = rf"^{_PART}(\.{_PART})?$"
 async def require_sole(
     connection: RawConnection, projection: str, siblings: Collection[str] = ()
 ) -> None:
-    """Make sure that no other projection fills the same tables.
+    """Make sure that no other projection fills the same tables, on the search path of this one.
 
-    Args:
-        connection: On the search path of the projection's own statements.
-        projection: Registered already.
-        siblings: The projections of the same worker.
+    It is registered already; its siblings are the projections of the same worker.
 
     Raises:
         SharedTableError: One does.
