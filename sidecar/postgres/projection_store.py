@@ -154,9 +154,7 @@ class PostgresProjectionStore:
         row = await self._pool.fetchrow(sql("has_due_letters"), *checkpoint_key(partition))
         return bool(_require_there(row, partition, position)["has_due"])
 
-    def is_transient(self, error: BaseException) -> bool:
-        """Return True when the same work can succeed later without any change."""
-        return is_transient(error)
+    is_transient = staticmethod(is_transient)
 
 
 def _gone(partition: Partition) -> CheckpointGoneError:
