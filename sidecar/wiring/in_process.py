@@ -12,6 +12,7 @@ from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.application import ProcessStatus
 from sidecar.process.heartbeat import SubscriberReport
 from sidecar.projections.projection_status import DeadLetterCount, Rebuild
+from sidecar.wiring.checks import check
 
 WARN_SECONDS: Final = 300.0
 """A failure is history then: what is wrong still fails again, and what was missed is in the log."""
@@ -106,18 +107,18 @@ def subscriber_check(
         find: Returns what is known of it, and of its dead letters.
     """
 
-    async def ask() -> CheckResult:
-        return judge(check_name, *find(), time.monotonic())
-
-    return Check(
-        name=check_name,
-        run=ask,
+    @check(
+        check_name,
+        "projections",
         critical=False,
         measurement="failures",
         fail_after=1,
         recover_after=1,
-        groups=frozenset({"projections"}),
     )
+    async def ask() -> CheckResult:
+        return judge(check_name, *find(), time.monotonic())
+
+    return ask
 
 
 def judge(

@@ -13,9 +13,11 @@ from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.sample import Sample
+from sidecar.wiring.checks import check
 from sidecar.wiring.observed import is_fresh
 
-GROUP: Final = frozenset({"database"})
+GROUP: Final = "database"
+DATASTORE: Final = ComponentType.DATASTORE
 # A server in the same region answers within a few milliseconds. Every statement waits as long as
 # this one: a projection that asks once for each event then applies four in a second.
 SLOW_SECONDS: Final = 0.25
@@ -31,6 +33,13 @@ LOGIN_TIMEOUT_SECONDS: Final = 6.0
 def postgres_check(ping: Ping) -> Check:
     """Does the server answer, soon, and take writes?"""
 
+    @check(
+        "postgres",
+        GROUP,
+        component_type=DATASTORE,
+        measurement="response-time",
+        timeout_seconds=1.0,
+    )
     async def ask() -> CheckResult:
         began_mono = time.monotonic()
         try:
@@ -44,20 +53,24 @@ def postgres_check(ping: Ping) -> Check:
             return warned("postgres.slow", seconds, "s")
         return passed(seconds, "s")
 
-    return Check(
-        name="postgres",
-        run=ask,
-        component_type=ComponentType.DATASTORE,
-        measurement="response-time",
-        timeout_seconds=1.0,
-        groups=GROUP,
-    )
+    return ask
 
 
 def login_check(ping: Ping) -> Check:
     """Would a new session be let in? Those that are open may live on for long without."""
     answer, answered_mono = passed(), float("-inf")
 
+    @check(
+        "postgres-login",
+        GROUP,
+        critical=False,
+        component_type=DATASTORE,
+        fail_after=2,
+        recover_after=1,
+        interval_seconds=LOGIN_RETRY_SECONDS,
+        timeout_seconds=LOGIN_TIMEOUT_SECONDS,
+        max_age_seconds=3 * LOGIN_RETRY_SECONDS + LOGIN_TIMEOUT_SECONDS,
+    )
     async def ask() -> CheckResult:
         nonlocal answer, answered_mono
         rests = answer.outcome is Outcome.PASS
@@ -66,18 +79,7 @@ def login_check(ping: Ping) -> Check:
         answer, answered_mono = await _try_login(ping), time.monotonic()
         return answer
 
-    return Check(
-        name="postgres-login",
-        run=ask,
-        critical=False,
-        component_type=ComponentType.DATASTORE,
-        fail_after=2,
-        recover_after=1,
-        interval_seconds=LOGIN_RETRY_SECONDS,
-        timeout_seconds=LOGIN_TIMEOUT_SECONDS,
-        max_age_seconds=3 * LOGIN_RETRY_SECONDS + LOGIN_TIMEOUT_SECONDS,
-        groups=GROUP,
-    )
+    return ask
 
 
 async def _try_login(ping: Ping) -> CheckResult:
@@ -106,6 +108,8 @@ def judge_read_only(check: str, refusal: Explanation) -> CheckResult:
 def migrations_check(watch: DatabasePoller) -> Check:
     """Is the schema at head?"""
 
+    # Reading memory costs nothing, so that a boot is ready soon after the schema is known.
+    @check("migrations", GROUP, measurement="pending", interval_seconds=0.2, recover_after=1)
     async def ask() -> CheckResult:
         pending = watch.pending_migrations
         if pending is None:
@@ -114,15 +118,7 @@ def migrations_check(watch: DatabasePoller) -> Check:
             return failed("migrations.pending", len(pending), detail=tell_pending(pending, watch))
         return passed(0)
 
-    # Reading memory costs nothing, so that a boot is ready soon after the schema is known.
-    return Check(
-        name="migrations",
-        run=ask,
-        measurement="pending",
-        interval_seconds=0.2,
-        recover_after=1,
-        groups=GROUP,
-    )
+    return ask
 
 
 def tell_pending(pending: Sequence[str], watch: DatabasePoller) -> str:
@@ -154,6 +150,7 @@ def store_check(watch: DatabasePoller) -> Check:
     """Does the safe head advance?"""
     advance = Advance()
 
+    @check("event-store", GROUP, critical=False, component_type=DATASTORE, measurement="safe-head")
     async def ask() -> CheckResult:
         sample, now_mono = watch.sample, time.monotonic()
         if sample is None or not is_fresh(watch, now_mono):
@@ -165,14 +162,7 @@ def store_check(watch: DatabasePoller) -> Check:
             return warned("event-store.partly-unseen", detail=watch.trouble)
         return judged
 
-    return Check(
-        name="event-store",
-        run=ask,
-        critical=False,
-        component_type=ComponentType.DATASTORE,
-        measurement="safe-head",
-        groups=GROUP,
-    )
+    return ask
 
 
 def _judge_unseen(watch: DatabasePoller) -> CheckResult:

@@ -14,6 +14,7 @@ from sidecar.process.heartbeat import CheckReport
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerState
 from sidecar.telemetry.pool_metrics import PoolReport
+from sidecar.wiring.checks import check
 
 AGENT_SILENCE_LIMIT_SECONDS: Final = 2.0
 LOOP_LAG_LIMIT_SECONDS: Final = 1.0
@@ -23,7 +24,7 @@ SERVER_ERROR: Final = 500
 POOL_WARN_SECONDS: Final = 10.0
 POOL_FAIL_SECONDS: Final = 60.0
 
-GROUP: Final = frozenset({"application"})
+GROUP: Final = "application"
 
 _DETAILS: Final = {
     "application.unheard": "{} has not been asked yet.",
@@ -42,6 +43,7 @@ _DETAILS: Final = {
 def workers_check(supervisor: Supervisor) -> Check:
     """Do all workers answer?"""
 
+    @check("workers", "workers", critical=False, measurement="running", fail_after=2)
     async def ask() -> CheckResult:
         states = [worker.state for worker in supervisor.workers]
         if all(worker.is_new for worker in supervisor.workers):
@@ -52,34 +54,27 @@ def workers_check(supervisor: Supervisor) -> Check:
         silent = WorkerState.SILENT in states
         return failed("workers.silent" if silent else "workers.down", running)
 
-    return Check(
-        name="workers",
-        run=ask,
-        critical=False,
-        measurement="running",
-        fail_after=2,
-        groups=frozenset({"workers"}),
-    )
+    return ask
 
 
 def application_check(application: Application | None, port: PortProbe | None) -> Check:
     """Does the application answer on its own port, and do its event loops turn?"""
 
+    @check(
+        "application",
+        GROUP,
+        measurement="silence",
+        fail_after=1,
+        recover_after=1,
+        interval_seconds=0.5,
+    )
     async def ask() -> CheckResult:
         results = [] if port is None else [judge_port(port)]
         if application is not None and application.is_known:
             results.append(judge_application(application, time.monotonic()))
         return next((each for each in results if each.outcome is not Outcome.PASS), results[-1])
 
-    return Check(
-        name="application",
-        run=ask,
-        measurement="silence",
-        fail_after=1,
-        recover_after=1,
-        interval_seconds=0.5,
-        groups=GROUP,
-    )
+    return ask
 
 
 def judge_port(port: PortProbe) -> CheckResult:
@@ -185,7 +180,7 @@ def reported_check(about: CheckReport, application: Application) -> Check:
         recover_after=1,
         interval_seconds=0.5,
         measurement=about.measurement,
-        groups=frozenset(about.groups) | GROUP,
+        groups=frozenset({*about.groups, GROUP}),
     )
 
 
@@ -206,6 +201,7 @@ def pool_check(name: str, read: Callable[[], PoolReport | None]) -> Check:
     """Is a connection pool used up for long, or does it leak? One full moment is no news."""
     started_mono: float | None = None
 
+    @check(name, "pools", critical=False, measurement="saturation", fail_after=1)
     async def ask() -> CheckResult:
         nonlocal started_mono
         pool = read()
@@ -223,11 +219,4 @@ def pool_check(name: str, read: Callable[[], PoolReport | None]) -> Check:
             return warned(f"{name}.leaking", pool.leaks)
         return passed(pool.used)
 
-    return Check(
-        name=name,
-        run=ask,
-        critical=False,
-        measurement="saturation",
-        fail_after=1,
-        groups=frozenset({"pools"}),
-    )
+    return ask

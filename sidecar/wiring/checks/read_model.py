@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed, warned
 from sidecar.projections.projection_status import STALL_SECONDS, ProjectionStatus, Rebuild, Status
+from sidecar.wiring.checks import check
 from sidecar.wiring.observed import ObservedState
 
 _AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
@@ -23,6 +24,7 @@ def projection_check(
         lag_limit_seconds: Lag above which to warn.
     """
 
+    @check(check_name, "projections", critical=False, measurement="lag", fail_after=2)
     async def ask() -> CheckResult:
         state = read()
         projection = state.projections_by_name.get(name)
@@ -35,14 +37,7 @@ def projection_check(
         silent_seconds = state.loop_ages.get(name, 0.0)
         return judge_projection(check_name, projection, silent_seconds, lag_limit_seconds)
 
-    return Check(
-        name=check_name,
-        run=ask,
-        critical=False,
-        measurement="lag",
-        fail_after=2,
-        groups=frozenset({"projections"}),
-    )
+    return ask
 
 
 def judge_projection(

@@ -11,6 +11,7 @@ from sidecar.health.check import Check, ComponentType, Probe
 from sidecar.health.outcome import CheckResult, failed, passed, warned
 from sidecar.lint.linter import Verdict
 from sidecar.process.loop_lag import LoopLagMonitor
+from sidecar.wiring.checks import check
 
 # A probe process whose loop is this late again and again is stuck, and a restart would help. One
 # that was stopped for a while, as its machine is for a snapshot, was late once.
@@ -18,7 +19,7 @@ LOOP_LAG_LIMIT_SECONDS: Final = 5.0
 DISK_WARN_BYTES: Final = 1024**3
 DISK_FAIL_BYTES: Final = 100 * 1024**2
 TELEMETRY_MEMORY_SECONDS: Final = 60.0
-GROUP: Final = frozenset({"process"})
+GROUP: Final = "process"
 
 
 def loop_check(lag_monitor: LoopLagMonitor) -> Check:
@@ -37,7 +38,7 @@ def loop_check(lag_monitor: LoopLagMonitor) -> Check:
         in_process=True,
         component_type=ComponentType.SYSTEM,
         measurement="lag",
-        groups=GROUP,
+        groups=frozenset({GROUP}),
     )
 
 
@@ -48,6 +49,7 @@ def configuration_check(at_boot: Verdict, read_now: Callable[[], Verdict]) -> Ch
     read, and a shared mistake must not take every replica out of service.
     """
 
+    @check("configuration", GROUP, measurement="findings")
     async def ask() -> CheckResult:
         now = read_now()
         active = sum(finding.is_active for finding in now.findings)
@@ -57,12 +59,23 @@ def configuration_check(at_boot: Verdict, read_now: Callable[[], Verdict]) -> Ch
             return warned("configuration.invalid", active)
         return passed(active)
 
-    return Check(name="configuration", run=ask, measurement="findings", groups=GROUP)
+    return ask
 
 
 def disk_check(directory: Path) -> Check:
     """Has the embedded server room to write?"""
 
+    # What is free does not flicker.
+    @check(
+        "disk",
+        GROUP,
+        critical=False,
+        component_type=ComponentType.SYSTEM,
+        measurement="free",
+        fail_after=1,
+        interval_seconds=10.0,
+        max_age_seconds=60.0,
+    )
     def ask() -> CheckResult:
         free = shutil.disk_usage(directory).free
         if free < DISK_FAIL_BYTES:
@@ -71,18 +84,7 @@ def disk_check(directory: Path) -> Check:
             return warned("disk.low", free, "By")
         return passed(free, "By")
 
-    return Check(
-        name="disk",
-        run=ask,
-        critical=False,
-        component_type=ComponentType.SYSTEM,
-        measurement="free",
-        # What is free does not flicker.
-        fail_after=1,
-        interval_seconds=10.0,
-        max_age_seconds=60.0,
-        groups=GROUP,
-    )
+    return ask
 
 
 def telemetry_check(count_losses: Callable[[], int]) -> Check:
@@ -94,6 +96,7 @@ def telemetry_check(count_losses: Callable[[], int]) -> Check:
     lost_before = count_losses()
     told_mono = float("-inf")
 
+    @check("telemetry", GROUP, critical=False, measurement="dropped")
     async def ask() -> CheckResult:
         nonlocal lost_before, told_mono
         lost = count_losses()
@@ -105,4 +108,4 @@ def telemetry_check(count_losses: Callable[[], int]) -> Check:
             return warned("telemetry.dropping", lost)
         return passed(lost)
 
-    return Check(name="telemetry", run=ask, critical=False, measurement="dropped", groups=GROUP)
+    return ask
