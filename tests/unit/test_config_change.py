@@ -10,7 +10,7 @@ from sidecar.config.environ import Environ, compose, reread
 from sidecar.config.severity import Severity
 from sidecar.lint.change import ChangeKind, changes
 from sidecar.lint.linter import validate
-from sidecar.wiring.live import LiveReport
+from sidecar.wiring.live import Examination
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = "Kf3vQ8mZr1Xc6Tn0Wb5Lp9Hd4Ys7Jg2AuEiOoUyBnVxT7qRw"
@@ -23,15 +23,15 @@ def mounted(folder: Path, text: str) -> Environ:
 
 
 def test_a_rotated_file_is_told_without_either_value(tmp_path: Path) -> None:
-    report = LiveReport(validate(mounted(tmp_path, OLD), now=NOW))
+    report = Examination(validate(mounted(tmp_path, OLD), now=NOW), {})
     assert not report.refresh()
-    assert not report.report(NOW).as_dict()["changes"]
+    assert not report.report(NOW)["changes"]
 
     (tmp_path / "key").write_text(f"{NEW}\n")
     assert report.refresh()
     assert not report.refresh()
 
-    said = encode(report.report(NOW).as_dict()).decode()
+    said = encode(report.report(NOW)).decode()
     assert json.loads(said)["changes"] == [
         {"field": "SECRET_KEY", "kind": "rotated", "source": str(tmp_path / "key")}
     ]
@@ -40,25 +40,25 @@ def test_a_rotated_file_is_told_without_either_value(tmp_path: Path) -> None:
 
 
 def test_a_rotated_file_is_a_finding_until_it_holds_the_old_value_again(tmp_path: Path) -> None:
-    report = LiveReport(validate(mounted(tmp_path, OLD), now=NOW))
+    report = Examination(validate(mounted(tmp_path, OLD), now=NOW), {})
     (tmp_path / "key").write_text(NEW)
     report.refresh()
-    (found,) = (each for each in report.verdict.findings if each.id == "ENV09")
+    (found,) = (each for each in report.judge().findings if each.id == "ENV09")
     assert (found.field, found.severity) == ("SECRET_KEY", Severity.WARNING)
     assert found.source == str(tmp_path / "key")
-    assert not [each for each in (OLD, NEW) if each in str(report.verdict.findings)]
+    assert not [each for each in (OLD, NEW) if each in str(report.judge().findings)]
 
     (tmp_path / "key").write_text(OLD)
     report.refresh()
-    assert "ENV09" not in {each.id for each in report.verdict.findings}
+    assert "ENV09" not in {each.id for each in report.judge().findings}
 
 
 def test_a_bad_new_secret_is_judged_like_one_at_boot(tmp_path: Path) -> None:
-    report = LiveReport(validate(mounted(tmp_path, OLD), now=NOW))
+    report = Examination(validate(mounted(tmp_path, OLD), now=NOW), {})
     (tmp_path / "key").write_text("changeme")
     report.refresh()
 
-    assert "SEC02" in {each.id for each in report.verdict.findings if each.field == "SECRET_KEY"}
+    assert "SEC02" in {each.id for each in report.judge().findings if each.field == "SECRET_KEY"}
 
 
 def test_a_file_that_is_gone_for_a_moment_keeps_its_value(tmp_path: Path) -> None:
