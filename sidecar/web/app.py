@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from sidecar.health.check import Probe
 from sidecar.health.probe_answers import ProbeAnswers
+from sidecar.web.answer import JSON, fixed
 from sidecar.web.auth import Guard, Token
 from sidecar.web.document import full_document
 from sidecar.web.metrics import Collect, metrics_page
-from sidecar.web.openapi import openapi_page
+from sidecar.web.openapi import openapi_document
 from sidecar.web.probe import ProbePage
 from sidecar.web.report_page import TakeReport, report_page
 from sidecar.web.router import Router
@@ -30,7 +33,7 @@ class Sources:
     Attributes:
         answers: Answers for the probes.
         collect_metrics: Takes the `Accept` header, returns a body and its content type.
-        take_report: The configuration report as JSON-able data; `None` until boot has one.
+        take_report: The configuration report as JSON-able data.
         take_snapshot: What the status page shows; read from memory.
         service: The service's name.
         version: The version of the sidecar.
@@ -51,6 +54,7 @@ def build(sources: Sources) -> Router:
     guard = Guard(sources.token)
     status = StatusPage(sources.take_snapshot)
     router = Router()
+    described = fixed(msgspec.json.encode(openapi_document(sources.version)), JSON)
     render = partial(full_document, service=sources.service, version=sources.version)
     for paths, probe in _PROBES.items():
         title = paths[1].removeprefix("/")
@@ -60,7 +64,7 @@ def build(sources: Sources) -> Router:
     router.add(report_page(sources.take_report, guard), "/config-report")
     router.add(guard.respond_login, LOGIN_PATH)
     router.add(guard.protect(status.respond_json), "/api/status")
-    router.add(guard.protect(openapi_page(sources.version)), "/openapi.json")
+    router.add(guard.protect(described), "/openapi.json")
     router.add(guard.protect(status.respond_html), "/")
     router.add(guard.protect(status.respond_events), "/events")
     router.add(guard.protect(static_file("status.css", CSS)), "/status.css")

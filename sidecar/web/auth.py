@@ -2,13 +2,12 @@
 
 import time
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
-from sidecar.web.problem import problem
+from sidecar.web.answer import Handler, problem
 from sidecar.web.session import (
     accept_ticket,
     is_equal,
@@ -16,8 +15,6 @@ from sidecar.web.session import (
     is_valid_ticket,
     refuse_ticket,
 )
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 # Browsers ask for a password at the first; some read only that.
 _CHALLENGES: Final = 'Basic realm="sidecar", Bearer realm="sidecar"'

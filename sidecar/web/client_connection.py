@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from typing_extensions import override
 
-from sidecar.web.problem import problem
+from sidecar.web.answer import problem
 
 LINGER_SECONDS: Final = 2.0
 MAX_CONNECTIONS: Final = 512

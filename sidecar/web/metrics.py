@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from sidecar.web.auth import Handler
-from sidecar.web.header import respond
+from sidecar.web.answer import Handler, respond
 
 Collect = Callable[[str], Awaitable[tuple[bytes, str]]]
 

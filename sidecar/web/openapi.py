@@ -2,14 +2,9 @@
 
 from typing import Any, Final
 
-import msgspec
-from aiohttp import web
-
 from sidecar.lint.config_report import Status
-from sidecar.web.auth import Handler
+from sidecar.web.answer import JSON, PROBLEM_JSON
 from sidecar.web.document import HEALTH_JSON
-from sidecar.web.header import JSON, respond
-from sidecar.web.problem import PROBLEM_JSON
 from sidecar.web.session import LOGIN_PATH
 
 _STRINGS: Final = {"type": "array", "items": {"type": "string"}}
@@ -70,16 +65,6 @@ _PROBES: Final[dict[tuple[str, str], tuple[str, list[dict[str, Any]]]]] = {
 }
 
 
-def openapi_page(version: str) -> Handler:
-    """Make the handler; the document is rendered once."""
-    body = msgspec.json.encode(openapi_document(version))
-
-    async def answer(_request: web.BaseRequest) -> web.Response:
-        return respond(body, JSON)
-
-    return answer
-
-
 def openapi_document(version: str) -> dict[str, Any]:
     """Describe every route."""
     probes = {path: _probe(*about) for paths, about in _PROBES.items() for path in paths}
@@ -97,7 +82,6 @@ def openapi_document(version: str) -> dict[str, Any]:
 
 
 def _other_paths() -> dict[str, Any]:
-    unready = {"503": _content("Not yet; ask again", {PROBLEM_JSON: _PROBLEM})}
     return {
         "/metrics": _operations(
             "Metrics in Prometheus or OpenMetrics format",
@@ -105,7 +89,7 @@ def _other_paths() -> dict[str, Any]:
         ),
         "/config-report": _operations(
             "Findings about the configuration; without the token the status word alone",
-            {"200": _content("The report, or its status word", {JSON: _REPORT})} | unready,
+            {"200": _content("The report, or its status word", {JSON: _REPORT})},
         ),
         LOGIN_PATH: _login(),
         "/api/status": _guarded("Snapshot of checks, projections and workers", JSON),

@@ -8,10 +8,9 @@ from multidict import CIMultiDict
 
 from sidecar.health.check import Probe
 from sidecar.health.probe_answers import Answer, ProbeAnswers
+from sidecar.web.answer import PLAIN, RETRY_AFTER_SECONDS, headers_for, problem
 from sidecar.web.auth import Guard
 from sidecar.web.document import HEALTH_JSON, status_word, verbose_text
-from sidecar.web.header import PLAIN, RETRY_AFTER_SECONDS, headers_for
-from sidecar.web.problem import problem
 
 
 class ProbePage:

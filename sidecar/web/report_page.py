@@ -1,17 +1,14 @@
 """`/config-report`: the findings about the configuration, without secrets."""
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
-from sidecar.web.auth import Guard, Handler
-from sidecar.web.header import JSON, RETRY_AFTER_SECONDS, respond
-from sidecar.web.problem import problem
+from sidecar.web.answer import Handler, respond_json
+from sidecar.web.auth import Guard
 
-TakeReport = Callable[[], Mapping[str, Any] | None]
+TakeReport = Callable[[], Mapping[str, Any]]
 
 
 def report_page(take_report: TakeReport, guard: Guard) -> Handler:
@@ -19,13 +16,6 @@ def report_page(take_report: TakeReport, guard: Guard) -> Handler:
 
     async def answer(request: web.BaseRequest) -> web.Response:
         report = take_report()
-        if report is None:
-            return problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "The configuration is still being examined; ask again shortly.",
-                Retry_After=str(RETRY_AFTER_SECONDS),
-            )
-        shown = report if guard.admits(request) else {"status": report["status"]}
-        return respond(msgspec.json.encode(shown), JSON)
+        return respond_json(report if guard.admits(request) else {"status": report["status"]})
 
     return answer

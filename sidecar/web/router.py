@@ -1,11 +1,11 @@
 """From a request to the page that answers it."""
 
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from sidecar.web.auth import Handler
-from sidecar.web.problem import method_not_allowed, not_found
+from sidecar.web.answer import Handler, problem
 
 _READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
@@ -31,7 +31,16 @@ class Router:
         # The path as it was sent saves parsing the address; the parsed one is the fallback.
         page = self._pages.get(request.raw_path) or self._pages.get(request.path)
         if page is None:
-            return await not_found(request)
+            return problem(
+                HTTPStatus.NOT_FOUND,
+                "There is nothing here. The paths are /health, /ready, /startup, /metrics, "
+                "/config-report, /api/status, /openapi.json and /.",
+            )
         if request.method not in _READING:
-            return await method_not_allowed(request)
+            return problem(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "Nothing is changed over HTTP: use GET or HEAD here, and the command line for the "
+                "rest.",
+                Allow="GET, HEAD",
+            )
         return await page(request)

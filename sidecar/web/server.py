@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from sidecar.errors import UsageError
-from sidecar.web.auth import Handler
+from sidecar.web.answer import Handler
 from sidecar.web.client_connection import MAX_CONNECTIONS, HttpServer, downgrade_malformed
 
 KEEPALIVE_SECONDS: Final = 75.0

@@ -14,8 +14,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from sidecar.web.header import PLAIN, respond
-from sidecar.web.problem import problem
+from sidecar.web.answer import PLAIN, problem, respond
 
 LOGIN_PATH: Final = "/login"
 TICKET_SECONDS: Final = 600

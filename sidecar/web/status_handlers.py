@@ -5,12 +5,9 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
-from sidecar.web.auth import Handler
-from sidecar.web.header import HTML, JSON, respond
-from sidecar.web.problem import problem
+from sidecar.web.answer import HTML, Handler, fixed, problem, respond, respond_json
 from sidecar.web.status_page import render
 from sidecar.web.stream import Stream
 
@@ -33,8 +30,8 @@ class StatusPage:
         self._stream = Stream(take_snapshot)
 
     async def respond_json(self, _request: web.BaseRequest) -> web.Response:
-        """Answer for machines; a value that is not a finite number becomes null."""
-        return respond(msgspec.json.encode(self._take_snapshot()), JSON)
+        """Answer for machines."""
+        return respond_json(self._take_snapshot())
 
     async def respond_html(self, _request: web.BaseRequest) -> web.Response:
         """Answer for people; the page loads nothing but its own two files."""
@@ -59,9 +56,4 @@ class StatusPage:
 
 def static_file(name: str, content_type: str) -> Handler:
     """Answer with a file that comes with this package, read once."""
-    body = files("sidecar.web").joinpath("static", name).read_bytes()
-
-    async def answer(_request: web.BaseRequest) -> web.Response:
-        return respond(body, content_type)
-
-    return answer
+    return fixed(files("sidecar.web").joinpath("static", name).read_bytes(), content_type)

@@ -159,14 +159,6 @@ async def test_a_failing_source_is_500_without_its_text_and_told_in_the_log(
     assert "RuntimeError: inner text" in caplog.text
 
 
-async def test_the_report_is_503_until_boot_has_one(start: Any, http: ClientSession) -> None:
-    listener = await start(take_report=lambda: None)
-
-    async with http.get(listener.url + "/config-report", headers=BEARER) as answer:
-        assert answer.status == 503
-        assert answer.headers["Retry-After"] == "5"
-
-
 async def test_the_report_is_json(start: Any, http: ClientSession) -> None:
     listener = await start()
 
