@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Self
 
-from sidecar.cli.takeover import Takeover
+from sidecar.health.duration import Stretch
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.dead_letter import (
     count_discarded,
@@ -24,6 +24,8 @@ from sidecar.wiring.boot import Boot
 
 POLL_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 5.0
+# Within this another worker takes over what a worker that ended had run.
+TAKEOVER_SECONDS: Final = 5.0
 
 
 class Meter:
@@ -41,11 +43,8 @@ class Meter:
         self._printed_mono = time.monotonic()
         screen = Screen()
         self._bar = screen.progress() if screen.is_terminal else None
-        self._task = (
+        if self._bar is not None:
             self._bar.add_task(visible(title), total=total, rate=0.0)
-            if self._bar is not None
-            else None
-        )
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -62,8 +61,8 @@ class Meter:
         """Show progress; plain lines come at most every `LINE_SECONDS`."""
         self._total = self._total if total is None else total
         rate = done / max(time.monotonic() - self._began_mono, 1e-9)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=self._total, rate=rate)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, total=self._total, rate=rate)
         elif time.monotonic() - self._printed_mono > LINE_SECONDS:
             self._printed_mono = time.monotonic()
             left = max(self._total - done, 0) / rate if rate else 0.0
@@ -96,7 +95,7 @@ async def follow_retry(boot: Boot, ids: Sequence[int]) -> bool:
 
 async def _watch_retry(connection: RawConnection, ids: Sequence[int], meter: Meter) -> int | None:
     """Return how many failed again; None when no worker goes on with it."""
-    takeover = Takeover()
+    ownerless = Stretch()
     while True:
         still_open, failed = await count_open(connection, ids)
         if still_open <= failed:
@@ -107,7 +106,7 @@ async def _watch_retry(connection: RawConnection, ids: Sequence[int], meter: Met
             say(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
         unowned = await list_unowned(connection, ids)
-        if takeover.has_timed_out(unowned, "The retry is noted and happens"):
+        if _is_left_alone(ownerless, unowned, "The retry is noted and happens"):
             return None
         if not unowned:
             meter.show(len(ids) - still_open)
@@ -134,7 +133,7 @@ async def _watch_rebuild(
     connection: RawConnection, name: str, meter: Meter
 ) -> ProjectionStatus | None:
     """Return the last status; its rebuild still runs when no worker goes on with it."""
-    takeover = Takeover()
+    ownerless = Stretch()
     follower = SafeHeadFollower()
     while True:
         sample = await take_sample(connection, follower)
@@ -142,7 +141,24 @@ async def _watch_rebuild(
         if status is None or status.rebuild is not Rebuild.RUNNING:
             return status
         unowned = () if status.owners else (name,)
-        if takeover.has_timed_out(unowned, "The rebuild is noted and goes on"):
+        if _is_left_alone(ownerless, unowned, "The rebuild is noted and goes on"):
             return status
         meter.show(int((status.progress or 0.0) * sample.safe_head), sample.safe_head)
         await asyncio.sleep(POLL_SECONDS)
+
+
+def _is_left_alone(ownerless: Stretch, unowned: Sequence[str], hint: str) -> bool:
+    """Return True, and print why, when no worker took projections over in time.
+
+    Args:
+        ownerless: Since when no worker runs them.
+        unowned: The projections that no worker runs now.
+        hint: What becomes of the work, up to "once a worker runs".
+    """
+    if ownerless.lasted_seconds(time.monotonic(), holds=bool(unowned)) <= TAKEOVER_SECONDS:
+        return False
+    say(
+        f"No worker runs {', '.join(unowned)}. {hint} once `sidecar run` or `sidecar serve` does.",
+        err=True,
+    )
+    return True

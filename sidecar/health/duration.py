@@ -1,13 +1,16 @@
 """For how long something has held without a break: one bad reading is no saturation. Pure."""
 
 
-def since(started_mono: float | None, now_mono: float, *, holds: bool) -> float | None:
-    """Return when the unbroken stretch began: as returned last time, or now; None without one."""
-    if not holds:
-        return None
-    return now_mono if started_mono is None else started_mono
+class Stretch:
+    """The present unbroken stretch; looks are taken in one after the other."""
 
+    def __init__(self) -> None:
+        self._began_mono: float | None = None
 
-def lasted_seconds(started_mono: float | None, now_mono: float) -> float:
-    """Return the length of the stretch; 0.0 when it does not hold."""
-    return 0.0 if started_mono is None else now_mono - started_mono
+    def lasted_seconds(self, now_mono: float, *, holds: bool) -> float:
+        """Take a look in and return how long the stretch is; 0.0 when it does not hold now."""
+        if not holds:
+            self._began_mono = None
+        elif self._began_mono is None:
+            self._began_mono = now_mono
+        return 0.0 if self._began_mono is None else now_mono - self._began_mono

@@ -8,7 +8,7 @@ from sidecar.diagnosis.cause import Cause
 from sidecar.diagnosis.explanation import Explanation
 from sidecar.errors import DatabaseUrlError, StoreUnavailableError, StoreUnreachableError
 from sidecar.health.check import Check, ComponentType
-from sidecar.health.duration import lasted_seconds, since
+from sidecar.health.duration import Stretch
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
@@ -131,14 +131,14 @@ class Advance:
 
     def __init__(self) -> None:
         self._safe_head: int | None = None
-        self._started_mono: float | None = None
+        self._stands: Final = Stretch()
 
     def judge(self, sample: Sample, now_mono: float) -> CheckResult:
         """Take a look in; a head that is ahead while the safe head stands is a hold."""
         stands = sample.head > sample.safe_head and sample.safe_head == self._safe_head
         self._safe_head = sample.safe_head
-        self._started_mono = since(self._started_mono, now_mono, holds=stands)
-        held_seconds = max(sample.held_seconds, lasted_seconds(self._started_mono, now_mono))
+        stood_seconds = self._stands.lasted_seconds(now_mono, holds=stands)
+        held_seconds = max(sample.held_seconds, stood_seconds)
         if held_seconds > HOLD_FAIL_SECONDS:
             return failed("event-store.stuck", held_seconds, "s")
         if held_seconds > HOLD_WARN_SECONDS:

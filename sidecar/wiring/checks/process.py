@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sidecar.health.check import Check
-from sidecar.health.duration import lasted_seconds, since
+from sidecar.health.duration import Stretch
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.health.verdict import severity
 from sidecar.process.agent_poller import Contact, PortProbe
@@ -199,18 +199,16 @@ def judge_reported(name: str, application: Application) -> CheckResult:
 
 def pool_check(name: str, read: Callable[[], PoolReport | None]) -> Check:
     """Is a connection pool used up for long, or does it leak? One full moment is no news."""
-    started_mono: float | None = None
+    full = Stretch()
 
     @check(name, "pools", critical=False, measurement="saturation", fail_after=1)
     async def ask() -> CheckResult:
-        nonlocal started_mono
         pool = read()
         if pool is None:
             return CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
-        now_mono = time.monotonic()
-        full = pool.used >= pool.max and pool.pending > 0
-        started_mono = since(started_mono, now_mono, holds=full)
-        seconds = lasted_seconds(started_mono, now_mono)
+        seconds = full.lasted_seconds(
+            time.monotonic(), holds=pool.used >= pool.max and pool.pending > 0
+        )
         if seconds > POOL_FAIL_SECONDS:
             return failed(f"{name}.exhausted", seconds, "s")
         if seconds > POOL_WARN_SECONDS:
