@@ -4,7 +4,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check import Check
@@ -19,7 +19,6 @@ WARN_SECONDS: Final = 300.0
 
 Key = tuple[str, str]
 """Kind and name of a subscriber."""
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,33 +201,6 @@ class SubscriberStatus:
             failed_at=None if ago is None else now - ago,
             oldest_letter_at=letters.oldest_at if letters else None,
         )
-
-
-def to_json(status: SubscriberStatus) -> Row:
-    """Return one subscriber as plain data, in the keys of those that workers run."""
-    failure = None
-    if status.failed_at is not None:
-        failure = {"error_type": status.error_type, "at": status.failed_at.isoformat()}
-    return {
-        "name": status.name,
-        "kind": status.kind,
-        "status": status.status,
-        "position": None,
-        "lag_events": None,
-        "lag_seconds": None,
-        "dead_letters": status.dead_letters,
-        "parked_streams": status.parked_streams,
-        "owner": ", ".join(status.owners) or None,
-        "rebuild": status.rebuild.value,
-        "progress": None,
-        "detail": status.detail,
-        "heartbeat_age_seconds": None,
-        "last_failure": failure,
-        "handled": status.handled,
-        "failed": status.failed,
-        "events_per_second": None,
-        "lag_history": [],
-    }
 
 
 def describe(one: InProcess) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from sidecar.events.publisher import SubscriberKind
@@ -11,7 +12,6 @@ from sidecar.postgres.sample import Sample
 from sidecar.process.application import ProcessStatus
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.projection_status import FailureSample, ProjectionStatus
-from sidecar.wiring import in_process
 from sidecar.wiring.headline import describe, list_troubled, weigh
 from sidecar.wiring.in_process import SubscriberStatus
 from sidecar.wiring.observed import ObservedState
@@ -57,13 +57,9 @@ def _failures(state: ObservedState) -> tuple[FailureSample, ...]:
 
 def _check_to_json(status: CheckStatus) -> Row:
     return {
-        "name": status.name,
-        "outcome": status.outcome.value,
-        "reason": status.reason,
+        **_pick(status, "name", "outcome", "reason", "observed_value", "observed_unit"),
         "detail": status.detail or None,
         "critical": status.check.critical,
-        "observed_value": status.observed_value,
-        "observed_unit": status.observed_unit,
         "age_seconds": status.age_seconds,
     }
 
@@ -74,22 +70,35 @@ def _projection_to_json(
     name = projection.name
     last = next((each for each in _failures(state) if each.projection == name), None)
     return {
-        "name": name,
-        "kind": projection.kind,
-        "status": projection.status.value,
-        "position": projection.position,
-        "lag_events": projection.lag_events,
-        "lag_seconds": projection.lag_seconds,
-        "dead_letters": projection.dead_letters,
-        "parked_streams": projection.parked_streams,
-        "owner": ", ".join(projection.owners) or None,
-        "rebuild": projection.rebuild.value,
-        "progress": projection.progress,
+        **_standing_to_json(projection),
         "detail": state.refused.get(name) or _add_setup(projection.detail, state.setups.get(name)),
         "heartbeat_age_seconds": state.loop_ages.get(name),
         "last_failure": None if last is None else _failure_to_json(last),
         "events_per_second": history.events_per_second(name),
         "lag_history": history.lags(name),
+    }
+
+
+def subscriber_to_json(status: SubscriberStatus) -> Row:
+    """Return one that the application calls itself, in the keys of those that workers run."""
+    failure = None
+    if status.failed_at is not None:
+        failure = {"error_type": status.error_type, "at": status.failed_at.isoformat()}
+    return {
+        **_standing_to_json(status),
+        **_pick(status, "detail", "handled", "failed"),
+        "heartbeat_age_seconds": None,
+        "last_failure": failure,
+        "events_per_second": None,
+        "lag_history": [],
+    }
+
+
+def _standing_to_json(status: ProjectionStatus | SubscriberStatus) -> Row:
+    return {
+        **_pick(status, "name", "kind", "status", "position", "lag_events", "lag_seconds"),
+        **_pick(status, "dead_letters", "parked_streams", "rebuild", "progress"),
+        "owner": ", ".join(status.owners) or None,
     }
 
 
@@ -102,7 +111,7 @@ def _add_setup(detail: str | None, seconds: float | None) -> str | None:
 
 def _subscribers_to_json(state: ObservedState, kind: SubscriberKind) -> list[Row]:
     return [
-        in_process.to_json(SubscriberStatus.of(each, state.published, state.now_mono, state.now))
+        subscriber_to_json(SubscriberStatus.of(each, state.published, state.now_mono, state.now))
         for each in state.subscribers.values()
         if each.kind is kind
     ]
@@ -111,43 +120,25 @@ def _subscribers_to_json(state: ObservedState, kind: SubscriberKind) -> list[Row
 def _failure_to_json(failure: FailureSample) -> Row:
     """Return one unresolved dead letter, with the command that cures it."""
     return {
-        "id": failure.id,
-        "projection": failure.projection,
-        "stream": failure.stream,
-        "position": failure.position,
-        "event_type": failure.event_type,
-        "error_type": failure.error_type,
-        "attempts": failure.attempts,
-        "trace_id": failure.trace_id,
+        **_pick(failure, "id", "projection", "stream", "position", "event_type", "error_type"),
+        **_pick(failure, "attempts", "trace_id"),
         "at": failure.last_failed_at.isoformat(),
         "command": f"sidecar dead-letters retry {failure.id}",
     }
 
 
 def _store_to_json(sample: Sample) -> Row:
+    holder = ("pid", "application_name", "state", "age_seconds")
     return {
-        "head": sample.head,
-        "safe_head": sample.safe_head,
-        "held_seconds": sample.held_seconds,
-        "skipped_positions": sample.skipped_positions,
+        **_pick(sample, "head", "safe_head", "held_seconds", "skipped_positions"),
         "unsafe": sample.unsafe or None,
-        "held_by": [
-            {
-                "pid": writer.pid,
-                "application_name": writer.application_name,
-                "state": writer.state,
-                "age_seconds": writer.age_seconds,
-            }
-            for writer in sample.writers
-        ],
+        "held_by": [_pick(writer, *holder) for writer in sample.writers],
     }
 
 
 def _worker_to_json(worker: WorkerStatus) -> Row:
     return {
-        "name": worker.name,
-        "state": worker.state.value,
-        "pid": worker.pid,
+        **_pick(worker, "name", "state", "pid"),
         "restarts": sum(worker.restarts.values()),
         "loop_lag_seconds": worker.heartbeat.loop_lag_seconds if worker.heartbeat.pid else None,
     }
@@ -163,3 +154,9 @@ def _member_to_json(member: ProcessStatus, now_mono: float) -> Row:
         "left_out": beat.left_out,
         "troubles": dict(beat.troubles),
     }
+
+
+def _pick(source: object, *names: str) -> Row:
+    """Return attributes under their own names; a word of a closed set as plain text."""
+    found = {name: getattr(source, name) for name in names}
+    return {name: str(one) if isinstance(one, StrEnum) else one for name, one in found.items()}

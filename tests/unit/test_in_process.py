@@ -20,8 +20,8 @@ from sidecar.wiring.in_process import (
     describe_failures,
     fold,
     judge,
-    to_json,
 )
+from sidecar.wiring.status_json import subscriber_to_json
 
 KIND = SubscriberKind.PROJECTION
 LETTERS = DeadLetterCount(2, 0, dt.datetime(2026, 11, 24, tzinfo=dt.UTC))
@@ -132,7 +132,7 @@ def test_a_failure_of_the_last_minutes_warns_and_so_does_what_is_open(
 def test_what_is_shown_has_the_keys_of_what_workers_run_and_no_lag_that_nobody_knows() -> None:
     now = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
     one = InProcess(KIND, "totals", ("app-1",), 4, 1, "KeyError", 90.0)
-    row = to_json(SubscriberStatus.of(one, {"totals": LETTERS}, 100.0, now))
+    row = subscriber_to_json(SubscriberStatus.of(one, {"totals": LETTERS}, 100.0, now))
     assert row["status"] == "in_process"
     assert row["lag_seconds"] is None
     assert row["last_failure"] == {"error_type": "KeyError", "at": "2026-11-24T11:59:50+00:00"}
