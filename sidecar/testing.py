@@ -21,11 +21,7 @@ _SAMPLE_PATTERN: Final = "*.v*.json"
 
 
 class InMemoryEventStore(EventLog):
-    """Behaves as `EventStore` does, without a server; nothing survives the object.
-
-    Args:
-        types: The event types that the service writes and reads.
-    """
+    """Behaves as `EventStore` does, without a server; nothing survives the object."""
 
     def __init__(self, types: EventTypes) -> None:
         self._types = types

@@ -19,14 +19,7 @@ FORMAT = click.option(
 
 
 def print_rows(rows: Sequence[Any], columns: Mapping[str, str], *, output: str, empty: str) -> None:
-    """Print dataclasses as a table or as a JSON list.
-
-    Args:
-        rows: What to print.
-        columns: Heading by attribute, for the table.
-        output: `text` or `json`.
-        empty: The sentence for no rows at all.
-    """
+    """Print dataclasses as a table, whose columns are headings by attribute, or as a JSON list."""
     if output == "json":
         say_json([dataclasses.asdict(row) for row in rows])
     elif not rows:

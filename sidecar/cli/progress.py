@@ -29,12 +29,7 @@ TAKEOVER_SECONDS: Final = 5.0
 
 
 class Meter:
-    """Shows `done` of `total` events or dead letters.
-
-    Args:
-        title: What is done.
-        total: How many there are.
-    """
+    """Shows `done` of `total` events or dead letters."""
 
     def __init__(self, title: str, total: int) -> None:
         self._title = title
@@ -150,10 +145,7 @@ async def _watch_rebuild(
 def _is_left_alone(ownerless: Stretch, unowned: Sequence[str], hint: str) -> bool:
     """Return True, and print why, when no worker took projections over in time.
 
-    Args:
-        ownerless: Since when no worker runs them.
-        unowned: The projections that no worker runs now.
-        hint: What becomes of the work, up to "once a worker runs".
+    The hint says what becomes of the work, up to "once a worker runs".
     """
     if ownerless.lasted_seconds(time.monotonic(), holds=bool(unowned)) <= TAKEOVER_SECONDS:
         return False

@@ -56,13 +56,7 @@ def _prepare(agent_port: int) -> Boot:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What runs beside the probe process: the shop, its repair, and the narration.
-
-    Attributes:
-        rate: Orders per second.
-        poison_every_seconds: Pause between orders that a projection fails on; 0 for none.
-        agent_port: Where the shop's agent is to listen.
-    """
+    """What runs beside the probe process: the shop, its repair, and the narration."""
 
     boot: Boot
     rate: float

@@ -18,6 +18,13 @@ class ProbePage:
 
     The public body and the full one are kept until the answer changes, so that a request costs
     little more than reading the clock.
+
+    Args:
+        answers: Where answers come from.
+        probe: None is start-up, which has no checks to choose from.
+        guard: Decides who gets the full body.
+        title: Its name in plain text, such as `readyz`.
+        render_full: Makes the full body.
     """
 
     def __init__(
@@ -29,15 +36,6 @@ class ProbePage:
         title: str,
         render_full: Callable[[Answer], bytes],
     ) -> None:
-        """Prepare the page.
-
-        Args:
-            answers: Where answers come from.
-            probe: The probe; `None` is start-up, which has no checks to choose from.
-            guard: Decides who gets the full body.
-            title: Its name in plain text, such as `readyz`.
-            render_full: Makes the full body.
-        """
         self._answers = answers
         self._probe = probe
         self._guard = guard

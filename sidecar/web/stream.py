@@ -16,12 +16,7 @@ RETRY_MILLISECONDS: Final = 2000
 
 
 class Stream:
-    """Sends every watcher what changed since its last event.
-
-    Args:
-        take_snapshot: What the page shows; read from memory.
-        pause_seconds: Between two snapshots.
-    """
+    """Sends every watcher what changed since its last event."""
 
     def __init__(
         self,

@@ -22,14 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class KeptToken:
-    """The token of a file, as it is there now.
+    """The token of a file, as it is there now; the redactor learns each new one.
 
     Attributes:
         is_new: Whether it was made at this start.
-
-    Args:
-        file: Where it is kept.
-        redactor: Learns each new token.
 
     Raises:
         TokenFileError: It cannot be read or kept.
@@ -135,9 +131,7 @@ def show_token(settings: Settings, *, rotate: bool) -> str:
 def show_link(settings: Settings, port: int | None = None) -> str:
     """Return a link that opens the status page in a browser for ten minutes.
 
-    Args:
-        settings: Where the probe process listens, and what opens it.
-        port: The one that it was given on its command line.
+    `port` is the one that the probe process was given on its command line.
 
     Raises:
         UsageError: A token has to be configured first.

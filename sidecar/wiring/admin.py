@@ -85,10 +85,7 @@ async def list_projections(boot: Boot) -> tuple[ProjectionStatus | SubscriberSta
 
 
 async def accept(connection: RawConnection, service: str | None, name: str, reason: str) -> str:
-    """Take a projection over from another service, or accept that it lacks what it passed over.
-
-    Returns:
-        What was accepted.
+    """Take a projection over, or accept that it lacks what it passed over; return which.
 
     Raises:
         ProjectionError: There is neither, or the projection waits for another decision.

@@ -17,12 +17,7 @@ from sidecar.wiring.in_process import SubscriberStatus, fold
 async def ask_application(
     settings: Settings, published: Mapping[str, DeadLetterCount]
 ) -> tuple[SubscriberStatus, ...]:
-    """Return what is called in the processes that answer now; none answers for longer than 1 s.
-
-    Args:
-        settings: Where agents are.
-        published: Open dead letters of what the application publishes to, by projection.
-    """
+    """Return what is called in the processes that answer now; none answers for longer than 1 s."""
     pollers = [AgentPoller(url) for url in settings.app_agent_urls]
     with suppress(OSError):
         sockets = await asyncio.to_thread(list_sockets, settings.agents)

@@ -97,11 +97,8 @@ class Boot:
 def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bool = False) -> Boot:
     """Read and judge the environment and set up logging; uncaught errors are redacted.
 
-    Args:
-        process: What the process is called in logs, metrics and at the server.
-        changes: Variables given beside the environment.
-        quiet: A command for people, whose output is its result: only warnings are logged, to
-            standard error.
+    `changes` are variables given beside the environment. `quiet` is for commands, whose output is
+    their result: only warnings are logged, to standard error.
     """
     changes = changes or {}
     environ = environment.compose(environment.inherit(**changes), Path.cwd())

@@ -29,13 +29,8 @@ async def ask_apart(
 ) -> tuple[Violation, ...]:
     """Have the rules asked by a process of their own, so that none of their code runs here.
 
-    Never raises for what they do. On cancellation, and when the time is over, the process is
-    killed.
-
-    Args:
-        project: The project's file; without rules in it nothing is started.
-        environ: Of the process.
-        within_seconds: How long the rules may take, their import included.
+    Never raises for what they do. On cancellation, and when the time is over, which includes their
+    import, the process is killed. Without rules nothing is started.
     """
     if not project.rules:
         return ()

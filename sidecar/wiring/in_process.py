@@ -77,10 +77,7 @@ def fold(
 ) -> dict[Key, InProcess]:
     """Return every subscriber by key, and for a while those whose processes ended after a failure.
 
-    Args:
-        processes: What each process reported.
-        before: What this returned last.
-        now_mono: The moment of it, monotonic seconds.
+    `before` is what this returned last.
     """
     folded: dict[Key, InProcess] = {}
     for process in processes:
@@ -99,12 +96,7 @@ def fold(
 def subscriber_check(
     check_name: str, find: Callable[[], tuple[InProcess | None, DeadLetterCount | None]]
 ) -> Check:
-    """Does a subscriber in the application take what is published to it?
-
-    Args:
-        check_name: The check's, in kebab case.
-        find: Returns what is known of it, and of its dead letters.
-    """
+    """Does a subscriber in the application take what is published to it?"""
 
     @check(
         check_name,
@@ -145,10 +137,7 @@ def describe_failures(subscribers: Iterable[InProcess], now_mono: float) -> list
 class SubscriberStatus:
     """A subscriber that the application calls itself, in the columns of those that workers run.
 
-    Attributes:
-        status: Where it is called; it has no position, and no lag that is known.
-        owners: The processes that call it.
-        failed_at: Aware wall time of the last failure; None before the first.
+    It has no position, and no lag that is known. Times are aware wall time.
     """
 
     name: str
@@ -180,11 +169,7 @@ class SubscriberStatus:
     ) -> "SubscriberStatus":
         """Return how it stands at a moment, given twice: monotonic, and aware wall time.
 
-        Args:
-            one: What its processes reported.
-            published: Open dead letters of what the application publishes to, by projection.
-            now_mono: The moment.
-            now: The same.
+        `published` are the open dead letters of what the application publishes to.
         """
         letters = published.get(one.name) if one.kind is SubscriberKind.PROJECTION else None
         ago = None if one.failed_mono is None else dt.timedelta(seconds=now_mono - one.failed_mono)

@@ -33,11 +33,11 @@ class Examination:
     Mounted secrets that were rotated are judged anew; the process works with those of boot.
 
     Attributes:
-        verdict: As things stand now, with what the workers found.
+        verdict: As things stand now, with what the workers found; that of boot at first.
 
     Args:
         verdict: The verdict of boot.
-        environ: Of the process, for the one that asks rules in code.
+        environ: For the process that asks rules in code.
     """
 
     def __init__(self, verdict: Verdict, environ: Mapping[str, str]) -> None:

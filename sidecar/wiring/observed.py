@@ -158,11 +158,7 @@ class ObservedState:
 
 @dataclass(slots=True)
 class Observer:
-    """Makes a state of what the parts of this process hold in memory; None is not there yet.
-
-    Attributes:
-        last: The state that was made last.
-    """
+    """Makes a state of what the parts of this process hold in memory; None is not there yet."""
 
     answers: ProbeAnswers
     examination: Examination
@@ -196,12 +192,7 @@ class Observer:
         return sampled_mono is not None and sampled_mono > self.last.now_mono
 
     def observe(self, now: dt.datetime, now_mono: float) -> ObservedState:
-        """Make the state of this moment.
-
-        Args:
-            now: Aware UTC.
-            now_mono: The same moment, monotonic seconds.
-        """
+        """Make the state of a moment, given twice: aware UTC, and monotonic seconds."""
         workers = self.supervisor.workers if self.supervisor else ()
         statuses = tuple(worker.status() for worker in workers)
         members = tuple(m.status() for m in self.application.members) if self.application else ()

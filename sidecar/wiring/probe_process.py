@@ -43,16 +43,7 @@ logger = logging.getLogger(__name__)
 class ProbeProcess:
     """Answers from memory what probes, Prometheus and the status page ask.
 
-    Attributes:
-        access: How people are let in.
-        answers: Answers of the probes.
-        examination: Of the configuration.
-        monitor: Asks the checks.
-        lag_monitor: Of this process's own loop.
-
-    Args:
-        boot: The prepared process.
-        telemetry: Of this process; the caller closes it.
+    Whoever makes it runs its loops, and closes the telemetry.
     """
 
     def __init__(self, boot: Boot, telemetry: Telemetry) -> None:

@@ -21,10 +21,6 @@ class Retries:
 
     Attributes:
         trouble: Why nothing can be kept, with the cure; empty while all is well, or out of reach.
-
-    Args:
-        publisher: Whose projections are tried again.
-        sink: Where their failures are.
     """
 
     def __init__(self, publisher: EventPublisher, sink: PostgresDeadLetterSink) -> None:

@@ -21,12 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 async def work(boot: Boot, target: str, *, supervised: bool) -> int:
-    """Run a publisher's projections and handlers until a signal and return the exit code.
+    """Run the projections and handlers of `module:attribute` until a signal; return the exit code.
 
-    Args:
-        boot: The prepared process.
-        target: `module:attribute`.
-        supervised: Started by `sidecar serve`: end with it, and leave the findings to it.
+    One that is supervised, by `sidecar serve`, ends with it and leaves the findings to it.
 
     Raises:
         TargetError: The target is no publisher.

@@ -30,10 +30,6 @@ def observe_state(telemetry: Telemetry, look: Callable[[], ObservedState]) -> No
     """Show what the probe process observed, from now on.
 
     What is not known, or gone, is left out: its series end.
-
-    Args:
-        telemetry: Shows it.
-        look: Returns the last state, from memory.
     """
     version = telemetry.identity.version
     telemetry.observe({metric.BUILD_INFO: lambda: [(1, {attribute.VERSION: version})]})

@@ -60,14 +60,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """Everything that one worker is made of.
-
-    Args:
-        boot: The prepared process.
-        publisher: Whose projections and handlers to run.
-        dsn: Where the events are.
-        telemetry: Of this process; the caller closes it.
-    """
+    """Everything that one worker is made of; the caller closes the telemetry."""
 
     def __init__(
         self, boot: Boot, publisher: EventPublisher, dsn: str, telemetry: Telemetry

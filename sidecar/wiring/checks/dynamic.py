@@ -29,9 +29,6 @@ class DynamicChecks:
 
     A check that cannot be added, as one of the application's that bears the name of ours, is left
     out and logged once; it must not take the others with it.
-
-    Args:
-        monitor: Where the checks are asked.
     """
 
     def __init__(self, monitor: Monitor) -> None:
@@ -69,13 +66,7 @@ class DynamicChecks:
 def wanted_checks(
     read: Read, application: Application | None, lag_limit_seconds: float
 ) -> dict[str, MakeCheck] | None:
-    """Return, by name, the checks of what is there now; None while the database is not seen.
-
-    Args:
-        read: What the checks are asked of.
-        application: Whose own checks are passed on.
-        lag_limit_seconds: Lag of a projection above which to warn.
-    """
+    """Return, by name, the checks of what is there now; None while the database is not seen."""
     state = read()
     if state.sample is None:
         return None

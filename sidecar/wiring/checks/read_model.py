@@ -15,14 +15,7 @@ _AT_WORK: Final = frozenset({Status.RUNNING, Status.CAUGHT_UP})
 def projection_check(
     name: str, check_name: str, read: Callable[[], ObservedState], lag_limit_seconds: float
 ) -> Check:
-    """Is this read model kept up?
-
-    Args:
-        name: The projection's.
-        check_name: The check's, in kebab case.
-        read: Returns what is known now.
-        lag_limit_seconds: Lag above which to warn.
-    """
+    """Is the read model of projection `name` kept up?"""
 
     @check(check_name, "projections", critical=False, measurement="lag", fail_after=2)
     async def ask() -> CheckResult:

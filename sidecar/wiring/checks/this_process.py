@@ -88,11 +88,7 @@ def disk_check(directory: Path) -> Check:
 
 
 def telemetry_check(count_losses: Callable[[], int]) -> Check:
-    """Is telemetry being dropped? It never fails: the work goes on without.
-
-    Args:
-        count_losses: Returns what all processes lost, each since its start.
-    """
+    """Is telemetry being dropped, by any process? It never fails: the work goes on without."""
     lost_before = count_losses()
     told_mono = float("-inf")
 
