@@ -39,7 +39,7 @@ from sidecar.telemetry.process_metrics import observe_agent_failures, observe_lo
 from sidecar.telemetry.publisher_metrics import Publishing
 from sidecar.telemetry.setup import Telemetry
 from sidecar.version import __version__
-from sidecar.wiring.boot import make_redactor, plain
+from sidecar.wiring.boot import plain, redact_environment
 from sidecar.wiring.harmless import Part, Troubles
 from sidecar.wiring.instrument import (
     Publisher,
@@ -147,7 +147,7 @@ def _start_telemetry(environ: Environ, settings: Settings) -> Telemetry:
         "app",
         version=__version__,
         environ=plain(environ),
-        redact=make_redactor(settings, environ),
+        redact=redact_environment(),
     )
 
 

@@ -117,12 +117,6 @@ def prepare(process: str, changes: Mapping[str, str] | None = None, *, quiet: bo
     return Boot(process, environ, verdict, changes, redactor)
 
 
-def make_redactor(settings: Settings, environ: Environ) -> Redactor:
-    """Return what masks every secret of an application, which is not judged at its start."""
-    project, _ = sidecar_file.read(Path.cwd())
-    return Redactor(secrets_of(settings, environ, project))
-
-
 def redact_environment(*more: Environ) -> Redactor:
     """Return what masks every secret of the environment as it is now, and of those beside it."""
     project, _ = sidecar_file.read(Path.cwd())

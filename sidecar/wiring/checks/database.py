@@ -1,7 +1,6 @@
 """Checks of PostgreSQL and the event store in it."""
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from sidecar.diagnosis.cause import Cause
@@ -115,15 +114,11 @@ def migrations_check(watch: DatabasePoller) -> Check:
         if pending is None:
             return CheckResult(Outcome.UNKNOWN, "migrations.unknown", detail=watch.trouble)
         if pending:
-            return failed("migrations.pending", len(pending), detail=tell_pending(pending, watch))
+            cure = f"Run `sidecar migrate`; pending: {', '.join(pending)}."
+            return failed("migrations.pending", len(pending), detail=watch.trouble or cure)
         return passed(0)
 
     return ask
-
-
-def tell_pending(pending: Sequence[str], watch: DatabasePoller) -> str:
-    """Say what keeps the schema behind, or what brings it to head."""
-    return watch.trouble or f"Run `sidecar migrate`; pending: {', '.join(pending)}."
 
 
 class Advance:

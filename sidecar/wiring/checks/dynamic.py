@@ -1,7 +1,7 @@
 """Adds and removes checks as projections, pools, subscribers and checks of others come and go."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from sidecar.errors import UsageError
@@ -14,7 +14,6 @@ from sidecar.telemetry.pool_metrics import PoolReport
 from sidecar.wiring.checks.process import pool_check, reported_check
 from sidecar.wiring.checks.read_model import projection_check
 from sidecar.wiring.in_process import InProcess, Key, subscriber_check
-from sidecar.wiring.naming import name_checks
 from sidecar.wiring.observed import ObservedState
 
 logger = logging.getLogger(__name__)
@@ -40,14 +39,11 @@ class DynamicChecks:
         """Add what is wanted and not there, remove what is there and not wanted."""
         for name in self._present - wanted.keys():
             self._monitor.discard(name)
-        for name in [name for name in wanted if name not in self._known]:
+        known = self._present | self._refused
+        for name in [name for name in wanted if name not in known]:
             self._add(name, wanted[name])
         self._present &= wanted.keys()
         self._refused &= wanted.keys()
-
-    @property
-    def _known(self) -> set[str]:
-        return self._present | self._refused
 
     def _add(self, name: str, make: MakeCheck) -> None:
         try:
@@ -81,7 +77,7 @@ def wanted_checks(
 def _projection_checks(
     state: ObservedState, read: Read, lag_limit_seconds: float
 ) -> dict[str, MakeCheck]:
-    names = name_checks("projection", (each.name for each in state.projections))
+    names = _name_checks("projection", (each.name for each in state.projections))
     return {
         name: partial(projection_check, projection, name, read, lag_limit_seconds)
         for projection, name in names.items()
@@ -92,7 +88,7 @@ def _pool_checks(state: ObservedState, read: Read) -> dict[str, MakeCheck]:
     return {
         name: partial(pool_check, name, partial(_find_pool, read, process, pool))
         for process, pools in state.pools.items()
-        for pool, name in name_checks(f"pool-{process}", (each.name for each in pools)).items()
+        for pool, name in _name_checks(f"pool-{process}", (each.name for each in pools)).items()
     }
 
 
@@ -112,7 +108,7 @@ def _subscriber_checks(state: ObservedState, read: Read) -> dict[str, MakeCheck]
             (kind.value, [name for name in names if name not in run_by_workers]),
             (f"published-{kind.value}", [name for name in names if name in run_by_workers]),
         ):
-            for name, check_name in name_checks(prefix, chosen).items():
+            for name, check_name in _name_checks(prefix, chosen).items():
                 find = partial(_find_subscriber, read, (kind.value, name))
                 checks[check_name] = partial(subscriber_check, check_name, find)
     return checks
@@ -131,3 +127,28 @@ def _reported_checks(state: ObservedState, application: Application | None) -> d
         for member in state.members
         for report in member.heartbeat.checks
     }
+
+
+def _name_checks(prefix: str, names: Iterable[str]) -> dict[str, str]:
+    """Return a check name for each name, in kebab case and without a clash."""
+    named: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        base = f"{prefix}-{_kebab_case(name)}"
+        check_name, number = base, 1
+        while check_name in taken:
+            number += 1
+            check_name = f"{base}-{number}"
+        named[name] = check_name
+        taken.add(check_name)
+    return named
+
+
+def _kebab_case(name: str) -> str:
+    """Turn `OrderTotals` and `order_totals` alike into `order-totals`."""
+    spaced = "".join(
+        f"-{letter}" if letter.isupper() and before.islower() else letter
+        for before, letter in zip(f" {name}", name, strict=False)
+    )
+    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in spaced.lower()).split("-")
+    return "-".join(word for word in words if word) or "unnamed"

@@ -78,11 +78,16 @@ def application_check(application: Application | None, port: PortProbe | None) -
 
 
 def judge_port(port: PortProbe) -> CheckResult:
-    """Turn what the application answered on its own port into an answer."""
+    """Turn what the application answered on its own port into an answer.
+
+    What it refuses to us, it may grant to its clients: the path may be guarded, or wrong.
+    """
     result = judge_contact(port.contact)
     if result.outcome is not Outcome.PASS or port.status is None or port.status < CLIENT_ERROR:
         return result
-    return judge_status(port.status)
+    if port.status >= SERVER_ERROR:
+        return failed("application.failing", port.status)
+    return warned("application.refusing", port.status)
 
 
 def judge_application(application: Application, now_mono: float) -> CheckResult:
@@ -90,20 +95,23 @@ def judge_application(application: Application, now_mono: float) -> CheckResult:
 
     While one process answers, traffic may come: those that hang take none, or nearly none.
     """
-    pollers = [*(each.poller for each in application.members), *application.unheard]
-    if not pollers:
+    asked = [(each.name, each.poller) for each in application.members]
+    asked += [(each.url, each) for each in application.unheard]
+    if not asked:
         reason = "application.unreachable" if application.has_died else "application.ended"
         return failed(reason, detail=_DETAILS[reason].format("any agent"))
-    heard = [judge_contact(poller.contact) for poller in pollers]
-    if all(result.outcome is not Outcome.PASS for result in heard):
-        return heard[0]
-    return _find_blemish(application, now_mono) or max(heard, key=_silence)
+    heard = {name: judge_contact(poller.contact) for name, poller in asked}
+    wrong = [result for result in heard.values() if result.outcome is not Outcome.PASS]
+    if len(wrong) == len(heard):
+        return wrong[0]
+    if wrong:
+        reason = wrong[0].reason
+        return _warn_of(reason, [name for name, each in heard.items() if each.reason == reason])
+    return _find_blemish(application, now_mono) or max(heard.values(), key=_silence)
 
 
 def _find_blemish(application: Application, now_mono: float) -> CheckResult | None:
-    """Say what is wrong with some of the processes; None for nothing."""
-    for reason, names in _name_by_reason(application).items():
-        return _warn_of(reason, names)
+    """Say what is wrong though all of them answer; None for nothing."""
     if lost := application.lost(now_mono):
         return _warn_of("application.lost", lost)
     beats = [member.poller.heartbeat for member in application.members]
@@ -125,30 +133,8 @@ def _warn_of(reason: str, names: Sequence[str]) -> CheckResult:
     return warned(reason, joined or None, detail=_DETAILS[reason].format(joined))
 
 
-def _name_by_reason(application: Application) -> dict[str, list[str]]:
-    """Return the processes that do not answer, by why that is."""
-    asked = [(each.name, each.poller) for each in application.members]
-    asked += [(each.url, each) for each in application.unheard]
-    names: dict[str, list[str]] = {}
-    for name, poller in asked:
-        result = judge_contact(poller.contact)
-        if result.outcome is not Outcome.PASS:
-            names.setdefault(result.reason, []).append(name)
-    return names
-
-
 def _silence(result: CheckResult) -> float:
-    return float(result.observed_value or 0.0) if result.outcome is Outcome.PASS else 0.0
-
-
-def judge_status(status: int) -> CheckResult:
-    """Turn an error of the application's into an answer.
-
-    What it refuses to us, it may grant to its clients: the path may be guarded, or wrong.
-    """
-    if status >= SERVER_ERROR:
-        return failed("application.failing", status)
-    return warned("application.refusing", status)
+    return float(result.observed_value or 0.0)
 
 
 def judge_contact(contact: Contact) -> CheckResult:
