@@ -1,20 +1,27 @@
 """What the page says first: how bad it is, who does not work, and why. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import Outcome
 from sidecar.health.verdict import fold
+from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import WorkerState, WorkerStatus
-from sidecar.wiring.describe_projection import describe_store
+from sidecar.projections.passed_over import describe_passed_over
+from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus, Rebuild, Status
 from sidecar.wiring.in_process import describe_failures
 from sidecar.wiring.observed import ObservedState
 
 MOST_REASONS: Final = 2
 """Sentences of checks in the headline; all of them stand below it."""
 
+MOST_DESCRIBED: Final = 5
+"""Projections in the headline; the page has a row for each."""
+
 _WORST_FIRST: Final = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.WARN, Outcome.PASS)
+_ALARMING: Final = (Status.FAILED, Status.STALLED, Status.UNOWNED)
 
 
 def describe(state: ObservedState) -> str:
@@ -26,7 +33,7 @@ def describe(state: ObservedState) -> str:
         "Ready." if state.is_ready else f"Not ready: {codes}.",
         *describe_troubles(state.checks),
         *describe_failures(state.subscribers.values(), state.now_mono),
-        *(describe_store(state.sample) if state.sample else ()),
+        *(_describe_store(state.sample) if state.sample else ()),
     ]
     return " ".join(filter(None, sentences))
 
@@ -72,3 +79,70 @@ def describe_troubles(statuses: Iterable[CheckStatus]) -> Iterator[str]:
 def _describe_worker(worker: WorkerStatus) -> str:
     restarts = sum(worker.restarts.values())
     return f"{worker.name} is {worker.state.value} after {restarts} restarts"
+
+
+def _describe_store(sample: Sample) -> list[str]:
+    """Say which projections need a look, the worst first, and whether events may be missed."""
+    errors: dict[str, list[str]] = {}
+    for failure in sample.failures:
+        errors.setdefault(failure.projection, []).append(failure.error_type)
+    unsafe = [f"Events may be missed: {sample.unsafe}"] if sample.unsafe else []
+    return [
+        *_describe_projections(sample, errors),
+        *(_describe_published(*each, errors) for each in sample.published.items()),
+        # Last and without a full stop, for it ends with a statement to copy.
+        *unsafe,
+    ]
+
+
+def _describe_projections(sample: Sample, errors: dict[str, list[str]]) -> list[str]:
+    worst_first = sorted(sample.projections, key=_rank)
+    described = [_describe_projection(one, errors.get(one.name, ())) for one in worst_first]
+    sentences = [sentence for sentence in described if sentence]
+    more = len(sentences) - MOST_DESCRIBED
+    if more <= 0:
+        return sentences
+    return [*sentences[:MOST_DESCRIBED], f"{more} more projections need a look."]
+
+
+def _rank(projection: ProjectionStatus) -> tuple[int, bool, float]:
+    """Order projections by how much they need a person."""
+    place = _ALARMING.index(projection.status) if projection.status in _ALARMING else 99
+    return place, not projection.dead_letters, -projection.lag_seconds
+
+
+def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) -> str:
+    parts = []
+    if projection.status in {*_ALARMING, Status.PAUSED}:
+        parts.append(f"is {projection.status.value}")
+    if projection.rebuild is Rebuild.RUNNING:
+        parts.append("is being rebuilt")
+    if projection.rebuild is Rebuild.HALTED:
+        parts.append("has a rebuild that failed")
+    if projection.lag_seconds >= 1:
+        parts.append(f"is {projection.lag_seconds:.0f} s behind")
+    if projection.parked_streams:
+        streams = _count(projection.parked_streams, "stream")
+        parts.append(f"has {streams} parked{_describe_cause(projection.oldest_letter_at, errors)}")
+    elif projection.dead_letters:
+        letters = _count(projection.dead_letters, "dead letter")
+        parts.append(f"has {letters}{_describe_cause(projection.oldest_letter_at, errors)}")
+    sentences = [f"Projection {projection.name} {' and '.join(parts)}."] if parts else []
+    if lacks := describe_passed_over(projection.name, projection.kind, projection.passed_over):
+        sentences.append(f"Of {projection.name} {lacks}.")
+    return " ".join(sentences)
+
+
+def _describe_published(name: str, count: DeadLetterCount, errors: dict[str, list[str]]) -> str:
+    letters = _count(count.letters, "dead letter")
+    cause = _describe_cause(count.oldest_at, errors.get(name, ()))
+    return f"Publishing to {name} left {letters}{cause}."
+
+
+def _describe_cause(oldest_at: datetime | None, errors: Sequence[str]) -> str:
+    since = f" since {oldest_at:%H:%M}" if oldest_at else ""
+    return since + "".join(f", {error}" for error in dict.fromkeys(errors))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,12 +12,11 @@ from sidecar.health.check_status import CheckStatus
 from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.health.verdict import ProbeVerdict
-from sidecar.lint.finding import Finding, Violation
+from sidecar.lint.finding import Finding
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
 from sidecar.process.application import Application, ProcessStatus
 from sidecar.process.background import Background
-from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
@@ -126,11 +125,8 @@ class ObservedState:
     @cached_property
     def setups(self) -> Mapping[str, float]:
         """Age of each projection's setup that is not over, the oldest of all workers."""
-        setups: dict[str, float] = {}
-        for worker in self.workers:
-            for name, seconds in worker.heartbeat.setups.items():
-                setups[name] = max(setups.get(name, 0.0), seconds)
-        return setups
+        # Sorted, the oldest of a name comes last, and stays.
+        return dict(sorted(age for each in self.workers for age in each.heartbeat.setups.items()))
 
     @cached_property
     def refused(self) -> Mapping[str, str]:
@@ -196,7 +192,8 @@ class Observer:
         workers = self.supervisor.workers if self.supervisor else ()
         statuses = tuple(worker.status() for worker in workers)
         members = tuple(m.status() for m in self.application.members) if self.application else ()
-        self.examination.take_in(_violations_of(each.heartbeat for each in statuses))
+        found = (violation for each in statuses for violation in each.heartbeat.violations)
+        self.examination.take_in(tuple(dict.fromkeys(found)))
         self._last_change = self._change()
         self.last = ObservedState(
             now_mono=now_mono,
@@ -205,21 +202,19 @@ class Observer:
             readiness=self.answers.readiness().verdict,
             checks=self.answers.monitor.snapshot(now_mono),
             findings=self.examination.verdict.findings,
-            sample=self._sample(now_mono),
+            sample=fresh_sample(self.database, now_mono),
             workers=statuses,
             members=members,
             pools=self._read_pools((*statuses, *members)),
             subscribers=fold(members, self.last.subscribers, now_mono),
-            transitions=self._transitions(),
+            transitions={
+                (name, outcome.value): count
+                for (name, outcome), count in self.answers.monitor.transitions.items()
+            },
             loop_restarts=self._loop_restarts(),
             scrape_failures=self._scrape_failures((*statuses, *members)),
         )
         return self.last
-
-    def _sample(self, now_mono: float) -> Sample | None:
-        if self.database is None or not is_fresh(self.database, now_mono):
-            return None
-        return self.database.sample
 
     def _read_pools(
         self, processes: Iterable[WorkerStatus | ProcessStatus]
@@ -232,10 +227,6 @@ class Observer:
             else read_pools(each.metrics)
             for each in processes
         }
-
-    def _transitions(self) -> dict[tuple[str, str], int]:
-        counts = self.answers.monitor.transitions
-        return {(name, outcome.value): count for (name, outcome), count in counts.items()}
 
     def _loop_restarts(self) -> dict[str, int]:
         counts = {"checks": self.answers.monitor.loop_restarts}
@@ -251,11 +242,8 @@ class Observer:
         return failures
 
 
-def is_fresh(database: DatabasePoller, now_mono: float) -> bool:
-    """Return True when the last look is recent; one that stopped would be shown for ever."""
-    sampled_mono = database.sampled_mono
-    return sampled_mono is not None and now_mono - sampled_mono < SAMPLE_LIFE_SECONDS
-
-
-def _violations_of(heartbeats: Iterable[Heartbeat]) -> tuple[Violation, ...]:
-    return tuple(dict.fromkeys(each for beat in heartbeats for each in beat.violations))
+def fresh_sample(database: DatabasePoller | None, now_mono: float) -> Sample | None:
+    """Return the last look while it is recent; one that stopped would be shown for ever."""
+    if database is None or database.sampled_mono is None:
+        return None
+    return database.sample if now_mono - database.sampled_mono < SAMPLE_LIFE_SECONDS else None

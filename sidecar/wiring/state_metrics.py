@@ -32,9 +32,14 @@ def observe_state(telemetry: Telemetry, look: Callable[[], ObservedState]) -> No
     What is not known, or gone, is left out: its series end.
     """
     version = telemetry.identity.version
+    numbers = {
+        each: partial(_read_number, each, look)
+        for each in metric.INSTRUMENTS
+        if not each.attributes and each.processes == metric.PROBE.processes
+    }
+    others = {each: partial(_read, read, look) for each, read in _READERS.items()}
     telemetry.observe({metric.BUILD_INFO: lambda: [(1, {attribute.VERSION: version})]})
-    for instrument, read in {**_number_readers(), **_READERS}.items():
-        telemetry.observe({instrument: partial(_apply, read, look)})
+    telemetry.observe({**numbers, **others})
 
 
 def to_numbers(state: ObservedState) -> Mapping[Instrument, float]:
@@ -112,21 +117,13 @@ def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Ite
     return [(count, {first: one, second: other}) for (one, other), count in counts.items()]
 
 
-def _number_readers() -> dict[Instrument, ToReadings]:
-    return {
-        each: partial(_read_number, each)
-        for each in metric.INSTRUMENTS
-        if not each.attributes and each.processes == metric.PROBE.processes
-    }
-
-
-def _read_number(instrument: Instrument, state: ObservedState) -> Iterable[Reading]:
-    value = to_numbers(state).get(instrument)
-    return [] if value is None else [(float(value), {})]
-
-
-def _apply(read: ToReadings, look: Callable[[], ObservedState]) -> Iterable[Reading]:
+def _read(read: ToReadings, look: Callable[[], ObservedState]) -> Iterable[Reading]:
     return read(look())
+
+
+def _read_number(instrument: Instrument, look: Callable[[], ObservedState]) -> Iterable[Reading]:
+    value = to_numbers(look()).get(instrument)
+    return [] if value is None else [(float(value), {})]
 
 
 _READERS: Final[Mapping[Instrument, ToReadings]] = {

@@ -12,8 +12,7 @@ from sidecar.health.verdict import ProbeVerdict
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerState, WorkerStatus
 from sidecar.projections.projection_status import ProjectionStatus, Status
-from sidecar.wiring.describe_projection import MOST_DESCRIBED
-from sidecar.wiring.headline import describe, list_troubled, weigh
+from sidecar.wiring.headline import MOST_DESCRIBED, describe, list_troubled, weigh
 from sidecar.wiring.observed import ObservedState
 from tests.observed import ready_state
 

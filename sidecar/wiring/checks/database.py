@@ -13,7 +13,7 @@ from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.sample import Sample
 from sidecar.wiring.checks import check
-from sidecar.wiring.observed import is_fresh
+from sidecar.wiring.observed import fresh_sample
 
 GROUP: Final = "database"
 DATASTORE: Final = ComponentType.DATASTORE
@@ -147,8 +147,9 @@ def store_check(watch: DatabasePoller) -> Check:
 
     @check("event-store", GROUP, critical=False, component_type=DATASTORE, measurement="safe-head")
     async def ask() -> CheckResult:
-        sample, now_mono = watch.sample, time.monotonic()
-        if sample is None or not is_fresh(watch, now_mono):
+        now_mono = time.monotonic()
+        sample = fresh_sample(watch, now_mono)
+        if sample is None:
             return _judge_unseen(watch)
         if sample.unsafe:
             return failed("event-store.unsafe-sequence")
