@@ -125,11 +125,10 @@ def _find_fault(types: EventTypes, name: str, version: int, path: Path) -> str |
     if event_type is None:
         return f"event type {name!r} is not registered"
     try:
-        event_type.decode(_sample_record(name, version, path.read_text("utf-8")))
+        data = path.read_text("utf-8")
+        event_type.decode(
+            RecordedEvent(1, "sample", 1, bytes(16), name, version, data, None, time.time())
+        )
     except (EventDecodingError, UnicodeDecodeError) as error:
         return str(error)
     return None
-
-
-def _sample_record(name: str, version: int, data: str) -> RecordedEvent:
-    return RecordedEvent(1, "sample", 1, bytes(16), name, version, data, None, time.time())

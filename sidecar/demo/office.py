@@ -25,10 +25,6 @@ class Office:
 
     Attributes:
         orders: In the read model, as last counted.
-
-    Args:
-        dsn: The shop's database.
-        cure_seconds: How long a country stays without a rate.
     """
 
     def __init__(self, dsn: str, cure_seconds: float) -> None:

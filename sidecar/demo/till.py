@@ -54,11 +54,7 @@ async def print_receipt(order: OrderPlaced) -> None:
 class Till:
     """Takes orders, however long earlier ones take: customers do not wait for each other.
 
-    Args:
-        store: Where the events go.
-        publisher: Publishes each order in the shop's process.
-        rate: Orders per second.
-        poison_every_seconds: Pause between orders to a country without a shipping rate; 0 for none.
+    Now and then one goes to a country without a shipping rate, but for a pause of 0.
     """
 
     def __init__(

@@ -28,14 +28,9 @@ _PROBES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What the routes show, given by the process that serves them.
+    """What the routes show, given by the process that serves them, and read from memory.
 
     Attributes:
-        answers: Answers for the probes.
-        collect_metrics: Takes the `Accept` header, returns a body and its content type.
-        take_report: The configuration report as JSON-able data.
-        take_snapshot: What the status page shows; read from memory.
-        service: The service's name.
         version: The version of the sidecar.
         token: Opens the guarded routes; `None` leaves them closed.
     """

@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from sidecar.web.answer import Handler, respond
 
 Collect = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""Takes the `Accept` header, returns a body and its content type."""
 
 
 def metrics_page(collect: Collect) -> Handler:

@@ -41,7 +41,11 @@ class ProbePage:
         self._guard = guard
         self._title = title
         self._render_full = render_full
-        self._current = _current(answers, probe)
+        self._current = {
+            Probe.LIVENESS: answers.liveness,
+            Probe.READINESS: answers.readiness,
+            None: answers.startup,
+        }[probe]
         self._answer: Answer | None = None
         self._public = b""
         self._full = b""
@@ -90,16 +94,6 @@ class ProbePage:
         if is_admitted:
             return self._render_full(answer)
         return status_word(answer)
-
-
-def _current(answers: ProbeAnswers, probe: Probe | None) -> Callable[[], Answer]:
-    match probe:
-        case Probe.LIVENESS:
-            return answers.liveness
-        case Probe.READINESS:
-            return answers.readiness
-        case None:
-            return answers.startup
 
 
 def _head(answer: Answer, content_type: str) -> tuple[int, CIMultiDict[str]]:

@@ -98,14 +98,7 @@ def subscriber_check(
 ) -> Check:
     """Does a subscriber in the application take what is published to it?"""
 
-    @check(
-        check_name,
-        "projections",
-        critical=False,
-        measurement="failures",
-        fail_after=1,
-        recover_after=1,
-    )
+    @check(check_name, "projections", critical=False, measurement="failures", at_once=True)
     async def ask() -> CheckResult:
         return judge(check_name, *find(), time.monotonic())
 

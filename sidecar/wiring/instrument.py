@@ -80,11 +80,8 @@ def follow_any_publisher(stack: ExitStack, telemetry: Telemetry, publisher: obje
     Raises:
         UsageError: It is none.
     """
-    counted: Publishing | None
-    if isinstance(publisher, EventPublisher):
-        counted = publisher
-    else:
-        counted = find_instrumented_publisher(publisher)
+    own = publisher if isinstance(publisher, EventPublisher) else None
+    counted: Publishing | None = own or find_instrumented_publisher(publisher)
     if counted is None:
         counted = replaced = InstrumentedPublisher(publisher)
         stack.callback(replaced.undo)

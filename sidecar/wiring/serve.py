@@ -174,11 +174,8 @@ def make_supervisor(boot: Boot, target: str | None, workers: int, dsn: str) -> S
     news = {} if boot.settings.database_url is not None else {"DATABASE_URL": dsn}
     environ = boot.child_environ(**news)
     names = [f"worker-{number}" for number in range(1, workers + 1)] if target else []
+    command = [sys.executable, "-m", "sidecar", "run", target or "", "--supervised-as"]
     return Supervisor(
-        [WorkerPlace(name, _command(target or "", name), environ) for name in names],
+        [WorkerPlace(name, [*command, name], environ) for name in names],
         hang_seconds=boot.settings.worker_hang_seconds,
     )
-
-
-def _command(target: str, name: str) -> list[str]:
-    return [sys.executable, "-m", "sidecar", "run", target, "--supervised-as", name]

@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.health.check import Check
 from sidecar.health.duration import Stretch
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
+from sidecar.health.registry import CheckOptions
 from sidecar.health.verdict import severity
 from sidecar.process.agent_poller import Contact, PortProbe
 from sidecar.process.application import Application
@@ -60,14 +61,7 @@ def workers_check(supervisor: Supervisor) -> Check:
 def application_check(application: Application | None, port: PortProbe | None) -> Check:
     """Does the application answer on its own port, and do its event loops turn?"""
 
-    @check(
-        "application",
-        GROUP,
-        measurement="silence",
-        fail_after=1,
-        recover_after=1,
-        interval_seconds=0.5,
-    )
+    @check("application", GROUP, measurement="silence", interval_seconds=0.5, at_once=True)
     async def ask() -> CheckResult:
         results = [] if port is None else [judge_port(port)]
         if application is not None and application.is_known:
@@ -154,20 +148,13 @@ def judge_contact(contact: Contact) -> CheckResult:
 
 def reported_check(about: CheckReport, application: Application) -> Check:
     """What does a check of the application say? It is damped there, and only passed on here."""
+    own = CheckOptions(critical=about.critical, measurement=about.measurement, interval_seconds=0.5)
 
+    @check(about.name, GROUP, *about.groups, at_once=True, **own)
     async def ask() -> CheckResult:
         return judge_reported(about.name, application)
 
-    return Check(
-        name=about.name,
-        run=ask,
-        critical=about.critical,
-        fail_after=1,
-        recover_after=1,
-        interval_seconds=0.5,
-        measurement=about.measurement,
-        groups=frozenset({*about.groups, GROUP}),
-    )
+    return ask
 
 
 def judge_reported(name: str, application: Application) -> CheckResult:
