@@ -7,43 +7,29 @@ from sidecar.web.answer import JSON, PROBLEM_JSON
 from sidecar.web.document import HEALTH_JSON
 from sidecar.web.session import LOGIN_PATH
 
-_STRINGS: Final = {"type": "array", "items": {"type": "string"}}
-_PROBLEM: Final = {
-    "type": "object",
-    "required": ["title", "status", "detail"],
-    "properties": {
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-}
-_REPORT: Final = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"enum": [status.value for status in Status]}},
-}
-_HEALTH: Final = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {
-        "status": {"enum": ["pass", "warn", "fail"]},
-        "version": {"type": "string"},
-        "serviceId": {"type": "string"},
-        "phase": {"enum": ["starting", "running", "draining", "held"]},
-        "reasons": _STRINGS,
-        "notes": _STRINGS,
-        "checks": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["componentType", "status", "outcome", "critical"],
-                },
-            },
-        },
-    },
-}
+_TEXT: Final = {"type": "string"}
+_STRINGS: Final = {"type": "array", "items": _TEXT}
+
+
+def _object(*required: str, **properties: object) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+_PROBLEM: Final = _object(
+    "title", "status", "detail", title=_TEXT, status={"type": "integer"}, detail=_TEXT
+)
+_REPORT: Final = _object("status", status={"enum": [status.value for status in Status]})
+_CHECK: Final = _object("componentType", "status", "outcome", "critical")
+_HEALTH: Final = _object(
+    "status",
+    status={"enum": ["pass", "warn", "fail"]},
+    version=_TEXT,
+    serviceId=_TEXT,
+    phase={"enum": ["starting", "running", "draining", "held"]},
+    reasons=_STRINGS,
+    notes=_STRINGS,
+    checks={"type": "object", "additionalProperties": {"type": "array", "items": _CHECK}},
+)
 
 
 def _query(name: str, description: str, **more: object) -> dict[str, Any]:
@@ -106,7 +92,7 @@ def _other_paths() -> dict[str, Any]:
 
 
 def _probe(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    bodies = {HEALTH_JSON: _HEALTH, "text/plain": {"type": "string"}}
+    bodies = {HEALTH_JSON: _HEALTH, "text/plain": _TEXT}
     responses = {
         "200": _content("Yes, or yes with a warning", bodies),
         "404": _content("The probe has no check or group of that name", {PROBLEM_JSON: _PROBLEM}),
@@ -116,7 +102,7 @@ def _probe(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _guarded(summary: str, content_type: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    schema = {"type": "object"} if content_type == JSON else {"type": "string"}
+    schema = {"type": "object"} if content_type == JSON else _TEXT
     responses = {
         "200": _content(summary, {content_type: schema}),
         "401": _content("The token is missing or wrong", {PROBLEM_JSON: _PROBLEM}),
@@ -132,7 +118,7 @@ def _login() -> dict[str, Any]:
         "ticket",
         "From `sidecar token --link`; good for ten minutes.",
         required=True,
-        schema={"type": "string"},
+        schema=_TEXT,
     )
     responses = {
         "303": {"description": "A cookie that opens the rest, and on to the status page"},
