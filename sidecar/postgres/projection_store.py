@@ -96,10 +96,8 @@ class PostgresProjectionStore:
         transaction: PostgresTransaction | None = None
         try:
             async with self._begin(partition) as raw:
-                key = checkpoint_key(partition)
-                found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
-                row = self._require_current(found, partition, position)
-                await self._keep_handled(raw, row, partition)
+                modes = (repeatable, halted)
+                row = await self._lock_checkpoint(raw, partition, position, modes)
                 transaction = PostgresTransaction(raw, partition, row, eager=eager)
                 await transaction.prepare()
                 async with transaction.handling():
@@ -120,13 +118,16 @@ class PostgresProjectionStore:
                 async with read_committed(raw):
                     yield raw
 
-    def _require_current(
-        self, found: asyncpg.Record | None, partition: Partition, position: int
+    async def _lock_checkpoint(
+        self, raw: RawConnection, partition: Partition, position: int, modes: tuple[bool, bool]
     ) -> asyncpg.Record:
-        """Return a row if it stands where the loop believes, which knows what was discarded."""
+        """Lock the row, if it stands where the loop believes, which knows what was discarded."""
+        key = checkpoint_key(partition)
+        found = await raw.fetchrow(sql("lock_checkpoint"), *key, *modes)
         row = _require_there(found, partition, position)
         if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
+        await self._keep_handled(raw, row, partition)
         return row
 
     async def _keep_handled(
