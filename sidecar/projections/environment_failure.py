@@ -79,28 +79,17 @@ def _text_of(cause: BaseException, redact: Callable[[str], str]) -> str:
     return printable[:MAX_TEXT_CHARACTERS]
 
 
-class Suspicion:
-    """Remembers which streams failed alike, by type of event, until one of that type passes."""
-
-    def __init__(self) -> None:
-        self._failed: dict[tuple[str, str], dict[str, RecordedEvent]] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing failed so, or all was cleared."""
-        return not self._failed
+class Suspicion(dict[tuple[str, str], dict[str, RecordedEvent]]):
+    """Which streams failed alike, by SQLSTATE and type of event, until one of that type passes."""
 
     def add(self, sqlstate: str, record: RecordedEvent) -> Sequence[RecordedEvent]:
         """Record a failure; return the failed events once no event is to blame."""
-        streams = self._failed.setdefault((sqlstate, record.type), {})
+        streams = self.setdefault((sqlstate, record.type), {})
         streams.setdefault(record.stream, record)
         return tuple(streams.values()) if len(streams) >= HALT_STREAMS else ()
 
     def passed(self, event_type: str) -> None:
         """Record that an event of this type was applied."""
-        if self._failed:
-            self._failed = {key: kept for key, kept in self._failed.items() if key[1] != event_type}
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._failed.clear()
+        if self:  # asked at each event, and hardly ever so
+            for key in [key for key in self if key[1] == event_type]:
+                del self[key]

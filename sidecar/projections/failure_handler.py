@@ -57,13 +57,16 @@ NOT_OURS: Final = (
 
 @dataclass(slots=True)
 class FailureStreak:
-    """Attempts at one event, events left behind in a row, transient errors (outages) in a row."""
+    """Attempts at one event, and events left behind in a row.
 
-    outages: int = 0
+    Attributes:
+        left: How many were left behind for the same type of error, since one was applied.
+    """
+
+    left: int = 0
+    _error_type: str = ""
     _position: int = 0
     _attempts: int = 0
-    _streak_type: str = ""
-    _streak: int = 0
 
     def count_attempt(self, position: int) -> int:
         """Return how often the event at `position` was tried, this time included."""
@@ -77,21 +80,12 @@ class FailureStreak:
 
     def count_left(self, error_type: str) -> None:
         """Count an event that was left behind: put off, or parked."""
-        self._streak = self.streak_of(error_type) + 1
-        self._streak_type = error_type
+        self.left = self.streak_of(error_type) + 1
+        self._error_type = error_type
 
     def streak_of(self, error_type: str) -> int:
         """Return how many events in a row were left behind for this type of error."""
-        return self._streak if error_type == self._streak_type else 0
-
-    @property
-    def has_streak(self) -> bool:
-        """Whether events were left behind since the last one that was applied."""
-        return self._streak > 0
-
-    def clear_streak(self) -> None:
-        """Start to count anew, for an event was applied."""
-        self._streak = 0
+        return self.left if error_type == self._error_type else 0
 
 
 class FailureHandler:
@@ -108,6 +102,7 @@ class FailureHandler:
         self.due_mono = math.inf
         self._context: Final = context
         self._is_gapless: Final = is_gapless
+        self._outages = 0
         self._streak: Final = FailureStreak()
         self._suspicion: Final = Suspicion()
         # Effects outside the transaction are not undone by a rollback.
@@ -120,28 +115,28 @@ class FailureHandler:
     @property
     def is_calm(self) -> bool:
         """Whether there is nothing that an applied event would change."""
-        return self._suspicion.is_empty and not self._streak.has_streak
+        return not self._suspicion and not self._streak.left
 
     def succeeded(self, event_type: str) -> None:
         """Record that an event was applied."""
-        self._streak.clear_streak()
+        self._streak.left = 0
         self._suspicion.passed(event_type)
 
     def recovered(self) -> None:
         """Record that the database takes what is done."""
-        self._streak.outages = 0
+        self._outages = 0
 
     def interrupted(self, error: Exception) -> float:
         """Record a transient error; return how many seconds to wait."""
-        self._streak.outages += 1
+        self._outages += 1
         error_type = type(error).__name__
         self._context.tally.add_failure(error_type, Action.RETRY)
-        if self._streak.outages == 1:
+        if self._outages == 1:
             # What PostgreSQL says may hold values; our own messages hold none.
             said = f": {error}".rstrip(".") if isinstance(error, SidecarError) else ""
             reason = f"interrupted by {error_type}{said}"
             log_interruption(self._context.partition, "sidecar.projection.interrupted", reason)
-        return delay_seconds(self._streak.outages, random.random())
+        return delay_seconds(self._outages, random.random())
 
     def can_go_around(self, error: Exception) -> bool:
         """Return True when a batch can go on without the event that failed with this."""
@@ -191,7 +186,7 @@ class FailureHandler:
         records = self._suspicion.add(sqlstate, record)
         if records:
             self._suspicion.clear()
-            self._streak.clear_streak()
+            self._streak.left = 0
             raise EnvironmentFailedError(error, cause, sqlstate, records)
 
     def describe(

@@ -23,7 +23,7 @@ async def test_stop_ends_the_wait_after_an_outage(database: str) -> None:
         await stage.advance()
         runner = stage.make_runner(stage.partitions[0])
         # So many that the next wait is of 15 s at least.
-        runner._copy.failures._streak.outages = MANY
+        runner._copy.failures._outages = MANY
         stage.start_runner(runner)
 
         async def has_failed() -> bool:

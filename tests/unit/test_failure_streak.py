@@ -18,5 +18,5 @@ def test_streak_counts_one_error_type_until_an_event_succeeds() -> None:
     for error_type in ("A", "A", "B", "B", "B"):
         streak.count_left(error_type)
     assert (streak.streak_of("A"), streak.streak_of("B")) == (0, 3)
-    streak.clear_streak()
+    streak.left = 0
     assert streak.streak_of("B") == 0

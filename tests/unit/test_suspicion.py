@@ -68,7 +68,7 @@ def test_event_that_is_applied_clears_its_own_type_only() -> None:
     suspicion.passed("Viewed")
     assert suspicion.add("42501", failed("c"))
     suspicion.passed("Placed")
-    assert suspicion.is_empty
+    assert not suspicion
 
 
 def test_sentence_names_the_object_on_one_line_without_secrets_and_the_cure() -> None:
