@@ -62,9 +62,6 @@ class Environ:
     def __iter__(self) -> Iterator[Variable]:
         return iter(self._variables.values())
 
-    def __len__(self) -> int:
-        return len(self._variables)
-
     def __contains__(self, name: object) -> bool:
         return name in self._variables
 

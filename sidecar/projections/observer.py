@@ -99,15 +99,12 @@ def add_up(
         counted: Of all others. Those that ended are still counted, for a counter must not fall, and
             no longer beat; a rebuild's beat would hide the silence of the live copy.
     """
-    failures: Counter[tuple[str, str]] = Counter()
-    for tally in (*tallies, *counted):
-        failures.update(tally.failures)
     beats = [tally.heartbeat_at for tally in tallies]
     known = [beat for beat in beats if beat is not None]
     moves = [tally.progress_at for tally in tallies if tally.progress_at is not None]
     return ProjectionNumbers(
         applied=sum(tally.applied for tally in (*tallies, *counted)),
-        failures=dict(failures),
+        failures=sum((tally.failures for tally in (*tallies, *counted)), Counter()),
         heartbeat_at=min(known) if known and len(known) == len(beats) else None,
         progress_at=max(moves, default=None),
     )
