@@ -8,11 +8,10 @@ from urllib.parse import quote
 
 from sidecar.config.severity import Severity
 from sidecar.config.variable import OPTION, PROCESS
+from sidecar.lint.deployment import Origin
 from sidecar.lint.finding import Finding, Rule
 from sidecar.lint.rules import RULES
 
-Origin = tuple[str, int | None]
-"""A file, and the line in it, counted from 1."""
 Origins = Mapping[str | None, Origin]
 """Where each workload starts, for what is missing in it; by `None` for the rest."""
 
@@ -28,10 +27,9 @@ _COMMANDS = {
 _LEVELS = _COMMANDS | {Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _NO_FILES = frozenset({None, PROCESS, OPTION})
-_NOTHING: Origins = {}
 
 
-def github_lines(findings: Sequence[Finding], origins: Origins = _NOTHING) -> Iterator[str]:
+def github_lines(findings: Sequence[Finding], origins: Origins) -> Iterator[str]:
     """Yield a workflow command for each finding that counts; hosts show it beside the line."""
     for finding in findings:
         if not finding.is_active:
@@ -45,7 +43,7 @@ def github_lines(findings: Sequence[Finding], origins: Origins = _NOTHING) -> It
         yield f"::{_COMMANDS[finding.severity]} {shown}::{_data(_said(finding))}"
 
 
-def sarif(findings: Sequence[Finding], version: str, origins: Origins = _NOTHING) -> dict[str, Any]:
+def sarif(findings: Sequence[Finding], version: str, origins: Origins) -> dict[str, Any]:
     """Return the findings as one SARIF run; silenced ones are in it as suppressed.
 
     `version` is that of this program.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sidecar.config.environ import Environ
-from sidecar.lint.finding import WARNING, Rule, Violation
+from sidecar.lint.finding import WARNING, Rule, Violation, Violations
 
 ENV09 = Rule(
     "ENV09",
@@ -41,7 +41,7 @@ def changes(before: Environ, now: Environ) -> tuple[Change, ...]:
     return tuple(sorted(_compare(before, now), key=lambda change: change.field))
 
 
-def find_rotations(found: Iterable[Change]) -> Iterator[Violation]:
+def find_rotations(found: Iterable[Change]) -> Violations:
     """Find each variable whose file holds another value than the process works with."""
     for change in found:
         if change.kind is ChangeKind.ROTATED:

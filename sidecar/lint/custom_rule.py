@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sidecar.config.environ import Environ
@@ -11,7 +11,7 @@ from sidecar.config.secret import MASK
 from sidecar.config.severity import Severity
 from sidecar.config.variable_name import is_secret_name, is_secret_value
 from sidecar.lint.fault_rules import ENV07
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import Rule, Violation, Violations
 
 _SHORTEST_MASKED = 4
 
@@ -92,7 +92,7 @@ def load(names: Sequence[str]) -> tuple[tuple[CustomRule, ...], tuple[Violation,
     return tuple(rules), tuple(faults)
 
 
-def judge(rules: Sequence[CustomRule], environ: Environ) -> Iterator[Violation]:
+def judge(rules: Sequence[CustomRule], environ: Environ) -> Violations:
     """Ask every rule; one that raises becomes a violation itself."""
     for each in rules:
         try:

@@ -20,6 +20,9 @@ _SERVICE_NAMES = frozenset({_NAME, "DATABASE_URL", "SECRET_KEY"})
 _SERVICE_PREFIX = "SIDECAR_"
 _RANK = list(Environment).index
 
+Origin = tuple[str, int | None]
+"""A file, and the line in it, counted from 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -33,13 +36,11 @@ class Workload:
 
     environ: Environ
     name: str | None = None
-    origin: tuple[str, int | None] | None = None
+    origin: Origin | None = None
     findings: tuple[Finding, ...] = ()
 
     @classmethod
-    def of(
-        cls, environ: Environ, name: str | None = None, origin: tuple[str, int | None] | None = None
-    ) -> Self:
+    def of(cls, environ: Environ, name: str | None = None, origin: Origin | None = None) -> Self:
         """Return a workload with the environment that it is given; without a name, a process."""
         found = weigh_all(violations_of(environ.faults), environ.environment)
         return cls(environ, name, origin, tuple(replace(each, workload=name) for each in found))

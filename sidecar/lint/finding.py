@@ -1,6 +1,6 @@
 """What a rule reports: violations, and the findings that they are once they are weighed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from operator import attrgetter
 from typing import Any, Self
@@ -62,6 +62,10 @@ class Violation:
         if variable is None:
             return self
         return replace(self, source=variable.source, line=variable.line)
+
+
+Violations = Iterator[Violation]
+"""What a check yields."""
 
 
 @dataclass(frozen=True, slots=True)

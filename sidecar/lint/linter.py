@@ -1,6 +1,6 @@
 """The verdict on an environment: settings, findings, and whether to start."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from sidecar.lint.config_report import Report, shown_settings, status_of
 from sidecar.lint.custom_rule import CustomRule
 from sidecar.lint.deployment import Workload
 from sidecar.lint.fault_rules import ENV07, violations_of
-from sidecar.lint.finding import Finding, Violation, weigh_all
+from sidecar.lint.finding import Finding, Violation, Violations, weigh_all
 from sidecar.lint.rule_context import RuleContext
 from sidecar.lint.rules import CHECKS, DSN_CHECKS
 from sidecar.lint.rules.address import real_address
@@ -104,20 +104,13 @@ class Verdict:
         return replace(finding, silenced_by=reason)
 
 
-def validate(
-    environ: Environ,
-    *,
-    now: datetime,
-    repository: Path | None = None,
-    rules: Sequence[CustomRule] = (),
-) -> Verdict:
+def validate(environ: Environ, *, now: datetime, repository: Path | None = None) -> Verdict:
     """Judge an environment by every rule; never raises for what is in it.
 
     `now` is aware UTC. The `repository` is where `sidecar.toml`, `pyproject.toml`, example and
     compose files are looked for; `None` judges by the default rules alone.
     """
-    workload = Workload.of(environ)
-    return validate_all([workload], now=now, repository=repository, rules=rules)[0]
+    return validate_all([Workload.of(environ)], now=now, repository=repository)[0]
 
 
 def validate_all(
@@ -138,19 +131,14 @@ def validate_all(
     for workload in workloads:
         environ = workload.environ
         settings, misfits = load(environ)
-        context = RuleContext(
-            environ=environ, settings=settings, project=project, now=now, examples=published
-        )
-        found = (
-            *violations_of((*misfits, *mistakes)),
-            *check(context),
-            *custom_rule.judge(rules, environ),
-        )
+        faults = violations_of((*misfits, *mistakes))
+        seen = check(RuleContext(environ, settings, project, now, published))
+        found = (*faults, *seen, *custom_rule.judge(rules, environ))
         verdicts.append(Verdict(settings, workload, project, found, now))
     return tuple(verdicts)
 
 
-def check(context: RuleContext) -> Iterator[Violation]:
+def check(context: RuleContext) -> Violations:
     """Ask every rule, in the order of the catalogue, and tell where each value came from.
 
     What is promised is not found missing.

@@ -14,7 +14,7 @@ from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_uncertain_name
 from sidecar.lint.example import Examples
-from sidecar.lint.finding import Violation
+from sidecar.lint.finding import Violations
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.shape import SPEAKING, Shape
 
@@ -23,7 +23,7 @@ _LONGEST_REPEATED = 24
 _DRIVER_DEFAULTS = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLMODE")
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots, which leave no room for what is cached
+@dataclass(frozen=True)  # without slots, which leave no room for what is cached
 class RuleContext:
     """What is known when the rules are asked.
 
@@ -93,6 +93,6 @@ def _is_neighbour(variable: Variable) -> bool:
     return variable.name.lower().endswith(_NEIGHBOURS)
 
 
-Checks = tuple[Callable[[RuleContext], Iterator[Violation]], ...]
-DsnChecks = tuple[Callable[[RuleContext, Dsn], Iterator[Violation]], ...]
+Checks = tuple[Callable[[RuleContext], Violations], ...]
+DsnChecks = tuple[Callable[[RuleContext, Dsn], Violations], ...]
 """Checks of a DATABASE_URL that can be parsed and is no example."""

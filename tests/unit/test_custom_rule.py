@@ -11,7 +11,8 @@ import pytest
 from sidecar.config.environ import Environ
 from sidecar.config.severity import Severity
 from sidecar.lint.custom_rule import Complaint, CustomRule, load, rule
-from sidecar.lint.linter import Verdict, validate
+from sidecar.lint.deployment import Workload
+from sidecar.lint.linter import Verdict, validate_all
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def failing(environ: Environ) -> Iterator[Complaint]:
 
 
 def judge(*rules: CustomRule, **values: str) -> Verdict:
-    return validate(Environ.of(values), now=NOW, rules=rules)
+    return validate_all([Workload.of(Environ.of(values))], now=NOW, rules=rules)[0]
 
 
 @pytest.mark.parametrize(("environment", "severity"), [("production", "refuse"), ("test", None)])

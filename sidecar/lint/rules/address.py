@@ -1,14 +1,14 @@
 """Rules about a DATABASE_URL that is none, and about the credentials in it."""
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sidecar.config.dsn import Dsn, DsnError
-from sidecar.lint.finding import ERROR, INFO, REFUSE, Rule, Violation
+from sidecar.config.text import uncommented
+from sidecar.lint.finding import ERROR, INFO, REFUSE, Rule, Violation, Violations
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.rule_context import Checks, DsnChecks, RuleContext
-from sidecar.lint.rules.secrets import SEC02, says_default
+from sidecar.lint.rules.secrets import SEC02, reason_against
 from sidecar.lint.shape import SPEAKING
 
 FIELD = "DATABASE_URL"
@@ -37,7 +37,7 @@ _EXAMPLE_USERS = frozenset({"user", "username", "dbuser", "db_user", "myuser"})
 _UNFILLED = re.compile(r"<[^<>]+>|\$\{[^}]*\}|\{\{[^}]*\}\}|://[^/]*\*{3}")
 
 
-def unusable_address(context: RuleContext) -> Iterator[Violation]:
+def unusable_address(context: RuleContext) -> Violations:
     """Find a DATABASE_URL that is missing or that no driver would take."""
     if context.settings.database_url is None:
         if context.environ.is_promised(FIELD):
@@ -61,7 +61,7 @@ def unusable_address(context: RuleContext) -> Iterator[Violation]:
             yield Violation(DB01, FIELD, message, hint)
 
 
-def example_address(context: RuleContext) -> Iterator[Violation]:
+def example_address(context: RuleContext) -> Violations:
     """Find a DATABASE_URL out of a tutorial."""
     if is_example(context):
         message = "DATABASE_URL is using a default or example value."
@@ -69,13 +69,13 @@ def example_address(context: RuleContext) -> Iterator[Violation]:
         yield Violation(SEC02, FIELD, message, hint)
 
 
-def default_credentials(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def default_credentials(_context: RuleContext, dsn: Dsn) -> Violations:
     """Find a password that an attacker tries first."""
     if dsn.password is None:
         return
     password = dsn.password.reveal()
     repeats = password.lower() in {(dsn.user or "").lower(), (dsn.database or "").lower()}
-    if password and (repeats or says_default(password, "")):
+    if password and (repeats or reason_against(uncommented(password), "")):
         message = "The password inside DATABASE_URL is a default one, or repeats user or database."
         hint = "Give the role a generated password: ALTER ROLE ... PASSWORD."
         yield Violation(DB02, FIELD, message, hint)

@@ -1,10 +1,9 @@
 """Rules about the server that DATABASE_URL leads to."""
 
 import re
-from collections.abc import Iterator
 
 from sidecar.config.dsn import Dsn
-from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
+from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import DsnChecks, RuleContext
 from sidecar.lint.rules.address import FIELD
 
@@ -37,7 +36,7 @@ _PRIVATE = re.compile(
 )
 
 
-def superuser(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def superuser(_context: RuleContext, dsn: Dsn) -> Violations:
     """Find the usual names of superusers."""
     if dsn.user in {"postgres", "rdsadmin", "cloudsqladmin", "root"}:
         message = "DATABASE_URL connects as a superuser."
@@ -45,7 +44,7 @@ def superuser(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         yield Violation(DB03, FIELD, message, hint)
 
 
-def local_server(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def local_server(_context: RuleContext, dsn: Dsn) -> Violations:
     """Find an address of this machine; a proxy or a socket beside the service is a good case."""
     if any(host.is_loopback for host in dsn.hosts):
         message = "DATABASE_URL points to this machine."
@@ -53,7 +52,7 @@ def local_server(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         yield Violation(DB04, FIELD, message, hint)
 
 
-def no_encryption(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def no_encryption(context: RuleContext, dsn: Dsn) -> Violations:
     """Find a connection over the network that may fall back to plain text."""
     if dsn.is_local:
         return
@@ -82,7 +81,7 @@ def _is_private(dsn: Dsn) -> bool:
     return all(host.is_local or _PRIVATE.fullmatch(host.name or "") for host in dsn.hosts)
 
 
-def transaction_pooler(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def transaction_pooler(_context: RuleContext, dsn: Dsn) -> Violations:
     """Find addresses of poolers that give each transaction another session."""
     is_pooler = "-pooler." in (dsn.host or "") or dsn.options.get("pgbouncer") == "true"
     if dsn.port == POOLER_PORT or is_pooler:
@@ -91,7 +90,7 @@ def transaction_pooler(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         yield Violation(DB12, FIELD, message, hint)
 
 
-def other_stage(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def other_stage(context: RuleContext, dsn: Dsn) -> Violations:
     """Find a database whose name says that it belongs to another environment."""
     is_strict = context.settings.environment.is_strict
     kind, is_named, is_meant = (

@@ -1,6 +1,5 @@
 """Rules about what the driver and the server make of the parameters of DATABASE_URL."""
 
-from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from sidecar.config.dsn import SSLMODES, Dsn
 from sidecar.config.opaque import has_opaque
 from sidecar.config.variable import PROCESS
-from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import DsnChecks, RuleContext
 from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import root_certificate
@@ -66,7 +65,7 @@ _REMOVE = "Remove it: the driver hands it to the server, which refuses each conn
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
-def unknown_parameter(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def unknown_parameter(_context: RuleContext, dsn: Dsn) -> Violations:
     """Find parameters for which no connection comes about."""
     for name in dsn.options:
         lower = name.lower()
@@ -81,7 +80,7 @@ def unknown_parameter(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             yield Violation(DB17, FIELD, message, _REMOVE, at_most=WARNING)
 
 
-def unknown_value(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def unknown_value(_context: RuleContext, dsn: Dsn) -> Violations:
     """Find parameters of a closed set whose value is none of it."""
     for name, values in _VALUES.items():
         text = dsn.options.get(name)
@@ -90,7 +89,7 @@ def unknown_value(_context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
             yield Violation(DB17, FIELD, message, f"Write one of {', '.join(sorted(values))}.")
 
 
-def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def no_certificate(context: RuleContext, dsn: Dsn) -> Violations:
     """Find a check of the server's certificate that has nothing to check by.
 
     What files there are is known where this process itself connects, and not of another machine.
@@ -106,7 +105,7 @@ def no_certificate(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
         yield Violation(DB18, FIELD, message, hint, at_most=WARNING)
 
 
-def missing_file(context: RuleContext, dsn: Dsn) -> Iterator[Violation]:
+def missing_file(context: RuleContext, dsn: Dsn) -> Violations:
     """Find files of the TLS parameters that the driver would look for in vain."""
     if dsn.sslmode in {"disable", "allow"}:
         return

@@ -1,16 +1,16 @@
 """Rules about the versions of events, asked when a worker starts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from sidecar.events.types import EventTypes
-from sidecar.lint.finding import ERROR, Rule, Violation
+from sidecar.lint.finding import ERROR, Rule, Violation, Violations
 
 HOLE: Final = Rule("EVT01", "a chain of upcasters with a hole", ERROR, ERROR)
 FUTURE: Final = Rule("EVT02", "stored events of a schema version from the future", ERROR, ERROR)
 
 
-def find_faults(types: EventTypes, stored: Mapping[str, int]) -> Iterator[Violation]:
+def find_faults(types: EventTypes, stored: Mapping[str, int]) -> Violations:
     """Yield what will park events, before it does.
 
     `stored` has the newest schema version by type name, as far as it was looked for.

@@ -1,10 +1,10 @@
 """Rules about the server itself, which no variable can answer for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sidecar.config.dsn import Dsn
 from sidecar.config.settings import Settings
-from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation, Violations
 from sidecar.lint.rules.address import FIELD
 from sidecar.lint.rules.database_host import DB03, DB05, DB06, DB12
 from sidecar.lint.rules.pool_size import POOL_ADVICE
@@ -20,7 +20,7 @@ DB10 = Rule(
 DB14 = Rule("DB14", "migrations that are not applied, or a schema of a later release (live)")
 DB16 = Rule("DB16", "a server that cannot be reached (live)", WARNING, ERROR)
 
-LiveChecks = tuple[Callable[[Settings, Server], Iterator[Violation]], ...]
+LiveChecks = tuple[Callable[[Settings, Server], Violations], ...]
 
 
 def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violation, ...]:
@@ -30,7 +30,7 @@ def judge_live(settings: Settings, server: Server | Unreachable) -> tuple[Violat
     return tuple(violation for check in LIVE_CHECKS for violation in check(settings, server))
 
 
-def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
+def superuser_role(_settings: Settings, server: Server) -> Violations:
     """Find a role that may do everything."""
     if server.is_superuser:
         message = "The role of DATABASE_URL is a superuser."
@@ -38,7 +38,7 @@ def superuser_role(_settings: Settings, server: Server) -> Iterator[Violation]:
         yield Violation(DB03, FIELD, message, hint)
 
 
-def plain_text(_settings: Settings, server: Server) -> Iterator[Violation]:
+def plain_text(_settings: Settings, server: Server) -> Violations:
     """Find a connection over the network that is not encrypted."""
     if not server.is_local and server.is_encrypted is False:
         message = "The connection to the server is not encrypted."
@@ -46,7 +46,7 @@ def plain_text(_settings: Settings, server: Server) -> Iterator[Violation]:
         yield Violation(DB05, FIELD, message, hint)
 
 
-def unchecked_certificate(settings: Settings, server: Server) -> Iterator[Violation]:
+def unchecked_certificate(settings: Settings, server: Server) -> Violations:
     """Find an encrypted connection whose server was not authenticated."""
     mode = _sslmode(settings)
     if not server.is_local and server.is_encrypted and mode not in {"verify-ca", "verify-full"}:
@@ -55,7 +55,7 @@ def unchecked_certificate(settings: Settings, server: Server) -> Iterator[Violat
         yield Violation(DB06, FIELD, message, hint)
 
 
-def connection_budget(settings: Settings, server: Server) -> Iterator[Violation]:
+def connection_budget(settings: Settings, server: Server) -> Violations:
     """Add up what all replicas may open, against what the server has left."""
     wanted = connections_wanted(settings)
     usable = server.usable_connections
@@ -75,7 +75,7 @@ def connection_budget(settings: Settings, server: Server) -> Iterator[Violation]
     )
 
 
-def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
+def no_time_limit(_settings: Settings, server: Server) -> Violations:
     """Find sessions that may hang for ever."""
     limits = {
         "statement_timeout": server.statement_timeout_seconds,
@@ -90,7 +90,7 @@ def no_time_limit(_settings: Settings, server: Server) -> Iterator[Violation]:
         yield Violation(DB10, FIELD, message, hint)
 
 
-def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
+def session_pooler(_settings: Settings, server: Server) -> Violations:
     """Find a pooler that gives each transaction another session."""
     if server.is_transaction_pooled:
         message = "DATABASE_URL leads to a pooler in transaction mode."
@@ -98,7 +98,7 @@ def session_pooler(_settings: Settings, server: Server) -> Iterator[Violation]:
         yield Violation(DB12, FIELD, message, hint)
 
 
-def schema_not_at_head(settings: Settings, server: Server) -> Iterator[Violation]:
+def schema_not_at_head(settings: Settings, server: Server) -> Violations:
     """Find a schema that this release cannot work with; it may apply migrations itself."""
     if server.newer_schema:
         message = "The schema was made by a later release of the sidecar."

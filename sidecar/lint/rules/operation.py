@@ -1,10 +1,9 @@
 """Rules about running the sidecar itself."""
 
 import ipaddress
-from collections.abc import Iterator
 
 from sidecar.config.form import is_address
-from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, REFUSE, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
 
 FLUSH_SECONDS = 5.0
@@ -30,7 +29,7 @@ _CURE = "Set SIDECAR_TOKEN to the output of: sidecar secret."
 SHORTEST_LIMIT_SECONDS = 2.0
 
 
-def short_limit(context: RuleContext) -> Iterator[Violation]:
+def short_limit(context: RuleContext) -> Violations:
     """Find limits that one late sample would break."""
     limits = {
         "SIDECAR_WORKER_HANG_SECONDS": context.settings.worker_hang_seconds,
@@ -43,7 +42,7 @@ def short_limit(context: RuleContext) -> Iterator[Violation]:
             yield Violation(OPS03, name, message, hint)
 
 
-def without_token(context: RuleContext) -> Iterator[Violation]:
+def without_token(context: RuleContext) -> Violations:
     """Find a sidecar whose report cannot be read, or whose metrics are open to the network.
 
     Outside of production it makes a token itself; the numbers in /metrics are open all the same.
@@ -67,7 +66,7 @@ def without_token(context: RuleContext) -> Iterator[Violation]:
         yield Violation(OPS01, "SIDECAR_TOKEN", message, _CURE)
 
 
-def open_agent(context: RuleContext) -> Iterator[Violation]:
+def open_agent(context: RuleContext) -> Violations:
     """Find agents that serve the numbers and checks of a process to the network."""
     host = context.settings.agent_host
     if host is not None and not _is_loopback(host):
@@ -76,7 +75,7 @@ def open_agent(context: RuleContext) -> Iterator[Violation]:
         yield Violation(OPS05, "SIDECAR_AGENT_HOST", message, hint)
 
 
-def long_drain(context: RuleContext) -> Iterator[Violation]:
+def long_drain(context: RuleContext) -> Violations:
     """Find a drain that would end in SIGKILL."""
     total = context.settings.drain_delay_seconds + FLUSH_SECONDS
     if total > GRACE_SECONDS:

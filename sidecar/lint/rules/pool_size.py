@@ -1,8 +1,6 @@
 """Rules about the size of the pool."""
 
-from collections.abc import Iterator
-
-from sidecar.lint.finding import INFO, WARNING, Rule, Violation
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
 
 POOL_ADVICE = "Small deployments 5/20, medium 10/50, large 20/100."
@@ -18,7 +16,7 @@ DB11 = Rule(
 PATIENCE_SECONDS = 30.0
 
 
-def long_wait(context: RuleContext) -> Iterator[Violation]:
+def long_wait(context: RuleContext) -> Violations:
     """Find a wait for the pool that is longer than its callers wait."""
     wait = context.settings.pool_acquire_timeout_seconds
     if wait >= PATIENCE_SECONDS:
@@ -30,19 +28,17 @@ def long_wait(context: RuleContext) -> Iterator[Violation]:
         yield Violation(DB11, "DB_POOL_ACQUIRE_TIMEOUT_SECONDS", message, hint)
 
 
-def pool_size(context: RuleContext) -> Iterator[Violation]:
+def pool_size(context: RuleContext) -> Violations:
     """Find pools that are small, or of the default size."""
     settings = context.settings
     names = ("DB_POOL_MIN_SIZE", "DB_POOL_MAX_SIZE")
     if not any(context.environ.text(name) for name in names):
         message = "DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE are the defaults, 5 and 20."
         yield Violation(DB09, names[0], message, f"Tune them for the load. {POOL_ADVICE}")
-    if settings.pool_max_size < LOW_MAX_SIZE:
-        message = f"DB_POOL_MAX_SIZE is low: {settings.pool_max_size}."
-        yield Violation(DB15, names[1], message, f"Raise it. {POOL_ADVICE}")
-    if settings.pool_min_size < LOW_MIN_SIZE:
-        message = f"DB_POOL_MIN_SIZE is low: {settings.pool_min_size}."
-        yield Violation(DB15, names[0], message, f"Raise it. {POOL_ADVICE}")
+    sizes = ((settings.pool_min_size, LOW_MIN_SIZE), (settings.pool_max_size, LOW_MAX_SIZE))
+    for name, (size, low) in zip(names, sizes, strict=True):
+        if size < low:
+            yield Violation(DB15, name, f"{name} is low: {size}.", f"Raise it. {POOL_ADVICE}")
 
 
 CHECKS: Checks = (pool_size, long_wait)

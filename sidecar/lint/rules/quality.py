@@ -1,7 +1,6 @@
 """Rules about how good a real secret is."""
 
 import base64
-import binascii
 import math
 import re
 from collections import Counter, defaultdict
@@ -13,7 +12,7 @@ import msgspec
 
 from sidecar.config.environment import Environment
 from sidecar.config.settings import declarations
-from sidecar.lint.finding import INFO, WARNING, Rule, Violation
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
 from sidecar.lint.rules.secrets import GENERATE
 
@@ -67,7 +66,7 @@ _JWT = re.compile(r"eyJ[\w-]{5,}\.(eyJ[\w-]{5,})\.[\w-]*")
 _PREFIXES = {"ANTHROPIC_API_KEY": "sk-ant-", "GEMINI_API_KEY": "AIza", "OPENAI_API_KEY": "sk-"}
 
 
-def short_key(context: RuleContext) -> Iterator[Violation]:
+def short_key(context: RuleContext) -> Violations:
     """Find signing keys that can be guessed, or that others would call short."""
     for name, value in _signing_keys(context):
         if len(value) < SHORTEST:
@@ -78,7 +77,7 @@ def short_key(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC06, name, message, "Fine for random text; longer is free.")
 
 
-def monotonous_key(context: RuleContext) -> Iterator[Violation]:
+def monotonous_key(context: RuleContext) -> Violations:
     """Find signing keys that are long but not random."""
     for name, value in _signing_keys(context):
         lowest = LOWEST_BITS_HEX if _HEX.fullmatch(value) else LOWEST_BITS
@@ -90,7 +89,7 @@ def monotonous_key(context: RuleContext) -> Iterator[Violation]:
             )
 
 
-def self_declared(context: RuleContext) -> Iterator[Violation]:
+def self_declared(context: RuleContext) -> Violations:
     """Find secrets whose own prefix says where they belong."""
     for variable in context.real_secrets():
         if _SELF_DECLARED.match(variable.value):
@@ -98,7 +97,7 @@ def self_declared(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC08, variable.name, message, GENERATE)
 
 
-def shared_value(context: RuleContext) -> Iterator[Violation]:
+def shared_value(context: RuleContext) -> Violations:
     """Find one value under two names, where one of them is ours.
 
     Other tools have aliases of one secret on purpose, such as PGPASSWORD.
@@ -114,7 +113,7 @@ def shared_value(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC09, first, message, f"Give each its own. {GENERATE}")
 
 
-def wrong_slot(context: RuleContext) -> Iterator[Violation]:
+def wrong_slot(context: RuleContext) -> Violations:
     """Find keys by whose prefix another provider, or in production a test mode, is recognised.
 
     Everywhere else a key for test mode is the right one: no test may charge a card.
@@ -131,7 +130,7 @@ def wrong_slot(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC13, variable.name, message, "Set the live key.")
 
 
-def stale_token(context: RuleContext) -> Iterator[Violation]:
+def stale_token(context: RuleContext) -> Violations:
     """Find tokens that have expired, or that are published."""
     for variable in context.real_secrets():
         claims = jwt_claims(variable.value)
@@ -159,7 +158,7 @@ def jwt_claims(value: str) -> dict[str, Any]:
     try:
         text = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, msgspec.DecodeError):
         return {}
 
 

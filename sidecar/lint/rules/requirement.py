@@ -1,13 +1,13 @@
 """Rules that a project states about its own variables: pairs, patterns, lengths, successors."""
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from sidecar.config.sidecar_file import compiled
 from sidecar.config.text import tidy
-from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation
+from sidecar.lint.finding import ERROR, INFO, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
 
 USUAL_PAIRS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),)
@@ -37,7 +37,7 @@ _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 _LONGEST_MATCHED = 4096
 
 
-def superseded(context: RuleContext) -> Iterator[Violation]:
+def superseded(context: RuleContext) -> Violations:
     """Find variables that have a successor, or none at all."""
     for name, successor in (USUAL_SUCCESSORS | context.project.deprecated).items():
         if name in context.environ:
@@ -45,7 +45,7 @@ def superseded(context: RuleContext) -> Iterator[Violation]:
             yield Violation(ENV05, name, f"{name} is deprecated.", hint)
 
 
-def unmatched(context: RuleContext) -> Iterator[Violation]:
+def unmatched(context: RuleContext) -> Violations:
     """Find values out of the project's patterns; unset ones are for `required`."""
     for name, pattern in context.project.pattern.items():
         text, expression = context.environ.text(name), compiled(pattern)
@@ -54,7 +54,7 @@ def unmatched(context: RuleContext) -> Iterator[Violation]:
             yield Violation(ENV08, name, message, f"Expected: {pattern}")
 
 
-def wrong_length(context: RuleContext) -> Iterator[Violation]:
+def wrong_length(context: RuleContext) -> Violations:
     """Find keys that decode to more or fewer bytes than the cipher takes."""
     for name, expected in context.project.bytes.items():
         if context.environ.text(name) and name not in context.shapes:
@@ -66,7 +66,7 @@ def wrong_length(context: RuleContext) -> Iterator[Violation]:
                 yield Violation(SEC10, name, message, hint)
 
 
-def half_pair(context: RuleContext) -> Iterator[Violation]:
+def half_pair(context: RuleContext) -> Violations:
     """Find pairs of which one is set and another is not."""
     for pair in dict.fromkeys((*USUAL_PAIRS, *context.project.pairs, *_announced(context))):
         missing = [name for name in pair if context.is_missing(name)]
@@ -79,15 +79,11 @@ def half_pair(context: RuleContext) -> Iterator[Violation]:
 def byte_lengths(text: str) -> frozenset[int]:
     """Return to how many bytes a key decodes: by hexadecimal, by base64, and as it stands."""
     bare = tidy(text).removeprefix("base64:")
-    lengths = {len(bare.encode("utf-8", "surrogatepass"))} if not _HEX.fullmatch(bare) else set()
-    if found := _HEX.fullmatch(bare):
-        lengths.add(len(found[1]) // 2)
-    try:
+    found = _HEX.fullmatch(bare)
+    lengths = {len(found[1]) // 2 if found else len(bare.encode("utf-8", "surrogatepass"))}
+    with suppress(ValueError):
         padded = bare.replace("-", "+").replace("_", "/").rstrip("=")
-        decoded = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
-        lengths.add(len(decoded))
-    except (binascii.Error, ValueError):
-        pass
+        lengths.add(len(base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)))
     return frozenset(lengths)
 
 

@@ -1,16 +1,14 @@
 """Rules about secrets that are missing, or that are none."""
 
 import re
-from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
 from sidecar.config.text import uncommented
 from sidecar.config.variable import Variable
-from sidecar.lint.finding import Rule, Violation
+from sidecar.lint.finding import Rule, Violation, Violations
 from sidecar.lint.placeholder import shape_of
 from sidecar.lint.published import is_unmistakable, origin_of
 from sidecar.lint.rule_context import Checks, RuleContext
-from sidecar.lint.shape import Shape
 
 GENERATE = "Generate one with: sidecar secret (or: openssl rand -hex 32)."
 
@@ -36,14 +34,14 @@ SEC11 = Rule("SEC11", "none of a group of variables set, of which one is needed"
 _USER_INFO = re.compile(r"://([^/:\s]*):([^/\s]+)@[^@]*$")
 
 
-def missing_secret(context: RuleContext) -> Iterator[Violation]:
+def missing_secret(context: RuleContext) -> Violations:
     """Find required secrets without a value."""
     for name in dict.fromkeys(("SECRET_KEY", *context.project.required)):
         if context.is_missing(name):
             yield Violation(SEC01, name, f"{name} is required in production.", GENERATE)
 
 
-def placeholder(context: RuleContext) -> Iterator[Violation]:
+def placeholder(context: RuleContext) -> Violations:
     """Find secrets, declared or not, that have the shape of a placeholder."""
     for name, shape in context.shapes.items():
         message = f"{name} contains a placeholder value: {shape}."
@@ -51,7 +49,7 @@ def placeholder(context: RuleContext) -> Iterator[Violation]:
         yield Violation(SEC02, name, message, hint)
 
 
-def default_in_address(context: RuleContext) -> Iterator[Violation]:
+def default_in_address(context: RuleContext) -> Violations:
     """Find addresses, but for DATABASE_URL, whose password is a placeholder or a default."""
     for variable in context.environ:
         if variable.name == "DATABASE_URL" or "://" not in variable.value:
@@ -70,8 +68,7 @@ def reason_in_address(variable: Variable) -> str | None:
         return None
     if password.lower() in {user.lower(), *others}:
         return "it repeats user, host or database"
-    shape: str | None = shape_of(password, variable.name)
-    return shape or ("it is published" if origin_of(password) else None)
+    return reason_against(password, variable.name)
 
 
 def credentials_of(address: str) -> tuple[str, str, frozenset[str]]:
@@ -86,7 +83,7 @@ def credentials_of(address: str) -> tuple[str, str, frozenset[str]]:
     return (unquote(found[1]), unquote(found[2]), others) if found else ("", "", others)
 
 
-def published_example(context: RuleContext) -> Iterator[Violation]:
+def published_example(context: RuleContext) -> Violations:
     """Find secrets whose values stand in the repository's example files."""
     for variable in context.real_secrets():
         if context.examples.has(variable.name, uncommented(variable.value)):
@@ -95,7 +92,7 @@ def published_example(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC03, variable.name, message, hint)
 
 
-def published_secret(context: RuleContext) -> Iterator[Violation]:
+def published_secret(context: RuleContext) -> Violations:
     """Find secrets that are published on the web; unmistakable ones under any name."""
     secrets = {each.name for each in context.secrets}
     for variable in context.environ:
@@ -108,7 +105,7 @@ def published_secret(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC04, variable.name, message, hint)
 
 
-def empty_group(context: RuleContext) -> Iterator[Violation]:
+def empty_group(context: RuleContext) -> Violations:
     """Find groups of which no variable is set; a placeholder in one is found by another check."""
     for group, names in context.project.any_of.items():
         if names and all(map(context.is_missing, names)):
@@ -117,11 +114,9 @@ def empty_group(context: RuleContext) -> Iterator[Violation]:
             yield Violation(SEC11, names[0], message, hint)
 
 
-def says_default(value: str, name: str) -> bool:
-    """Return True when a value is a placeholder, or published as a default."""
-    bare = uncommented(value)
-    shape: Shape | None = shape_of(bare, name)
-    return shape is not None or origin_of(bare) is not None
+def reason_against(bare: str, name: str) -> str | None:
+    """Return why a value is no secret: it is a placeholder, or published as a default."""
+    return shape_of(bare, name) or ("it is published" if origin_of(bare) else None)
 
 
 def _group_hint(group: str) -> str:

@@ -1,9 +1,9 @@
 """Rules about `OTEL_*`: what is asked for there, and not offered here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
+from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
 
 OPS04 = Rule(
@@ -50,14 +50,14 @@ _UNREAD: Final = {
 }
 
 
-def unread_variable(context: RuleContext) -> Iterator[Violation]:
+def unread_variable(context: RuleContext) -> Violations:
     """Find a variable that nothing here reads."""
     for name, (message, hint, at_most) in _UNREAD.items():
         if context.environ.text(name):
             yield Violation(OPS04, name, message.format(name), hint, at_most=at_most)
 
 
-def unknown_choice(context: RuleContext) -> Iterator[Violation]:
+def unknown_choice(context: RuleContext) -> Violations:
     """Find an exporter, protocol or sampler that is not there."""
     for name, offered in _CHOICES.items():
         asked = {one.strip().lower() for one in context.environ.text(name).split(",")} - {""}
@@ -67,7 +67,7 @@ def unknown_choice(context: RuleContext) -> Iterator[Violation]:
             yield Violation(OPS04, name, message, hint)
 
 
-def unsent_logs(context: RuleContext) -> Iterator[Violation]:
+def unsent_logs(context: RuleContext) -> Violations:
     """Find logs that are to go to a collector; the application's own may go there all the same."""
     asked = [each.name for each in context.environ if each.name.startswith(_LOGS) and each.value]
     if context.environ.text("OTEL_LOGS_EXPORTER").lower() not in {"", "none"}:

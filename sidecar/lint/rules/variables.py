@@ -1,7 +1,6 @@
 """Rules about the names and the raw text of variables."""
 
 import re
-from collections.abc import Iterator
 
 from sidecar.config.environment import is_known
 from sidecar.config.settings import declarations
@@ -9,7 +8,7 @@ from sidecar.config.text import has_mark, is_quoted, tidy
 from sidecar.config.variable import Variable
 from sidecar.config.variable_name import is_near, is_secret_name
 from sidecar.lint.fault_rules import ENV03
-from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation
+from sidecar.lint.finding import INFO, REFUSE, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
 
 ENV01 = Rule(
@@ -30,7 +29,7 @@ _SHARED_START = 3
 _SHARED_END = 9
 
 
-def unknown_environment(context: RuleContext) -> Iterator[Violation]:
+def unknown_environment(context: RuleContext) -> Violations:
     """Find an ENVIRONMENT that is not set, or set to no name we know."""
     name = context.environ.text("ENVIRONMENT")
     allowed = "development, test, staging or production"
@@ -48,7 +47,7 @@ def unknown_environment(context: RuleContext) -> Iterator[Violation]:
         yield Violation(ENV01, "ENVIRONMENT", message, hint)
 
 
-def misspelt_name(context: RuleContext) -> Iterator[Violation]:
+def misspelt_name(context: RuleContext) -> Violations:
     """Find names within two edits of a known variable that is itself not set."""
     known = {each.name for each in declarations()} | context.project.named()
     missing = [name for name in known if not context.environ.text(name)]
@@ -71,7 +70,7 @@ def misspelt_name(context: RuleContext) -> Iterator[Violation]:
             yield Violation(ENV02, name, message, hint)
 
 
-def kept_mark(context: RuleContext) -> Iterator[Violation]:
+def kept_mark(context: RuleContext) -> Violations:
     """Find what editors and container tools leave inside a value."""
     declared = {each.name for each in declarations()}
     for variable in context.environ:

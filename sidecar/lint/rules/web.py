@@ -1,14 +1,14 @@
 """Rules about what an application leaves open to browsers and strangers."""
 
 import re
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sidecar.config.cors_policy import APP_SCHEMES
 from sidecar.config.option import LogLevel
-from sidecar.lint.finding import INFO, WARNING, Rule, Violation
+from sidecar.config.text import uncommented
+from sidecar.lint.finding import INFO, WARNING, Rule, Violation, Violations
 from sidecar.lint.rule_context import Checks, RuleContext
-from sidecar.lint.rules.secrets import says_default
+from sidecar.lint.rules.secrets import reason_against
 
 APP01 = Rule(
     "APP01",
@@ -65,7 +65,7 @@ _ADMIN = re.compile(
 _EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|.*your-?domain.*|.*your-frontend.*")
 
 
-def debug_on(context: RuleContext) -> Iterator[Violation]:
+def debug_on(context: RuleContext) -> Violations:
     """Find the switch that shows tracebacks to strangers."""
     if context.settings.debug:
         message = "DEBUG is enabled in production; it may expose sensitive information."
@@ -77,7 +77,7 @@ def debug_on(context: RuleContext) -> Iterator[Violation]:
         yield Violation(APP01, "SIDECAR_LOG_LEVEL", message, hint)
 
 
-def docs_on(context: RuleContext) -> Iterator[Violation]:
+def docs_on(context: RuleContext) -> Violations:
     """Find API docs switched on."""
     if context.settings.enable_docs:
         message = "ENABLE_DOCS is on; the API docs are public in production."
@@ -85,7 +85,7 @@ def docs_on(context: RuleContext) -> Iterator[Violation]:
         yield Violation(APP02, "ENABLE_DOCS", message, hint)
 
 
-def open_cors(context: RuleContext) -> Iterator[Violation]:
+def open_cors(context: RuleContext) -> Violations:
     """Find the wildcard."""
     if context.settings.cors.is_wildcard:
         message = "CORS_ORIGINS is set to '*': any web page may call; credentials are left out."
@@ -93,7 +93,7 @@ def open_cors(context: RuleContext) -> Iterator[Violation]:
         yield Violation(APP03, "CORS_ORIGINS", message, hint)
 
 
-def unfit_origin(context: RuleContext) -> Iterator[Violation]:
+def unfit_origin(context: RuleContext) -> Violations:
     """Find origins that no user of a deployed service comes from."""
     if not context.environ.text("CORS_ORIGINS"):
         message = "CORS_ORIGINS is not set; only http://localhost:5000 may call."
@@ -124,7 +124,7 @@ def _is_unfit(origin: str) -> bool:
     )
 
 
-def any_host(context: RuleContext) -> Iterator[Violation]:
+def any_host(context: RuleContext) -> Violations:
     """Find a list of hosts that lets every Host header in."""
     for variable in context.environ:
         if not _HOSTS.fullmatch(variable.name.lower()):
@@ -136,7 +136,7 @@ def any_host(context: RuleContext) -> Iterator[Violation]:
             yield Violation(APP05, variable.name, message, hint)
 
 
-def protection_off(context: RuleContext) -> Iterator[Violation]:
+def protection_off(context: RuleContext) -> Violations:
     """Find switches that take a protection away."""
     for variable in context.environ:
         name, value = variable.name.lower(), variable.value.strip().lower()
@@ -148,11 +148,11 @@ def protection_off(context: RuleContext) -> Iterator[Violation]:
             yield Violation(APP06, variable.name, message, hint)
 
 
-def default_administrator(context: RuleContext) -> Iterator[Violation]:
+def default_administrator(context: RuleContext) -> Violations:
     """Find administrators with a password that an attacker tries first."""
     for variable in context.environ:
         is_admin = _ADMIN.fullmatch(variable.name.lower()) and variable.value.strip()
-        if is_admin and says_default(variable.value, variable.name):
+        if is_admin and reason_against(uncommented(variable.value), variable.name):
             message = f"{variable.name} is a default password: the account is everybody's."
             hint = "Generate one with: sidecar secret."
             yield Violation(APP07, variable.name, message, hint)

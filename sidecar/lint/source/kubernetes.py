@@ -133,12 +133,11 @@ class _Container:
             return
         given, reference = child(node, "value"), child(node, "valueFrom")
         line = line_of(given or reference or node)
-        found: Variable | None = None
-        if reference is None:
+        if reference is not None:
+            found = self._referred(name, reference)
+        else:
             text = self._expanded(name, text_of(given), line)
             found = Variable(name, text, self.source, line)
-        else:
-            found = self._referred(name, reference)
         # One name twice in the list is a slip; over one of a whole Secret it is meant.
         listed.put(Variable(name, "", self.source, line_of(node)))
         if found is not None:

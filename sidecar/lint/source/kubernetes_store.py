@@ -1,7 +1,6 @@
 """Secrets and ConfigMaps of manifests: as variables, and as files in volumes."""
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -139,10 +138,9 @@ def _called(store: Store, namespace: str) -> str:
 
 def _decode(text: str) -> str | None:
     try:
-        return base64.b64decode("".join(text.split()), validate=True).decode(
-            "utf-8", "surrogateescape"
-        )
-    except (binascii.Error, ValueError):
+        decoded = base64.b64decode("".join(text.split()), validate=True)
+        return decoded.decode("utf-8", "surrogateescape")
+    except ValueError:
         return None
 
 
