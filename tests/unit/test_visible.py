@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.cli import main
@@ -65,6 +65,8 @@ def test_what_is_only_printed_stays_as_it_is(text: str) -> None:
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=3))
+@example({"DEL": "\x7f"})
+@example({"\U00013430": "a joiner of hieroglyphs"})
 def test_json_stays_the_same_document(value: dict[str, str]) -> None:
     written = visible_json(json.dumps(value, ensure_ascii=False))
 
