@@ -20,8 +20,8 @@ from sidecar.process.loop_lag import LoopLagMonitor
 
 SHUTDOWN_SECONDS: Final = 1.0
 
-Exposition = Callable[[str | None], tuple[bytes, str]]
-"""Takes the Accept header and returns the metrics with their content type."""
+Exposition = Callable[[], tuple[bytes, str]]
+"""Returns the metrics with their content type."""
 
 ReadHeartbeat = Callable[[], Heartbeat]
 
@@ -87,7 +87,7 @@ class Agent:
             return web.Response(status=405, headers={hdrs.ALLOW: "GET, HEAD"})
         match request.path:
             case "/metrics":
-                body, content_type = self._exposition(request.headers.get(hdrs.ACCEPT))
+                body, content_type = self._exposition()
             case "/heartbeat":
                 lag_seconds = self._lag_monitor.lag_seconds
                 beat = msgspec.structs.replace(self._heartbeat(), loop_lag_seconds=lag_seconds)

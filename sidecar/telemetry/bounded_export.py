@@ -7,9 +7,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from typing_extensions import override
 
@@ -23,7 +22,7 @@ QUEUE_SPANS: Final = 8192
 """About 30 s at 250 spans a second; `OTEL_BSP_MAX_QUEUE_SIZE` sets another."""
 BATCH_SPANS: Final = 512
 """The SDK's own default; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` sets another."""
-DELAY_SECONDS: Final = 5.0
+DELAY_MILLISECONDS: Final = 5000
 """Likewise; `OTEL_BSP_SCHEDULE_DELAY` sets another."""
 
 logger = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ class Losses:
         return [(count, {SIGNAL: signal.value}) for signal, count in self._counts.items()]
 
 
-class BoundedSpanProcessor(SpanProcessor):
+class BoundedSpanProcessor(BatchSpanProcessor):
     """A `BatchSpanProcessor` whose queue never overflows unseen.
 
     The SDK's own queue drops its oldest span and says so only in a log line; here the newest is
@@ -91,24 +90,21 @@ class BoundedSpanProcessor(SpanProcessor):
     def __init__(self, exporter: SpanExporter, losses: Losses, environ: Mapping[str, str]) -> None:
         batch_spans = read_count(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SPANS)
         queue_spans = read_count(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SPANS)
+        # The SDK has always read this one in milliseconds, so that small numbers are meant.
+        delay = read_count(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MILLISECONDS)
         self._losses: Final = losses
         self._limit: Final = max(queue_spans, batch_spans)
         self._handed_over = 0
         self._counting: Final = _CountingSpanExporter(exporter, losses)
-        self._batches: Final = BatchSpanProcessor(
+        super().__init__(
             self._counting,
             max_queue_size=self._limit,
-            schedule_delay_millis=1000 * _read_delay_seconds(environ),
+            schedule_delay_millis=delay,
             max_export_batch_size=batch_spans,
             export_timeout_millis=30_000,  # the SDK reads and ignores it
         )
         losses.watch(lambda: self._handed_over - self._counting.done)
-        self._shut_down: Final[Callable[[], None]] = self._batches.shutdown
         self._forget_queue_after_fork()
-
-    @override
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        self._batches.on_start(span, parent_context)
 
     @override
     def on_end(self, span: ReadableSpan) -> None:
@@ -120,24 +116,15 @@ class BoundedSpanProcessor(SpanProcessor):
             self._losses.add(Signal.TRACES, 1, "the queue is full")
             return
         self._handed_over += 1
-        self._batches.on_end(span)
-
-    @override
-    def shutdown(self) -> None:
-        self._shut_down()
-
-    @override
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._batches.force_flush(timeout_millis)
+        super().on_end(span)
 
     def _forget_queue_after_fork(self) -> None:
         """In a child the SDK's queue is empty again, so nothing is on its way."""
-        weak_self = weakref.ref(self)
+        weak = weakref.WeakMethod(self._forget)
 
         def forget() -> None:
-            processor = weak_self()
-            if processor is not None:
-                processor._forget()  # noqa: SLF001 - it is this class
+            if (method := weak()) is not None:
+                method()
 
         os.register_at_fork(after_in_child=forget)
 
@@ -172,16 +159,6 @@ class _CountingSpanExporter(SpanExporter):
     def shutdown(self) -> None:
         self._exporter.shutdown()
         self._repeats.close()
-
-    @override
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._exporter.force_flush(timeout_millis)
-
-
-def _read_delay_seconds(environ: Mapping[str, str]) -> float:
-    # The SDK has always read this one in milliseconds, so that small numbers are meant.
-    milliseconds = read_count(environ, "OTEL_BSP_SCHEDULE_DELAY", 0)
-    return milliseconds / 1000 or DELAY_SECONDS
 
 
 class CountingMetricExporter(MetricExporter):

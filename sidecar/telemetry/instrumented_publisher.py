@@ -1,7 +1,7 @@
 """A publisher that a service already has, counted as our own is."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Final
@@ -13,7 +13,6 @@ from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
 
 _MARK: Final = "__sidecar_instrumented__"
-_PROJECTION_LISTS: Final = ("_projections", "projections")
 
 Publish = Callable[..., Awaitable[object]]
 
@@ -107,7 +106,7 @@ class InstrumentedPublisher:
 
     def _adopt_subscribers(self) -> None:
         """Wrap the projections that were added since the last publish."""
-        for projection in _listed(self._publisher, _PROJECTION_LISTS):
+        for projection in _list_projections(self._publisher):
             if id(projection) not in self._seen:
                 self._seen.add(id(projection))
                 self._adopt(projection, self.tally.projections[name_of(projection)])
@@ -140,8 +139,8 @@ def find_instrumented_publisher(publisher: object) -> InstrumentedPublisher | No
     return instrumented if isinstance(instrumented, InstrumentedPublisher) else None
 
 
-def _listed(publisher: object, names: Iterable[str]) -> list[object]:
-    for name in names:
+def _list_projections(publisher: object) -> list[object]:
+    for name in ("_projections", "projections"):
         subscribers = getattr(publisher, name, None)
         if isinstance(subscribers, list | tuple):
             return list(subscribers)

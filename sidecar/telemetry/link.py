@@ -40,7 +40,7 @@ def link_given_context(span: Span, metadata: Mapping[str, object]) -> None:
             span.add_link(context)
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, omit_defaults=True):
     traceparent: str | None = None
     tracestate: str | None = None
 
@@ -76,14 +76,7 @@ def _find_writers(events: Sequence[RecordedEvent]) -> list[_Metadata]:
 
 
 def _parse_context(headers: _Metadata) -> SpanContext:
-    carrier = {
-        name: value
-        for name, value in (
-            ("traceparent", headers.traceparent),
-            ("tracestate", headers.tracestate),
-        )
-        if value is not None
-    }
+    carrier = msgspec.to_builtins(headers)
     extracted = TraceContextTextMapPropagator().extract(carrier, Context())
     return get_current_span(extracted).get_span_context()
 

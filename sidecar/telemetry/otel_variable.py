@@ -4,6 +4,7 @@ The SDK itself would look at the process's environment only.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -59,13 +60,6 @@ def find_secrets(environ: Mapping[str, str]) -> Iterator[Secret]:
                 # `Bearer abc`, `Basic abc`: the second word may turn up alone.
                 yield from (Secret(word) for word in value.split()[1:])
         if name.startswith(_ENDPOINT) and name.endswith("_ENDPOINT"):
-            password = _find_password(text)
-            if password:
-                yield Secret(password)
-
-
-def _find_password(url: str) -> str | None:
-    try:
-        return urlsplit(url).password
-    except ValueError:
-        return None
+            with suppress(ValueError):
+                if password := urlsplit(text).password:
+                    yield Secret(password)

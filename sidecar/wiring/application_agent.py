@@ -59,7 +59,7 @@ def make_agent(
 ) -> Agent:
     """Build an agent that shows a process's telemetry in Prometheus format."""
 
-    def exposition(_accept: str | None) -> tuple[bytes, str]:
+    def exposition() -> tuple[bytes, str]:
         return render_registry(telemetry.registry).encode(), PLAIN
 
     return Agent(*listeners, exposition=exposition, heartbeat=report, lag_monitor=lag_monitor)

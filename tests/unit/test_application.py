@@ -33,7 +33,7 @@ class Process:
         self.url = f"http://127.0.0.1:{more[0].getsockname()[1]}" if more else ""
         self._agent = Agent(
             *(self.socket.listener, *more),
-            exposition=lambda _: (b"up 1\n", "text/plain"),
+            exposition=lambda: (b"up 1\n", "text/plain"),
             heartbeat=lambda: Heartbeat(agent=self.socket.name),
             lag_monitor=LoopLagMonitor(),
         )
