@@ -42,6 +42,16 @@ class Contact:
     misses: int = 0
     failures: int = 0
 
+    @property
+    def was_heard(self) -> bool:
+        """Whether it ever answered."""
+        return self.answered_mono is not None
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether it is there and does not answer."""
+        return self.is_asked and not self.is_unreachable
+
     def silent_seconds(self, now_mono: float) -> float | None:
         """Return for how long there was no answer; None before the first."""
         return None if self.answered_mono is None else now_mono - self.answered_mono
@@ -66,6 +76,7 @@ class AgentPoller:
     """What an agent reported last, for readers that must not wait.
 
     Attributes:
+        name: `app-1` and so on, of a process of the application that is followed.
         url: Where it is asked, without a slash at the end.
         contact: When it answered last.
         heartbeat: Its last heartbeat; an empty one before the first, or where it has none.
@@ -81,6 +92,7 @@ class AgentPoller:
     """
 
     def __init__(self, url: str, path: Path | None = None, *, is_worker: bool = False) -> None:
+        self.name = ""
         self.url: Final = url.rstrip("/")
         self.contact: Final = Contact()
         self.heartbeat = Heartbeat()

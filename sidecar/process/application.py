@@ -45,31 +45,11 @@ class ProcessStatus:
     metrics: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One process of the application.
-
-    Attributes:
-        name: `app-1` and so on.
-        poller: What its agent reported last.
-    """
-
-    name: str
-    poller: AgentPoller
-
-    def status(self) -> ProcessStatus:
-        """Return what it reported last."""
-        poller = self.poller
-        return ProcessStatus(
-            self.name, poller.heartbeat, poller.contact.answered_mono, poller.metrics
-        )
-
-
 class Application:
     """Follows the agents of an application; everything but `run` reads memory.
 
     Attributes:
-        members: The processes that are known, by number.
+        members: The processes that are known, by number, each with its name.
         is_known: Whether there ever was one, or an address for one.
         is_unreadable: The directory is there and cannot be read.
         left_out: Processes beyond those that are followed.
@@ -81,7 +61,7 @@ class Application:
     """
 
     def __init__(self, directory: Path | None, urls: Iterable[str] = ()) -> None:
-        self.members: tuple[Member, ...] = ()
+        self.members: tuple[AgentPoller, ...] = ()
         self.is_known = bool(urls := tuple(urls))
         self.is_unreadable = False
         self.left_out = 0
@@ -112,7 +92,7 @@ class Application:
     @property
     def unheard(self) -> tuple[AgentPoller, ...]:
         """Those at given addresses that never answered, and are not known otherwise."""
-        silent = (each for each in self._by_url.values() if not was_heard(each))
+        silent = (each for each in self._by_url.values() if not each.contact.was_heard)
         return tuple(
             each for each in silent if not (self._by_name and is_of_this_machine(each.url))
         )
@@ -120,9 +100,16 @@ class Application:
     @property
     def failures(self) -> dict[str, int]:
         """How often a process was asked in vain, since the start; `app` where it has no name."""
-        counts = {member.name: member.poller.contact.failures for member in self.members}
+        counts = {member.name: member.contact.failures for member in self.members}
         nameless = sum(poller.contact.failures for poller in self.unheard)
         return counts | ({"app": nameless} if nameless else {})
+
+    def statuses(self) -> tuple[ProcessStatus, ...]:
+        """Return what each process reported last."""
+        return tuple(
+            ProcessStatus(each.name, each.heartbeat, each.contact.answered_mono, each.metrics)
+            for each in self.members
+        )
 
     def lost(self, now_mono: float) -> tuple[str, ...]:
         """Return the names of those that died lately without a word."""
@@ -176,18 +163,19 @@ class Application:
                 self._numbers[poller.heartbeat.agent] = min(own, known)
         present = dict(self._seen())
         self._numbers = number(self._numbers, tuple(present))
-        order = sorted(present, key=self._numbers.__getitem__)
-        self.members = tuple(Member(f"app-{self._numbers[key]}", present[key]) for key in order)
+        for key, poller in present.items():
+            poller.name = f"app-{self._numbers[key]}"
+        self.members = tuple(present[key] for key in sorted(present, key=self._numbers.__getitem__))
         self.is_known = self.is_known or bool(self.members)
 
     def _seen(self) -> Iterator[tuple[str, AgentPoller]]:
         """Yield those that answered, or hang with their socket open; the oldest sockets first."""
         for name in self._paths:
             poller = self._by_name.get(name)
-            if poller is not None and (was_heard(poller) or is_hung(poller)):
+            if poller is not None and (poller.contact.was_heard or poller.contact.is_hung):
                 yield name, poller
         for url, poller in self._by_url.items():
-            if was_heard(poller) and not poller.is_echo:
+            if poller.contact.was_heard and not poller.is_echo:
                 yield url, poller
 
     def _bury(self, name: str) -> None:
@@ -215,16 +203,6 @@ def number(numbers: dict[str, int], present: Sequence[str]) -> dict[str, int]:
     kept = {key: numbers[key] for key in present if key in numbers}
     free = (each for each in range(1, len(present) + 1) if each not in kept.values())
     return kept | {key: next(free) for key in present if key not in kept}
-
-
-def was_heard(poller: AgentPoller) -> bool:
-    """Return True when it ever answered."""
-    return poller.contact.answered_mono is not None
-
-
-def is_hung(poller: AgentPoller) -> bool:
-    """Return True when it is there and does not answer."""
-    return poller.contact.is_asked and not poller.contact.is_unreachable
 
 
 def is_of_this_machine(url: str) -> bool:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -22,13 +21,8 @@ Read = Callable[[], Iterable[Reading]]
 series that is absent is honest, a repeated last value is not."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reader:
-    """A function that feeds an instrument, and the object that it reads, where it is one object."""
-
-    read: Read
-    about: object | None
-
+Reader = tuple[Read, object | None]
+"""A function that feeds an instrument, and the object that it reads, where it is one object."""
 
 _TYPES: Final = {
     Kind.COUNTER: "counter",
@@ -68,7 +62,7 @@ class ReadingCollector(Collector):
             readers = self._readers[instrument] = []
             if self._meter is not None:
                 _create(self._meter, instrument, readers)
-        reader = Reader(read, about)
+        reader = read, about
         readers.append(reader)
 
         def remove() -> None:
@@ -81,10 +75,10 @@ class ReadingCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Call every reader; one that fails costs its series only."""
         for instrument, readers in tuple(self._readers.items()):
-            metric = _make_metric(instrument)
+            name = instrument.prometheus_name.removesuffix("_total")
+            metric = Metric(name, instrument.description, _TYPES[instrument.kind])
             try:
-                readings = _collect(readers)
-                metric.samples = _make_samples(instrument, readings)
+                metric.samples = _make_samples(instrument, _collect(readers))
             # The edge to readers of other rooms: whatever one raises, the other numbers are shown.
             except Exception:
                 logger.warning(
@@ -109,11 +103,6 @@ def _create(meter: Meter, instrument: Instrument, readers: list[Reader]) -> None
     create(instrument.name, [observe], unit=instrument.unit, description=instrument.description)
 
 
-def _make_metric(instrument: Instrument) -> Metric:
-    name = instrument.prometheus_name.removesuffix("_total")
-    return Metric(name, instrument.description, _TYPES[instrument.kind])
-
-
 def _make_samples(instrument: Instrument, readings: Iterable[Reading]) -> list[Sample]:
     name = instrument.prometheus_name
     labels = [(key, key.replace(".", "_")) for key in sorted(instrument.attributes)]
@@ -125,12 +114,10 @@ def _make_samples(instrument: Instrument, readings: Iterable[Reading]) -> list[S
 
 def _collect(readers: list[Reader]) -> Iterable[Reading]:
     if len(readers) == 1:
-        return readers[0].read()
+        return readers[0][0]()
     # Reversed, so that the first of several about one thing is the one that is kept.
-    apart = {
-        id(each if each.about is None else each.about): each for each in reversed(tuple(readers))
-    }
-    return _add_up(chain.from_iterable(each.read() for each in apart.values()))
+    apart = {id(read if about is None else about): read for read, about in reversed(tuple(readers))}
+    return _add_up(chain.from_iterable(read() for read in apart.values()))
 
 
 def _add_up(readings: Iterable[Reading]) -> Iterable[Reading]:

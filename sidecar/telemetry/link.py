@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, format_trace_id, get_current_span
+from opentelemetry.trace import Span, SpanContext, format_span_id, format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sidecar.events.record import RecordedEvent
@@ -81,7 +81,14 @@ def _parse_context(headers: _Metadata) -> SpanContext:
     return get_current_span(extracted).get_span_context()
 
 
-def current_trace_id() -> str | None:
-    """Return the id of the trace under way in this task, 32 hex digits, if there is one."""
+def current_ids() -> tuple[str, str]:
+    """Return trace id (32 hex digits) and span id (16) of this task's span; outside one, empty."""
     context = get_current_span().get_span_context()
-    return format_trace_id(context.trace_id) if context.is_valid else None
+    if not context.is_valid:
+        return "", ""
+    return format_trace_id(context.trace_id), format_span_id(context.span_id)
+
+
+def current_trace_id() -> str | None:
+    """Return the id of the trace under way in this task, if there is one."""
+    return current_ids()[0] or None

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TextIO
 
 import msgspec
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from typing_extensions import override
 
 from sidecar.config.secret import Secret
+from sidecar.telemetry.link import current_ids
 from sidecar.telemetry.log_filter import PoolErrorFilter
 from sidecar.telemetry.redaction import Redact, Redactor
 from sidecar.telemetry.tracebacks import Tracebacks
@@ -37,10 +37,7 @@ class TraceContextFilter(logging.Filter):
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        context = get_current_span().get_span_context()
-        valid = context.is_valid
-        record.trace_id = format_trace_id(context.trace_id) if valid else ""
-        record.span_id = format_span_id(context.span_id) if valid else ""
+        record.trace_id, record.span_id = current_ids()
         return True
 
 

@@ -1,8 +1,8 @@
 """The providers that an application has set up for itself: ours go to them, and only once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Histogram
@@ -58,11 +58,8 @@ def make_histogram(meter: metrics.Meter, instrument: Instrument) -> Histogram:
     )
 
 
-class Record(Protocol):
-    """Takes a duration in seconds."""
-
-    def __call__(self, amount: float, attributes: Mapping[str, str] | None = None) -> None:
-        """Record it."""
+Record = Callable[[float, Mapping[str, str] | None], object]
+"""Takes a duration in seconds, with attributes."""
 
 
 def merge(*groups: Iterable[Histogram]) -> tuple[Histogram, ...]:
@@ -75,7 +72,7 @@ def recorder(histograms: tuple[Histogram, ...]) -> Record:
     if len(histograms) == 1:
         return histograms[0].record
 
-    def record(amount: float, attributes: Mapping[str, str] | None = None) -> None:
+    def record(amount: float, attributes: Mapping[str, str] | None) -> None:
         for each in histograms:
             each.record(amount, attributes)
 

@@ -64,7 +64,7 @@ class PublishTelemetry:
     def end(self, token: object, result: PublishResult | None) -> None:
         """Record failures and duration, and end the span."""
         span, context_token, began_mono = cast("Begun", token)
-        self._record(time.perf_counter() - began_mono)
+        self._record(time.perf_counter() - began_mono, None)
         otel_context.detach(context_token)
         if result is None:
             span.add_event("cancelled")

@@ -5,8 +5,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
-
+from sidecar.telemetry.link import current_ids
 from sidecar.telemetry.logs import redact_value
 from sidecar.telemetry.redaction import Redact, Redactor
 
@@ -22,10 +21,10 @@ class TraceContextProcessor:
         self, _logger: object, _method: str, entry: MutableMapping[str, object]
     ) -> MutableMapping[str, object]:
         """Return the entry."""
-        context = get_current_span().get_span_context()
-        if context.is_valid:
-            entry.setdefault("trace_id", format_trace_id(context.trace_id))
-            entry.setdefault("span_id", format_span_id(context.span_id))
+        trace_id, span_id = current_ids()
+        if trace_id:
+            entry.setdefault("trace_id", trace_id)
+            entry.setdefault("span_id", span_id)
         return entry
 
 

@@ -20,27 +20,27 @@ def redact_uncaught(redact: Redact) -> None:
     """Print what ends the process, or one of its threads, through `redact` from now on."""
     global _redact  # noqa: PLW0603 - as the hooks are, it belongs to the process
     _redact = redact
+    sys.excepthook = _print_error
+    threading.excepthook = _print_thread_error
+    sys.unraisablehook = _print_ignored_error
 
-    def print_error(
-        _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
-    ) -> None:
-        _write(redact, "", error, "sidecar.process.uncaught")
 
-    def print_thread_error(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is None or isinstance(args.exc_value, SystemExit):
-            return
+def _print_error(
+    _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
+) -> None:
+    _write("", error, "sidecar.process.uncaught")
+
+
+def _print_thread_error(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
         name = args.thread.name if args.thread is not None else "unknown"
-        _write(redact, f"Exception in thread {name}", args.exc_value, "sidecar.thread.uncaught")
+        _write(f"Exception in thread {name}", args.exc_value, "sidecar.thread.uncaught")
 
-    def print_ignored_error(args: "sys.UnraisableHookArgs") -> None:
-        if args.exc_value is not None:
-            where = args.err_msg or "Exception ignored in"
-            kind = type(args.object).__name__
-            _write(redact, f"{where}: {kind}", args.exc_value, "sidecar.process.ignored")
 
-    sys.excepthook = print_error
-    threading.excepthook = print_thread_error
-    sys.unraisablehook = print_ignored_error
+def _print_ignored_error(args: "sys.UnraisableHookArgs") -> None:
+    if args.exc_value is not None:
+        head = f"{args.err_msg or 'Exception ignored in'}: {type(args.object).__name__}"
+        _write(head, args.exc_value, "sidecar.process.ignored")
 
 
 def tell_exit(ending: SystemExit) -> int:
@@ -53,13 +53,13 @@ def tell_exit(ending: SystemExit) -> int:
     return 1
 
 
-def _write(redact: Redact, head: str, error: BaseException, event: str) -> None:
+def _write(head: str, error: BaseException, event: str) -> None:
     last = "".join(traceback.format_exception_only(error)).strip()
     said = f"{head}: {last}" if head else last
     if tell_apart(logging.CRITICAL, said, event=event, error=error):
         return
     text = "".join(traceback.format_exception(error))
-    _print(redact(f"{head}:\n{text}" if head else text))
+    _print(_redact(f"{head}:\n{text}" if head else text))
 
 
 def _print(text: str) -> None:

@@ -191,7 +191,7 @@ class Observer:
         """Make the state of a moment, given twice: aware UTC, and monotonic seconds."""
         workers = self.supervisor.workers if self.supervisor else ()
         statuses = tuple(worker.status() for worker in workers)
-        members = tuple(m.status() for m in self.application.members) if self.application else ()
+        members = self.application.statuses() if self.application else ()
         found = (violation for each in statuses for violation in each.heartbeat.violations)
         self.examination.take_in(tuple(dict.fromkeys(found)))
         self._last_change = self._change()

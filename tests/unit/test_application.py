@@ -85,7 +85,7 @@ async def test_processes_are_numbered_while_they_live_and_the_next_takes_a_free_
         assert made.lost(0.0) == ()
         third = await Process(directory).start()
         await known(made, "app-1", "app-2")
-        assert [each.poller.metrics for each in made.members] == ["up 1\n"] * 2
+        assert [each.metrics for each in made.members] == ["up 1\n"] * 2
         await second.end()
         await third.end()
         await known(made)
@@ -132,7 +132,7 @@ async def test_a_process_that_never_answers_is_known_by_its_socket(directory: Pa
     with hung.listener:
         async with followed(directory) as made:
             await known(made, "app-1")
-            assert made.members[0].poller.contact.answered_mono is None
+            assert made.members[0].contact.answered_mono is None
 
 
 async def test_a_process_that_is_heard_at_a_socket_and_at_a_port_is_one(directory: Path) -> None:
@@ -141,7 +141,7 @@ async def test_a_process_that_is_heard_at_a_socket_and_at_a_port_is_one(director
     async with followed(directory, both.url, alone.url) as made:
         await known(made, "app-1", "app-2")
         await asyncio.sleep(0)
-        assert {each.poller.url for each in made.members} == {"http://agent", alone.url}
+        assert {each.url for each in made.members} == {"http://agent", alone.url}
         assert made.unheard == ()
     await both.end()
     await alone.end()

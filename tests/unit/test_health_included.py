@@ -10,7 +10,7 @@ from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.sample import Sample
 from sidecar.process.agent_poller import AgentPoller, Contact, PortProbe
-from sidecar.process.application import Application, Member
+from sidecar.process.application import Application
 from sidecar.process.heartbeat import CheckReport, Heartbeat, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
@@ -153,7 +153,8 @@ def application(*beats: Heartbeat | AgentSilentError) -> Application:
             assert poller.contact.answered_mono is not None
             poller.contact.answered_mono -= 3.0
             poller.contact.missed(beat)
-        members.append(Member(f"app-{number}", poller))
+        poller.name = f"app-{number}"
+        members.append(poller)
     made.members, made.is_known = tuple(members), True
     return made
 

@@ -89,7 +89,7 @@ def judge_application(application: Application, now_mono: float) -> CheckResult:
 
     While one process answers, traffic may come: those that hang take none, or nearly none.
     """
-    asked = [(each.name, each.poller) for each in application.members]
+    asked = [(each.name, each) for each in application.members]
     asked += [(each.url, each) for each in application.unheard]
     if not asked:
         reason = "application.unreachable" if application.has_died else "application.ended"
@@ -108,7 +108,7 @@ def _find_blemish(application: Application, now_mono: float) -> CheckResult | No
     """Say what is wrong though all of them answer; None for nothing."""
     if lost := application.lost(now_mono):
         return _warn_of("application.lost", lost)
-    beats = [member.poller.heartbeat for member in application.members]
+    beats = [member.heartbeat for member in application.members]
     lag_seconds = max((beat.loop_lag_seconds for beat in beats), default=0.0)
     if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
         return warned("application.late", lag_seconds, "s")
@@ -162,8 +162,8 @@ def judge_reported(name: str, application: Application) -> CheckResult:
     results = [
         check.result
         for member in application.members
-        if judge_contact(member.poller.contact).outcome is Outcome.PASS
-        for check in member.poller.heartbeat.checks
+        if judge_contact(member.contact).outcome is Outcome.PASS
+        for check in member.heartbeat.checks
         if check.name == name
     ]
     unheard = CheckResult(Outcome.UNKNOWN, f"{name}.unheard")
