@@ -35,6 +35,9 @@ class OverlongError(AgentSilentError):
 class AgentReader:
     """Reads the agents of other processes. Make it as an async context manager, in a loop.
 
+    A question raises UnreachableError where nobody listens, OverlongError where the answer is
+    longer than the limit, and AgentSilentError where none fits, or none comes within a second.
+
     Args:
         socket_path: The Unix socket that every URL is asked at; None for TCP.
     """
@@ -53,13 +56,7 @@ class AgentReader:
         await self._session.close()
 
     async def read_heartbeat(self, url: str, limit_bytes: int) -> Mapping[str, object]:
-        """Return the fields of a process's heartbeat.
-
-        Raises:
-            UnreachableError: Nobody listens.
-            OverlongError: It is longer than the limit.
-            AgentSilentError: No answer within a second, or not a JSON object.
-        """
+        """Return the fields of a process's heartbeat, a JSON object."""
         body = await self._read(url, "application/json", limit_bytes)
         try:
             return msgspec.json.decode(body, type=dict[str, object])
@@ -67,12 +64,7 @@ class AgentReader:
             raise AgentSilentError(f"{url} is no JSON object") from error
 
     async def read_metrics(self, url: str) -> str:
-        """Return a process's metrics in Prometheus text format.
-
-        Raises:
-            UnreachableError: Nobody listens.
-            AgentSilentError: No answer within a second, too long a one, or not text.
-        """
+        """Return a process's metrics in Prometheus text format."""
         body = await self._read(url, PROMETHEUS_TEXT, MAX_EXPOSITION_BYTES)
         try:
             return body.decode()
@@ -80,12 +72,7 @@ class AgentReader:
             raise AgentSilentError(f"{url} is no UTF-8 text") from error
 
     async def read_status(self, url: str) -> int:
-        """Return the HTTP status of any address, such as the application's own port.
-
-        Raises:
-            UnreachableError: Nobody listens.
-            AgentSilentError: No answer within a second.
-        """
+        """Return the HTTP status of any address, such as the application's own port."""
         with _naming(url):
             async with self._session.get(url, allow_redirects=False) as answer:
                 return answer.status

@@ -24,13 +24,6 @@ series that is absent is honest, a repeated last value is not."""
 Reader = tuple[Read, object | None]
 """A function that feeds an instrument, and the object that it reads, where it is one object."""
 
-_TYPES: Final = {
-    Kind.COUNTER: "counter",
-    Kind.GAUGE: "gauge",
-    # Prometheus knows no counter that goes down.
-    Kind.UP_DOWN_COUNTER: "gauge",
-}
-
 logger = logging.getLogger(__name__)
 
 
@@ -76,7 +69,9 @@ class ReadingCollector(Collector):
         """Call every reader; one that fails costs its series only."""
         for instrument, readers in tuple(self._readers.items()):
             name = instrument.prometheus_name.removesuffix("_total")
-            metric = Metric(name, instrument.description, _TYPES[instrument.kind])
+            # Prometheus knows no counter that goes down.
+            kind = "counter" if instrument.kind is Kind.COUNTER else "gauge"
+            metric = Metric(name, instrument.description, kind)
             try:
                 metric.samples = _make_samples(instrument, _collect(readers))
             # The edge to readers of other rooms: whatever one raises, the other numbers are shown.

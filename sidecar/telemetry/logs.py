@@ -146,13 +146,8 @@ def configure(
 ) -> LogHandler:
     """Send the root logger's records to `stream`; handlers of others stay.
 
-    Args:
-        format: `json` for machines, `text` for a terminal.
-        level: Level of the root logger.
-        service: Name of the service, in each JSON line.
-        process: Name of the process, in each JSON line.
-        stream: Stays open; its owner closes it.
-        secrets: Values that are masked wherever they would appear, or what masks them.
+    The names of service and process stand in each JSON line. The stream stays open; its owner
+    closes it. `secrets` are masked wherever they would appear.
     """
     redact = secrets if isinstance(secrets, Redactor) else Redactor(secrets)
     handler = LogHandler(stream)

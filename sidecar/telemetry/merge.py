@@ -34,7 +34,7 @@ class Exposition:
 
     Agents are read each second and rendered every fifteen, so `accept` only keeps the text.
     A text that is no exposition is left out as a whole and counted; so is a family whose type
-    differs from that of the process before. `accept` and `forget` belong to one thread; `render`
+    differs from that of the process before. `update` and `accept` belong to one thread; `render`
     may run in another.
 
     Attributes:
@@ -58,10 +58,10 @@ class Exposition:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def update(self, texts: Mapping[str, str | None]) -> None:
-        """Accept the texts of all processes; one that is missing, or None, is dropped."""
+        """Accept the texts of all processes, and drop those of processes that do not answer."""
         heard = {process: text for process, text in texts.items() if text is not None}
         for process in self._scrapes.keys() - heard.keys():
-            self.forget(process)
+            del self._scrapes[process]
         for process, text in heard.items():
             self.accept(process, text)
 
@@ -74,14 +74,10 @@ class Exposition:
         if process == self.process or (known is None and is_full):
             self._refuse(process, "its name is taken or there are too many processes")
         elif len(text) > self.max_characters:
-            self.forget(process)
+            self._scrapes.pop(process, None)
             self._refuse(process, f"it is longer than {self.max_characters} characters")
         else:
             self._scrapes[process] = _Scrape(text)
-
-    def forget(self, process: str) -> None:
-        """Drop a process that does not answer: no number is better than an old one."""
-        self._scrapes.pop(process, None)
 
     def render(self, accept: str | None = None) -> tuple[bytes, str]:
         """Return the body and its content type, chosen by the `Accept` header."""

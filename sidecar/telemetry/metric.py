@@ -16,6 +16,7 @@ _application: Final = Emitter(("app",))
 _working: Final = Emitter(("worker", "app"))
 _every: Final = Emitter(("probe", "worker", "app"))
 _of_projection: Final = PROBE.of(attribute.PROJECTION)
+_of_check: Final = PROBE.of(attribute.CHECK, attribute.CHECK_OUTCOME)
 _of_loop: Final = _working.of(attribute.PROJECTION)
 _of_pool: Final = _working.of(attribute.POOL_NAME)
 
@@ -103,19 +104,15 @@ SERVER_CONNECTIONS: Final = PROBE.gauge(
 )
 
 # The probe process about itself, its checks, its configuration and its workers.
-CHECK_STATUS: Final = PROBE.gauge(
+CHECK_STATUS: Final = _of_check.gauge(
     "sidecar.check.status",
     "{state}",
     "1 for the outcome that a check has, 0 for the others.",
-    attribute.CHECK,
-    attribute.CHECK_OUTCOME,
 )
-CHECK_TRANSITIONS: Final = PROBE.counter(
+CHECK_TRANSITIONS: Final = _of_check.counter(
     "sidecar.check.transitions",
     "{transition}",
     "Times that a check changed to an outcome.",
-    attribute.CHECK,
-    attribute.CHECK_OUTCOME,
 )
 CONFIG_FINDINGS: Final = PROBE.gauge(
     "sidecar.config.findings",

@@ -15,9 +15,9 @@ LEAST_MILLISECONDS: Final = 100
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP"
 
 
-def is_true(environ: Mapping[str, str], name: str) -> bool:
-    """Return True when a switch is on; the specification knows `true` alone."""
-    return environ.get(name, "").strip().lower() == "true"
+def is_disabled(environ: Mapping[str, str]) -> bool:
+    """Return True when `OTEL_SDK_DISABLED` switches off spans, and all that is sent."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def read_count(environ: Mapping[str, str], name: str, default: int) -> int:

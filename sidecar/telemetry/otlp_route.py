@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from sidecar.telemetry.otel_variable import is_true, read_pairs, read_seconds
+from sidecar.telemetry.otel_variable import is_disabled, read_pairs, read_seconds
 
 EXPORT_TIMEOUT_SECONDS: Final = 2.0
 """The SDK's ten seconds are longer than a whole shutdown may take."""
@@ -88,11 +88,6 @@ def find_route(environ: Mapping[str, str], signal: Signal) -> Route | None:
         _is_insecure(option("INSECURE"), endpoint),
         None if is_known else asked,
     )
-
-
-def is_disabled(environ: Mapping[str, str]) -> bool:
-    """Return True when `OTEL_SDK_DISABLED` switches off spans, and all that is sent."""
-    return is_true(environ, "OTEL_SDK_DISABLED")
 
 
 def _is_wanted(environ: Mapping[str, str], signal: Signal) -> bool:

@@ -79,17 +79,11 @@ class PoolTelemetry:
     """Takes a pool's durations, all in seconds; it neither raises nor waits.
 
     OpenTelemetry cannot observe a histogram that was filled elsewhere, so the pool calls
-    these as it goes, at about 5 µs each.
+    these as it goes, at about 5 µs each. It records for the observer `beside`, too: who observed
+    before, and does again afterwards.
     """
 
     def __init__(self, telemetry: Telemetry, pool_name: str, beside: object = None) -> None:
-        """Observe for both, so that neither misses a duration.
-
-        Args:
-            telemetry: Records them.
-            pool_name: The pool's name in metrics.
-            beside: Who observed before, and does again afterwards.
-        """
         self._attributes: Final[dict[str, str]] = {attribute.POOL_NAME: pool_name}
         others = beside.histograms if isinstance(beside, PoolTelemetry) else {}
         self.histograms: Final[dict[Instrument, tuple[Histogram, ...]]] = {

@@ -19,6 +19,7 @@ from sidecar.telemetry.collector import Read, Reading
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.failure import mark_failed, record_exception
 from sidecar.telemetry.link import current_trace_id, link_writers
+from sidecar.telemetry.outside import recorder
 from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.span import PROCESS_SPAN
 
@@ -44,7 +45,7 @@ class RunnerTelemetry:
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer: Final = telemetry.tracer
         self.redact: Final = telemetry.redact
-        self._record: Final = telemetry.histogram(metric.PROCESS_DURATION).record
+        self._record: Final = recorder(telemetry.histograms(metric.PROCESS_DURATION))
         self._error_types: Final[defaultdict[str, set[str]]] = defaultdict(set)
 
     @contextmanager

@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 
 from sidecar.telemetry.bounded_export import BoundedSpanProcessor, CountingMetricExporter, Losses
-from sidecar.telemetry.otel_variable import read_count
+from sidecar.telemetry.otel_variable import is_disabled, read_count
 from sidecar.telemetry.otlp import make_metric_exporter, make_span_exporter
-from sidecar.telemetry.otlp_route import Route, Signal, find_route, is_disabled
+from sidecar.telemetry.otlp_route import Route, Signal, find_route
 from sidecar.telemetry.sampler import choose_sampler
 
 MAX_SERIES_PER_COUNTER: Final = 10_000

@@ -31,15 +31,13 @@ class Begun(NamedTuple):
 
 
 class PublishTelemetry:
-    """Observes a publisher; hot counters stay plain integers until they are collected."""
+    """Observes a publisher; hot counters stay plain integers until they are collected.
+
+    Durations are recorded for the observer `beside`, too: who observed before, and does again
+    afterwards.
+    """
 
     def __init__(self, telemetry: Telemetry, beside: PublishObserver | None = None) -> None:
-        """Observe for both: spans once, durations wherever either records them.
-
-        Args:
-            telemetry: Makes the spans.
-            beside: Who observed before, and does again afterwards.
-        """
         self._start_span: Final = telemetry.tracer.start_span
         self._redact: Final = telemetry.redact
         others = beside.histograms if isinstance(beside, PublishTelemetry) else ()

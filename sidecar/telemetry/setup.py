@@ -161,11 +161,7 @@ class Telemetry:
         """Return every histogram that a duration is recorded in, each with bounds for seconds."""
         outside = () if self._outside is None else (self._outside.histogram(instrument),)
         is_borrowed = self._outside is not None and self._outside.meter is self.meter
-        return outside if is_borrowed else (self.histogram(instrument), *outside)
-
-    def histogram(self, instrument: Instrument) -> Histogram:
-        """Make a histogram of this process."""
-        return make_histogram(self.meter, instrument)
+        return outside if is_borrowed else (make_histogram(self.meter, instrument), *outside)
 
     def close(self, timeout_seconds: float = CLOSE_TIMEOUT_SECONDS) -> bool:
         """Send what is left and end, within a hard deadline; return True when all of it ended.

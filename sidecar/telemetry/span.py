@@ -1,7 +1,7 @@
 """Every span: what it is called, what it may carry, and what its failures may."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sidecar.telemetry.attribute import (
@@ -32,8 +32,8 @@ class SpanShape:
         named_by: Its value ends the name: bounded, never a stream.
         brief: What it is, as one sentence.
         note: What is linked to it and how it fails.
-        attributes: All that it may ever carry.
-        conditions: When an attribute is there, for those that are not always there.
+        always: Attributes that it has.
+        conditions: Those that it may have, and when.
     """
 
     operation: str
@@ -41,8 +41,13 @@ class SpanShape:
     named_by: Attribute
     brief: str
     note: str
-    attributes: tuple[Attribute, ...]
-    conditions: Mapping[Attribute, str] = field(default_factory=dict)
+    always: tuple[Attribute, ...]
+    conditions: Mapping[Attribute, str]
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """All that it may ever carry."""
+        return *self.always, *self.conditions
 
 
 APPEND_SPAN: Final = SpanShape(
@@ -52,10 +57,7 @@ APPEND_SPAN: Final = SpanShape(
     "One append to the store, named by its first event.",
     "Its context is kept as `traceparent` with each of its events, unless the caller gave one, to "
     "which it is linked then. A failure is an exception event, and makes its status ERROR.",
-    (
-        *(MESSAGING_SYSTEM, OPERATION_NAME, OPERATION_TYPE, DESTINATION, EVENT_TYPE),
-        *(BATCH_COUNT, SPAN_POSITION, ERROR_TYPE),
-    ),
+    (MESSAGING_SYSTEM, OPERATION_NAME, OPERATION_TYPE, DESTINATION, EVENT_TYPE),
     {
         BATCH_COUNT: "If there are several events.",
         SPAN_POSITION: "If the events were appended.",
@@ -68,7 +70,7 @@ PUBLISH_SPAN: Final = SpanShape(
     EVENT_TYPE,
     "One publish call.",
     "Each failed subscriber is an exception event on this span, and makes its status ERROR.",
-    (MESSAGING_SYSTEM, OPERATION_NAME, EVENT_TYPE, ERROR_TYPE),
+    (MESSAGING_SYSTEM, OPERATION_NAME, EVENT_TYPE),
     {ERROR_TYPE: "If a subscriber failed."},
 )
 PROCESS_SPAN: Final = SpanShape(
@@ -79,18 +81,16 @@ PROCESS_SPAN: Final = SpanShape(
     "Linked to the writers' spans by the `traceparent` of the events, without repetition and to "
     "128 at most. Failures are exception events, and make its status ERROR. An empty poll has no "
     "span.",
-    (
-        *(MESSAGING_SYSTEM, OPERATION_NAME, CONSUMER_GROUP),
-        *(BATCH_COUNT, LINKS_DROPPED, ERROR_TYPE),
-    ),
-    {
-        LINKS_DROPPED: "If links were left out.",
-        ERROR_TYPE: "If an event of the batch failed.",
-    },
+    (MESSAGING_SYSTEM, OPERATION_NAME, CONSUMER_GROUP, BATCH_COUNT),
+    {LINKS_DROPPED: "If links were left out.", ERROR_TYPE: "If an event of the batch failed."},
 )
 SPANS: Final = (APPEND_SPAN, PUBLISH_SPAN, PROCESS_SPAN)
 
 EXCEPTION_ATTRIBUTES: Final = (
-    *(SPAN_SUBSCRIBER, SPAN_POSITION, SPAN_ACTION, SPAN_ATTEMPT, EVENT_TYPE),
+    SPAN_SUBSCRIBER,
+    SPAN_POSITION,
+    SPAN_ACTION,
+    SPAN_ATTEMPT,
+    EVENT_TYPE,
 )
 """What the `exception` event of a span carries beside the conventions' own attributes."""

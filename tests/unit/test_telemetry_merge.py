@@ -161,7 +161,7 @@ def test_texts_series_and_processes_are_bounded() -> None:
 def test_a_forgotten_process_leaves_no_numbers_behind() -> None:
     exposition = Exposition("probe")
     exposition.accept("worker-1", "x 1\n")
-    exposition.forget("worker-1")
+    exposition.update({"worker-1": None})
     assert exposition.render()[0].strip() == b""
 
 

@@ -18,6 +18,7 @@ from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.identity import Identity
 from sidecar.telemetry.otel_variable import find_secrets, read_seconds
 from sidecar.telemetry.otlp_route import Protocol, Route, Signal, find_route
+from sidecar.telemetry.outside import recorder
 from sidecar.telemetry.redaction import Redactor
 from sidecar.telemetry.sampler import choose_sampler
 from sidecar.telemetry.setup import Telemetry
@@ -280,7 +281,7 @@ def test_a_disabled_sdk_makes_no_spans_and_leaves_the_numbers_of_health_alone(
     span = telemetry.tracer.start_span("publish")
     assert not span.get_span_context().is_valid
     telemetry.observe({metric.READY: lambda: [(1.0, {})]})
-    telemetry.histogram(metric.PUBLISH_DURATION).record(0.1)
+    recorder(telemetry.histograms(metric.PUBLISH_DURATION))(0.1, None)
     text = render_registry(telemetry.registry)
     assert "sidecar_ready 1.0" in text
     assert "sidecar_publish_duration_seconds_count 1.0" in text
