@@ -20,11 +20,7 @@ def is_hung(now_mono: float, started_mono: float, contact: Contact, hang_seconds
     One question without an answer proves nothing, however long ago the last answer was: the process
     that asks may have been stopped meanwhile.
 
-    Args:
-        now_mono: Monotonic time, seconds.
-        started_mono: When the process was started.
-        contact: When its agent last answered.
-        hang_seconds: Silence allowed once it has answered.
+    Before its first answer the limit is that of a start, afterwards `hang_seconds`.
     """
     if contact.misses < PROOF_MISSES:
         return False

@@ -65,8 +65,6 @@ class WorkerPlace:
         agent: What the present process reported last, and when.
         started_mono: Monotonic time of its start.
         exit_status: Of the process before; None at first.
-        pid: Of the present process; None between two.
-        restarts: By reason.
     """
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8
 
 def render_registry(registry: CollectorRegistry) -> str:
     """Return the registry as Prometheus text, which is what agents speak; asks every reader."""
-    return write_plain(read_registry(registry)).decode()
+    return _write_plain(read_registry(registry)).decode()
 
 
 def read_registry(registry: CollectorRegistry, origin: str = "") -> list[Family]:
@@ -47,6 +47,13 @@ def _write_number(value: float) -> str:
     return "NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf"
 
 
+def write(families: list[Family], accept: str | None) -> tuple[bytes, str]:
+    """Return families as text and its content type, chosen by an `Accept` header."""
+    if wants_openmetrics(accept):
+        return _write_openmetrics(families), OPENMETRICS
+    return _write_plain(families), PLAIN
+
+
 def wants_openmetrics(accept: str | None) -> bool:
     """Return True when an `Accept` header prefers OpenMetrics, which Prometheus itself does."""
     weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
@@ -58,7 +65,7 @@ def wants_openmetrics(accept: str | None) -> bool:
     return openmetrics > 0 and openmetrics >= plain
 
 
-def write_plain(families: list[Family]) -> bytes:
+def _write_plain(families: list[Family]) -> bytes:
     """Return families as Prometheus text 0.0.4."""
     parts: list[str] = []
     for family in families:
@@ -67,7 +74,7 @@ def write_plain(families: list[Family]) -> bytes:
     return _join(parts)
 
 
-def write_openmetrics(families: list[Family]) -> bytes:
+def _write_openmetrics(families: list[Family]) -> bytes:
     """Return families as OpenMetrics 1.0.0."""
     parts: list[str] = []
     for family in families:

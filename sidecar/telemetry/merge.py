@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from sidecar.telemetry.exposition import (
-    OPENMETRICS,
-    PLAIN,
-    read_registry,
-    wants_openmetrics,
-    write_openmetrics,
-    write_plain,
-)
+from sidecar.telemetry.exposition import read_registry, write
 from sidecar.telemetry.text_parser import ExpositionError, Family, read_families, write_origin
 
 logger = logging.getLogger(__name__)
@@ -84,9 +77,7 @@ class Exposition:
         # Two collections of one registry at a time would yield each family twice.
         with self._lock:
             families = self._merge()
-        if wants_openmetrics(accept):
-            return write_openmetrics(families), OPENMETRICS
-        return write_plain(families), PLAIN
+        return write(families, accept)
 
     def _merge(self) -> list[Family]:
         merged: dict[str, Family] = {}

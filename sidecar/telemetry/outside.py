@@ -37,10 +37,8 @@ class Outside:
         return known
 
 
-@lru_cache(maxsize=1)
-def find_outside(version: str) -> Outside:
-    """Return the one of this process."""
-    return Outside(version)
+find_outside: Final = lru_cache(maxsize=1)(Outside)
+"""Returns the one of this process, by the sidecar's version."""
 
 
 def has_meters() -> bool:

@@ -2,14 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from opentelemetry.metrics import Histogram
 
 from sidecar.telemetry import attribute, metric
-from sidecar.telemetry.collector import Reading
 from sidecar.telemetry.emitter import Instrument
 from sidecar.telemetry.outside import merge, recorder
 from sidecar.telemetry.setup import Telemetry
@@ -127,9 +126,10 @@ def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
     """Show a pool's numbers; call the returned function when it is closed."""
     labels: dict[str, str] = {attribute.POOL_NAME: pool.name}
+    used, idle = ({**labels, attribute.POOL_STATE: state} for state in ("used", "idle"))
     return telemetry.observe(
         {
-            metric.POOL_COUNT: lambda: _read_count(pool),
+            metric.POOL_COUNT: lambda: [(pool.used, used), (pool.idle, idle)],
             metric.POOL_MAX: lambda: [(pool.max, labels)],
             metric.POOL_PENDING: lambda: [(pool.pending, labels)],
             metric.POOL_TIMEOUTS: lambda: [(pool.timeouts, labels)],
@@ -139,13 +139,6 @@ def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:
         },
         pool,
     )
-
-
-def _read_count(pool: PoolNumbers) -> Iterable[Reading]:
-    return [
-        (pool.used, {attribute.POOL_NAME: pool.name, attribute.POOL_STATE: "used"}),
-        (pool.idle, {attribute.POOL_NAME: pool.name, attribute.POOL_STATE: "idle"}),
-    ]
 
 
 def read_pools(text: str) -> tuple[PoolReport, ...]:

@@ -58,7 +58,15 @@ def choose_tracers(
     is_free = isinstance(existing, trace.ProxyTracerProvider)
     if not is_free and not processors:
         return existing, None
-    provider = _make_tracers(resource, environ, [*processors, *_make_processors(environ, losses)])
+    receivers = [*processors, *_make_processors(environ, losses)]
+    provider = TracerProvider(
+        resource=resource,
+        # Where no spans are exported, they still give logs their ids, at half of the cost.
+        sampler=choose_sampler(environ) if receivers else ALWAYS_OFF,
+        shutdown_on_exit=False,
+    )
+    for receiver in receivers:
+        provider.add_span_processor(receiver)
     if own_process and is_free:
         trace.set_tracer_provider(provider)
     return provider, provider.shutdown
@@ -83,23 +91,15 @@ def make_meters(
     )
 
 
-def _make_tracers(
-    resource: Resource, environ: Mapping[str, str], processors: Sequence[SpanProcessor]
-) -> TracerProvider:
-    provider = TracerProvider(
-        resource=resource,
-        # Where no spans are exported, they still give logs their ids, at half of the cost.
-        sampler=choose_sampler(environ) if processors else ALWAYS_OFF,
-        shutdown_on_exit=False,
-    )
-    for processor in processors:
-        provider.add_span_processor(processor)
-    return provider
-
-
 def _make_processors(environ: Mapping[str, str], losses: Losses) -> list[SpanProcessor]:
     def make(route: Route) -> SpanProcessor:
-        _warn_of_protocol(route)
+        if route.unknown_protocol is not None:
+            logger.warning(
+                "OTEL_EXPORTER_OTLP_PROTOCOL=%s is not offered; using http/protobuf. "
+                "Set it to http/protobuf or grpc.",
+                route.unknown_protocol,
+                extra={"event": "sidecar.telemetry.protocol_unknown"},
+            )
         return BoundedSpanProcessor(make_span_exporter(route), losses, environ)
 
     return _make_sender(environ, Signal.TRACES, make)
@@ -134,13 +134,3 @@ def _make_sender(
             extra={"event": "sidecar.telemetry.settings_refused", "signal": signal.value},
         )
         return []
-
-
-def _warn_of_protocol(route: Route) -> None:
-    if route.unknown_protocol is not None:
-        logger.warning(
-            "OTEL_EXPORTER_OTLP_PROTOCOL=%s is not offered; using http/protobuf. "
-            "Set it to http/protobuf or grpc.",
-            route.unknown_protocol,
-            extra={"event": "sidecar.telemetry.protocol_unknown"},
-        )
