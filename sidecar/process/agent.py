@@ -6,7 +6,7 @@ An answer is therefore also a heartbeat: a loop that is stuck does not answer.
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from typing import Final, Self
 
 import msgspec
@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from sidecar.errors import UsageError
 from sidecar.process.agent_server import AgentServer
+from sidecar.process.background import Background
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.host import is_rebound
 from sidecar.process.loop_lag import LoopLagMonitor
@@ -54,31 +55,25 @@ class Agent:
         self._exposition = exposition
         self._heartbeat = heartbeat
         self._lag_monitor = lag_monitor
-        self._server: web.Server | None = None
-        self._accepting: Final[list[asyncio.Server]] = []
-        self._beat: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start to answer."""
         loop = asyncio.get_running_loop()
-        self._beat = asyncio.create_task(self._lag_monitor.run())
-        self._server = AgentServer(self._answer, access_log=None)
-        for listener in self._listeners:
-            is_unix = listener.family == socket.AF_UNIX
-            start = loop.create_unix_server if is_unix else loop.create_server
-            self._accepting.append(await start(self._server, sock=listener))
+        async with AsyncExitStack() as stack:
+            background = await stack.enter_async_context(Background())
+            background.start("loop-lag", self._lag_monitor.run)
+            server = AgentServer(self._answer, access_log=None)
+            stack.push_async_callback(server.shutdown, SHUTDOWN_SECONDS)
+            for listener in self._listeners:
+                is_unix = listener.family == socket.AF_UNIX
+                start = loop.create_unix_server if is_unix else loop.create_server
+                stack.callback((await start(server, sock=listener)).close)
+            self._end = stack.pop_all().aclose
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop answering."""
-        for accepting in self._accepting:
-            accepting.close()
-        if self._server is not None:
-            await self._server.shutdown(SHUTDOWN_SECONDS)
-        if self._beat is not None:
-            self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
+        await self._end()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         if is_rebound(request):

@@ -17,8 +17,6 @@ HARMLESS: Final = (signal.SIGUSR1, signal.SIGUSR2)
 
 logger = logging.getLogger(__name__)
 
-Act = Callable[[signal.Signals], None]
-
 
 class Shutdown:
     """Set up before any slow work, so that a signal during boot is not lost.
@@ -99,7 +97,7 @@ async def _first_of(running: asyncio.Task[None], event: asyncio.Event) -> None:
         waiting.cancel()
 
 
-def _handle(number: signal.Signals, act: Act) -> None:
+def _handle(number: signal.Signals, act: Callable[[signal.Signals], None]) -> None:
     """Act on a signal in the running loop.
 
     The loop's own way would put the default back when it closes, and a signal that comes between

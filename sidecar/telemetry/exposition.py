@@ -1,6 +1,7 @@
 """The numbers of this process as text, for Prometheus or for the probe process."""
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -66,38 +67,30 @@ def wants_openmetrics(accept: str | None) -> bool:
 
 
 def _write_plain(families: list[Family]) -> bytes:
-    """Return families as Prometheus text 0.0.4."""
-    parts: list[str] = []
-    for family in families:
-        parts += (f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.type}")
-        parts += family.lines
-    return _join(parts)
+    return _write(families, lambda family: (family.name, family.type, family.help))
 
 
 def _write_openmetrics(families: list[Family]) -> bytes:
-    """Return families as OpenMetrics 1.0.0."""
+    return _write(families, _describe_for_openmetrics, "# EOF")
+
+
+def _write(
+    families: list[Family], describe: Callable[[Family], tuple[str, str, str]], *end: str
+) -> bytes:
     parts: list[str] = []
     for family in families:
-        name, kind = _name_and_type(family)
-        help_text = family.help.replace('"', r"\"")
+        name, kind, help_text = describe(family)
         parts += (f"# HELP {name} {help_text}", f"# TYPE {name} {kind}")
         parts += family.lines
-    parts.append("# EOF")
-    return _join(parts)
+    return "\n".join((*parts, *end, "")).encode()
 
 
-def _name_and_type(family: Family) -> tuple[str, str]:
+def _describe_for_openmetrics(family: Family) -> tuple[str, str, str]:
     """A counter is named without its suffix, and needs one; `untyped` is called unknown."""
-    if family.type == "counter" and family.name.endswith("_total"):
-        return family.name.removesuffix("_total"), "counter"
-    if family.type in {"counter", "untyped"}:
-        return family.name, "unknown"
-    return family.name, family.type
-
-
-def _join(parts: list[str]) -> bytes:
-    parts.append("")
-    return "\n".join(parts).encode()
+    name, kind, help_text = family.name, family.type, family.help.replace('"', r"\"")
+    if kind == "counter" and name.endswith("_total"):
+        return name.removesuffix("_total"), kind, help_text
+    return name, "unknown" if kind in {"counter", "untyped"} else kind, help_text
 
 
 def _read_weight(parameters: list[str]) -> float:

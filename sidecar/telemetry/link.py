@@ -15,9 +15,6 @@ MAX_LINKS: Final = 128
 """The SDK keeps no more on a span."""
 
 
-_CONTEXT_HEADERS: Final = ("traceparent", "tracestate")
-
-
 def add_trace_context(metadata: Mapping[str, object]) -> dict[str, object]:
     """Return metadata with the current `traceparent` and `tracestate`; outside a span, as it is.
 
@@ -33,7 +30,9 @@ def add_trace_context(metadata: Mapping[str, object]) -> dict[str, object]:
 
 def link_given_context(span: Span, metadata: Mapping[str, object]) -> None:
     """Link a writer's span to the context that the caller gave its events instead."""
-    given = {name: str(metadata[name]) for name in _CONTEXT_HEADERS if name in metadata}
+    given = {
+        name: str(metadata[name]) for name in ("traceparent", "tracestate") if name in metadata
+    }
     if span.is_recording() and given:
         context = _parse_context(_Metadata(**given))
         if context.is_valid:

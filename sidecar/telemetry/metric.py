@@ -12,7 +12,6 @@ DURATION_BOUNDS_SECONDS: Final = (
 """Explicit, because the SDK's own bounds suit milliseconds."""
 
 PROBE: Final = Emitter(("probe",))
-_application: Final = Emitter(("app",))
 _working: Final = Emitter(("worker", "app"))
 _every: Final = Emitter(("probe", "worker", "app"))
 _of_projection: Final = PROBE.of(attribute.PROJECTION)
@@ -153,7 +152,7 @@ TELEMETRY_DROPPED: Final = _every.counter(
     "Telemetry lost because its queue was full or its receiver failed.",
     attribute.SIGNAL,
 )
-AGENT_FAILURES: Final = _application.counter(
+AGENT_FAILURES: Final = Emitter(("app",)).counter(
     "sidecar.agent.failures",
     "{failure}",
     "Times that an agent could not do a part of its work; its process went on without.",

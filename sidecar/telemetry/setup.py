@@ -145,11 +145,7 @@ class Telemetry:
         """Let functions feed observable instruments; call the returned function to stop.
 
         Several readers may feed one instrument; what they say of the same series is added up, but
-        for several of one thing.
-
-        Args:
-            readers: Return what is true now.
-            about: The thing that is read, which counts once however many read it.
+        for several `about` one thing, which counts once however many read it.
         """
         stack = ExitStack()
         for instrument, read in readers.items():
