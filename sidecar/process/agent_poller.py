@@ -134,7 +134,9 @@ class AgentPoller:
             self.metrics = None
             self.contact.missed(error)
             if self._path is not None and self.contact.is_unreachable:
-                self._look_at(self._path)
+                # It may be there, with a queue of callers that is full.
+                self.life = look_at(self._path)
+                self.contact.is_unreachable = self.life is not Life.ALIVE
         else:
             self.heartbeat, self.metrics = heartbeat, metrics
             self.contact.answered()
@@ -156,11 +158,6 @@ class AgentPoller:
                 raise
             return Heartbeat()
         return parse_heartbeat(fields)
-
-    def _look_at(self, path: Path) -> None:
-        """Distinguish a process that is dead from one whose queue of callers is full."""
-        self.life = look_at(path)
-        self.contact.is_unreachable = self.life is not Life.ALIVE
 
 
 class PortProbe:

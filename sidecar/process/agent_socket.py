@@ -81,15 +81,14 @@ def shorten(path: Path) -> str:
     Raises:
         UsageError: Neither fits.
     """
-    fitting = [
-        text for text in (str(path), os.path.relpath(path)) if _length(text) <= MAX_PATH_BYTES
-    ]
-    if not fitting:
-        raise UsageError(
-            f"An agent's socket in {path.parent} would have a path of {_length(str(path))} bytes; "
-            f"the system takes {MAX_PATH_BYTES} at most. Set SIDECAR_AGENT_DIR to a shorter one."
-        )
-    return fitting[0]
+    for text in (str(path), os.path.relpath(path)):
+        if len(os.fsencode(text)) <= MAX_PATH_BYTES:
+            return text
+    size = len(os.fsencode(path))
+    raise UsageError(
+        f"An agent's socket in {path.parent} would have a path of {size} bytes; the system takes "
+        f"{MAX_PATH_BYTES} at most. Set SIDECAR_AGENT_DIR to a shorter one."
+    )
 
 
 def list_sockets(directory: Path) -> dict[str, Path]:
@@ -127,7 +126,3 @@ def sweep(directory: Path) -> None:
         for path in list_sockets(directory).values():
             if look_at(path) is Life.DEAD:
                 path.unlink(missing_ok=True)
-
-
-def _length(text: str) -> int:
-    return len(os.fsencode(text))

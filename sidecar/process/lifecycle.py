@@ -56,11 +56,8 @@ class Shutdown:
     ) -> None:
         """Run something until a signal, and then to its end or a second signal, which cancels it.
 
-        On cancellation the work is cancelled, too. What it raises passes.
-
-        Args:
-            work: What runs; it may end without a signal.
-            stop: Asks it to end; called once, after the signal or after its own end.
+        On cancellation the work is cancelled, too. What it raises passes. `stop` asks it to end,
+        once: after the signal, or after its own end.
         """
         running = asyncio.create_task(work)
         try:

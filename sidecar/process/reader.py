@@ -37,9 +37,7 @@ class AgentReader:
 
     A question raises UnreachableError where nobody listens, OverlongError where the answer is
     longer than the limit, and AgentSilentError where none fits, or none comes within a second.
-
-    Args:
-        socket_path: The Unix socket that every URL is asked at; None for TCP.
+    With a `socket_path` every URL is asked at that Unix socket.
     """
 
     def __init__(self, socket_path: str | None = None) -> None:

@@ -92,7 +92,9 @@ class Supervisor:
         try:
             reason = await self._watch(worker, reader, ended)
             if self._stopping.is_set():
-                await self._terminate(process, ended)
+                with suppress(ProcessLookupError):
+                    process.terminate()
+                await asyncio.wait((ended,), timeout=self._stop_seconds)
         finally:
             if process.returncode is None:
                 process.kill()
@@ -121,13 +123,6 @@ class Supervisor:
         finally:
             stopping.cancel()
         return RestartReason.EXITED
-
-    async def _terminate(
-        self, process: asyncio.subprocess.Process, ended: asyncio.Task[int]
-    ) -> None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await asyncio.wait((ended,), timeout=self._stop_seconds)
 
     def _log_end(self, worker: WorkerPlace, reason: RestartReason) -> None:
         event, text = "sidecar.worker.exited", f"ended with status {worker.exit_status}"

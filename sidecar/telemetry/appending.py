@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.trace import Span, SpanKind, use_span
@@ -13,6 +14,7 @@ from sidecar.telemetry.setup import Telemetry
 from sidecar.telemetry.span import APPEND_SPAN
 
 
+@dataclass(slots=True)
 class Appending:
     """One append under way.
 
@@ -20,9 +22,8 @@ class Appending:
         metadata: What is kept with each of its events.
     """
 
-    def __init__(self, span: Span, metadata: Mapping[str, object]) -> None:
-        self.metadata: Final = metadata
-        self._span: Final = span
+    metadata: Mapping[str, object]
+    _span: Span
 
     def note_position(self, position: int) -> None:
         """Record the position of the last event."""
@@ -59,7 +60,7 @@ class AppendTelemetry:
             span, end_on_exit=True, record_exception=False, set_status_on_exception=False
         ):
             try:
-                yield Appending(span, add_trace_context(metadata))
+                yield Appending(add_trace_context(metadata), span)
             except Exception as error:
                 record_exception(span, error, self._redact, {})
                 mark_failed(span, type(error).__name__, f"The append of {event_type} failed")

@@ -27,11 +27,8 @@ class InstrumentedPublisher:
         tally: What was published, and who failed.
         observer: Called around each publish, as that of `EventPublisher` is.
 
-    Args:
-        publisher: Any object with `async publish(event)`.
-
     Raises:
-        UsageError: It has none, or lets none be replaced.
+        UsageError: The publisher has no `async publish(event)`, or lets none be replaced.
     """
 
     def __init__(self, publisher: Any) -> None:  # noqa: ANN401 - any shape

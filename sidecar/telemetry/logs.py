@@ -45,9 +45,7 @@ class RedactionFilter(logging.Filter):
     """Masks secrets in message, traceback and `extra`, for a formatter of your own.
 
     The record itself is changed, for handlers that come later too: put it on the first one.
-
-    Args:
-        redact: By default passwords in URLs and connection strings only.
+    Without `redact` passwords in URLs and connection strings are masked only.
     """
 
     def __init__(self, redact: Redact | None = None) -> None:
@@ -171,7 +169,9 @@ def tell_apart(level: int, message: str, *, event: str, error: BaseException | N
     For what ends the process, and what the log itself cannot take: a collector of standard error
     and the log must be able to read each line of both.
     """
-    formatter = _json_formatter()
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, LogHandler)]
+    formatters = (each.formatter for each in handlers)
+    formatter = next((each for each in formatters if isinstance(each, JsonFormatter)), None)
     if formatter is None:
         return False
     info = None if error is None else (type(error), error, error.__traceback__)
@@ -180,15 +180,6 @@ def tell_apart(level: int, message: str, *, event: str, error: BaseException | N
     sys.stderr.write(f"{formatter.format(record)}\n")
     sys.stderr.flush()
     return True
-
-
-def _json_formatter() -> JsonFormatter | None:
-    formatters = (
-        handler.formatter
-        for handler in logging.getLogger().handlers
-        if isinstance(handler, LogHandler)
-    )
-    return next((each for each in formatters if isinstance(each, JsonFormatter)), None)
 
 
 def redact_value(value: object, redact: Redact, depth: int = 0) -> object:

@@ -31,10 +31,8 @@ class TraceContextProcessor:
 class RedactionProcessor:
     """Masks secrets in every text of an entry, however deep; put it last but for the renderer.
 
-    A traceback that the renderer would write is written here, so that it is masked too.
-
-    Args:
-        redact: By default passwords in URLs and connection strings only.
+    A traceback that the renderer would write is written here, so that it is masked too. Without
+    `redact` passwords in URLs and connection strings are masked only.
     """
 
     def __init__(self, redact: Redact | None = None) -> None:

@@ -29,11 +29,7 @@ class _Kind:
 
 
 class Tracebacks:
-    """Writes the exceptions of log records. Several threads may use it at once.
-
-    Args:
-        clock: Monotonic seconds.
-    """
+    """Writes the exceptions of log records. Several threads may use it at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
