@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -112,15 +113,11 @@ class CountedPool(PoolNumbers, Protocol):
 
 def follow_pool(telemetry: Telemetry, pool: CountedPool) -> Callable[[], None]:
     """Show a pool's numbers and durations; call the returned function to stop."""
-    previous = pool.observer
-    pool.observer = PoolTelemetry(telemetry, pool.name, previous)
-    forget = observe_pool(telemetry, pool)
-
-    def stop() -> None:
-        pool.observer = previous
-        forget()
-
-    return stop
+    stack = ExitStack()
+    stack.callback(observe_pool(telemetry, pool))
+    stack.callback(setattr, pool, "observer", pool.observer)
+    pool.observer = PoolTelemetry(telemetry, pool.name, pool.observer)
+    return stack.close
 
 
 def observe_pool(telemetry: Telemetry, pool: PoolNumbers) -> Callable[[], None]:

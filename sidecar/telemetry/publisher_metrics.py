@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from contextvars import Token
 from typing import Final, NamedTuple, cast
 
@@ -102,14 +103,11 @@ def observe_publisher(telemetry: Telemetry, publisher: Publishing) -> Callable[[
         },
         tally,
     )
-    previous = publisher.observer
-    publisher.observer = PublishTelemetry(telemetry, previous)
-
-    def undo() -> None:
-        publisher.observer = previous
-        stop()
-
-    return undo
+    stack = ExitStack()
+    stack.callback(stop)
+    stack.callback(setattr, publisher, "observer", publisher.observer)
+    publisher.observer = PublishTelemetry(telemetry, publisher.observer)
+    return stack.close
 
 
 def _read_published(tally: PublishTally) -> Iterable[Reading]:
