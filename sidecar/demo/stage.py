@@ -34,13 +34,7 @@ _DEFAULTS: Final = {
 
 
 async def perform(*, port: int | None, rate: float, poison_every_seconds: float) -> int:
-    """Run the demo until Ctrl-C and return the exit code.
-
-    Args:
-        port: Where the probe process listens; `SIDECAR_PORT` by default, 8686 without it.
-        rate: Orders per second.
-        poison_every_seconds: Pause between orders that a projection fails on; 0 for none.
-    """
+    """Run the demo until Ctrl-C and return the exit code."""
     agent_port = _free_port()
     boot = _prepare(agent_port).with_address(None, port)
     show = Show(boot, rate, poison_every_seconds, agent_port)

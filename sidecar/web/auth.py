@@ -48,8 +48,10 @@ class Guard:
         if self._token is None:
             return False
         headers = request.headers
-        if hdrs.AUTHORIZATION in headers and self._knows(headers[hdrs.AUTHORIZATION]):
-            return True
+        if hdrs.AUTHORIZATION in headers:
+            offered = _read_token(headers[hdrs.AUTHORIZATION])
+            if offered is not None and is_equal(offered, self._token.reveal()):
+                return True
         return hdrs.COOKIE in headers and is_known_browser(request, self._token.reveal())
 
     def protect(self, handler: Handler) -> Handler:
@@ -67,12 +69,6 @@ class Guard:
         token = self._token.reveal()
         is_good = is_valid_ticket(token, request.query.get("ticket", ""), time.time())
         return accept_ticket(token) if is_good else refuse_ticket()
-
-    def _knows(self, authorization: str) -> bool:
-        offered = _read_token(authorization)
-        if offered is None or self._token is None:
-            return False
-        return is_equal(offered, self._token.reveal())
 
     def _refuse(self) -> web.Response:
         if self._token is None:

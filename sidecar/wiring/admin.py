@@ -1,8 +1,11 @@
 """What operators' commands do in the database: one connection, one task."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sidecar.config.settings import Settings
@@ -13,10 +16,12 @@ from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
+from sidecar.process.agent_poller import AgentPoller
+from sidecar.process.agent_socket import list_sockets
+from sidecar.process.application import ProcessStatus
 from sidecar.projections.projection_status import ProjectionStatus
-from sidecar.wiring.ask_agents import ask_application
 from sidecar.wiring.boot import Boot
-from sidecar.wiring.in_process import SubscriberStatus
+from sidecar.wiring.in_process import SubscriberStatus, fold
 from sidecar.wiring.probe_process import EMBEDDED_DIRECTORY, open_database
 
 P = ParamSpec("P")
@@ -81,7 +86,26 @@ async def migrate_database(boot: Boot) -> list[str]:
 async def list_projections(boot: Boot) -> tuple[ProjectionStatus | SubscriberStatus, ...]:
     """Return the status of every projection and handler, those of the application's too."""
     sample = await with_store(boot, take_sample, SafeHeadFollower())
-    return (*sample.projections, *await ask_application(boot.settings, sample.published))
+    processes = await _ask_application(boot.settings)
+    now_mono, now = time.monotonic(), datetime.now(UTC)
+    inside = fold(processes, {}, now_mono).values()
+    called = (SubscriberStatus.of(one, sample.published, now_mono, now) for one in inside)
+    return (*sample.projections, *called)
+
+
+async def _ask_application(settings: Settings) -> list[ProcessStatus]:
+    """Return what each process that answers reports, once, by however many ways it is asked.
+
+    None is waited for longer than a second.
+    """
+    pollers = [AgentPoller(url) for url in settings.app_agent_urls]
+    with suppress(OSError):
+        sockets = await asyncio.to_thread(list_sockets, settings.agents)
+        pollers += [AgentPoller.at(path) for path in sockets.values()]
+    await asyncio.gather(*(poller.ask() for poller in pollers))
+    beats = {each.heartbeat.agent or each.url: each.heartbeat for each in pollers}
+    now_mono = time.monotonic()
+    return [ProcessStatus(f"pid {beat.pid}", beat, now_mono) for beat in beats.values()]
 
 
 async def accept(connection: RawConnection, service: str | None, name: str, reason: str) -> str:

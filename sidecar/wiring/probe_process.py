@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from sidecar.config.settings import Settings
@@ -80,8 +81,9 @@ class ProbeProcess:
         """Return what the web shows."""
         return Sources(
             answers=self.answers,
-            collect_metrics=self.collect_metrics,
-            take_report=self.take_report,
+            # In a thread, so that probes are answered meanwhile.
+            collect_metrics=partial(asyncio.to_thread, self._exposition.render),
+            take_report=lambda: self.examination.report(self._observer.current().now),
             take_snapshot=self.take_snapshot,
             service=self._boot.settings.service_name,
             version=__version__,
@@ -142,14 +144,6 @@ class ProbeProcess:
             self._exposition.update(state.expositions)
             self._history.record(to_points(state), state.now_mono)
             await asyncio.sleep(REFRESH_SECONDS)
-
-    async def collect_metrics(self, accept: str) -> tuple[bytes, str]:
-        """Render all processes' metrics, in a thread, so that probes are answered meanwhile."""
-        return await asyncio.to_thread(self._exposition.render, accept)
-
-    def take_report(self) -> Mapping[str, Any]:
-        """Return the configuration report, with what workers found at their start."""
-        return self.examination.report(self._observer.current().now)
 
     def take_snapshot(self) -> Mapping[str, Any]:
         """Return what `/api/status` and the status page show."""
