@@ -12,7 +12,7 @@ from sidecar.config import environ as environment
 from sidecar.demo.narrator import Narrator, summarize
 from sidecar.demo.office import Office
 from sidecar.telemetry.terminal import Screen
-from sidecar.wiring.access import Access, address_of
+from sidecar.wiring.access import address_of, link_for
 from sidecar.wiring.boot import Boot, prepare
 from sidecar.wiring.probe_process import ProbeProcess
 from sidecar.wiring.serve import serve
@@ -61,17 +61,18 @@ class Show:
 
     async def run(self, dsn: str, probe: ProbeProcess) -> None:
         """Keep the shop open and describe what happens, until cancelled."""
-        self._print_addresses(probe.access)
+        self._print_addresses(probe)
         shop = await self._open_shop(dsn)
         try:
             await self._narrate(dsn, probe)
         finally:
             await _close_shop(shop)
 
-    def _print_addresses(self, access: Access) -> None:
+    def _print_addresses(self, probe: ProbeProcess) -> None:
         url = address_of(self.boot.settings.host, self.boot.settings.port)
         # A link opens the pages to anyone who has it: for this terminal only, never for a file.
-        link = access.link(url) if self.screen.is_terminal else None
+        token = probe.token if self.screen.is_terminal else None
+        link = None if token is None else link_for(token, url)
         if link is None:
             self.screen.say("  `sidecar token --link` prints a link to the status page.")
         for address, text in (

@@ -47,17 +47,11 @@ async def serve(
     keepalive_seconds: float = KEEPALIVE_SECONDS,
     most_connections: int = MAX_CONNECTIONS,
 ) -> Listener:
-    """Listen on a host and port; port 0 lets the system choose.
+    """Listen on a host and port; port 0 lets the system choose. It handles no signals.
 
-    It handles no signals.
-
-    Args:
-        answer: Answers every request, such as what `build` returns.
-        host: Address to listen on.
-        port: Port to listen on.
-        keepalive_seconds: Time for a whole request head, counted from the connection or the last
-            answer; afterwards the connection is closed, however slowly its client trickles.
-        most_connections: Where more are open, one on which nothing is asked is closed.
+    A whole request head has the keepalive's time, counted from the connection or the last answer;
+    afterwards the connection is closed, however slowly its client trickles. Where there are more
+    than the most connections, one on which nothing is asked is closed.
 
     Raises:
         UsageError: The address cannot be listened on.

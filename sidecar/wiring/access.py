@@ -4,7 +4,6 @@ import asyncio
 import logging
 import sys
 import time
-from dataclasses import dataclass
 from typing import Final
 
 from sidecar.config.option import LogFormat
@@ -41,6 +40,18 @@ class KeptToken:
         """Return the token itself."""
         return self._secret.reveal()
 
+    def announce(self, address: str, log_format: LogFormat) -> None:
+        """Log how to open the status page; print a link once, where a person reads it."""
+        logger.info(
+            "The status page asks for the token in %s; `sidecar token --link` prints a link",
+            self.file.path,
+            extra={"event": "sidecar.token.kept"},
+        )
+        # Not through the log: where that is shipped to, nobody may get in by it.
+        if self.is_new and sys.stderr.isatty() and log_format is not LogFormat.JSON:
+            sys.stderr.write(f"The status page, for ten minutes: {link_for(self, address)}\n")
+            sys.stderr.flush()
+
     async def follow(self) -> None:
         """Take up what `sidecar token --rotate` writes, within a second, until cancelled.
 
@@ -58,57 +69,22 @@ class KeptToken:
                 logger.info("The token was rotated", extra={"event": "sidecar.token.rotated"})
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How this process lets people in.
-
-    Attributes:
-        token: Opens the guarded pages; None keeps them closed.
-        kept: The same, where it is one that was made here.
-    """
-
-    token: Secret | KeptToken | None
-    kept: KeptToken | None = None
-
-    def link(self, address: str) -> str | None:
-        """Return a link for a browser; None where nobody is let in."""
-        if self.token is None:
-            return None
-        return login_link(address, self.token.reveal(), time.time())
-
-    def announce(self, address: str, log_format: LogFormat) -> None:
-        """Log how to open the status page; print a link once, where a person reads it."""
-        if self.kept is None:
-            return
-        logger.info(
-            "The status page asks for the token in %s; `sidecar token --link` prints a link",
-            self.kept.file.path,
-            extra={"event": "sidecar.token.kept"},
-        )
-        # Not through the log: where that is shipped to, nobody may get in by it.
-        is_read = sys.stderr.isatty() and log_format is not LogFormat.JSON
-        if self.kept.is_new and is_read:
-            sys.stderr.write(f"The status page, for ten minutes: {self.link(address)}\n")
-            sys.stderr.flush()
-
-
-def open_access(settings: Settings, redactor: Redactor) -> Access:
+def open_access(settings: Settings, redactor: Redactor) -> Secret | KeptToken | None:
     """Take the configured token, or the kept one; production has none but its own.
 
     Where none can be kept, the guarded pages stay closed and the rest is answered as ever.
     """
     if settings.token is not None:
-        return Access(settings.token)
+        return settings.token
     try:
-        kept = KeptToken(_kept_file(settings), redactor)
+        return KeptToken(_kept_file(settings), redactor)
     except (TokenFileError, UsageError) as error:
         logger.warning(
             "%s Until then the guarded pages answer nobody.",
             error,
             extra={"event": "sidecar.token.missing"},
         )
-        return Access(None)
-    return Access(kept, kept)
+        return None
 
 
 def show_token(settings: Settings, *, rotate: bool) -> str:
@@ -138,7 +114,11 @@ def show_link(settings: Settings, port: int | None = None) -> str:
         TokenFileError: It cannot be read or kept.
     """
     token = settings.token or _kept_file(settings).obtain()[0]
-    address = address_of(settings.host, settings.port if port is None else port)
+    return link_for(token, address_of(settings.host, settings.port if port is None else port))
+
+
+def link_for(token: Secret | KeptToken, address: str) -> str:
+    """Return a link that lets a browser in for ten minutes from now on."""
     return login_link(address, token.reveal(), time.time())
 
 

@@ -54,7 +54,7 @@ class ProbeProcess:
         self.answers: Final = ProbeAnswers(
             self.monitor, drain_readiness=boot.settings.drain_readiness
         )
-        self.access: Final = open_access(boot.settings, boot.redactor)
+        self.token: Final = open_access(boot.settings, boot.redactor)
         self._boot = boot
         self._history: Final = History()
         self._dynamic_checks: Final = DynamicChecks(self.monitor)
@@ -87,7 +87,7 @@ class ProbeProcess:
             take_snapshot=self.take_snapshot,
             service=self._boot.settings.service_name,
             version=__version__,
-            token=self.access.token,
+            token=self.token,
         )
 
     def attach_loops(self, background: Background) -> None:

@@ -22,7 +22,7 @@ from sidecar.process.worker_place import WorkerPlace
 from sidecar.web.app import build
 from sidecar.web.client_connection import MAX_CONNECTIONS
 from sidecar.web.server import serve as listen
-from sidecar.wiring.access import address_of
+from sidecar.wiring.access import KeptToken, address_of
 from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.custom_rules import ask_apart
 from sidecar.wiring.probe_process import ProbeProcess, open_database
@@ -95,10 +95,10 @@ async def _open_probe(stack: AsyncExitStack, boot: Boot) -> ProbeProcess:
     )
     stack.push_async_callback(listener.close)
     logger.info("Listening on %s", listener.url, extra={"event": "sidecar.serve.listening"})
-    probe.access.announce(address_of(listener.host, listener.port), boot.settings.log_format)
     background = await _open_background(stack, probe)
-    if probe.access.kept is not None:
-        background.start("token", probe.access.kept.follow)
+    if isinstance(probe.token, KeptToken):
+        probe.token.announce(address_of(listener.host, listener.port), boot.settings.log_format)
+        background.start("token", probe.token.follow)
     background.start("pulse", probe.lag_monitor.run)
     background.start("monitor", probe.monitor.run)
     background.start("refresh", probe.refresh)

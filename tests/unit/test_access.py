@@ -12,7 +12,7 @@ from sidecar.config.secret import Secret
 from sidecar.config.settings import Settings
 from sidecar.config.token_file import TokenFile
 from sidecar.telemetry.redaction import Redactor
-from sidecar.wiring.access import address_of, open_access
+from sidecar.wiring.access import KeptToken, address_of, open_access
 
 ADDRESS = "http://127.0.0.1:8686"
 LINK = rf"{re.escape(ADDRESS)}/login\?ticket=\d+\.[0-9a-f]{{64}}\n"
@@ -49,7 +49,9 @@ def test_the_link_is_printed_once_and_only_where_a_person_reads_it(
     shown = stream()
     monkeypatch.setattr(sys, "stderr", shown)
     for _ in range(2):
-        open_access(settings, Redactor()).announce(ADDRESS, log_format)
+        kept = open_access(settings, Redactor())
+        assert isinstance(kept, KeptToken)
+        kept.announce(ADDRESS, log_format)
 
     told = shown.getvalue()
     assert len(re.findall(LINK, told)) == printed
@@ -60,19 +62,18 @@ def test_the_link_is_printed_once_and_only_where_a_person_reads_it(
 
 def test_a_made_token_is_masked_wherever_it_would_appear(settings: Settings) -> None:
     redact = Redactor([Secret("hunter2")])
-    access = open_access(settings, redact)
+    token = open_access(settings, redact)
 
-    assert access.token is not None
-    assert redact(f"hunter2 {access.token.reveal()}") == "*** ***"
+    assert token is not None
+    assert redact(f"hunter2 {token.reveal()}") == "*** ***"
 
 
 def test_where_no_token_can_be_kept_the_start_goes_on_and_says_what_to_do(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "data").write_text("no directory")
-    access = open_access(settings, Redactor())
 
-    assert access.token is None
+    assert open_access(settings, Redactor()) is None
     assert "Set SIDECAR_TOKEN" in caplog.text
 
 
