@@ -1,6 +1,7 @@
 """`sidecar dead-letters`: what a projection could not apply, and the cure."""
 
 import sys
+from functools import partial
 
 import click
 
@@ -94,15 +95,8 @@ def retry(
     if not everything and letter_id is None and projection is None and stream is None:
         raise UsageError("Say which: ID, --projection NAME, --stream NAME or --all.")
     boot = _boot()
-    ids = finish(
-        with_store(
-            boot,
-            dead_letter.request_retry,
-            letter_id=letter_id,
-            projection=projection,
-            stream=stream,
-        )
-    )
+    request = partial(dead_letter.request_retry, letter_id=letter_id)
+    ids = finish(with_store(boot, request, projection=projection, stream=stream))
     if not ids:
         say("No open dead letter matches.")
     elif no_wait:

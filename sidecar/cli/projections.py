@@ -50,8 +50,7 @@ def list_(output: str) -> None:
 
     What the application calls in its own processes, in `publish`, is shown as `in_process`.
     """
-    boot = prepare("projections", quiet=True)
-    rows = finish(list_projections(boot))
+    rows = finish(list_projections(_boot()))
     print_rows(rows, _COLUMNS, output=output, empty="No projection has run yet.")
 
 

@@ -78,10 +78,7 @@ class Show:
         for address, text in (
             (link or f"{url}/", "the status page"),
             (f"{url}/ready", "what a load balancer asks"),
-            (
-                f"{url}/metrics",
-                "what Prometheus reads: look for sidecar_projection_failures_total",
-            ),
+            (f"{url}/metrics", "what Prometheus reads: look for sidecar_projection_failures_total"),
             (f"{url}/config-report", "what is right and wrong with the environment"),
         ):
             self.screen.say("  ", (address, "bold"), f"  {text}")

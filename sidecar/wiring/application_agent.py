@@ -51,13 +51,10 @@ from sidecar.wiring.place import Place, sweep_later
 from sidecar.wiring.retries import Retries
 
 
-def make_agent(
-    telemetry: Telemetry,
-    report: ReadHeartbeat,
-    lag_monitor: LoopLagMonitor,
-    *listeners: socket.socket,
-) -> Agent:
-    """Build an agent that shows a process's telemetry in Prometheus format."""
+def make_agent(telemetry: Telemetry, report: ReadHeartbeat, *listeners: socket.socket) -> Agent:
+    """Build an agent that shows a process's telemetry in Prometheus format, its loop's lag too."""
+    lag_monitor = LoopLagMonitor()
+    observe_loop_lag(telemetry, lambda: lag_monitor.lag_seconds)
 
     def exposition() -> tuple[bytes, str]:
         return render_registry(telemetry.registry).encode(), PLAIN
@@ -122,8 +119,7 @@ async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> Non
     settings, _ = load(environ)
     telemetry = _start_telemetry(environ, settings)
     stack.push_async_callback(asyncio.to_thread, telemetry.close)
-    lag_monitor, place = LoopLagMonitor(), Place()
-    observe_loop_lag(telemetry, lambda: lag_monitor.lag_seconds)
+    place = Place()
     observe_agent_failures(telemetry, troubles.read)
     inside = _follow(stack.enter_context(ExitStack()), telemetry, troubles, given, settings)
     background = await stack.enter_async_context(Background())
@@ -134,9 +130,7 @@ async def _open(stack: AsyncExitStack, troubles: Troubles, given: _Given) -> Non
     stack.callback(place.leave)
     report = partial(_report, place.name, inside, telemetry, troubles)
     with troubles.contained(Part.ANSWER):
-        await stack.enter_async_context(
-            make_agent(telemetry, report, lag_monitor, *place.listeners)
-        )
+        await stack.enter_async_context(make_agent(telemetry, report, *place.listeners))
     # The last thing to be done is the first at the end: where the file is gone, no sidecar asks.
     stack.callback(place.leave)
 

@@ -29,7 +29,6 @@ from sidecar.postgres.safe_head_follower import open_safe_head
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.process.lifecycle import Shutdown
-from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
@@ -40,7 +39,6 @@ from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool_metrics import follow_pool
-from sidecar.telemetry.process_metrics import observe_loop_lag
 from sidecar.telemetry.projection_metrics import (
     RunnerTelemetry,
     observe_handlers,
@@ -69,7 +67,6 @@ class WorkerProcess:
         self._publisher = publisher
         self._dsn = dsn
         self._telemetry = telemetry
-        self._lag_monitor: Final = LoopLagMonitor()
         self._head: Final = HeadSignal()
         self._observer: Final = RunnerTelemetry(telemetry)
         self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
@@ -89,8 +86,7 @@ class WorkerProcess:
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
-        observe_loop_lag(self._telemetry, lambda: self._lag_monitor.lag_seconds)
-        agent = make_agent(self._telemetry, self._report, self._lag_monitor, listener)
+        agent = make_agent(self._telemetry, self._report, listener)
         async with agent, AsyncExitStack() as stack:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:

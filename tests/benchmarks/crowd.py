@@ -12,7 +12,6 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.pool import MeteredPool
 from sidecar.process.agent import listen
 from sidecar.process.heartbeat import Heartbeat
-from sidecar.process.loop_lag import LoopLagMonitor
 from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
@@ -36,7 +35,7 @@ async def serve(port: int) -> None:
     for number in range(POOLS):
         _add_pool(telemetry, f"pool-{number}")
     listener = listen("127.0.0.1", port)
-    async with make_agent(telemetry, Heartbeat, LoopLagMonitor(), listener):
+    async with make_agent(telemetry, Heartbeat, listener):
         await asyncio.Event().wait()
 
 
