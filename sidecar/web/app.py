@@ -17,7 +17,8 @@ from sidecar.web.probe import ProbePage
 from sidecar.web.report_page import TakeReport, report_page
 from sidecar.web.router import Router
 from sidecar.web.session import LOGIN_PATH
-from sidecar.web.status_handlers import CSS, JAVASCRIPT, StatusPage, TakeSnapshot, static_file
+from sidecar.web.status_handlers import CSS, JAVASCRIPT, StatusPage, static_file
+from sidecar.web.stream import TakeSnapshot
 
 _PROBES: Final = {
     ("/health", "/livez"): Probe.LIVENESS,

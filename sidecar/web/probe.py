@@ -91,9 +91,7 @@ class ProbePage:
         if content_type == PLAIN:
             word = f"{answer.verdict.outcome}\n".encode()
             return verbose_text(answer, self._title) if is_admitted else word
-        if is_admitted:
-            return self._render_full(answer)
-        return status_word(answer)
+        return self._render_full(answer) if is_admitted else status_word(answer)
 
 
 def _head(answer: Answer, content_type: str) -> tuple[int, CIMultiDict[str]]:

@@ -1,17 +1,14 @@
 """`/api/status` and `/`: one snapshot, as JSON, as a page, and as the changes of that page."""
 
-from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from sidecar.web.answer import HTML, Handler, fixed, problem, respond, respond_json
 from sidecar.web.status_page import render
-from sidecar.web.stream import Stream
-
-TakeSnapshot = Callable[[], Mapping[str, Any]]
+from sidecar.web.stream import Stream, TakeSnapshot
 
 CSS: Final = "text/css; charset=utf-8"
 EVENTS: Final = "text/event-stream"

@@ -14,15 +14,14 @@ PING_SECONDS: Final = 15.0
 MOST_WATCHERS: Final = 20
 RETRY_MILLISECONDS: Final = 2000
 
+TakeSnapshot = Callable[[], Mapping[str, Any]]
+
 
 class Stream:
     """Sends every watcher what changed since its last event."""
 
     def __init__(
-        self,
-        take_snapshot: Callable[[], Mapping[str, Any]],
-        *,
-        pause_seconds: float = PAUSE_SECONDS,
+        self, take_snapshot: TakeSnapshot, *, pause_seconds: float = PAUSE_SECONDS
     ) -> None:
         self._take_snapshot = take_snapshot
         self._pause_seconds = pause_seconds
