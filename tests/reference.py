@@ -19,7 +19,6 @@ from sidecar.lint.rules import RULES
 from sidecar.telemetry.log_event import LOG_EVENTS
 from sidecar.telemetry.metric import INSTRUMENTS
 from tests.benchmarks.kept import kept_table
-from tests.dashboards import source
 from tests.markdown import coded_table
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
@@ -27,9 +26,6 @@ VARIABLE_HEADER: Final = ("Variable", "Default", "Meaning")
 RULE_HEADER: Final = ("Id", "Development, test", "Staging, production", "What it finds")
 METRIC_HEADER: Final = ("Name", "Type", "Labels", "Meaning")
 EVENT_HEADER: Final = ("Event", "Level", "Meaning", "Further keys")
-ALERT_HEADER: Final = ("Alert", "Severity", "For", "Summary")
-_CONDITION: Final = re.compile(r"\{\{ with .*?\{\{ end \}\}")
-_LABEL: Final = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
 _PART: Final = re.compile(
     r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: end -->)", re.DOTALL
 )
@@ -42,7 +38,6 @@ def tables() -> dict[str, str]:
         "rules": coded_table(RULE_HEADER, rule_rows()),
         "metrics": coded_table(METRIC_HEADER, metric_rows()),
         "log-events": "\n".join(_table(EVENT_HEADER, event_rows())),
-        "alerts": "\n".join(_table(ALERT_HEADER, alert_rows())),
         "commands": "\n".join(command_lines(sidecar_command, "sidecar")),
         "benchmarks": kept_table(),
     }
@@ -121,24 +116,6 @@ def event_rows() -> list[tuple[str, ...]]:
         )
         for each in sorted(LOG_EVENTS, key=lambda each: each.name)
     ]
-
-
-def alert_rows() -> list[tuple[str, ...]]:
-    """Return name with runbook, severity, duration and summary of each alert, by name."""
-    return [
-        (
-            f"[`{name}`](../../{rule['annotations']['runbook_url'].lstrip('/')})",
-            rule["labels"]["severity"],
-            str(rule.get("for", "-")),
-            _summary(rule["annotations"]["summary"]),
-        )
-        for name, rule in sorted(source.alerts().items())
-    ]
-
-
-def _summary(template: str) -> str:
-    """Write a template's labels as words, without what it shows only sometimes."""
-    return _LABEL.sub(r"*\1*", _CONDITION.sub("", _plain(template)))
 
 
 def command_lines(command: click.Command, name: str) -> Iterator[str]:
