@@ -5,11 +5,12 @@ from typing import Final
 
 import msgspec
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, format_span_id, format_trace_id, get_current_span
+from opentelemetry.trace import Span, SpanContext, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sidecar.events.record import RecordedEvent
 from sidecar.telemetry import attribute
+from sidecar.telemetry.logs import current_ids
 
 MAX_LINKS: Final = 128
 """The SDK keeps no more on a span."""
@@ -78,14 +79,6 @@ def _parse_context(headers: _Metadata) -> SpanContext:
     carrier = msgspec.to_builtins(headers)
     extracted = TraceContextTextMapPropagator().extract(carrier, Context())
     return get_current_span(extracted).get_span_context()
-
-
-def current_ids() -> tuple[str, str]:
-    """Return trace id (32 hex digits) and span id (16) of this task's span; outside one, empty."""
-    context = get_current_span().get_span_context()
-    if not context.is_valid:
-        return "", ""
-    return format_trace_id(context.trace_id), format_span_id(context.span_id)
 
 
 def current_trace_id() -> str | None:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TextIO
 
 import msgspec
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from typing_extensions import override
 
 from sidecar.config.secret import Secret
-from sidecar.telemetry.link import current_ids
 from sidecar.telemetry.log_filter import PoolErrorFilter
 from sidecar.telemetry.redaction import Redact, Redactor
 from sidecar.telemetry.tracebacks import Tracebacks
@@ -27,6 +27,14 @@ _MAX_DEPTH: Final = 8
 
 # A subclass of a plain type, or an integer too long for it, is written as text.
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def current_ids() -> tuple[str, str]:
+    """Return trace id (32 hex digits) and span id (16) of this task's span; outside one, empty."""
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return "", ""
+    return format_trace_id(context.trace_id), format_span_id(context.span_id)
 
 
 class TraceContextFilter(logging.Filter):

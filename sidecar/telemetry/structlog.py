@@ -5,8 +5,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from sidecar.telemetry.link import current_ids
-from sidecar.telemetry.logs import redact_value
+from sidecar.telemetry.logs import current_ids, redact_value
 from sidecar.telemetry.redaction import Redact, Redactor
 
 
