@@ -113,14 +113,9 @@ class Application:
 
     def lost(self, now_mono: float) -> tuple[str, ...]:
         """Return the names of those that died lately without a word."""
-        names = {member.name for member in self.members}
-        return tuple(
-            sorted(
-                name
-                for name, since_mono in self._lost.items()
-                if now_mono - since_mono < (LOST_SECONDS if name in names else MISSING_SECONDS)
-            )
-        )
+        present = {member.name: LOST_SECONDS for member in self.members}
+        seconds = {name: now_mono - died_mono for name, died_mono in self._lost.items()}
+        return tuple(sorted(n for n in seconds if seconds[n] < present.get(n, MISSING_SECONDS)))
 
     async def _scan(self) -> dict[str, Path]:
         """Return the sockets that are there; what was there before, while that cannot be seen."""

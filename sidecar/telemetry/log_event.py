@@ -177,9 +177,7 @@ _DECLARED: Final = {
     ("info", "warning"): {
         "sidecar.check.changed": _says("A check changed to an outcome.", "check status reason"),
     },
-    ("debug", "info"): {
-        "sidecar.setup.over": _says("A setup is over.", "projection"),
-    },
+    ("debug", "info"): {"sidecar.setup.over": _says("A setup is over.", "projection")},
     ("info", "warning", "error", "critical"): {
         "sidecar.configuration.found": _says(
             "A rule found something in the configuration.", "finding severity field"

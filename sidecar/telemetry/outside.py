@@ -31,10 +31,9 @@ class Outside:
 
     def histogram(self, instrument: Instrument) -> Histogram:
         """Return the histogram of that name."""
-        known = self._histograms.get(instrument.name)
-        if known is None:
-            known = self._histograms[instrument.name] = make_histogram(self.meter, instrument)
-        return known
+        if instrument.name not in self._histograms:
+            self._histograms[instrument.name] = make_histogram(self.meter, instrument)
+        return self._histograms[instrument.name]
 
 
 find_outside: Final = lru_cache(maxsize=1)(Outside)
