@@ -1,5 +1,6 @@
 """Applying batches: each in one go, and in ever smaller parts to find what fails."""
 
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -17,12 +18,26 @@ SEARCH_PARTS: Final = 8
 
 
 class Applier:
-    """Applies one partition's batches, each with the move of its checkpoint."""
+    """Applies one partition's batches, each with the move of its checkpoint.
 
-    def __init__(self, context: PartitionContext, cursor: Cursor, failures: FailureHandler) -> None:
+    Args:
+        context: Of the partition.
+        cursor: Where it stands.
+        failures: Decides about failed events.
+        begun: Called once a transaction is open.
+    """
+
+    def __init__(
+        self,
+        context: PartitionContext,
+        cursor: Cursor,
+        failures: FailureHandler,
+        begun: Callable[[], None],
+    ) -> None:
         self._context: Final = context
         self._cursor: Final = cursor
         self._failures: Final = failures
+        self._begun: Final = begun
         self._one_by_one: Final = OneByOne(context, cursor, failures)
         self._is_eager = context.subscription.eager
 
@@ -38,6 +53,7 @@ class Applier:
             # get an event again only because a later one failed.
             is_repeatable = self._context.subscription.is_repeatable
             if not is_repeatable or self._failures.failed_before(batch):
+                self._begun()
                 await self._one_by_one.apply(batch)
             else:
                 await self._apply_around(batch)
@@ -80,6 +96,7 @@ class Applier:
         """Apply all in one go; return the error that undid it, of one event where that is known."""
         try:
             async with self._cursor.begin(eager=self._is_eager) as transaction:
+                self._begun()
                 together = Together(self._context, transaction, batch, self._failures)
                 applied = await together.apply()
                 await transaction.move(applied.upto)

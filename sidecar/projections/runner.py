@@ -33,7 +33,9 @@ class Runner:
         # The strategy: what to do with dead letters, failed events, halts, and at the safe head.
         self._copy: Final = make_copy(context, self._cursor)
         self._pages: Final = PageReader(context)
-        self._applier: Final = Applier(context, self._cursor, self._copy.failures)
+        self._applier: Final = Applier(
+            context, self._cursor, self._copy.failures, self._pages.read_ahead
+        )
         self._standstill: Final = Standstill(context, self._cursor)
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """Pages follow each other, and so do checkpoints, whatever the head does meanwhile."""
 
+import asyncio
 import random
 
 import pytest
@@ -36,6 +37,25 @@ async def test_head_that_starts_anew_while_pages_are_read_ahead_leads_nobody_bac
         await stage.place("order-1", *range(1, EVENTS + 1))
         await stage.advance()
         assert await read_positions(stage) == list(range(1, EVENTS + 1))
+
+
+async def test_page_ahead_is_not_read_before_the_transaction_of_the_one_taken_is_open(
+    database: str,
+) -> None:
+    async with open_stage(database, Journal()) as stage:
+        await stage.place("order-1", *range(1, EVENTS + 1))
+        await stage.advance()
+        (partition,) = stage.partitions
+        pages = PageReader(stage.make_context(partition))
+        page = await pages.take(0)
+        ahead = pages._ahead
+        assert page is not None
+        assert ahead is not None
+        await asyncio.sleep(0.1)
+        assert not ahead.done()
+        pages.read_ahead()
+        assert (await asyncio.shield(ahead)).after == page.upto
+        await pages.close()
 
 
 async def test_checkpoint_never_goes_back(database: str) -> None:
