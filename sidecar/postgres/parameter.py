@@ -10,13 +10,12 @@ from typing import Final
 import asyncpg
 
 # Immutable types; a row of a result is read-only, too.
-_CONSTANT: Final[frozenset[type]] = frozenset(
+CONSTANT: Final[frozenset[type]] = frozenset(
     {
         type(None), bool, int, float, complex, str, bytes, Decimal, uuid.UUID,
         dt.date, dt.time, dt.datetime, dt.timedelta, asyncpg.Record,
     }
 )  # fmt: skip
-are_constant: Final = _CONSTANT.issuperset
 
 
 def keep(row: Iterable[object]) -> tuple[object, ...]:
@@ -26,7 +25,7 @@ def keep(row: Iterable[object]) -> tuple[object, ...]:
         Exception: One of them cannot be copied.
     """
     kept = row if type(row) is tuple else tuple(row)
-    return kept if are_constant(map(type, kept)) else tuple(map(_keep, kept))
+    return kept if CONSTANT.issuperset(map(type, kept)) else tuple(map(_keep, kept))
 
 
 def _keep(value: object) -> object:
@@ -36,4 +35,4 @@ def _keep(value: object) -> object:
     if type(value) is list or type(value) is tuple:
         kept = keep(value)
         return list(kept) if type(value) is list else kept
-    return value if type(value) in _CONSTANT else copy.deepcopy(value)
+    return value if type(value) in CONSTANT else copy.deepcopy(value)

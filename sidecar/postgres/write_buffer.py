@@ -33,6 +33,7 @@ class WriteBuffer:
     def __init__(self, raw: RawConnection) -> None:
         self.is_blurred = False
         self._raw = raw
+        # The number of the turn under way; 0 between turns.
         self._turn = 0
         self._query = ""
         self._rows: list[Row] = []

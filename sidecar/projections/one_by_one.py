@@ -141,9 +141,9 @@ async def apply_one(
             try:
                 with no_exit():
                     await invoke(delivery.event, connection, delivery.record)
-                connection.end_turn()
+                connection.check_turn()
             finally:
-                connection.drop_turn()
+                connection.end_turn()
             await connection.settle()
     # The edge between user code and ours; cancellation is a BaseException and passes.
     except Exception as error:

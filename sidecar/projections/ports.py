@@ -67,17 +67,21 @@ class LentConnection(Connection, Protocol):
     """What handlers write through, one after the other, each for as long as it runs."""
 
     def begin_turn(self) -> None:
-        """Lend it to the next handler, and to the tasks that this starts."""
+        """Lend it to the next handler, and to the tasks that this starts, and to no other."""
 
-    def end_turn(self) -> None:
-        """Take it back from a handler that has returned.
+    @property
+    def is_touched(self) -> bool:
+        """Whether there is anything to check after this turn."""
+
+    def check_turn(self) -> None:
+        """Look at the turn of a handler that has returned.
 
         Raises:
-            ConnectionMisuseError: It was used in a way that cannot work.
+            ConnectionMisuseError: It used the connection in a way that cannot work.
         """
 
-    def drop_turn(self) -> None:
-        """Take it back from a handler that has failed."""
+    def end_turn(self) -> None:
+        """Take it back, whether the handler has returned or failed."""
 
     @property
     def is_blurred(self) -> bool:

@@ -11,7 +11,7 @@ from sidecar.projections.failure_handler import FailureHandler
 from sidecar.projections.ports import Transaction
 from sidecar.projections.retry import Park
 
-_CHECK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.5
 
 
 class Together:
@@ -40,6 +40,8 @@ class Together:
         self._blocked: Final[set[str]] = set()
         self._left_out: Final[dict[int, EventFailedError]] = {}
         self._at: Delivery | None = None
+        self._began_mono: Final = time.monotonic()
+        self._look_mono = self._began_mono + _LOOK_SECONDS
 
     async def apply(self) -> Applied:
         """Apply all of it, or as much as a transaction may take.
@@ -64,9 +66,9 @@ class Together:
         return self._applied
 
     async def _handle(self, deadline: asyncio.Timeout) -> None:
-        applied, blocked = self._applied, self._blocked
-        connection, invoke = self._transaction.connection, self._invoke
-        began_mono = checked_mono = time.monotonic()
+        """Call the handler with one event after the other: what is done here is done for each."""
+        connection, invoke, blocked = self._transaction.connection, self._invoke, self._blocked
+        handled = 0
         for delivery in self._deliveries:
             record = delivery.record
             if blocked and record.stream in blocked:
@@ -77,22 +79,27 @@ class Together:
                 if delivery.error is not None:
                     raise delivery.error  # noqa: TRY301 - handled as what the handler raises is
                 await invoke(delivery.event, connection, record)
-                connection.end_turn()
+                if connection.is_touched:
+                    connection.check_turn()
             # The edge between user code and ours.
             except BaseException as error:  # noqa: BLE001 - what is no failure is raised again
-                connection.drop_turn()
+                connection.end_turn()
                 self._go_around(delivery, as_failure(error))
             else:
-                applied.events += 1
-            now_mono = time.monotonic()
-            if now_mono - checked_mono < _CHECK_SECONDS:
-                continue
-            # Moving the deadline costs more than a call, so it moves now and then.
-            checked_mono = now_mono
-            deadline.reschedule(asyncio.get_running_loop().time() + self._limit_seconds)
-            if now_mono - began_mono > BATCH_SECONDS:
-                applied.upto = record.position
+                handled += 1
+            if time.monotonic() > self._look_mono and self._must_end(deadline):
+                self._applied.upto = record.position
                 break
+        connection.end_turn()
+        self._applied.events = handled
+
+    def _must_end(self, deadline: asyncio.Timeout) -> bool:
+        """Return True when the transaction has lasted enough; else give the next event its time."""
+        # Moving the deadline costs more than a call, so it moves now and then.
+        now_mono = time.monotonic()
+        self._look_mono = now_mono + _LOOK_SECONDS
+        deadline.reschedule(asyncio.get_running_loop().time() + self._limit_seconds)
+        return now_mono - self._began_mono > BATCH_SECONDS
 
     def _go_around(self, delivery: Delivery, error: Exception) -> None:
         """Leave an event out if nothing of it is left; else raise whose failure it is."""

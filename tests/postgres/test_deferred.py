@@ -1,6 +1,7 @@
 """Deferred writes: travelling together, in order, seen by every read."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -228,6 +229,21 @@ async def test_only_one_batch_of_own_writes_is_taken_back(spy: Spy, raw: RawConn
     await connection.fetchval("SELECT 1")
     assert not connection.take_back()
     assert [row["n"] for row in await raw.fetch("SELECT n FROM t")] == [1, 3]
+
+
+async def test_task_that_is_no_coroutine_writes_as_well(spy: Spy, raw: RawConnection) -> None:
+    class Awaited:
+        def __await__(self) -> Generator[Any, Any, None]:
+            return self.write().__await__()
+
+        async def write(self) -> None:
+            connection = defer(spy)
+            await connection.execute(INSERT, 1)
+            await connection.execute(INSERT, 2)
+            await connection.flush()
+
+    await asyncio.ensure_future(Awaited())
+    assert await raw.fetchval("SELECT count(*) FROM t") == 2
 
 
 @pytest.mark.parametrize(
