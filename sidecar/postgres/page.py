@@ -1,6 +1,7 @@
 """Pages of the log: bounded in events, in bytes, and in how far they look for a rare type."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 
 import asyncpg
@@ -21,6 +22,8 @@ SPAN_POSITIONS: Final = 50_000
 # PostgreSQL compresses no value of fewer bytes, and none to less than a 255th.
 _COMPRESSED_BYTES: Final = 1900
 _MAX_RATIO: Final = 255
+
+_read_data: Final = attrgetter("data")
 
 
 async def read_span(
@@ -68,10 +71,9 @@ async def _read(
     records: list[RecordedEvent] = []
     while len(records) < PAGE_EVENTS and _size(records) < PAGE_BYTES:
         at = records[-1].position if records else after
-        rows = await _fetch(raw, partition, at, end, PAGE_EVENTS - len(records), types)
-        if not rows:
+        read = await _fetch(raw, partition, at, end, PAGE_EVENTS - len(records), types)
+        if not read:
             return records, True
-        read = [RecordedEvent(*row) for row in rows]
         records += read
         if read[-1].position >= end or not (to_the_end or _may_be_cut(read)):
             break
@@ -85,12 +87,20 @@ async def _fetch(
     end: int,
     limit: int,
     types: Sequence[str] | None,
-) -> list[asyncpg.Record]:
+) -> list[RecordedEvent]:
     bounds = (after, end, limit, PAGE_BYTES, types)
-    if partition.count == 1:
-        return await raw.fetch(sql("read_page"), *bounds)
-    share = (partition.index, partition.count)
-    return await raw.fetch(sql("read_partition_page"), *bounds, *share)
+    if partition.count > 1:
+        share = (partition.index, partition.count)
+        return _make_records(await raw.fetch(sql("read_partition_page"), *bounds, *share))
+    records = _make_records(await raw.fetch(sql("read_small_page"), *bounds))
+    if all(map(_read_data, records)):
+        return records
+    # An event of it is large.
+    return _make_records(await raw.fetch(sql("read_page"), *bounds))
+
+
+def _make_records(rows: Sequence[asyncpg.Record]) -> list[RecordedEvent]:
+    return [RecordedEvent(*row) for row in rows]
 
 
 def _size(records: Sequence[RecordedEvent]) -> int:

@@ -225,6 +225,23 @@ FROM (
 WHERE coalesce(weight, 0) < $4::bigint
 ORDER BY position;
 
+-- name: read_small_page
+-- As read_page, at three quarters of its cost, since nothing is added up: an event that takes more
+-- than its share of the $4 bytes comes without its data, and the page has to be read by read_page.
+SELECT position, stream, version, uuid_send(id), type, schema_version,
+       CASE
+           WHEN pg_column_size(data)
+                * CASE pg_column_compression(data) WHEN 'pglz' THEN 11 WHEN 'lz4' THEN 32 ELSE 1 END
+                <= $4::bigint / $3::bigint
+           THEN data::text
+       END,
+       metadata::text, date_part('epoch', recorded_at)
+FROM sidecar.events
+WHERE position > $1 AND position <= $2
+  AND ($5::text[] IS NULL OR type = ANY($5::text[]))
+ORDER BY position
+LIMIT $3::bigint;
+
 -- name: has_events
 SELECT EXISTS (SELECT FROM sidecar.events);
 

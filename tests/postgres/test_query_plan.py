@@ -68,8 +68,9 @@ async def test_hot_statements_use_indexes_on_a_long_log(connection: RawConnectio
     check(await explain(connection, "read_stream_until", *until), FEW_PAGES)
     check(await explain(connection, "read_stream_version", "order-3"), FEW_PAGES)
     check(await explain(connection, "read_log", end - 5000, end, 1000), FEW_PAGES)
-    check(await explain(connection, "read_page", end - 5000, end, *page), FEW_PAGES)
-    check(await explain(connection, "read_page", 10, end, *page), FEW_PAGES)
+    for statement in ("read_page", "read_small_page"):
+        check(await explain(connection, statement, end - 5000, end, *page), FEW_PAGES)
+        check(await explain(connection, statement, 10, end, *page), FEW_PAGES)
     check(await explain(connection, "scan_log", end - 100, 10_000), FEW_PAGES)
 
 

@@ -120,3 +120,15 @@ async def test_page_is_bounded_in_bytes_whatever_the_server_makes_of_them(
                 positions += [record.position for record in span.records]
                 after = span.upto
             assert positions == list(range(first + 1, head + 1))
+
+
+async def test_page_holds_small_events_with_a_large_one_among_them(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "PAGE_BYTES", 200 * PAGE_EVENTS)
+    async with open_stage(database, Journal()) as stage:
+        sizes = (10, 10, 1000, 10)
+        await stage.store.append("mixed", [Placed("x" * size, 1) for size in sizes])
+        head = await stage.advance()
+        span = await stage.projection_store.read_page(Partition("journal"), 0, head, None)
+        assert [len(str(record.fields()["order"])) for record in span.records] == list(sizes)
