@@ -7,8 +7,8 @@ from typing import Final
 from sidecar.postgres.connection import RawConnection
 
 # Enough to make a round trip cheap, few enough that PostgreSQL and Python work side by side in a
-# page of 1000. Measured: faster than 125, 200 and 500.
-BATCH_ROWS: Final = 250
+# page of 1000. Measured: as fast as 400, and faster than 200 and 250.
+BATCH_ROWS: Final = 500
 
 Row = Sequence[object]
 

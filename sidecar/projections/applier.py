@@ -24,7 +24,7 @@ class Applier:
         context: Of the partition.
         cursor: Where it stands.
         failures: Decides about failed events.
-        begun: Called once a transaction is open.
+        begun: Called once a transaction is open, and the handler is next.
     """
 
     def __init__(
@@ -96,8 +96,9 @@ class Applier:
         """Apply all in one go; return the error that undid it, of one event where that is known."""
         try:
             async with self._cursor.begin(eager=self._is_eager) as transaction:
-                self._begun()
                 together = Together(self._context, transaction, batch, self._failures)
+                await together.leave_out_parked()
+                self._begun()
                 applied = await together.apply()
                 await transaction.move(applied.upto)
         except NOT_OURS:

@@ -37,22 +37,26 @@ class Together:
         self._deliveries: Final = batch.deliveries
         self._failures: Final = failures
         self._applied: Final = Applied(batch.upto)
+        self._parked: frozenset[str] = frozenset()
         self._blocked: Final[set[str]] = set()
         self._left_out: Final[dict[int, EventFailedError]] = {}
         self._at: Delivery | None = None
         self._began_mono: Final = time.monotonic()
         self._look_mono = self._began_mono + _LOOK_SECONDS
 
+    async def leave_out_parked(self) -> None:
+        """Leave out the events of parked streams."""
+        streams = (delivery.record.stream for delivery in self._deliveries)
+        self._parked = await self._transaction.parked_among(streams)
+        self._blocked.update(self._parked)
+
     async def apply(self) -> Applied:
-        """Apply all of it, or as much as a transaction may take.
+        """Apply all of the rest, or as much as a transaction may take.
 
         Raises:
             EventFailedError: It may be this event's failure; a rollback has to undo it.
             Exception: It is no event's in particular.
         """
-        streams = (delivery.record.stream for delivery in self._deliveries)
-        parked = await self._transaction.parked_among(streams)
-        self._blocked.update(parked)
         try:
             async with asyncio.timeout(self._limit_seconds) as deadline:
                 await self._handle(deadline)
@@ -62,7 +66,7 @@ class Together:
                 raise
             raise EventFailedError(self._at, error) from error
         if self._left_out or not self._failures.is_calm:
-            await self._decide(set(parked))
+            await self._decide(set(self._parked))
         return self._applied
 
     async def _handle(self, deadline: asyncio.Timeout) -> None:
@@ -114,6 +118,7 @@ class Together:
 
     async def _decide(self, blocked: set[str]) -> None:
         """Decide about what was left out, as if each was tried in its turn."""
+        succeeded: set[str] = set()
         for delivery in self._deliveries:
             record = delivery.record
             if record.position > self._applied.upto:
@@ -122,8 +127,12 @@ class Together:
                 continue
             failure = self._left_out.get(record.position)
             if failure is None:
-                self._failures.succeeded(record.type)
+                # Until something fails, a second success of a type changes nothing.
+                if record.type not in succeeded:
+                    succeeded.add(record.type)
+                    self._failures.succeeded(record.type)
                 continue
+            succeeded.clear()
             blocked.add(record.stream)
             if isinstance(await self._failures.handle(self._transaction, failure), Park):
                 self._applied.parked.append(record)
