@@ -64,18 +64,15 @@ def write_dead_letter(
 
 def describe_error(error: BaseException, redact: Redact) -> tuple[str, str, str]:
     """Return an error's type, message and traceback, bounded and fit to be stored."""
-    trace = "".join(traceback.format_exception(error))
+    # Once for both, since it reads the source; unlike str(error) it stands an exception whose own
+    # __str__ fails.
+    captured = traceback.TracebackException.from_exception(error, compact=True)
     # Redacted while they are whole: half a secret would be left at the cut.
     return (
         type(error).__name__,
-        _storable(redact(_message_of(error)))[:MAX_MESSAGE_CHARACTERS],
-        _storable(redact(trace))[-MAX_TRACEBACK_CHARACTERS:],
+        _storable(redact(str(captured)))[:MAX_MESSAGE_CHARACTERS],
+        _storable(redact("".join(captured.format())))[-MAX_TRACEBACK_CHARACTERS:],
     )
-
-
-def _message_of(error: BaseException) -> str:
-    # Unlike str(error) this stands an exception whose own __str__ fails.
-    return str(traceback.TracebackException.from_exception(error))
 
 
 def _storable(text: str) -> str:
