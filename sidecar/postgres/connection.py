@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from sidecar.errors import DatabaseUrlError, StoreUnavailableError, trace_back
+from sidecar.postgres.codec_aware import CodecAwareConnection
 from sidecar.postgres.connect_failure import unreachable
-from sidecar.postgres.keepalive import KeepaliveConnection
 from sidecar.postgres.query import sql
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
@@ -74,7 +74,7 @@ async def connect(
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=command_timeout_seconds,
                 server_settings=server_settings(application_name, **_SESSION_SETTINGS),
-                connection_class=KeepaliveConnection,
+                connection_class=CodecAwareConnection,
             )
     except OPENING_ERRORS as error:
         raise unreachable(error, dsn) from error

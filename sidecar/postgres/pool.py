@@ -11,6 +11,7 @@ import asyncpg
 from typing_extensions import override
 
 from sidecar.errors import StoreUnavailableError
+from sidecar.postgres.codec_aware import CodecAwareConnection
 from sidecar.postgres.connect_failure import unreachable
 from sidecar.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
@@ -21,7 +22,6 @@ from sidecar.postgres.connection import (
     is_lost,
     server_settings,
 )
-from sidecar.postgres.keepalive import KeepaliveConnection
 from sidecar.postgres.pool_usage import (
     DEFAULT_LEAK_LIMIT_SECONDS,
     AcquireContext,
@@ -85,7 +85,7 @@ class MeteredPool(_Pool, PoolUsage):
             "connect": self._open_counted,
             "reset": self._reset_touched,
             "command_timeout": command_timeout_seconds,
-            "connection_class": KeepaliveConnection,
+            "connection_class": CodecAwareConnection,
             "server_settings": server_settings(name, **settings),
         }
         defaults = asyncpg.create_pool.__kwdefaults__ or {}

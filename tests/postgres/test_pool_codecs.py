@@ -113,3 +113,16 @@ async def test_dead_letters_are_kept_and_tried_again(pool: MeteredPool, database
         await request_retry(own)
     assert await sink.retry_due(publisher) == 1
     assert heard == [None, EVENTS[0]]
+
+
+async def test_ids_go_as_text_once_a_connection_has_codecs_of_its_own(database: str) -> None:
+    async with MeteredPool(database, name="app", min_size=1, max_size=1) as pool:
+        store = EventStore(pool, types)
+        first = await store.append("a", EVENTS)
+        async with pool.acquire() as connection:
+            assert getattr(connection, "has_own_codecs", None) is False
+            await speak_otherwise(connection)
+            assert getattr(connection, "has_own_codecs", None) is True
+            async with connection.transaction():
+                second = await store.append("a", EVENTS, connection=connection)
+    assert (first.version, second.version) == (2, 4)
