@@ -44,14 +44,14 @@ class AppendArguments(NamedTuple):
         """Return the statement that takes them: of one event it is the cheaper one."""
         if isinstance(self.ids, str):
             return sql("append_one")
-        # A codec of the connection's owner would get ids that are none of his: they go as text.
+        # A codec that the connection's owner has set may not take these ids, so they go as text.
         has_own_codecs = getattr(connection, "has_own_codecs", True)
         return sql("append_many") if has_own_codecs else _append_many_typed()
 
 
 @cache
 def _append_many_typed() -> str:
-    """Return `append_many` for ids that the driver writes in binary, which costs half as much."""
+    """Return `append_many` for ids in binary, which the server reads faster."""
     return sql("append_many").replace("$3::text[]", "$3::uuid[]")
 
 

@@ -694,10 +694,14 @@ ORDER BY c.projection, c.copy, c.partition;
 -- Those with a position park their stream, one each; those of published events park nothing. The
 -- few that wait for a retry are no dead letters, and are subtracted with an index of their own.
 SELECT projection, o.letters - coalesce(w.events, 0) AS letters,
-       o.parked - coalesce(w.events, 0) AS parked, o.oldest_at
+       o.parked - coalesce(w.events, 0) AS parked,
+       (
+           SELECT d.first_failed_at FROM sidecar.dead_letters d
+           WHERE d.projection = o.projection AND d.resolution IS NULL AND d.category <> 'retry'
+           ORDER BY d.first_failed_at LIMIT 1
+       ) AS oldest_at
 FROM (
-    SELECT projection, count(*) AS letters, count(position) AS parked,
-           min(first_failed_at) AS oldest_at
+    SELECT projection, count(*) AS letters, count(position) AS parked
     FROM sidecar.dead_letters WHERE resolution IS NULL GROUP BY projection
 ) AS o
 LEFT JOIN (

@@ -178,6 +178,26 @@ async def test_event_that_waits_for_its_next_try_is_no_dead_letter_to_any_comman
             await request_retry(connection, letter_id=letter)
 
 
+async def test_event_that_waits_for_its_next_try_does_not_say_since_when_streams_are_parked(
+    stage: Stage,
+) -> None:
+    waiting = await first(stage)
+    await stage.pool.execute(
+        "UPDATE sidecar.dead_letters SET category = 'retry', "
+        "first_failed_at = first_failed_at - interval '1 hour' WHERE id = $1",
+        waiting,
+    )
+    [dead] = [row for row in await stage.letters() if row["projection"] == "journal"][1:]
+    async with stage.pool.acquire() as connection:
+        sample = await take_sample(connection, SafeHeadFollower())
+    [journal] = [each for each in sample.projections if each.name == "journal"]
+    assert (journal.dead_letters, journal.parked_streams) == (1, 1)
+    assert journal.oldest_letter_at == dead["first_failed_at"]
+    failures = {failure.id for failure in sample.failures}
+    assert dead["id"] in failures
+    assert waiting not in failures
+
+
 async def test_discard_is_refused_when_a_retry_moved_the_letter_to_a_later_event(
     stage: Stage,
 ) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 
 from sidecar.events.publisher import EventPublisher
@@ -115,14 +116,33 @@ async def test_dead_letters_are_kept_and_tried_again(pool: MeteredPool, database
     assert heard == [None, EVENTS[0]]
 
 
-async def test_ids_go_as_text_once_a_connection_has_codecs_of_its_own(database: str) -> None:
+async def take_uuids_alone(connection: Any) -> None:
+    """A codec that no text can go through."""
+    await connection.set_type_codec(
+        "uuid", encoder=lambda value: value.hex, decoder=str, schema="pg_catalog"
+    )
+
+
+async def test_ids_pass_by_codecs_that_are_set_after_the_pool_was_opened(database: str) -> None:
     async with MeteredPool(database, name="app", min_size=1, max_size=1) as pool:
         store = EventStore(pool, types)
         first = await store.append("a", EVENTS)
         async with pool.acquire() as connection:
-            assert getattr(connection, "has_own_codecs", None) is False
-            await speak_otherwise(connection)
-            assert getattr(connection, "has_own_codecs", None) is True
+            await take_uuids_alone(connection)
             async with connection.transaction():
                 second = await store.append("a", EVENTS, connection=connection)
-    assert (first.version, second.version) == (2, 4)
+        third = await store.append("a", EVENTS)
+    assert (first.version, second.version, third.version) == (2, 4, 6)
+
+
+async def test_ids_pass_by_the_codecs_of_a_connection_that_is_not_ours(database: str) -> None:
+    async with MeteredPool(database, name="app", min_size=1, max_size=1) as pool:
+        store = EventStore(pool, types)
+        foreign = await asyncpg.connect(database)
+        try:
+            await take_uuids_alone(foreign)
+            async with foreign.transaction():
+                appended = await store.append("a", EVENTS, connection=foreign)
+        finally:
+            await foreign.close()
+    assert appended.version == 2
