@@ -25,25 +25,45 @@ RETRY_EVENTS: Final = 500
 LOOK_SECONDS: Final = 1.0
 
 
-@dataclass(slots=True)
-class RetryOutcome:
-    """What becomes of one dead letter in one transaction.
-
-    Attributes:
-        events: How many events of its stream were applied.
-        is_over: Whether it is not due any more: resolved, or kept for an event that failed now.
-        is_erased: Whether the event that it stood for is no longer in the log.
-        parked: The event that failed now, where that had waited for its tries and has no more.
-        interruption: The transient error that stopped the retry.
-    """
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one dead letter in one transaction, and how many events were applied."""
 
     letter: OpenDeadLetter
-    events: int = 0
-    is_over: bool = False
-    is_resolved: bool = False
-    is_erased: bool = False
-    parked: Sequence[RecordedEvent] = ()
-    interruption: Exception | None = None
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced(_Outcome):
+    """The dead letter stands for the next event of its stream, and is still due."""
+
+    is_erased: bool
+    """Whether the event that it stood for is no longer in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(_Outcome):
+    """Nothing of the stream is left to retry: it is no longer parked."""
+
+    is_erased: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAgain(_Outcome):
+    """The event of the dead letter, or a later one of its stream, failed; it is kept for that."""
+
+    failure: EventFailedError
+    decision: Retry | Park
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(_Outcome):
+    """A transient error stopped the retry; the dead letter is still due."""
+
+    cause: Exception
+
+
+RetryOutcome = Advanced | Resolved | FailedAgain | Interrupted
 
 
 class DeadLetterRetrier:
@@ -68,8 +88,11 @@ class DeadLetterRetrier:
     @property
     def look_in_seconds(self) -> float:
         """After how long to look next."""
-        next_mono = max(min(self._look_mono, self._failures.due_mono), self._rest_mono)
-        return max(next_mono - time.monotonic(), 0.0)
+        return max(self._next_look_mono - time.monotonic(), 0.0)
+
+    @property
+    def _next_look_mono(self) -> float:
+        return max(min(self._look_mono, self._failures.due_mono), self._rest_mono)
 
     async def retry_next(self) -> None:
         """Retry the dead letter that has been due longest, in one transaction, if one is due.
@@ -82,10 +105,7 @@ class DeadLetterRetrier:
         try:
             if await self._has_due():
                 with ExitStack() as span:
-                    outcome = await self._begin(span, self._limit)
-                    self.goes_on = outcome is not None
-                    if outcome is not None:
-                        self._report(outcome)
+                    await self._retry_one(span)
                 self._context.tally.beat()
         except Exception as error:
             if not self._context.store.is_transient(error):
@@ -94,9 +114,10 @@ class DeadLetterRetrier:
 
     async def _has_due(self) -> bool:
         """Return True when any is due; looks once a second, or when one is expected."""
-        if self.goes_on or self.look_in_seconds > 0:
+        now_mono = time.monotonic()
+        if self.goes_on or now_mono < self._next_look_mono:
             return self.goes_on
-        self._look_mono = time.monotonic() + LOOK_SECONDS
+        self._look_mono = now_mono + LOOK_SECONDS
         self._failures.due_mono = math.inf
         return await self._context.store.has_due_dead_letters(
             self._context.partition, self._cursor.stored
@@ -110,14 +131,26 @@ class DeadLetterRetrier:
         delay = delay_seconds(self._interruptions, random.random())
         self._look_mono = self._rest_mono = time.monotonic() + delay
 
+    async def _retry_one(self, span: ExitStack) -> None:
+        outcome = await self._begin(span, self._limit)
+        self.goes_on = outcome is not None
+        if outcome is not None:
+            self._cursor.applied(outcome.events)
+            self._applied[outcome.letter.id] += outcome.events
+            self._report(outcome)
+
     async def _begin(
         self, span: ExitStack, limit: int, blamed: Exception | None = None
     ) -> RetryOutcome | None:
         """Retry in one transaction, whose end may fail for an event as well.
 
         It holds the checkpoint, so that no event of the stream slips between the last one applied
-        here and the first one that the loop applies. The span holds the observation of the batch,
-        from when its events are known to the commit; the first of them is not tried if `blamed`.
+        here and the first one that the loop applies.
+
+        Args:
+            span: Holds the observation of the batch, from when its events are known to the commit.
+            limit: At most so many events.
+            blamed: Why the first of them failed already.
         """
         try:
             async with self._cursor.begin(eager=True) as transaction:
@@ -144,45 +177,42 @@ class DeadLetterRetrier:
         )
         projection = self._context.partition.projection
         span.enter_context(self._context.observer.batch(projection, records))
-        outcome = RetryOutcome(letter)
-        await self._apply(transaction, outcome, records, blamed)
-        return outcome
+        return await self._apply(transaction, letter, records, blamed)
 
     async def _apply(
         self,
         transaction: Transaction,
-        outcome: RetryOutcome,
+        letter: OpenDeadLetter,
         records: Sequence[RecordedEvent],
         blamed: Exception | None,
-    ) -> None:
+    ) -> RetryOutcome:
         """Apply events up to the first that fails, or until the transaction has lasted enough.
 
         Raises:
             EventFailedError: It spoilt the transaction.
         """
-        letter, ends_mono = outcome.letter, time.monotonic() + BATCH_SECONDS
-        upto_version = records[-1].version if records else letter.version
+        ends_mono = time.monotonic() + BATCH_SECONDS
+        events, upto_version = 0, records[-1].version if records else letter.version
         for delivery in self._route(records, blamed):
             try:
                 await apply_one(transaction, self._context.subscription, delivery)
             except EventFailedError as failure:
                 if transaction.is_spoilt:
                     raise
-                await self._stop_at(transaction, outcome, failure)
-                return
-            outcome.events += 1
+                return await self._stop_at(transaction, letter, events, failure)
+            events += 1
             if time.monotonic() > ends_mono:
                 upto_version = delivery.record.version
                 break
-        outcome.is_erased = not records or records[0].version != letter.version
+        is_erased = not records or records[0].version != letter.version
         rest = await transaction.queued_events(
             letter.stream, upto_version + 1, self._cursor.stored, 1
         )
         if rest:
             await transaction.advance(letter, rest[0])
-        else:
-            await transaction.resolve(letter, is_erased=outcome.is_erased)
-            outcome.is_resolved = outcome.is_over = True
+            return Advanced(letter, events, is_erased)
+        await transaction.resolve(letter, is_erased=is_erased)
+        return Resolved(letter, events, is_erased)
 
     def _route(self, records: Sequence[RecordedEvent], blamed: Exception | None) -> list[Delivery]:
         deliveries = self._context.router.route(records)
@@ -191,20 +221,23 @@ class DeadLetterRetrier:
         return deliveries
 
     async def _stop_at(
-        self, transaction: Transaction, outcome: RetryOutcome, failure: EventFailedError
-    ) -> None:
+        self,
+        transaction: Transaction,
+        letter: OpenDeadLetter,
+        events: int,
+        failure: EventFailedError,
+    ) -> Interrupted | FailedAgain:
         """Keep a dead letter at the event that failed now; a transient failure leaves it due."""
-        letter, record = outcome.letter, failure.delivery.record
+        record, is_repeatable = failure.delivery.record, self._context.subscription.is_repeatable
         is_same = record.version == letter.version
         if self._context.store.is_transient(failure.cause):
-            if self._context.subscription.is_repeatable:
+            if is_repeatable:
                 raise failure.cause
             # A rollback would not undo what was done outside for the events before; it would repeat
             # it.
             if not is_same:
                 await transaction.advance(letter, record)
-            outcome.interruption = failure.cause
-            return
+            return Interrupted(letter, events, failure.cause)
         attempts = letter.attempts + 1 if is_same else 1
         decision: Retry | Park = Park()
         if letter.is_waiting:
@@ -213,26 +246,25 @@ class DeadLetterRetrier:
         self._failures.report(failure, decision.action, attempts)
         kept = self._failures.describe(failure, attempts, decision)
         await transaction.fail_again(letter, *kept)
-        outcome.is_over = True
-        outcome.parked = [record] if letter.is_waiting and isinstance(decision, Park) else []
+        return FailedAgain(letter, events, failure, decision)
 
     def _report(self, outcome: RetryOutcome) -> None:
-        """Count and log what was committed.
+        """Log what was committed.
 
         Raises:
             Exception: The transient error that stopped it.
         """
-        partition, letter = self._context.partition, outcome.letter
-        self._cursor.applied(outcome.events)
-        self._applied[letter.id] += outcome.events
-        if outcome.interruption is not None:
-            raise outcome.interruption
+        if isinstance(outcome, Interrupted):
+            raise outcome.cause
         self._interruptions = 0
-        applied = self._applied[letter.id]
-        if outcome.is_over:
-            del self._applied[letter.id]
-        log_parked(partition, outcome.parked)
-        if outcome.is_erased:
-            log_erased(partition, letter.stream, letter.version)
-        if outcome.is_resolved:
-            log_resumed(partition, letter.stream, applied)
+        partition, letter = self._context.partition, outcome.letter
+        match outcome:
+            case FailedAgain(failure=failure, decision=decision):
+                del self._applied[letter.id]
+                if letter.is_waiting and isinstance(decision, Park):
+                    log_parked(partition, [failure.delivery.record])
+            case Resolved() | Advanced():
+                if outcome.is_erased:
+                    log_erased(partition, letter.stream, letter.version)
+                if isinstance(outcome, Resolved):
+                    log_resumed(partition, letter.stream, self._applied.pop(letter.id))

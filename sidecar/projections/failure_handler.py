@@ -26,8 +26,11 @@ from sidecar.projections.failure_log import log_failure, log_interruption
 from sidecar.projections.observer import Action
 from sidecar.projections.ports import Transaction
 from sidecar.projections.retry import (
+    GaplessPolicy,
+    Halt,
     Park,
     Retry,
+    RetryPolicy,
     StopBefore,
     delay_seconds,
 )
@@ -91,17 +94,15 @@ class FailureStreak:
 class FailureHandler:
     """Decides about the failures of one partition, reports them, and keeps what is left behind.
 
-    A copy that must be gapless stops where another would go around an event.
-
     Attributes:
         due_mono: Monotonic time at which the next of the events put off is due, as far as this
             process knows.
     """
 
-    def __init__(self, context: PartitionContext, *, is_gapless: bool) -> None:
+    def __init__(self, context: PartitionContext, policy: RetryPolicy | GaplessPolicy) -> None:
         self.due_mono = math.inf
         self._context: Final = context
-        self._is_gapless: Final = is_gapless
+        self._policy: Final = policy
         self._outages = 0
         self._streak: Final = FailureStreak()
         self._suspicion: Final = Suspicion()
@@ -140,7 +141,7 @@ class FailureHandler:
 
     def can_go_around(self, error: Exception) -> bool:
         """Return True when a batch can go on without the event that failed with this."""
-        return not self._is_gapless and not self._context.store.is_transient(error)
+        return self._policy.goes_around and not self._context.store.is_transient(error)
 
     async def handle(
         self, transaction: Transaction, failure: EventFailedError
@@ -161,16 +162,17 @@ class FailureHandler:
         error_type = type(error).__name__
         attempt = self._streak.count_attempt(record.position)
         streak = self._streak.streak_of(error_type)
-        decision = self._context.policy.decide(attempt, streak, random.random())
-        halts = self._is_gapless and isinstance(decision, Park)
-        self.report(failure, Action.HALT if halts else decision.action, attempt)
-        if self._is_gapless:
-            if isinstance(decision, Retry):
-                return StopBefore(decision.after_seconds)
-            raise RebuildHaltedError(failure) from failure
-        self._streak.count_left(error_type)
-        await transaction.park(*self.describe(failure, attempt, decision))
-        return decision
+        decision = self._policy.decide(attempt, streak, random.random())
+        self.report(failure, decision.action, attempt)
+        match decision:
+            case StopBefore():
+                return decision
+            case Halt():
+                raise RebuildHaltedError(failure) from failure
+            case Retry() | Park():
+                self._streak.count_left(error_type)
+                await transaction.park(*self.describe(failure, attempt, decision))
+                return decision
 
     def _look_around(self, record: RecordedEvent, error: Exception) -> None:
         """Leave the transaction once so many streams failed alike that no event is to blame.
@@ -180,7 +182,7 @@ class FailureHandler:
         """
         found = find_sqlstate(error)
         # A rebuild halts at any event, and what is done outside would be repeated by a rollback.
-        if found is None or self._is_outside or self._is_gapless:
+        if found is None or self._is_outside or not self._policy.goes_around:
             return
         sqlstate, cause = found
         records = self._suspicion.add(sqlstate, record)

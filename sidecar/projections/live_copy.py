@@ -12,7 +12,7 @@ class LiveCopy:
     """Goes around events that fail, retries them, and waits at the safe head."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
-        self.failures: Final = FailureHandler(context, is_gapless=False)
+        self.failures: Final = FailureHandler(context, context.policy)
         self._context: Final = context
         self._cursor: Final = cursor
         self._retrier: Final = DeadLetterRetrier(context, cursor, self.failures)

@@ -8,6 +8,7 @@ from sidecar.errors import ProjectionError, RebuildStrayedError
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.failure_handler import FailureHandler, RebuildHaltedError
+from sidecar.projections.retry import GaplessPolicy
 
 SWAP_RETRY_SECONDS: Final = 0.2
 
@@ -18,7 +19,7 @@ class RebuildCopy:
     """Stops at what fails, for a new copy must have no holes, and swaps at the safe head."""
 
     def __init__(self, context: PartitionContext, cursor: Cursor) -> None:
-        self.failures: Final = FailureHandler(context, is_gapless=True)
+        self.failures: Final = FailureHandler(context, GaplessPolicy(context.policy))
         self._context: Final = context
         self._cursor: Final = cursor
         self._swap_due_mono = 0.0

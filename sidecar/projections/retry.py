@@ -29,12 +29,20 @@ class Park:
 class StopBefore:
     """Apply nothing behind the event, and try it again after a while."""
 
+    action: ClassVar = Action.RETRY
     after_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """Apply nothing behind the event until a person has decided."""
+
+    action: ClassVar = Action.HALT
+
+
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bounds on retries.
+    """Bounds on retries, for a copy that goes around what fails.
 
     Attributes:
         max_attempts: Tries per event before its stream is parked, the first included.
@@ -47,6 +55,7 @@ class RetryPolicy:
     max_attempts: int = 3
     max_streak: int = 3
     park_seconds: float | None = None
+    goes_around: ClassVar[bool] = True
 
     def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
         """Decide about an error that is not transient, by the event's attempts, from 1.
@@ -63,6 +72,22 @@ class RetryPolicy:
             return None
         doublings = min(max(attempt - self.max_attempts, 0), 32)
         return min(self.park_seconds * 2.0**doublings, MAX_PARK_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class GaplessPolicy:
+    """The same bounds, for a copy that must have no holes."""
+
+    bounds: RetryPolicy
+    goes_around: ClassVar[bool] = False
+
+    def decide(self, attempt: int, streak: int, jitter_ratio: float) -> StopBefore | Halt:
+        """Decide as `RetryPolicy` does, but stop where that would go on."""
+        match self.bounds.decide(attempt, streak, jitter_ratio):
+            case Retry(after_seconds):
+                return StopBefore(after_seconds)
+            case Park():
+                return Halt()
 
 
 def delay_seconds(attempt: int, jitter_ratio: float) -> float:
