@@ -8,6 +8,7 @@ from sidecar.cli.invocation import SidecarGroup
 from sidecar.cli.projections import projections
 from sidecar.cli.start import demo, migrate, run, serve
 from sidecar.cli.token import token
+from sidecar.cli.verify import verify
 from sidecar.telemetry.uncaught import redact_uncaught
 from sidecar.version import __version__
 from sidecar.wiring.boot import redact_environment
@@ -23,6 +24,8 @@ def main() -> None:
 
 
 _COMMANDS = (serve, run, check, demo, migrate, projections, dead_letters, secret, token, own_rules)
+
+projections.add_command(verify)
 
 for command in _COMMANDS:
     main.add_command(command)

@@ -101,7 +101,7 @@ async def _watch_retry(connection: RawConnection, ids: Sequence[int], meter: Met
             say(f"{', '.join(hints)}. The retry is noted and happens then.", err=True)
             return None
         unowned = await list_unowned(connection, ids)
-        if _is_left_alone(ownerless, unowned, "The retry is noted and happens"):
+        if is_left_alone(ownerless, unowned, "The retry is noted and happens"):
             return None
         if not unowned:
             meter.show(len(ids) - still_open)
@@ -136,13 +136,13 @@ async def _watch_rebuild(
         if status is None or status.rebuild is not Rebuild.RUNNING:
             return status
         unowned = () if status.owners else (name,)
-        if _is_left_alone(ownerless, unowned, "The rebuild is noted and goes on"):
+        if is_left_alone(ownerless, unowned, "The rebuild is noted and goes on"):
             return status
         meter.show(int((status.progress or 0.0) * sample.safe_head), sample.safe_head)
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _is_left_alone(ownerless: Stretch, unowned: Sequence[str], hint: str) -> bool:
+def is_left_alone(ownerless: Stretch, unowned: Sequence[str], hint: str) -> bool:
     """Return True, and print why, when no worker took projections over in time.
 
     The hint says what becomes of the work, up to "once a worker runs".

@@ -19,6 +19,11 @@ def old_schema(projection: str) -> str:
     return _name("sidecar_old_", projection)
 
 
+def verify_schema(projection: str) -> str:
+    """Return the schema in which its log is applied anew, to be compared with."""
+    return _name("sidecar_verify_", projection)
+
+
 def _name(prefix: str, projection: str) -> str:
     """Join them; a hash tells names apart that PostgreSQL would cut to the same."""
     whole = f"{prefix}{projection}".encode()

@@ -1,8 +1,9 @@
 """The store of projections in PostgreSQL: checkpoints, pages of the log and transactions."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import asyncpg
 
@@ -13,6 +14,7 @@ from sidecar.errors import (
     StoreUnavailableError,
 )
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.copies import new_schema
 from sidecar.postgres.page import read_span
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_transaction import PostgresTransaction, checkpoint_key
@@ -21,6 +23,8 @@ from sidecar.postgres.rebuild import swap
 from sidecar.postgres.transient import is_transient
 from sidecar.projections.ports import Checkpoint, Span, State
 from sidecar.projections.projection import Partition
+
+T = TypeVar("T", bound=PostgresTransaction)
 
 
 class PostgresProjectionStore:
@@ -93,12 +97,26 @@ class PostgresProjectionStore:
         Raises:
             RebuildStrayedError: A rebuild wrote to what is not its copy; rolled back.
         """
-        transaction: PostgresTransaction | None = None
+        lock = partial(
+            self._lock_checkpoint,
+            partition=partition,
+            position=position,
+            eager=eager,
+            repeatable=repeatable,
+            halted=halted,
+        )
+        async with self._handling(partition, lock) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def _handling(
+        self, partition: Partition, lock: Callable[[RawConnection], Awaitable[T]]
+    ) -> AsyncIterator[T]:
+        """Open a transaction for handlers, which begins with a lock."""
+        transaction: T | None = None
         try:
             async with self._begin(partition) as raw:
-                modes = (repeatable, halted)
-                row = await self._lock_checkpoint(raw, partition, position, modes)
-                transaction = PostgresTransaction(raw, partition, row, eager=eager)
+                transaction = await lock(raw)
                 await transaction.prepare()
                 async with transaction.handling():
                     yield transaction
@@ -119,15 +137,29 @@ class PostgresProjectionStore:
                     yield raw
 
     async def _lock_checkpoint(
-        self, raw: RawConnection, partition: Partition, position: int, modes: tuple[bool, bool]
-    ) -> asyncpg.Record:
-        """Lock the row, if it stands where the loop believes, which knows what was discarded."""
+        self,
+        raw: RawConnection,
+        partition: Partition,
+        position: int,
+        *,
+        eager: bool,
+        repeatable: bool,
+        halted: bool,
+    ) -> PostgresTransaction:
         key = checkpoint_key(partition)
-        found = await raw.fetchrow(sql("lock_checkpoint"), *key, *modes)
+        found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
+        row = self._require_current(found, partition, position)
+        await self._keep_handled(raw, row, partition)
+        schema = new_schema(partition.projection) if partition.copy == "rebuild" else None
+        return PostgresTransaction(raw, partition, row, schema, eager=eager)
+
+    def _require_current(
+        self, found: asyncpg.Record | None, partition: Partition, position: int
+    ) -> asyncpg.Record:
+        """Return a row if it stands where the loop believes, which knows what was discarded."""
         row = _require_there(found, partition, position)
         if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
-        await self._keep_handled(raw, row, partition)
         return row
 
     async def _keep_handled(

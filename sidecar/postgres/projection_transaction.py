@@ -15,7 +15,6 @@ from sidecar.errors import (
 )
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.connection import RawConnection, is_busy, is_lost, translate_loss
-from sidecar.postgres.copies import new_schema
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.guard import keep_transaction
 from sidecar.postgres.page import PAGE_BYTES
@@ -40,25 +39,37 @@ class PostgresTransaction:
         connection: Handlers write through it.
         session: The backend's process id.
         session_ended_by: The error after which the session had to be ended, if that was so.
+
+    Args:
+        raw: Where the transaction is open.
+        partition: Whose.
+        row: Its checkpoint, locked.
+        schema: Of the copy that handlers write to, and to nothing else; None for the live one.
+        eager: Send each write at once.
     """
 
     def __init__(
-        self, raw: RawConnection, partition: Partition, row: asyncpg.Record, *, eager: bool
+        self,
+        raw: RawConnection,
+        partition: Partition,
+        row: asyncpg.Record,
+        schema: str | None = None,
+        *,
+        eager: bool,
     ) -> None:
         self.connection: Final = DeferredConnection(raw, eager=eager)
         self.session: Final = raw.get_server_pid()
         self.session_ended_by: BaseException | None = None
         self._raw: Final = raw
         self._partition: Final = partition
-        self._is_rebuild: Final = partition.copy == "rebuild"
+        self._schema: Final = schema
         self._row: Final = row
         self._spoilt_by: BaseException | None = None
 
     async def prepare(self) -> None:
-        """Let the handlers of a rebuild write to the new copy."""
-        if self._is_rebuild:
-            schema = new_schema(self._partition.projection)
-            await self._raw.execute(sql("prepend_search_path"), schema)
+        """Let handlers write to the copy."""
+        if self._schema is not None:
+            await self._raw.execute(sql("prepend_search_path"), self._schema)
 
     @asynccontextmanager
     async def handling(self) -> AsyncIterator[None]:
@@ -70,8 +81,8 @@ class PostgresTransaction:
         try:
             with keep_transaction(self._raw, str(self._partition)):
                 yield
-            if self._is_rebuild:
-                await refuse_stray_writes(self._raw, self._partition.projection)
+            if self._schema is not None:
+                await refuse_stray_writes(self._raw, self._partition.projection, self._schema)
         except BaseException as error:
             if not await self._free():
                 self.session_ended_by = error
@@ -198,14 +209,17 @@ class PostgresTransaction:
         begun, transaction = self._row["position"], self._row["transaction"]
         if position < begun:
             raise ValueError(f"{self._partition} would go back from {begun} to {position}.")
-        if not self._raw.is_in_transaction():
-            raise self._ended()
+        self._require_open()
         key = checkpoint_key(self._partition)
         status = await self._raw.execute(sql("move_checkpoint"), *key, begun, position, transaction)
         if status != "UPDATE 1":
             if await self._raw.fetchval(sql("read_transaction")) != transaction:
                 raise self._ended()
             raise CheckpointMovedError(f"The checkpoint of {self._partition} was moved.")
+
+    def _require_open(self) -> None:
+        if not self._raw.is_in_transaction():
+            raise self._ended()
 
     def _ended(self) -> TransactionEndError:
         return TransactionEndError(

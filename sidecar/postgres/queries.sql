@@ -918,9 +918,14 @@ JOIN sidecar.checkpoints l USING (projection, partition)
 WHERE n.projection = $1 AND n.copy = 'rebuild' AND l.copy = 'live';
 
 -- name: list_runnable
--- A paused live row has a loop as well, which waits; a failed rebuild has none.
+-- A paused live row has a loop as well, which waits; a failed rebuild has none. One loop verifies
+-- all partitions.
 SELECT projection, partition, partitions, copy FROM sidecar.checkpoints
-WHERE copy = 'live' OR state = 'running';
+WHERE copy = 'live' OR state = 'running'
+UNION ALL
+SELECT c.projection, 0, c.partitions, 'verify' FROM sidecar.checkpoints c
+JOIN sidecar.verifications v USING (projection)
+WHERE v.state = 'running' AND c.copy = 'live' AND c.partition = 0;
 
 -- name: create_rebuild
 INSERT INTO sidecar.checkpoints (projection, copy, partition, partitions, kind, tables)
@@ -1000,7 +1005,7 @@ RETURNING partition;
 
 -- name: find_table
 -- The place of a read model's table, and what keeps it from being copied.
-SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'r' AS is_plain,
+SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind = 'r' AS is_plain,
        c.relrowsecurity AS has_policies,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
            AS has_triggers,

@@ -16,6 +16,7 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.query import sql
 from sidecar.postgres.table_claims import require_unshared
+from sidecar.postgres.table_copy import copy_shape, require_table
 
 # A swap waits for readers this long, and new readers wait behind it as long; then it gives up and
 # tries again.
@@ -29,6 +30,7 @@ _OBSTACLES: Final = {
     "has_foreign_keys": "takes part in foreign keys",
     "has_views": "is read by views, which would go on reading the old copy",
 }
+_CONSEQUENCE: Final = "it cannot be rebuilt by swapping"
 
 
 async def start_rebuild(connection: RawConnection, projection: str) -> None:
@@ -54,7 +56,8 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
         await drop_copy(connection, schema)
         await connection.execute(f"CREATE SCHEMA {quote(schema)}")
         for table in tables:
-            await _copy_shape(connection, table, schema)
+            place = await require_table(connection, table, _OBSTACLES, _CONSEQUENCE)
+            await copy_shape(connection, place, schema)
         await _forget_rebuild(connection, projection)
         await connection.execute(sql("create_rebuild"), projection)
 
@@ -84,15 +87,15 @@ async def drop_old_copy(connection: RawConnection, projection: str) -> None:
     await drop_copy(connection, schema)
 
 
-async def refuse_stray_writes(connection: RawConnection, projection: str) -> None:
-    """Make sure that a batch of a rebuild has written to nothing but its new copy.
+async def refuse_stray_writes(connection: RawConnection, projection: str, schema: str) -> None:
+    """Make sure that a batch has written to nothing but the copy in its schema.
 
     A table that is missing from `tables`, or is written with its schema, is the live one.
 
     Raises:
         RebuildStrayedError: It wrote elsewhere as well, and must not be committed.
     """
-    rows = await connection.fetch(sql("list_stray_writes"), new_schema(projection))
+    rows = await connection.fetch(sql("list_stray_writes"), schema)
     if rows:
         names = ", ".join(row["name"] for row in rows)
         raise RebuildStrayedError(
@@ -204,23 +207,3 @@ async def _read_tables(connection: RawConnection, projection: str) -> Sequence[s
             "read model's tables in the class, start the workers once, and try again."
         )
     return tables
-
-
-async def _copy_shape(connection: RawConnection, table: str, schema: str) -> None:
-    """Create an empty copy with the same columns, defaults, indexes, checks and grants."""
-    place = await connection.fetchrow(sql("find_table"), table)
-    if place is None or not place["is_plain"]:
-        raise ProjectionError(f"{table!r} is no plain table on the search path.")
-    for column, obstacle in _OBSTACLES.items():
-        if place[column]:
-            raise ProjectionError(f"Table {table!r} {obstacle}; it cannot be rebuilt by swapping.")
-    source = f"{quote(place['schema'])}.{quote(place['name'])}"
-    copy = f"{quote(schema)}.{quote(place['name'])}"
-    await connection.execute(f"CREATE TABLE {copy} (LIKE {source} INCLUDING ALL)")
-    rows = [
-        *await connection.fetch(sql("list_sequences"), source, schema),
-        *await connection.fetch(sql("list_index_names"), source, copy, schema),
-        *await connection.fetch(sql("list_grants"), source, schema),
-    ]
-    for row in rows:
-        await connection.execute(row["statement"])

@@ -17,7 +17,7 @@ class LiveCopy:
         self._cursor: Final = cursor
         self._retrier: Final = DeadLetterRetrier(context, cursor, self.failures)
 
-    async def retry_dead_letters(self) -> None:
+    async def before_page(self) -> None:
         """Retry one parked stream, if one is due."""
         await self._retrier.retry_next()
 

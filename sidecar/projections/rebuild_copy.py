@@ -24,7 +24,7 @@ class RebuildCopy:
         self._cursor: Final = cursor
         self._swap_due_mono = 0.0
 
-    async def retry_dead_letters(self) -> None:
+    async def before_page(self) -> None:
         """Leave them to the live copy."""
 
     async def caught_up(self) -> None:

@@ -1,6 +1,7 @@
 """One loop per partition: take a page, have it applied, wait for the next, outlast outages."""
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionPausedError
 from sidecar.projections.applier import Applier
@@ -14,6 +15,14 @@ from sidecar.projections.page_reader import Page, PageReader
 from sidecar.projections.projection import Partition
 from sidecar.projections.rebuild_copy import RebuildCopy
 from sidecar.projections.standstill import Standstill
+from sidecar.projections.verify_copy import VerifyCopy
+
+Copy: TypeAlias = LiveCopy | RebuildCopy | VerifyCopy
+
+_STRATEGIES: Final[Mapping[str, type[LiveCopy | RebuildCopy]]] = {
+    "live": LiveCopy,
+    "rebuild": RebuildCopy,
+}
 
 
 class Runner:
@@ -21,16 +30,23 @@ class Runner:
 
     Several runners may believe that they own a partition; the compare-and-set on the checkpoint
     lets one of them win each batch and rolls the others back.
+
+    Args:
+        context: Of the partition.
+        make_copy: Makes the strategy; None for that of the partition's copy, live or rebuilt.
     """
 
-    def __init__(self, context: PartitionContext) -> None:
+    def __init__(
+        self,
+        context: PartitionContext,
+        make_copy: Callable[[PartitionContext, Cursor], Copy] | None = None,
+    ) -> None:
         self.partition: Final[Partition] = context.partition
         self.tally: Final[RunnerTally] = context.tally
         self._context: Final = context
         self._cursor: Final = Cursor(context)
-        is_live = context.partition.copy == "live"
-        make_copy: type[LiveCopy | RebuildCopy] = LiveCopy if is_live else RebuildCopy
         # The strategy: what to do with dead letters, failed events, halts, and at the safe head.
+        make_copy = make_copy or _STRATEGIES[context.partition.copy]
         self._copy: Final = make_copy(context, self._cursor)
         self._pages: Final = PageReader(context)
         self._applier: Final = Applier(
@@ -92,7 +108,7 @@ class Runner:
             await self._cursor.load()
         if await self._standstill.holds():
             return
-        await self._copy.retry_dead_letters()
+        await self._copy.before_page()
         page = await self._pages.take(self._cursor.seen, self._cursor.discarded)
         self.tally.beat()
         if page is None:
@@ -108,7 +124,7 @@ class Runner:
             if self._context.stopping.is_set() or not await self._applier.apply(batch):
                 return
             if batch.upto < page.upto:
-                await self._copy.retry_dead_letters()
+                await self._copy.before_page()
 
     async def _pass_over(self, page: Page) -> None:
         """Go on behind a page of which nothing is handled; that is stored now and then."""

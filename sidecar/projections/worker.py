@@ -78,6 +78,8 @@ class Worker:
         beating: dict[str, list[RunnerTally]] = {}
         counted: dict[str, list[RunnerTally]] = {}
         for partition, tally in self._tallies.items():
+            if partition.copy == "verify":
+                continue  # Nobody reads what it applies, and its failures are no read model's.
             beats = partition in self.runners and partition.copy == "live"
             tallies = beating if beats else counted
             tallies.setdefault(partition.projection, []).append(tally)

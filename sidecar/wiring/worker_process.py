@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -26,6 +27,7 @@ from sidecar.postgres.projection_setup import Setups
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
+from sidecar.postgres.verification_store import VerificationStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.process.lifecycle import Shutdown
@@ -37,6 +39,7 @@ from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
+from sidecar.projections.verify_copy import VerifyCopy
 from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool_metrics import follow_pool
 from sidecar.telemetry.projection_metrics import (
@@ -93,24 +96,24 @@ class WorkerProcess:
                 freeze_gc()
                 counting = asyncio.create_task(self._passed_over.run(pool))
                 try:
-                    await self._set_up_and_work(
-                        PostgresProjectionStore(pool, self._handled), shutdown
-                    )
+                    await self._set_up_and_work(pool, shutdown)
                 finally:
                     counting.cancel()
 
-    async def _set_up_and_work(self, store: PostgresProjectionStore, shutdown: Shutdown) -> None:
+    async def _set_up_and_work(self, pool: MeteredPool, shutdown: Shutdown) -> None:
         """Work on what is ready; the rest joins as its setup ends."""
         async with asyncio.TaskGroup() as group:
             setting_up = group.create_task(self._setups.run())
             await asyncio.wait((setting_up,), timeout=QUICK_SETUP_SECONDS)
-            await self._work(store, shutdown)
+            await self._work(pool, shutdown)
             setting_up.cancel()
 
     def _list_partitions(self) -> tuple[Partition, ...]:
         return tuple(partition for each in self._setups.ready for partition in each.split())
 
-    async def _work(self, store: PostgresProjectionStore, shutdown: Shutdown) -> None:
+    async def _work(self, pool: MeteredPool, shutdown: Shutdown) -> None:
+        store = PostgresProjectionStore(pool, self._handled)
+
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
             subscription = self._subscriptions[partition.projection]
             context = PartitionContext(
@@ -123,7 +126,7 @@ class WorkerProcess:
                 policy=self._policy,
                 tally=tally,
             )
-            return Runner(context)
+            return make_verifier(context, pool) if partition.copy == "verify" else Runner(context)
 
         worker = self._worker = Worker(
             open_safe_head=partial(open_safe_head, self._dsn, application_name=self._name("head")),
@@ -242,6 +245,14 @@ class WorkerProcess:
             refused=dict(self._setups.refused),
             violations=self._violations,
         )
+
+
+def make_verifier(context: PartitionContext, pool: MeteredPool) -> Runner:
+    """Make the loop that verifies a projection: one for all of its partitions."""
+    store = VerificationStore(pool, context.subscription)
+    whole = Partition(context.partition.projection, copy="verify")
+    alone = replace(context, partition=whole, store=store, head=HeadSignal())
+    return Runner(alone, partial(VerifyCopy, store=store))
 
 
 def _age_seconds(since_mono: float | None) -> float | None:

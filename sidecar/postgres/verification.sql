@@ -1,0 +1,235 @@
+-- Statements of a verification. Those with {shadow} name the schema of its copy.
+
+-- name: lock_verification
+SELECT id, share, ignored FROM sidecar.verifications
+WHERE projection = $1 AND state = 'running' FOR UPDATE;
+
+-- name: find_verification
+SELECT id, share, ignored FROM sidecar.verifications WHERE projection = $1 AND state = 'running';
+
+-- name: request_verification
+INSERT INTO sidecar.verifications (projection, share, ignored) VALUES ($1, $2, $3)
+ON CONFLICT (projection) WHERE state = 'running' DO NOTHING
+RETURNING id;
+
+-- name: end_verification
+UPDATE sidecar.verifications SET state = $2, detail = $3, ended_at = clock_timestamp()
+WHERE projection = $1 AND state = 'running'
+RETURNING id;
+
+-- name: describe_shape
+-- Of the tables with oids $1: changes with a column or its type, or when a table is another one.
+SELECT md5(string_agg(format('%s %s %s', a.attrelid, a.attname, a.atttypid), ',' ORDER BY
+           a.attrelid, a.attnum))
+FROM pg_attribute a
+WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped;
+
+-- name: create_progress
+-- Not logged, as the copy is not: a crash of the server empties both.
+CREATE UNLOGGED TABLE {shadow}.sidecar_progress (
+    verification bigint NOT NULL,
+    shape        text   NOT NULL,
+    position     bigint NOT NULL DEFAULT 0,
+    place        json,
+    report       json
+);
+
+-- name: create_withheld
+-- Streams whose events the copy has not applied from a version on, for they were parked.
+CREATE UNLOGGED TABLE {shadow}.sidecar_withheld (
+    stream  text COLLATE "C" PRIMARY KEY,
+    version bigint NOT NULL
+);
+
+-- name: begin_progress
+INSERT INTO {shadow}.sidecar_progress (verification, shape) VALUES ($1, $2);
+
+-- name: has_progress
+SELECT to_regclass($1 || '.sidecar_progress') IS NOT NULL;
+
+-- name: read_progress
+SELECT p.verification, p.shape, p.position, p.place, p.report,
+       ARRAY(
+           SELECT d.position FROM sidecar.dead_letters d
+           WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
+       ) AS discarded
+FROM {shadow}.sidecar_progress p;
+
+-- name: lock_progress
+-- Limits as in `lock_checkpoint`.
+SELECT p.verification, p.shape, p.position, pg_current_xact_id()::text AS transaction,
+       EXISTS (SELECT FROM {shadow}.sidecar_withheld) OR EXISTS (
+           SELECT FROM sidecar.dead_letters d
+           WHERE d.projection = $1 AND d.resolution IS NULL AND d.position IS NOT NULL
+       ) AS has_parked,
+       ARRAY(
+           SELECT d.position FROM sidecar.dead_letters d
+           WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
+       ) AS discarded,
+       (SELECT state FROM sidecar.verifications v WHERE v.id = p.verification) AS state,
+       set_config('idle_in_transaction_session_timeout', '0', true),
+       CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
+            THEN set_config('transaction_timeout', '0', true) END,
+       set_config('synchronous_commit', 'off', true)
+FROM {shadow}.sidecar_progress p
+FOR UPDATE OF p;
+
+-- name: move_progress
+WITH moved AS (
+    UPDATE {shadow}.sidecar_progress SET position = $2
+    WHERE position = $1 AND pg_current_xact_id()::text = $3
+    RETURNING verification
+)
+UPDATE sidecar.verifications v SET filled_position = $2 FROM moved WHERE v.id = moved.verification;
+
+-- name: list_withheld
+SELECT stream FROM {shadow}.sidecar_withheld
+UNION
+SELECT stream FROM sidecar.dead_letters
+WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL;
+
+-- name: withhold
+-- The events of streams $3 above position $1 up to $2.
+INSERT INTO {shadow}.sidecar_withheld (stream, version)
+SELECT stream, min(version) FROM sidecar.events
+WHERE stream = ANY($3::text[]) AND position > $1 AND position <= $2
+GROUP BY stream
+ON CONFLICT (stream) DO NOTHING;
+
+-- name: read_withheld
+-- Up to $3 events that were withheld up to position $2, and are applied to the live copy by now.
+SELECT e.position, e.stream, e.version, uuid_send(e.id), e.type, e.schema_version, e.data::text,
+       e.metadata::text, date_part('epoch', e.recorded_at)
+FROM {shadow}.sidecar_withheld w
+JOIN sidecar.events e ON e.stream = w.stream AND e.version >= w.version
+LEFT JOIN sidecar.dead_letters o
+    ON o.projection = $1 AND o.stream = w.stream AND o.resolution IS NULL AND o.position IS NOT NULL
+WHERE e.position <= $2 AND (o.version IS NULL OR e.version < o.version)
+  AND NOT EXISTS (
+      SELECT FROM sidecar.dead_letters d
+      WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position = e.position
+  )
+ORDER BY e.position LIMIT $3;
+
+-- name: hand_over_withheld
+-- Streams $1 were applied up to versions $2.
+UPDATE {shadow}.sidecar_withheld w SET version = t.version + 1
+FROM unnest($1::text[], $2::bigint[]) AS t (stream, version) WHERE w.stream = t.stream;
+
+-- name: drop_withheld
+-- Those of which nothing is withheld up to position $2 any more.
+DELETE FROM {shadow}.sidecar_withheld w
+WHERE NOT EXISTS (
+    SELECT FROM sidecar.dead_letters o
+    WHERE o.projection = $1 AND o.stream = w.stream AND o.resolution IS NULL
+      AND o.position IS NOT NULL
+) AND NOT EXISTS (
+    SELECT FROM sidecar.events e
+    WHERE e.stream = w.stream AND e.version >= w.version AND e.position <= $2
+);
+
+-- name: read_tail
+-- Up to $4 events above position $2, of which the live copy has applied all that may be applied.
+-- They follow $3, the position of the last one that was read so.
+SELECT e.position, e.stream, e.version, uuid_send(e.id), e.type, e.schema_version, e.data::text,
+       e.metadata::text, date_part('epoch', e.recorded_at)
+FROM sidecar.checkpoints c
+JOIN sidecar.events e
+    ON e.position > greatest($2::bigint, $3::bigint) AND e.position <= c.position
+    AND (c.partitions = 1 OR (hashtext(e.stream) & 2147483647) % c.partitions = c.partition)
+LEFT JOIN sidecar.dead_letters o
+    ON o.projection = $1 AND o.stream = e.stream AND o.resolution IS NULL AND o.position IS NOT NULL
+WHERE c.projection = $1 AND c.copy = 'live' AND (o.version IS NULL OR e.version < o.version)
+  AND NOT EXISTS (
+      SELECT FROM sidecar.dead_letters d
+      WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position = e.position
+  )
+ORDER BY e.position LIMIT $4;
+
+-- name: read_live_positions
+SELECT min(position) AS lowest, max(position) AS highest FROM sidecar.checkpoints
+WHERE projection = $1 AND copy = 'live';
+
+-- name: keep_compared
+UPDATE {shadow}.sidecar_progress SET place = $2, report = $3 WHERE verification = $1;
+
+-- name: show_compared
+UPDATE sidecar.verifications SET compared_rows = $2, report = $3 WHERE id = $1 AND state = 'running';
+
+-- name: list_columns
+-- Of table $1. A default that is no constant gives each copy another value; base types without
+-- equality can only be compared as they are stored.
+WITH RECURSIVE bases AS (
+    SELECT a.attnum, a.atttypid AS oid FROM pg_attribute a
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT b.attnum, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END
+    FROM bases b JOIN pg_type t ON t.oid = b.oid
+    WHERE t.typtype = 'd' OR t.typcategory = 'A'
+)
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+       a.atttypid IN ('float4'::regtype, 'float8'::regtype) AS is_float,
+       a.attidentity <> '' OR (a.attgenerated = '' AND EXISTS (
+           SELECT FROM pg_attrdef d
+           WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND (
+               d.adbin::text LIKE '%SQLVALUEFUNCTION%' OR EXISTS (
+                   SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') AS f (ids)
+                   JOIN pg_proc p ON p.oid = f.ids[1]::oid WHERE p.provolatile <> 'i'
+               )
+           )
+       )) AS is_unsteady,
+       NOT EXISTS (
+           SELECT FROM bases b JOIN pg_type t ON t.oid = b.oid
+           WHERE b.attnum = a.attnum AND t.typtype IN ('b', 'c') AND t.typcategory <> 'A'
+             AND (t.typtype = 'c' OR NOT EXISTS (
+                 SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                 WHERE m.amname = 'btree' AND o.opcdefault AND (
+                     o.opcintype = t.oid OR EXISTS (
+                         SELECT FROM pg_cast c
+                         WHERE c.castsource = t.oid AND c.casttarget = o.opcintype
+                           AND c.castmethod = 'b' AND c.castcontext = 'i'
+                     )
+                 )
+             ))
+       ) AS has_equality
+FROM pg_attribute a
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum;
+
+-- name: list_unique_keys
+-- Of table $1: columns of each index that no two rows share, the primary key first.
+SELECT array_agg(a.attname ORDER BY k.place) AS columns
+FROM pg_index i
+CROSS JOIN unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, place)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indpred IS NULL AND i.indexprs IS NULL
+GROUP BY i.indexrelid, i.indisprimary, i.indnkeyatts
+HAVING bool_and(a.attnotnull)
+ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid;
+
+-- name: list_verifications
+-- The last one of each projection.
+SELECT DISTINCT ON (v.projection)
+       v.projection, v.state, v.share, v.requested_at, v.ended_at, v.filled_position,
+       v.compared_rows, v.detail, v.report::text, live.position AS live_position, live.partitions
+FROM sidecar.verifications v
+JOIN (
+    SELECT projection, min(position) AS position, max(partitions) AS partitions
+    FROM sidecar.checkpoints WHERE copy = 'live' GROUP BY projection
+) AS live USING (projection)
+WHERE $1::text[] IS NULL OR v.projection = ANY($1)
+ORDER BY v.projection, v.id DESC;
+
+-- name: list_verifiable
+SELECT projection FROM sidecar.checkpoints
+WHERE copy = 'live' AND partition = 0 AND cardinality(tables) > 0 ORDER BY projection;
+
+-- name: list_names
+-- Of the columns of the tables $1.
+SELECT DISTINCT a.attname AS name
+FROM unnest($1::text[]) AS t (name)
+JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) AND a.attnum > 0 AND NOT a.attisdropped;
+
+-- name: list_tables
+SELECT tables FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live' LIMIT 1;

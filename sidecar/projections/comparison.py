@@ -1,0 +1,170 @@
+"""What a comparison of a read model with a replay of the log finds. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+MAX_DIFFERENCES: Final = 1000
+"""So many are kept with their keys; all are counted."""
+
+
+class Kind(StrEnum):
+    """How a row of the read model relates to the row of the replay with the same key."""
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    DIFFERENT = "different"
+    OTHER_FORM = "other_form"
+    """Equal by value, stored in another form: 1.0 and 1.00."""
+    ROUNDING = "rounding"
+    """Floating-point numbers that differ by their last digits, as sums in another order do."""
+
+
+DRIFT: Final = frozenset({Kind.MISSING, Kind.EXTRA, Kind.DIFFERENT})
+"""What makes a read model wrong."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One row that is not as the log has it.
+
+    Attributes:
+        kind: `missing` from the read model, `extra` in it, or another.
+        key: Values of the key's columns as PostgreSQL writes them; of a table without a key, the
+            whole row.
+        columns: Those that differ, in the table's order.
+        rows: How many of them there are; more than one in a table without a key.
+    """
+
+    kind: Kind
+    key: tuple[str | None, ...]
+    columns: tuple[str, ...] = ()
+    rows: int = 1
+
+
+class TableReport(msgspec.Struct, frozen=True):
+    """What was found in one table.
+
+    Attributes:
+        key: Columns by which rows are paired; empty where whole rows are counted.
+        left_out: Columns that were not compared, and why.
+        rows: Rows of the read model that were compared.
+        counts: Rows by kind of difference.
+        columns: Rows in which a column differs, by column; those that make it wrong alone.
+        differences: The first of them.
+    """
+
+    table: str
+    key: tuple[str, ...] = ()
+    left_out: dict[str, str] = {}
+    rows: int = 0
+    counts: dict[Kind, int] = {}
+    columns: dict[str, int] = {}
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def drift_rows(self) -> int:
+        """How many rows are wrong."""
+        return sum(self.counts.get(kind, 0) for kind in DRIFT)
+
+    def added(self, rows: int, found: Iterable[Difference]) -> "TableReport":
+        """Return the report with another part of the table."""
+        counts, columns = Counter(self.counts), Counter(self.columns)
+        differences = list(self.differences)
+        for difference in found:
+            counts[difference.kind] += difference.rows
+            if difference.kind in DRIFT:
+                columns.update(difference.columns)
+            if len(differences) < MAX_DIFFERENCES:
+                differences.append(difference)
+        return msgspec.structs.replace(
+            self,
+            rows=self.rows + rows,
+            counts=dict(counts),
+            columns=dict(columns),
+            differences=tuple(differences),
+        )
+
+    @property
+    def unsteady_columns(self) -> tuple[str, ...]:
+        """Columns that differ in every row, and explain all that is different."""
+        different = self.counts.get(Kind.DIFFERENT, 0)
+        if not different or different < self.rows - self.counts.get(Kind.EXTRA, 0):
+            return ()
+        return tuple(name for name, rows in self.columns.items() if rows == different)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was found in one part of a table.
+
+    Attributes:
+        rows: Of the live copy.
+        last_key: Up to where it goes; None at the end of the table.
+    """
+
+    rows: int
+    found: Sequence[Difference]
+    last_key: tuple[str, ...] | None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What one verification found.
+
+    Attributes:
+        tables: In the order in which they were compared.
+        from_position: The lowest position at which any part was compared.
+        upto_position: The highest.
+    """
+
+    tables: tuple[TableReport, ...] = ()
+    from_position: int = 0
+    upto_position: int = 0
+
+    @property
+    def drift_rows(self) -> int:
+        """How many rows of all tables are wrong."""
+        return sum(table.drift_rows for table in self.tables)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were compared."""
+        return sum(table.rows for table in self.tables)
+
+    def compared_at(self, position: int) -> "Report":
+        """Return the report with another position at which a part was compared."""
+        lowest = min(self.from_position or position, position)
+        highest = max(self.upto_position, position)
+        return msgspec.structs.replace(self, from_position=lowest, upto_position=highest)
+
+    def with_table(self, table: TableReport) -> "Report":
+        """Return the report with what is known of one table, in place of what was."""
+        others = [each for each in self.tables if each.table != table.table]
+        return msgspec.structs.replace(self, tables=(*others, table))
+
+
+def describe(projection: str, report: Report) -> str:
+    """Say in one sentence what was found."""
+    place = _describe_place(report)
+    if not report.drift_rows:
+        return f"{projection}: no difference in {report.rows} rows, verified {place}"
+    counts = _sum_up(report.tables)
+    parts = [f"{counts[kind]} {kind}" for kind in Kind if kind in DRIFT and counts[kind]]
+    wrong = ", ".join(parts)
+    return f"{projection}: {report.drift_rows} rows are wrong ({wrong}), verified {place}"
+
+
+def _describe_place(report: Report) -> str:
+    if report.from_position == report.upto_position:
+        return f"at position {report.upto_position}"
+    return f"between positions {report.from_position} and {report.upto_position}"
+
+
+def _sum_up(tables: Sequence[TableReport]) -> Counter[Kind]:
+    counts: Counter[Kind] = Counter()
+    for table in tables:
+        counts.update(table.counts)
+    return counts

@@ -1,0 +1,147 @@
+"""Verification beside a live copy that moves, fails, is swapped, emptied or changed."""
+
+import asyncio
+import random
+
+import pytest
+
+from sidecar.postgres.dead_letter import discard
+from sidecar.postgres.verification import cancel_verification
+from tests.postgres import rebuilding, verifying
+from tests.postgres.eventually import eventually
+from tests.postgres.rebuilding import Totals
+from tests.postgres.stage import Stage, open_stage, session
+
+ROUNDS = 5
+
+
+async def give_up_some(stage: Stage, chance: random.Random) -> None:
+    for letter in await stage.letters():
+        if letter["category"] != "retry" and chance.random() < 0.5:
+            async with session(stage.dsn) as connection:
+                await discard(connection, letter["id"], "a test order")
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+async def test_a_live_copy_that_moves_on_has_no_difference(database: str, partitions: int) -> None:
+    async with open_stage(database, Totals(partitions=partitions)) as stage:
+        await rebuilding.fill(stage, 2000, 200)
+        number = 0
+
+        async def place() -> None:
+            nonlocal number
+            number += 1
+            await stage.place(f"s{number % 250}", number % 7)
+            await asyncio.sleep(0.002)
+
+        async with verifying.working(stage), rebuilding.meanwhile(place):
+            await rebuilding.until_live(stage)
+            for _ in range(ROUNDS):
+                found = await verifying.verify(stage)
+                assert (found.state, found.detail) == ("equal", None), found.report
+        assert number > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_streams_that_are_parked_taken_up_or_given_up_are_no_difference(
+    database: str, seed: int
+) -> None:
+    chance = random.Random(seed)
+    totals = Totals(partitions=chance.choice([1, 3]))
+    totals.broken = {"o3", "o5", "o7", "o11", "o13"}
+    async with open_stage(database, totals) as stage:
+        await rebuilding.fill(stage, 1000, 50)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            for cured in ("o3", "o5", "o7"):
+                totals.broken = {f"o{n}" for n in (5, 7, 11, 13)} - {cured}
+                await verifying.start(stage)
+                await asyncio.sleep(chance.random() / 4)
+                if chance.random() < 0.7:
+                    await stage.ask_retry()
+                await give_up_some(stage, chance)
+                await stage.place(f"s{chance.randrange(50)}", 1, 2)
+                found = await verifying.until_ended(stage)
+                # What fails in the replay alone cannot be verified; what was parked can.
+                assert found.state == "equal" or "BrokenOrderError" in str(found.detail), found
+
+
+async def test_a_parked_stream_is_compared_up_to_the_event_that_failed(database: str) -> None:
+    totals = Totals()
+    totals.broken = {"bad"}
+    async with open_stage(database, totals) as stage:
+        await stage.place("a", 1, 2)
+        await stage.place("a", 1000, order="bad")
+        await stage.place("a", 4)
+        await stage.place("b", 5)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+
+            async def is_parked() -> bool:
+                return [letter["category"] for letter in await stage.letters()] == ["apply"]
+
+            await eventually(is_parked)
+            found = await verifying.verify(stage)
+            assert (found.state, found.report and found.report.rows) == ("equal", 2)
+            await stage.pool.execute("UPDATE totals SET amount = 99 WHERE stream = 'a'")
+            found = await verifying.verify(stage)
+            assert found.report is not None
+            assert [d.key for d in found.report.tables[0].differences] == [("a",)]
+
+
+async def test_a_table_that_is_emptied_meanwhile_is_drift_and_no_error(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await rebuilding.fill(stage, 2000, 100)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            await stage.pool.execute("TRUNCATE totals")
+            found = await verifying.verify(stage)
+        assert found.report is not None
+        assert found.report.tables[0].counts == {"missing": 100}
+
+
+async def test_a_swap_or_a_new_column_begins_it_again(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await rebuilding.fill(stage, 3000, 100)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            await verifying.start(stage)
+            await rebuilding.start(stage)
+            await rebuilding.until_swapped(stage)
+            await stage.pool.execute("ALTER TABLE totals ADD COLUMN note text DEFAULT 'none'")
+            found = await verifying.until_ended(stage)
+            assert (found.state, found.detail) == ("equal", None)
+
+
+async def test_an_event_that_fails_in_the_replay_alone_ends_it_with_its_place(
+    database: str,
+) -> None:
+    totals = Totals()
+    async with open_stage(database, totals) as stage:
+        await rebuilding.fill(stage, 20, 5)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            totals.broken = {"o7"}
+            found = await verifying.verify(stage)
+        assert found.state == "failed"
+        assert "BrokenOrderError at position 8" in str(found.detail)
+        assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
+
+
+async def test_it_is_cancelled_and_leaves_nothing_behind(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await rebuilding.fill(stage, 20_000, 1000)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            await verifying.start(stage)
+            async with stage.pool.acquire() as connection:
+                await cancel_verification(connection, "totals")
+            assert (await verifying.find(stage)).state == "cancelled"
+
+            async def is_gone() -> bool:
+                exists = "SELECT to_regnamespace('sidecar_verify_totals') IS NULL"
+                return bool(await stage.pool.fetchval(exists))
+
+            await eventually(is_gone)
+            found = await verifying.verify(stage)
+            assert found.state == "equal"

@@ -1,0 +1,64 @@
+"""`sidecar projections verify` as a program beside a worker."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import verifying
+from tests.postgres.rebuilding import Totals, fill, until_live
+from tests.postgres.stage import Stage, open_stage
+from tests.postgres.test_rebuild_command import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+async def stage(database: str) -> AsyncIterator[Stage]:
+    async with open_stage(database, Totals(), Totals("sums")) as stage:
+        await fill(stage, 300, streams=10)
+        async with verifying.working(stage):
+            await until_live(stage)
+            await until_live(stage, "sums")
+            yield stage
+
+
+async def test_a_sound_read_model_is_said_so_and_exits_with_0(stage: Stage, shell: Shell) -> None:
+    ended = await shell.run(stage.dsn, "projections", "verify", "--all")
+    assert ended.code == 0
+    assert "totals: no difference in 10 rows, verified at position 300" in ended.out
+    assert "sums: no difference in 10 rows" in ended.out
+
+
+async def test_each_wrong_row_is_printed_with_its_columns(stage: Stage, shell: Shell) -> None:
+    await stage.pool.execute("UPDATE totals SET amount = -1 WHERE stream = 's3'")
+    await stage.pool.execute("INSERT INTO totals VALUES ('\x1b[31mred', 1, 1)")
+    ended = await shell.run(stage.dsn, "projections", "verify", "totals")
+    assert ended.code == 1
+    assert "2 rows are wrong (1 extra, 1 different)" in ended.out
+    assert "s3: different in amount" in ended.out
+    assert "\x1b" not in ended.out
+    ended = await shell.run(stage.dsn, "projections", "verify", "totals", "--format", "json")
+    [found] = json.loads(ended.out)
+    assert found["state"] == "drifted"
+    assert found["report"]["tables"][0]["counts"] == {"extra": 1, "different": 1}
+
+
+async def test_a_column_is_ignored_only_if_there_is_one(stage: Stage, shell: Shell) -> None:
+    await stage.pool.execute("UPDATE totals SET amount = -1 WHERE stream = 's3'")
+    arguments = ("projections", "verify", "totals", "--ignore")
+    ended = await shell.run(stage.dsn, *arguments, "amuont")
+    assert ended.code == 2
+    assert "No table of totals has a column 'amuont': totals." in ended.err
+    assert (await shell.run(stage.dsn, *arguments, "amount")).code == 0
+
+
+async def test_what_cannot_be_verified_is_refused(stage: Stage, shell: Shell) -> None:
+    ended = await shell.run(stage.dsn, "projections", "verify", "nobody")
+    assert (ended.code, "There is no projection 'nobody'" in ended.err) == (1, True)
+    ended = await shell.run(stage.dsn, "projections", "verify")
+    assert (ended.code, "--all" in ended.err) == (2, True)
