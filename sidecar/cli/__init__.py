@@ -7,6 +7,7 @@ from sidecar.cli.dead_letters import dead_letters
 from sidecar.cli.invocation import SidecarGroup
 from sidecar.cli.projections import projections
 from sidecar.cli.start import demo, migrate, run, serve
+from sidecar.cli.step import step
 from sidecar.cli.token import token
 from sidecar.cli.verify import verify
 from sidecar.telemetry.uncaught import redact_uncaught
@@ -26,6 +27,7 @@ def main() -> None:
 _COMMANDS = (serve, run, check, demo, migrate, projections, dead_letters, secret, token, own_rules)
 
 projections.add_command(verify)
+projections.add_command(step)
 
 for command in _COMMANDS:
     main.add_command(command)

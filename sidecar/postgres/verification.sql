@@ -233,3 +233,7 @@ JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) AND a.attnum > 0 AND NOT
 
 -- name: list_tables
 SELECT tables FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live' LIMIT 1;
+
+-- name: begin_step
+-- What a transaction has to know of its checkpoint: here there is none.
+SELECT 0::bigint AS position, pg_current_xact_id()::text AS transaction, false AS has_parked;
