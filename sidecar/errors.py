@@ -105,6 +105,10 @@ class ProjectionPausedError(SidecarError, code="projection_paused"):
     """The projection was paused; its loop waits for `sidecar projections resume`."""
 
 
+class ReadModelLateError(SidecarError, code="read_model_late"):
+    """A read model has not come up to a position in time; it may come later."""
+
+
 class HandlerExitError(SidecarError, code="handler_exit"):
     """A subscriber raised what ends a task or a process; handled as its other errors are."""
 

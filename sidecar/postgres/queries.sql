@@ -160,6 +160,21 @@ RETURNING version, position;
 -- name: read_stream_version
 SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;
 
+-- name: read_reached
+-- Up to where projection $1 has come: of stream $3, if that is given, the partition that it is in.
+-- A dead letter up to position $2 parks the stream.
+SELECT min(c.position) AS reached, coalesce(min(c.state) FILTER (WHERE c.state <> 'running'), 'running') AS state,
+       min(c.detail) FILTER (WHERE c.state <> 'running') AS detail,
+       EXISTS (
+           SELECT FROM sidecar.dead_letters d
+           WHERE d.projection = $1 AND d.stream = $3 AND d.resolution IS NULL
+             AND d.position <= $2 AND d.category <> 'retry'
+       ) AS is_parked
+FROM sidecar.checkpoints c
+WHERE c.projection = $1 AND c.copy = 'live' AND (
+    $3::text IS NULL OR (hashtext($3::text) & 2147483647) % c.partitions = c.partition
+);
+
 -- name: read_stream
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)

@@ -22,6 +22,7 @@ from sidecar.postgres.connection import RawConnection, translate_loss
 from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
+from sidecar.postgres.read_your_writes import wait_until
 
 _MAX_POSITION: Final = 2**63 - 1
 
@@ -142,6 +143,33 @@ class EventStore(EventLog):
         """
         rows = await self._pool.fetch(sql("read_log"), after_position, _MAX_POSITION, limit)
         return [RecordedEvent(*row) for row in rows]
+
+    async def wait_until(
+        self,
+        position: int,
+        projection: str,
+        *,
+        stream: str | None = None,
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        """Return once a projection has applied the log up to a position: read what was written.
+
+        Args:
+            position: That of the append: `(await store.append(...)).position`.
+            projection: Its name.
+            stream: The stream that was appended to: then only its own partition is waited for, and
+                a stream that is parked is an error at once.
+            timeout_seconds: How long to wait at most.
+
+        Raises:
+            ProjectionError: There is none of that name, it is paused or failed, or the stream is
+                parked: it will not come by itself.
+            ReadModelLateError: It did not come in time; it may come later.
+            StoreUnavailableError: PostgreSQL cannot be reached.
+        """
+        await wait_until(
+            self._pool, position, projection, stream=stream, timeout_seconds=timeout_seconds
+        )
 
     @override
     def decode(self, record: RecordedEvent) -> object:
