@@ -9,7 +9,13 @@ from typing import Final
 from typing_extensions import override
 
 from sidecar.errors import ConcurrencyError, EventDecodingError
-from sidecar.events.append_arguments import require_arguments, write_metadata
+from sidecar.events.append_arguments import (
+    require_arguments,
+    require_same,
+    write_ids,
+    write_metadata,
+)
+from sidecar.events.event_id import make_ids
 from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
@@ -35,6 +41,7 @@ class InMemoryEventStore(EventLog):
         *,
         expected_version: int | None = ANY,
         metadata: Mapping[str, object] | None = None,
+        event_ids: Sequence[uuid.UUID] | None = None,
         connection: object | None = None,
     ) -> Appended:
         """Append events to a stream, all or none, as `EventLog.append` says.
@@ -43,17 +50,21 @@ class InMemoryEventStore(EventLog):
         """
         require_arguments(stream, events, metadata)
         encoded = [self._types.encode(event) for event in events]
+        ids = write_ids(events, event_ids)
+        if ids is not None and (before := self._find(stream, ids)):
+            return before
         version = sum(record.stream == stream for record in self._log)
         if expected_version is not ANY and expected_version != version:
             raise ConcurrencyError(stream, expected_version, version)
         headers = write_metadata(metadata)
+        drawn = ids or make_ids(len(events))
         for offset, (name, schema_version, data) in enumerate(encoded, 1):
             self._log.append(
                 RecordedEvent(
                     position=len(self._log) + 1,
                     stream=stream,
                     version=version + offset,
-                    raw_id=uuid.uuid4().bytes,
+                    raw_id=bytes.fromhex(drawn[offset - 1]),
                     type=name,
                     schema_version=schema_version,
                     data=data,
@@ -62,6 +73,12 @@ class InMemoryEventStore(EventLog):
                 )
             )
         return Appended(version + len(events), len(self._log))
+
+    def _find(self, stream: str, ids: Sequence[str]) -> Appended | None:
+        """Return where events of these ids went; None when there are none."""
+        found = [record for record in self._log if record.raw_id.hex() in ids]
+        require_same(stream, ids, [record.stream for record in found])
+        return Appended(found[-1].version, found[-1].position) if found else None
 
     @override
     async def read_stream(

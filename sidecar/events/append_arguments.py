@@ -1,5 +1,6 @@
 """The arguments of an append, checked before anything is sent."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -32,6 +33,40 @@ def require_arguments(stream: object, events: object, metadata: object) -> None:
     if metadata is not None and not isinstance(metadata, Mapping):
         raise UsageError(
             f"metadata is a mapping of names to values, not {type(metadata).__name__}."
+        )
+
+
+def write_ids(events: Sequence[object], ids: Sequence[uuid.UUID] | None) -> list[str] | None:
+    """Return ids as hexadecimal digits, None where there are none.
+
+    Raises:
+        UsageError: They are no UUIDs, or not one for each event.
+    """
+    if ids is None:
+        return None
+    if not all(isinstance(each, uuid.UUID) for each in ids):
+        raise UsageError("event_ids takes a list of `uuid.UUID`, one for each event.")
+    if len(set(ids)) != len(events) or len(ids) != len(events):
+        raise UsageError(f"event_ids has to hold {len(events)} different ids, one for each event.")
+    return [each.hex for each in ids]
+
+
+def require_same(stream: str, ids: Sequence[str], found: Sequence[str]) -> None:
+    """Check that ids that are known are those of the same append.
+
+    Args:
+        stream: The one that is appended to.
+        ids: Of all events.
+        found: The streams of those that are known; none is good as well.
+
+    Raises:
+        UsageError: Some are those of other events.
+    """
+    others = [name for name in found if name != stream]
+    if others or len(found) not in {0, len(ids)}:
+        raise UsageError(
+            f"{len(found)} of {len(ids)} event_ids are those of events that were appended before, "
+            f"to stream {[*others, stream][0]!r}; a try is repeated with the same events and ids."
         )
 
 

@@ -1,5 +1,6 @@
 """The log as a service uses it: one interface for the store in PostgreSQL and the one for tests."""
 
+import uuid
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class EventLog(Protocol):
         *,
         expected_version: int | None = ANY,
         metadata: Mapping[str, object] | None = None,
+        event_ids: Sequence[uuid.UUID] | None = None,
         connection: Any = None,  # noqa: ANN401 - a connection of asyncpg, or whatever stands for one
     ) -> Appended:
         """Append events to a stream, all or none.
@@ -44,12 +46,15 @@ class EventLog(Protocol):
             events: Registered event objects, in order.
             expected_version: `ANY`, `NO_STREAM`, or the version last read.
             metadata: Kept with each event, for example `traceparent`.
+            event_ids: The ids of the events, one for each, chosen by the writer and kept for a
+                second try: events under ids that are there already are not appended again, and
+                where they went is returned.
             connection: Joins the transaction that is open on it, where the log is in PostgreSQL.
 
         Raises:
             ConcurrencyError: The stream is at another version.
             EventTypeError: An event's class is not registered.
-            UsageError: The metadata has no JSON form.
+            UsageError: The metadata has no JSON form, or some of the ids are of other events.
             ValueError: There are no events, or the stream has no name that can be kept.
         """
 

@@ -16,17 +16,17 @@ from sidecar.errors import (
     UsageError,
 )
 from sidecar.events.append_arguments import write_metadata
+from sidecar.events.event_id import make_ids
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.deferred import DeferredConnection
-from sidecar.postgres.event_id import make_ids
 from sidecar.postgres.query import sql
 
 # A writer without an expected version that loses a race inserts again; each time at least one
 # writer wins, so this many losses in a row mean a stream that should not be written like that.
-_MAX_RACES: Final = 50
+MAX_RACES: Final = 50
 
 
 class AppendArguments(NamedTuple):
@@ -60,16 +60,17 @@ def encode_arguments(
     stream: str,
     events: Sequence[object],
     expected_version: int | None,
+    ids: Sequence[str] | None,
     metadata: Mapping[str, object] | None,
 ) -> AppendArguments:
-    """Return the arguments that append events, with a new id for each.
+    """Return the arguments that append events, with a new id for each if there are none.
 
     Raises:
         EventTypeError: An event's class is not registered.
         UsageError: The metadata has no JSON form.
     """
     headers = write_metadata(metadata)
-    ids = make_ids(len(events))
+    ids = ids or make_ids(len(events))
     if len(events) == 1:
         return AppendArguments(stream, expected_version, ids[0], *types.encode(events[0]), headers)
     names, versions, data = zip(*map(types.encode, events), strict=True)
@@ -131,7 +132,7 @@ async def _retry_on_race(
                 async with begin(connection):
                     actual = await _read_version(connection, error.stream)
                 raise ConcurrencyError(error.stream, error.expected, actual) from error
-            if lost_races == _MAX_RACES:
+            if lost_races == MAX_RACES:
                 raise
             lost_races += 1
 

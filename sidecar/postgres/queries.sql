@@ -157,6 +157,17 @@ FROM (SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stre
 WHERE $2::bigint IS NULL OR head.version = $2
 RETURNING version, position;
 
+-- name: find_append_ids
+SELECT stream, version, position FROM sidecar.append_ids WHERE id = ANY($1::text[]::uuid[])
+ORDER BY version;
+
+-- name: keep_append_ids
+-- Of events that were appended to stream $2 above version $3.
+INSERT INTO sidecar.append_ids (id, stream, version, position)
+SELECT i.id::uuid, $2, e.version, e.position
+FROM unnest($1::text[]) WITH ORDINALITY AS i (id, place)
+JOIN sidecar.events e ON e.stream = $2 AND e.version = $3 + i.place;
+
 -- name: read_stream_version
 SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;
 

@@ -1,5 +1,6 @@
 """`EventStore`: append with an expected version, read by stream and by position."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -7,7 +8,7 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from sidecar.events.append_arguments import require_arguments
+from sidecar.events.append_arguments import require_arguments, write_ids
 from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
@@ -18,7 +19,8 @@ from sidecar.postgres.append import (
     insert,
     require_transaction,
 )
-from sidecar.postgres.connection import RawConnection, translate_loss
+from sidecar.postgres.append_once import append_once, begin_savepoint
+from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
@@ -72,6 +74,7 @@ class EventStore(EventLog):
         *,
         expected_version: int | None = ANY,
         metadata: Mapping[str, object] | None = None,
+        event_ids: Sequence[uuid.UUID] | None = None,
         connection: "RawConnection | None" = None,
     ) -> Appended:
         """Append events to a stream, all or none, in one round trip.
@@ -81,6 +84,9 @@ class EventStore(EventLog):
             events: Registered event objects, in order.
             expected_version: `ANY`, `NO_STREAM`, or the version last read.
             metadata: Kept with each event, for example `traceparent`.
+            event_ids: Chosen by the writer, one for each event, so that an append whose answer was
+                lost can be tried again: what is there already is not appended again, whatever
+                version is expected, and where it went is returned. Costs two statements more.
             connection: Joins the transaction open on it, so that the events stand or fall with
                 what else is written there (outbox). Of SQLAlchemy it is the `driver_connection`,
                 once a first statement has begun its transaction.
@@ -97,31 +103,39 @@ class EventStore(EventLog):
                 came, and the message says that the events may be there. With `connection` a lost
                 session is asyncpg's own error, and the commit decides.
             TimeoutError: The pool's `command_timeout_seconds` ran out; the events may be there.
-            UsageError: `connection` is in no transaction, or none of asyncpg; or the metadata has
-                no JSON form. Nothing was appended.
+            UsageError: `connection` is in no transaction, or none of asyncpg; the metadata has no
+                JSON form; or some of the ids are of other events. Nothing was appended.
             ValueError: There are no events, or the stream has no name that can be kept.
         """
         require_arguments(stream, events, metadata)
         if connection is not None:
             require_transaction(connection)
-        observer = self.observer
-        encode = partial(encode_arguments, self._types, stream, events, expected_version)
+        observer, ids = self.observer, write_ids(events, event_ids)
+        encode = partial(encode_arguments, self._types, stream, events, expected_version, ids)
         if observer is None:
-            return await self._append(encode(metadata), connection)
+            return await self._append(encode(metadata), ids, connection)
         event_type = self._types.name_of(events[0])
         with observer.append(stream, event_type, len(events), metadata or {}) as under_way:
-            appended = await self._append(encode(under_way.metadata), connection)
+            appended = await self._append(encode(under_way.metadata), ids, connection)
             under_way.note_position(appended.position)
         return appended
 
     async def _append(
-        self, arguments: AppendArguments, connection: "RawConnection | None"
+        self,
+        arguments: AppendArguments,
+        ids: Sequence[str] | None,
+        connection: "RawConnection | None",
     ) -> Appended:
         if connection is not None:
+            if ids is not None:
+                return await append_once(connection, arguments, ids, begin_savepoint)
             return await insert(connection, arguments)
         async with self._pool.acquire_untouched() as own:
             with translate_loss(own, _in_doubt(arguments.stream)):
-                appended = await append_alone(own, arguments)
+                if ids is not None:
+                    appended = await append_once(own, arguments, ids, read_committed)
+                else:
+                    appended = await append_alone(own, arguments)
         self._notifier.notify()
         return appended
 

@@ -1,6 +1,8 @@
 """One suite over the store in PostgreSQL and the one in memory: tests of a service may trust it."""
 
+import asyncio
 import math
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -229,3 +231,47 @@ async def test_reader_cannot_change_what_is_stored(store: EventLog) -> None:
     records = await store.read()
     records.clear()
     assert len(await store.read()) == 1
+
+
+async def test_an_append_under_ids_of_its_own_happens_once(store: EventLog) -> None:
+    ids = [uuid.uuid4(), uuid.uuid4()]
+    events = [Placed("a", 1), Placed("a", 2)]
+    await store.append("other", [Placed("b", 1)])
+    first = await store.append("a", events, event_ids=ids, expected_version=NO_STREAM)
+    assert await store.append("a", events, event_ids=ids, expected_version=NO_STREAM) == first
+    async with transaction_of(store) as connection:
+        again = await store.append("a", events, event_ids=ids, connection=connection)
+    assert again == first == Appended(2, 3)
+    assert [record.id for record in await store.read_stream("a")] == ids
+
+
+OTHER = uuid.uuid4()
+KNOWN = uuid.uuid4()
+
+
+@pytest.mark.parametrize(
+    ("ids", "fault"),
+    [
+        ([KNOWN, OTHER], "1 of 2 event_ids are those of events"),
+        ([KNOWN], "2 different ids, one for each event"),
+        ([KNOWN, KNOWN], "2 different ids, one for each event"),
+        ([str(KNOWN), str(OTHER)], "a list of `uuid.UUID`"),
+    ],
+    ids=["some known", "too few", "twice", "texts"],
+)
+async def test_ids_that_are_not_those_of_the_same_append_are_refused(
+    store: EventLog, ids: Any, fault: str
+) -> None:
+    await store.append("a", [Placed("a", 1)], event_ids=[KNOWN])
+    with pytest.raises(UsageError, match=fault):
+        await store.append("a", [Placed("a", 1), Placed("a", 2)], event_ids=ids)
+    with pytest.raises(UsageError, match="to stream 'a'"):
+        await store.append("b", [Placed("b", 1)], event_ids=[KNOWN])
+    assert len(await store.read()) == 1
+
+
+async def test_tries_of_one_append_at_the_same_time_happen_once(store: EventLog) -> None:
+    ids = [uuid.uuid4()]
+    tries = [store.append("a", [Placed("a", 1)], event_ids=ids) for _ in range(8)]
+    (appended,) = set(await asyncio.gather(*tries))
+    assert [record.position for record in await store.read()] == [appended.position]

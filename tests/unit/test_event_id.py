@@ -3,7 +3,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.postgres.event_id import make_ids
+from sidecar.events.event_id import make_ids
 
 
 @given(count=st.integers(0, 300))
