@@ -144,6 +144,7 @@ async def _swap(connection: RawConnection, projection: str) -> None:
     await connection.execute(sql("resolve_rebuilt_letters"), projection, "applied by a rebuild")
     await connection.execute(sql("forget_handled_ranges"), projection, "live")
     await connection.execute(sql("take_over_handled_ranges"), projection)
+    await connection.execute(sql("outdate_verifications"), projection)
     await connection.execute(sql("delete_rebuild"), projection)
     # Last, since readers wait from here to the commit.
     await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")

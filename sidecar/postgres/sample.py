@@ -14,6 +14,7 @@ from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.postgres.passed_over_counter import list_passed_over
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
+from sidecar.projections.drift import UNVERIFIED, VerificationStatus
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
@@ -99,6 +100,7 @@ def list_queries(follower: SafeHeadFollower) -> dict[str, Query]:
         "sessions": sample_activity,
         "the sequence": find_unsafe_sequence,
         "the server": sample_server,
+        "verifications": _sample_verifications,
     }
 
 
@@ -125,6 +127,21 @@ async def _sample_dead_letters(connection: RawConnection) -> LetterSample:
     return counts, tuple(FailureSample(*row) for row in failures)
 
 
+async def _sample_verifications(
+    connection: RawConnection,
+) -> Mapping[str, VerificationStatus]:
+    return {
+        row["projection"]: VerificationStatus(
+            is_running=row["is_running"],
+            failure=row["failure"],
+            verified_at=row["verified_at"],
+            position=row["position"] or 0,
+            drift_rows=row["drift_rows"] or 0,
+        )
+        for row in await connection.fetch(sql("sample_verifications"))
+    }
+
+
 async def sample_server(connection: RawConnection) -> Mapping[str, float]:
     """Ask for the numbers of the server's own."""
     row = await connection.fetchrow(sql("sample_server"))
@@ -138,13 +155,18 @@ def compose(
     activity: Activity | None,
     unsafe: str | None,
     server: Mapping[str, float] | None,
+    verifications: Mapping[str, VerificationStatus] | None,
     *,
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the results of the queries together; None for those that never had one. Pure."""
     known, partitions, passed_over = log
     counts, failures = letters
-    projections = fold_status(partitions, counts, known.safe_head, known.taken_at, passed_over)
+    folded = fold_status(partitions, counts, known.safe_head, known.taken_at, passed_over)
+    projections = tuple(
+        replace(each, verification=(verifications or {}).get(each.name, UNVERIFIED))
+        for each in folded
+    )
     followed = {projection.name for projection in projections}
     return replace(
         known,

@@ -17,6 +17,31 @@ UPDATE sidecar.verifications SET state = $2, detail = $3, ended_at = clock_times
 WHERE projection = $1 AND state = 'running'
 RETURNING id;
 
+-- name: judge_verification
+-- With the highest position $3 at which it compared, and $4 wrong rows.
+UPDATE sidecar.verifications
+SET state = $2, position = $3, drift_rows = $4, ended_at = clock_timestamp()
+WHERE projection = $1 AND state = 'running';
+
+-- name: outdate_verifications
+UPDATE sidecar.verifications SET is_outdated = true WHERE projection = $1 AND NOT is_outdated;
+
+-- name: sample_verifications
+-- Of each projection the last one that compared all, and how the latest of all ended.
+SELECT p.projection, l.state = 'running' AS is_running,
+       CASE WHEN l.state = 'failed' THEN l.detail END AS failure,
+       v.ended_at AS verified_at, v.position, v.drift_rows
+FROM (SELECT DISTINCT projection FROM sidecar.verifications) AS p
+CROSS JOIN LATERAL (
+    SELECT state, detail FROM sidecar.verifications
+    WHERE projection = p.projection ORDER BY id DESC LIMIT 1
+) AS l
+LEFT JOIN LATERAL (
+    SELECT ended_at, position, drift_rows FROM sidecar.verifications
+    WHERE projection = p.projection AND state IN ('equal', 'drifted') AND NOT is_outdated
+    ORDER BY id DESC LIMIT 1
+) AS v ON true;
+
 -- name: describe_shape
 -- Of the tables with oids $1: changes with a column or its type, or when a table is another one.
 SELECT md5(string_agg(format('%s %s %s', a.attrelid, a.attname, a.atttypid), ',' ORDER BY

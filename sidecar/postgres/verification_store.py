@@ -295,18 +295,20 @@ class VerificationStore(PostgresProjectionStore):
             await raw.execute(statement, self._verification, place, report)
             await raw.execute(sql("show_compared"), self._verification, self._report.rows, report)
             if is_last:
-                state = "drifted" if self._report.drift_rows else "equal"
-                await self._end(raw, state, None)
+                await self._judge(raw)
         return self._report if is_last else None
 
     @override
     async def halt(self, partition: Partition, reason: str) -> None:
         """End the verification, which cannot be brought to its end."""
         async with self._begin_short() as raw:
-            await self._end(raw, "failed", reason)
+            await raw.execute(sql("end_verification"), self._projection, "failed", reason)
+            await self._shadow.drop(raw)
 
-    async def _end(self, raw: RawConnection, state: str, detail: str | None) -> None:
-        await raw.execute(sql("end_verification"), self._projection, state, detail)
+    async def _judge(self, raw: RawConnection) -> None:
+        drift_rows = self._report.drift_rows
+        verdict = ("drifted" if drift_rows else "equal", self._report.upto_position, drift_rows)
+        await raw.execute(sql("judge_verification"), self._projection, *verdict)
         await self._shadow.drop(raw)
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
+from sidecar.projections.drift import UNVERIFIED, VerificationStatus
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
 
@@ -98,6 +99,7 @@ class ProjectionStatus:
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.
         oldest_letter_at: Since when there is a dead letter.
         passed_over: What its read model lacks, for a release that moved it did not handle it.
+        verification: What comparing its read model with a replay of the log has found.
     """
 
     name: str
@@ -115,6 +117,7 @@ class ProjectionStatus:
     progress: float | None = None
     oldest_letter_at: dt.datetime | None = None
     passed_over: tuple[PassedOver, ...] = ()
+    verification: VerificationStatus = UNVERIFIED
 
 
 @dataclass(frozen=True, slots=True)

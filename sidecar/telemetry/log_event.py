@@ -78,6 +78,9 @@ _DECLARED: Final = {
             "A handler or projection of a publisher failed.",
             "handler projection event_type error_type",
         ),
+        "sidecar.verification.failed": _says(
+            "A read model could not be compared with a replay of the log.", "projection error_type"
+        ),
         "sidecar.worker.exited": _says("A worker ended and is started again.", "worker status"),
         "sidecar.worker.hung": _says(
             "A worker was silent, was killed and is started again.", "worker status"
@@ -176,6 +179,11 @@ _DECLARED: Final = {
     },
     ("info", "warning"): {
         "sidecar.check.changed": _says("A check changed to an outcome.", "check status reason"),
+    },
+    ("info", "critical"): {
+        "sidecar.verification.ended": _says(
+            "A read model was compared with a replay of the log.", "projection rows"
+        ),
     },
     ("debug", "info"): {"sidecar.setup.over": _says("A setup is over.", "projection")},
     ("info", "warning", "error", "critical"): {

@@ -55,6 +55,16 @@ PASSED_OVER: Final = _of_projection.gauge(
     "{event}",
     "Events below a projection's checkpoint that a release which does not handle them passed over.",
 )
+DRIFT_ROWS: Final = _of_projection.gauge(
+    "sidecar.projection.drift.rows",
+    "{row}",
+    "Rows of a read model that were not as a replay of the log has them when it was last verified.",
+)
+VERIFIED: Final = _of_projection.gauge(
+    "sidecar.projection.verified.timestamp",
+    "s",
+    "Unix time at which a read model was last compared with a replay of the log.",
+)
 
 # The event store and its server, as the probe process reads them.
 HEAD: Final = PROBE.gauge(

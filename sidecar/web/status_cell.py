@@ -115,6 +115,11 @@ def rebuild(row: Row) -> str:
     return f"{word('rebuild')(row)}, {done:.0%}"
 
 
+def verified(row: Row) -> str:
+    """Show when a read model was compared with a replay, toned where it is wrong."""
+    return _toned("bad" if number(row.get("drift_rows")) else "", plain("verified")(row))
+
+
 def gauge(row: Row) -> str:
     """Show how full a pool is."""
     used, most = number(row.get("used")), number(row.get("max"))

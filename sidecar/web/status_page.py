@@ -20,6 +20,7 @@ from sidecar.web.status_cell import (
     rebuild,
     sparkline,
     text,
+    verified,
     word,
 )
 
@@ -63,6 +64,7 @@ SECTIONS: Final = (
             "Events a second": plain("events_per_second"),
             "Dead letters": dead_letters,
             "Rebuild": rebuild,
+            "Verified": verified,
             "Owner": plain("owner"),
         },
         rank_projection,

@@ -9,6 +9,7 @@ from sidecar.health.outcome import Outcome
 from sidecar.health.verdict import fold
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import WorkerState, WorkerStatus
+from sidecar.projections.drift import describe_drift
 from sidecar.projections.passed_over import describe_passed_over
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus, Rebuild, Status
 from sidecar.wiring.in_process import describe_failures
@@ -128,8 +129,11 @@ def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) ->
         letters = _count(projection.dead_letters, "dead letter")
         parts.append(f"has {letters}{_describe_cause(projection.oldest_letter_at, errors)}")
     sentences = [f"Projection {projection.name} {' and '.join(parts)}."] if parts else []
-    if lacks := describe_passed_over(projection.name, projection.kind, projection.passed_over):
-        sentences.append(f"Of {projection.name} {lacks}.")
+    wrongs = (
+        describe_passed_over(projection.name, projection.kind, projection.passed_over),
+        describe_drift(projection.name, projection.verification),
+    )
+    sentences += [f"Of {projection.name} {wrong}." for wrong in wrongs if wrong]
     return " ".join(sentences)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.health.phase import Phase
 from sidecar.postgres.sample import Sample
+from sidecar.projections.drift import VerificationStatus
 from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.attribute import Attribute
@@ -112,6 +113,14 @@ def _by_projection(
     return _by(attribute.PROJECTION, {each.name: choose(each) for each in state.projections})
 
 
+def _by_verified(
+    state: ObservedState, choose: Callable[[VerificationStatus], float]
+) -> Iterable[Reading]:
+    """Yield a number of each projection whose read model was verified."""
+    verified = [each for each in state.projections if each.verification.verified_at is not None]
+    return _by(attribute.PROJECTION, {each.name: choose(each.verification) for each in verified})
+
+
 def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Iterable[Reading]:
     first, second = instrument.attributes
     return [(count, {first: one, second: other}) for (one, other), count in counts.items()]
@@ -133,6 +142,10 @@ _READERS: Final[Mapping[Instrument, ToReadings]] = {
     metric.PARKED_STREAMS: lambda s: _by(attribute.PROJECTION, count_parked_streams(s)),
     metric.PASSED_OVER: lambda s: _by_projection(
         s, lambda p: sum(each.events for each in p.passed_over)
+    ),
+    metric.DRIFT_ROWS: lambda s: _by_verified(s, lambda v: v.drift_rows),
+    metric.VERIFIED: lambda s: _by_verified(
+        s, lambda v: 0.0 if v.verified_at is None else v.verified_at.timestamp()
     ),
     metric.PROJECTION_STATUS: lambda s: _states(s, attribute.PROJECTION_STATE, lambda p: p.status),
     metric.PROJECTION_REBUILD: lambda s: _states(s, attribute.REBUILD_STATE, lambda p: p.rebuild),

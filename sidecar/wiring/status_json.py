@@ -11,6 +11,7 @@ from sidecar.health.history import History, Point
 from sidecar.postgres.sample import Sample
 from sidecar.process.application import ProcessStatus
 from sidecar.process.worker_place import WorkerStatus
+from sidecar.projections.drift import describe_verification
 from sidecar.projections.projection_status import FailureSample, ProjectionStatus
 from sidecar.wiring.headline import describe, list_troubled, weigh
 from sidecar.wiring.in_process import SubscriberStatus
@@ -73,6 +74,8 @@ def _projection_to_json(
         **_standing_to_json(projection),
         "detail": state.refused.get(name) or _add_setup(projection.detail, state.setups.get(name)),
         "heartbeat_age_seconds": state.loop_ages.get(name),
+        "verified": describe_verification(projection.verification, state.now),
+        "drift_rows": projection.verification.drift_rows,
         "last_failure": None if last is None else _failure_to_json(last),
         "events_per_second": history.events_per_second(name),
         "lag_history": history.lags(name),
@@ -88,6 +91,8 @@ def subscriber_to_json(status: SubscriberStatus) -> Row:
         **_standing_to_json(status),
         **_pick(status, "detail", "handled", "failed"),
         "heartbeat_age_seconds": None,
+        "verified": None,
+        "drift_rows": 0,
         "last_failure": failure,
         "events_per_second": None,
         "lag_history": [],

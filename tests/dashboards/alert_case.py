@@ -132,6 +132,9 @@ CASES = {
         33,
         minutes=60,
     ),
+    "SidecarReadModelDrift": gauge(
+        f"sidecar_projection_drift_rows{{{ORDERS}}}", "1", "0", LABELS_PROJECTION, 0
+    ),
     "SidecarDeadLetters": gauge(
         f"sidecar_dead_letters{{{ORDERS}}}", "1", "0", LABELS_PROJECTION, 5
     ),

@@ -1,5 +1,6 @@
 -- Comparisons of a read model with a replay of the log: those under way, and what others found.
--- `share` bounds the part of a core that one may use; null leaves it without a bound.
+-- `share` bounds the part of a core that one may use; null leaves it without a bound. One is outdated
+-- once its read model was replaced.
 CREATE TABLE sidecar.verifications (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     projection      text COLLATE "C" NOT NULL,
@@ -12,7 +13,10 @@ CREATE TABLE sidecar.verifications (
     filled_position bigint      NOT NULL DEFAULT 0,
     compared_rows   bigint      NOT NULL DEFAULT 0,
     detail          text,
-    report          json
+    report          json,
+    position        bigint,
+    drift_rows      bigint,
+    is_outdated     boolean     NOT NULL DEFAULT false
 );
 CREATE UNIQUE INDEX verifications_running_idx ON sidecar.verifications (projection)
     WHERE state = 'running';

@@ -45,6 +45,8 @@ def judge_projection(
         return failed(f"{check_name}.{projection.status.value}", lag_seconds, "s")
     if projection.status in _AT_WORK and silent_seconds > STALL_SECONDS:
         return failed(f"{check_name}.silent", silent_seconds, "s")
+    if projection.verification.drift_rows:
+        return failed(f"{check_name}.drifted", projection.verification.drift_rows, "row")
     blemish = _find_blemish(projection, lag_limit_seconds)
     if blemish:
         return warned(f"{check_name}.{blemish}", lag_seconds, "s")
