@@ -38,9 +38,13 @@ def describe_drift(name: str, status: VerificationStatus) -> str:
     """Say that a read model is wrong and what to do; empty while that is not known."""
     if status.verified_at is None or not status.drift_rows:
         return ""
-    rows = "1 row is" if status.drift_rows == 1 else f"{status.drift_rows} rows are"
+    wrong = (
+        "1 row is not as the log has it"
+        if status.drift_rows == 1
+        else f"{status.drift_rows} rows are not as the log has them"
+    )
     return (
-        f"{rows} not as the log has them, verified at position {status.position}: `sidecar "
+        f"{wrong}, verified at position {status.position}: `sidecar "
         f"projections verify {name}` shows which, `sidecar projections rebuild {name}` puts them "
         "right"
     )

@@ -11,6 +11,7 @@ from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.verdict import ProbeVerdict
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerState, WorkerStatus
+from sidecar.projections.drift import VerificationStatus, describe_verification
 from sidecar.projections.projection_status import ProjectionStatus, Status
 from sidecar.wiring.headline import MOST_DESCRIBED, describe, list_troubled, weigh
 from sidecar.wiring.observed import ObservedState
@@ -111,3 +112,32 @@ def test_projections_are_told_worst_first_and_not_all_three_hundred() -> None:
     assert told.startswith(f"Ready. {first} {second} ")
     assert told.count("Projection ") == MOST_DESCRIBED
     assert told.endswith("295 more projections need a look.")
+
+
+def test_a_read_model_that_is_wrong_is_said_with_what_puts_it_right() -> None:
+    drifted = VerificationStatus(verified_at=NOW, position=7, drift_rows=2)
+    wrong = replace(WELL, verification=drifted)
+    assert describe(ready_state(replace(SAMPLE, projections=(wrong,)))) == (
+        "Ready. Of totals 2 rows are not as the log has them, verified at position 7: `sidecar "
+        "projections verify totals` shows which, `sidecar projections rebuild totals` puts them "
+        "right."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (VerificationStatus(), "not yet"),
+        (VerificationStatus(failure="ValueError at position 7"), "could not be: ValueError"),
+        (VerificationStatus(verified_at=NOW, position=7), "1 min ago at 7, no difference"),
+        (
+            VerificationStatus(verified_at=NOW - dt.timedelta(hours=3), drift_rows=2),
+            "3 h ago at 0, 2 rows differ",
+        ),
+        (VerificationStatus(verified_at=NOW - dt.timedelta(days=3)), "3 d ago"),
+    ],
+)
+def test_when_a_read_model_was_verified_is_said_in_a_few_words(
+    status: VerificationStatus, words: str
+) -> None:
+    assert describe_verification(status, NOW).startswith(words)

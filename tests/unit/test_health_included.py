@@ -13,6 +13,7 @@ from sidecar.process.agent_poller import AgentPoller, Contact, PortProbe
 from sidecar.process.application import Application
 from sidecar.process.heartbeat import CheckReport, Heartbeat, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
+from sidecar.projections.drift import VerificationStatus
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.telemetry.pool_metrics import PoolReport
 from sidecar.testing import ask
@@ -88,6 +89,9 @@ async def test_what_had_no_answer_for_long_is_warned_of() -> None:
     assert await ask(store_check(partly)) == expected
 
 
+DRIFTED = VerificationStatus(verified_at=dt.datetime(2026, 11, 30, tzinfo=dt.UTC), drift_rows=2)
+
+
 @pytest.mark.parametrize(
     ("projection", "silent_seconds", "reason"),
     [
@@ -98,6 +102,7 @@ async def test_what_had_no_answer_for_long_is_warned_of() -> None:
         (replace(STANDING, status=Status.STALLED), 0.0, "totals.stalled"),
         (replace(STANDING, status=Status.FAILED), 0.0, "totals.failed"),
         (replace(STANDING, dead_letters=1), 0.0, "totals.dead-letters"),
+        (replace(STANDING, verification=DRIFTED, dead_letters=1), 0.0, "totals.drifted"),
         (replace(STANDING, rebuild=Rebuild.HALTED), 0.0, "totals.rebuild-halted"),
         (replace(STANDING, lag_seconds=31.0), 0.0, "totals.late"),
         (replace(STANDING, rebuild=Rebuild.RUNNING, progress=0.5), 0.0, ""),

@@ -122,7 +122,33 @@ async def unbuildable(stand: Stand) -> AsyncIterator[None]:
     await stand.command("projections", "rebuild", "shipping_labels", "--drop-old")
 
 
+@asynccontextmanager
+async def drifted(stand: Stand) -> AsyncIterator[None]:
+    await stand.run("UPDATE order_totals SET cents = cents + 1 WHERE customer = 'Ada'")
+    await stand.command("projections", "verify", "order_totals", code=1)
+    yield
+    await stand.command("projections", "rebuild", "order_totals")
+    await stand.command("projections", "verify", "order_totals")
+    await stand.command("projections", "rebuild", "order_totals", "--drop-old")
+
+
 DRILLS: Final = (
+    Drill(
+        name="read model changed by hand",
+        injected="a row of a read model is changed by a statement, and the read model is verified",
+        fault=drifted,
+        signals=Signals(
+            alert=Alert("SidecarReadModelDrift"),
+            check=Check("projection-order-totals", "fail", "projection-order-totals.drifted"),
+            metric=Metric('sidecar_projection_drift_rows{projection="order_totals"} == 1'),
+            log=Log("sidecar.verification.ended", {"projection": "order_totals", "rows": 1}),
+            letter=None,
+            sentence=Sentence(r"Of order_totals 1 row is not as the log has it"),
+        ),
+        quiet=(OTHERS_FAILING.format(name="order_totals"), "sidecar_ready == 0"),
+        lasts_seconds=0.0,
+        after=('max(sidecar_projection_drift_rows{projection="order_totals"}) == 0',),
+    ),
     Drill(
         name="projection raising always",
         injected="a trigger fails each write of a read model",
