@@ -152,6 +152,13 @@ class Settings:
         0.0,
         "pause after which a parked stream is tried again by itself, doubling; 0: when asked",
     )
+    verify_percent: int = setting(
+        "SIDECAR_VERIFY_PERCENT",
+        0,
+        "per cent of a core for verifying read models in the background; 0: when asked",
+        form.whole(0, maximum=100),
+        example="10",
+    )
     log_format: LogFormat = setting(
         "SIDECAR_LOG_FORMAT",
         LogFormat.AUTO,

@@ -12,6 +12,27 @@ INSERT INTO sidecar.verifications (projection, share, ignored) VALUES ($1, $2, $
 ON CONFLICT (projection) WHERE state = 'running' DO NOTHING
 RETURNING id;
 
+-- name: schedule_verification
+-- Of the projections $1 the one that was verified longest ago, at least $3 seconds, unless one is
+-- verified in the background already. Its last verification counts, whatever it came to.
+INSERT INTO sidecar.verifications (projection, share)
+SELECT c.projection, $2
+FROM sidecar.checkpoints c
+LEFT JOIN LATERAL (
+    SELECT max(ended_at) AS ended_at FROM sidecar.verifications
+    WHERE projection = c.projection AND NOT is_outdated
+) AS last ON true
+WHERE c.projection = ANY($1::text[]) AND c.copy = 'live' AND c.partition = 0
+  AND c.state = 'running' AND cardinality(c.tables) > 0
+  AND pg_try_advisory_xact_lock(7236176, 0)
+  AND NOT EXISTS (
+      SELECT FROM sidecar.verifications WHERE state = 'running' AND share IS NOT NULL
+  )
+  AND (last.ended_at IS NULL OR last.ended_at < now() - make_interval(secs => $3::float8))
+ORDER BY last.ended_at NULLS FIRST, c.projection LIMIT 1
+ON CONFLICT (projection) WHERE state = 'running' DO NOTHING
+RETURNING projection;
+
 -- name: end_verification
 UPDATE sidecar.verifications SET state = $2, detail = $3, ended_at = clock_timestamp()
 WHERE projection = $1 AND state = 'running'

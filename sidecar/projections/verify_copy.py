@@ -81,6 +81,11 @@ class VerificationStore(ProjectionStore, Protocol):
         """Keep what was found; return the report when it was the last part of all."""
 
 
+def rest_seconds(busy_seconds: float, share: float | None) -> float:
+    """Return how long to rest after work, so that it takes this share of the time; None for all."""
+    return 0.0 if share is None else busy_seconds * (1 / share - 1)
+
+
 class VerifyCopy:
     """Follows the live copy, and compares it part by part.
 
@@ -102,10 +107,8 @@ class VerifyCopy:
 
     async def _rest(self) -> None:
         """Rest for a part of the time since the last rest."""
-        share = self._store.share
-        if share is not None:
-            busy_seconds = time.monotonic() - self._rested_mono
-            await self._context.rest(busy_seconds * (1 / share - 1))
+        busy_seconds = time.monotonic() - self._rested_mono
+        await self._context.rest(rest_seconds(busy_seconds, self._store.share))
         self._rested_mono = time.monotonic()
 
     async def caught_up(self) -> None:

@@ -158,6 +158,9 @@ _DECLARED: Final = {
         "sidecar.worker.port_taken": _says(
             "The port of a worker's agent was taken, so another is used."
         ),
+        "sidecar.verification.unscheduled": _says(
+            "Read models cannot be verified in the background at present."
+        ),
         "sidecar.worker.waits": _says("A worker waits for the database."),
     },
     ("info",): {

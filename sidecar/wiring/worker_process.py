@@ -27,6 +27,7 @@ from sidecar.postgres.projection_setup import Setups
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
+from sidecar.postgres.verification_schedule import VerificationSchedule
 from sidecar.postgres.verification_store import VerificationStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.heartbeat import Heartbeat, LoopReport
@@ -94,11 +95,15 @@ class WorkerProcess:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
                 freeze_gc()
-                counting = asyncio.create_task(self._passed_over.run(pool))
+                beside = [asyncio.create_task(self._passed_over.run(pool))]
+                if percent := self._boot.settings.verify_percent:
+                    schedule = VerificationSchedule(tuple(self._subscriptions), percent / 100)
+                    beside.append(asyncio.create_task(schedule.run(pool)))
                 try:
                     await self._set_up_and_work(pool, shutdown)
                 finally:
-                    counting.cancel()
+                    for task in beside:
+                        task.cancel()
 
     async def _set_up_and_work(self, pool: MeteredPool, shutdown: Shutdown) -> None:
         """Work on what is ready; the rest joins as its setup ends."""

@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.postgres.dead_letter import discard
 from sidecar.postgres.verification import cancel_verification
+from sidecar.postgres.verification_schedule import VerificationSchedule
 from tests.postgres import rebuilding, verifying
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
@@ -145,3 +146,27 @@ async def test_it_is_cancelled_and_leaves_nothing_behind(database: str) -> None:
             await eventually(is_gone)
             found = await verifying.verify(stage)
             assert found.state == "equal"
+
+
+async def test_in_the_background_the_longest_unverified_one_comes_first_one_at_a_time(
+    database: str,
+) -> None:
+    names = ("totals", "sums", "counts")
+    async with open_stage(database, *map(Totals, names)) as stage:
+        await rebuilding.fill(stage, 200, 10)
+        schedule = VerificationSchedule(names, 0.5)
+        async with verifying.working(stage):
+            for name in names:
+                await rebuilding.until_live(stage, name)
+            asked = []
+            for _ in names:
+                asked.append(await schedule.ask(stage.pool))
+                assert await schedule.ask(stage.pool) is None, "one is under way"
+                assert (await verifying.until_ended(stage, str(asked[-1]))).state == "equal"
+            assert sorted(map(str, asked)) == sorted(names)
+            assert await schedule.ask(stage.pool) is None, "all were verified today"
+            await stage.pool.execute(
+                "UPDATE sidecar.verifications SET ended_at = now() - interval '2 days' "
+                "WHERE projection = 'sums'"
+            )
+            assert await schedule.ask(stage.pool) == "sums"

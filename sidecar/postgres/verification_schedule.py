@@ -1,0 +1,58 @@
+"""Verifications in the background: one read model at a time, the longest unverified first."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sidecar.errors import StoreUnavailableError
+from sidecar.postgres.connection import SESSION_ERRORS
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.query import sql
+
+INTERVAL_SECONDS: Final = 60.0
+PAUSE_SECONDS: Final = 86_400.0
+"""A read model is verified again after this time at the earliest."""
+
+logger = logging.getLogger(__name__)
+
+
+class VerificationSchedule:
+    """Asks for verifications on behalf of one worker; any number of workers may do so.
+
+    Args:
+        names: The projections that this worker runs.
+        share: The part of a core that a verification may use, above 0 and up to 1.
+    """
+
+    def __init__(self, names: Sequence[str], share: float) -> None:
+        self._names: Final = list(names)
+        self._share: Final = share
+        self._failed = False
+
+    async def ask(self, pool: MeteredPool) -> str | None:
+        """Ask for the next verification that is due; return whose, None when none is."""
+        due = sql("schedule_verification")
+        found = await pool.fetchval(due, self._names, self._share, PAUSE_SECONDS)
+        return None if found is None else str(found)
+
+    async def run(self, pool: MeteredPool) -> None:
+        """Ask repeatedly until cancelled, also after an outage."""
+        while True:
+            try:
+                await self.ask(pool)
+            except (StoreUnavailableError, TimeoutError, *SESSION_ERRORS) as error:
+                self._log_failure(error)
+            else:
+                self._failed = False
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    def _log_failure(self, error: Exception) -> None:
+        """Log once that nothing is verified."""
+        if not self._failed:
+            self._failed = True
+            logger.warning(
+                "Read models cannot be verified in the background now: %s",
+                type(error).__name__,
+                extra={"event": "sidecar.verification.unscheduled"},
+            )
