@@ -23,6 +23,7 @@ from tests.benchmarks import (
     probe,
     publish,
     scrape,
+    verify,
     workers,
 )
 from tests.benchmarks.kept import as_row, encode, keep, kept_figures, show
@@ -54,6 +55,7 @@ BENCHMARKS: Final = (
     Benchmark(("latency-p50", "latency-p99"), latency.run),
     Benchmark(("lag-growth",), lag.run),
     Benchmark(("workers", "workers-bare"), workers.run),
+    Benchmark(("verify", "verify-blocked"), verify.run),
     Benchmark(
         ("publish-off", "publish-sampled", "publish-unsampled", "publish-naive"), publish.run
     ),

@@ -89,6 +89,25 @@ class Seen(Projection):
         )
 
 
+class Lines(Projection):
+    """A row for each order."""
+
+    name = "lines"
+    handles = (OrderPlaced,)
+    tables = ("lines",)
+
+    async def setup(self, connection: Connection) -> None:
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS lines"
+            " (number bigint PRIMARY KEY, customer text NOT NULL, cents bigint NOT NULL)"
+        )
+
+    async def handle(self, event: OrderPlaced, connection: Connection) -> None:
+        await connection.execute(
+            "INSERT INTO lines VALUES ($1, $2, $3)", event.number, event.customer, event.cents
+        )
+
+
 def make_order(number: int) -> OrderPlaced:
     return OrderPlaced(number, f"customer-{number % CUSTOMERS}", 100 + number % 9900, "x" * 100)
 
@@ -144,6 +163,13 @@ def one() -> EventPublisher:
     """TARGET with one projection that tells what it has seen."""
     publisher = EventPublisher(types)
     publisher.add_projection(Seen())
+    return publisher
+
+
+def lines() -> EventPublisher:
+    """TARGET with one projection that keeps a row for each order."""
+    publisher = EventPublisher(types)
+    publisher.add_projection(Lines())
     return publisher
 
 

@@ -1,0 +1,117 @@
+"""`verify`: a read model of a row an event, verified, against a rebuild of it by the same worker.
+
+`verify-blocked` is the longest that a statement on the live table took meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.rebuild import drop_old_copy, start_rebuild
+from sidecar.postgres.verification import list_verifications, request_verification
+from tests.benchmarks.measure import (
+    Pair,
+    Result,
+    alternate,
+    ours_at_most,
+    poll,
+    ratio_at_most,
+    require_equal,
+)
+from tests.benchmarks.place import Place, session
+from tests.benchmarks.process import started
+from tests.benchmarks.shop import fill_at_once
+
+USUAL_ROWS: Final = 100_000
+LARGE_ROWS: Final = 1_000_000
+ROUNDS: Final = 3
+LIMIT_SECONDS: Final = 600.0
+TOUCH_SECONDS: Final = 0.01
+
+
+@dataclass(slots=True)
+class ReadModel:
+    """One of a row an event, that a worker keeps.
+
+    Attributes:
+        blocked_ms: The longest that a statement on it took while it was verified.
+    """
+
+    connection: RawConnection
+    other: RawConnection
+    rows: int
+    blocked_ms: float = 0.0
+
+    async def verify(self) -> float:
+        """Return how many seconds a verification takes."""
+        touching = asyncio.create_task(self._touch())
+        began = time.perf_counter()
+        await request_verification(self.connection, "lines")
+        await poll(self._is_verified, limit_seconds=LIMIT_SECONDS)
+        seconds = time.perf_counter() - began
+        touching.cancel()
+        [found] = await list_verifications(self.connection, ["lines"])
+        require_equal(found.state, "equal", "the verification's result")
+        require_equal(found.compared_rows, self.rows, "rows compared")
+        return seconds
+
+    async def rebuild(self) -> float:
+        """Return how many seconds a rebuild takes."""
+        began = time.perf_counter()
+        await start_rebuild(self.connection, "lines")
+        await poll(self._is_swapped, limit_seconds=LIMIT_SECONDS)
+        seconds = time.perf_counter() - began
+        await drop_old_copy(self.connection, "lines")
+        return seconds
+
+    async def _touch(self) -> None:
+        """Write to the live table again and again, which changes nothing."""
+        while True:
+            began = time.perf_counter()
+            await self.other.execute("UPDATE lines SET cents = cents WHERE number = 1")
+            self.blocked_ms = max(self.blocked_ms, (time.perf_counter() - began) * 1000)
+            await asyncio.sleep(TOUCH_SECONDS)
+
+    async def _is_verified(self) -> bool:
+        [found] = await list_verifications(self.connection, ["lines"])
+        return found.state != "running"
+
+    async def _is_swapped(self) -> bool:
+        rebuilds = "SELECT count(*) FROM sidecar.checkpoints WHERE copy = 'rebuild'"
+        return bool(await self.connection.fetchval(rebuilds) == 0)
+
+    async def is_filled(self) -> bool:
+        """Tell whether every event is in it."""
+        lowest = "SELECT min(position) FROM sidecar.checkpoints"
+        return bool(await self.connection.fetchval(lowest) == self.rows)
+
+
+async def run(place: Place) -> list[Result]:
+    """Measure both in turn."""
+    rows = LARGE_ROWS if place.events > LARGE_ROWS else USUAL_ROWS
+    async with _read_model(place, rows) as model:
+        pair = await alternate(model.verify, model.rebuild, rounds=ROUNDS)
+    return [
+        Result("verify", "s", pair, ratio_at_most(1.5), "rebuild"),
+        Result("verify-blocked", "ms", Pair(model.blocked_ms), ours_at_most(100, "ms")),
+    ]
+
+
+@asynccontextmanager
+async def _read_model(place: Place, rows: int) -> AsyncIterator[ReadModel]:
+    dsn = await place.create_database("verify")
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(session(dsn))
+        other = await stack.enter_async_context(session(dsn))
+        await fill_at_once(connection, rows)
+        worker = await stack.enter_async_context(
+            started(place, "sidecar", "run", "tests.benchmarks.shop:lines", dsn=dsn)
+        )
+        await worker.until("/heartbeat")
+        model = ReadModel(connection, other, rows)
+        await poll(model.is_filled, limit_seconds=LIMIT_SECONDS)
+        yield model
