@@ -132,8 +132,13 @@ CASES = {
         33,
         minutes=60,
     ),
-    "SidecarReadModelDrift": gauge(
-        f"sidecar_projection_drift_rows{{{ORDERS}}}", "1", "0", LABELS_PROJECTION, 0
+    "SidecarReadModelDrift": AlertCase(
+        {f"sidecar_projection_drift_rows{{{ORDERS}}}": "0 1x{n}"},
+        {f"sidecar_projection_drift_rows{{{ORDERS}}}": "0x{n}"},
+        {f"sidecar_projection_drift_rows{{{ORDERS}}}": "0x{n}"},
+        LABELS_PROJECTION,
+        0,
+        1,
     ),
     "SidecarDeadLetters": gauge(
         f"sidecar_dead_letters{{{ORDERS}}}", "1", "0", LABELS_PROJECTION, 5

@@ -7,6 +7,7 @@ from sidecar.errors import MigrationError
 from sidecar.postgres import migration
 from sidecar.postgres.migration import Migration, load_migrations, migrate, pending
 from sidecar.postgres.query import sql, statements
+from sidecar.postgres.shadow import Shadow
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import fetchval, session
 
@@ -100,7 +101,9 @@ async def test_sequence_hands_out_one_position_at_a_time(database: str) -> None:
 
 
 async def test_every_statement_is_understood_by_the_server(database: str) -> None:
+    shadow = Shadow("orders")
     async with session(database) as connection:
+        await shadow.create(connection, verification=1, tables=())
         for name in statements():
             if name != "create_migrations":
-                await connection.prepare(sql(name))
+                await connection.prepare(shadow.sql(name))
