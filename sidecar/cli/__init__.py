@@ -10,6 +10,9 @@ from sidecar.cli.start import demo, migrate, run, serve
 from sidecar.cli.step import step
 from sidecar.cli.token import token
 from sidecar.cli.verify import verify
+from sidecar.config import environ as environment
+from sidecar.config.settings import load
+from sidecar.postgres.schema import use_schema
 from sidecar.telemetry.uncaught import redact_uncaught
 from sidecar.version import __version__
 from sidecar.wiring.boot import redact_environment
@@ -19,9 +22,12 @@ __all__ = ["main"]
 
 @click.group(cls=SidecarGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sidecar")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Watch an event-sourced service on PostgreSQL and keep its read models true."""
     redact_uncaught(redact_environment())
+    settings, _ = load(environment.read())
+    context.with_resource(use_schema(settings.schema))
 
 
 _COMMANDS = (serve, run, check, demo, migrate, projections, dead_letters, secret, token, own_rules)

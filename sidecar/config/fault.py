@@ -11,7 +11,7 @@ class FaultKind(StrEnum):
 
     `MARK` is what an editor or a tool left in a text, `FORM` a value that does not fit its
     setting, `POOL` pool sizes that cannot hold, `FILE` a file that cannot be read as it was
-    meant, `PROJECT` a mistake in `sidecar.toml`.
+    meant, `PROJECT` a mistake in `sidecar.toml`, `SCHEMA` a name that no schema can have.
     """
 
     MARK = "mark"
@@ -19,6 +19,7 @@ class FaultKind(StrEnum):
     POOL = "pool"
     FILE = "file"
     PROJECT = "project"
+    SCHEMA = "schema"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ Shown = None | bool | int | float | str | Sequence[str] | Mapping[str, str | int
 _LONGEST_NAME = 255
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _LONGEST_SECONDS = 86_400
+# Leaves room for what is put in front of it and behind it in PostgreSQL's 63 bytes.
+_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+# PostgreSQL's own, everybody's, and those that hold the copies of read models.
+_TAKEN = re.compile(r"pg_.*|public|information_schema|sidecar_(new|old|verify|step)(_.*)?")
+DEFAULT_SCHEMA: Final = "sidecar"
 _ON = dict.fromkeys(("1", "true", "yes", "on"), True)
 _OFF = dict.fromkeys(("0", "false", "no", "off"), False)
 
@@ -136,6 +141,12 @@ def _read_name(text: str) -> str:
     return text
 
 
+def _read_schema(text: str) -> str:
+    if _SCHEMA.fullmatch(text) is None or _TAKEN.fullmatch(text) is not None:
+        raise ValueError
+    return text
+
+
 def _read_path(text: str) -> Path:
     if not text.isprintable():  # a NUL would only fail later, far from its cause
         raise ValueError
@@ -188,6 +199,14 @@ HTTP_URLS: Final = Form(
 )
 NAME: Final = Form(
     f"a name of at most {_LONGEST_NAME} printable characters", _read_name, None, "shop"
+)
+SCHEMA: Final = Form(
+    "a name for a schema of the sidecar's own: at most 40 letters, digits, _ and -, not beginning "
+    "with a digit, - or pg_, and neither public nor information_schema nor that of a copy",
+    _read_schema,
+    _plain,
+    "billing",
+    misfit=FaultKind.SCHEMA,
 )
 PATH: Final = Form("a path", _read_path)
 SECRET: Final = Form("a secret", Secret, None, "the output of: sidecar secret", is_secret=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -17,6 +17,7 @@ from sidecar.config.option import DrainReadiness, LogFormat, LogLevel, OnInvalid
 from sidecar.config.secret import Secret
 from sidecar.config.variable import Variable
 
+SCHEMA_VARIABLE: Final = "SIDECAR_SCHEMA"
 _AI_KEY = "AI provider key; any one of the three is enough"
 
 
@@ -39,6 +40,12 @@ class Settings:
         None,
         "PostgreSQL with the events; unset in development starts the embedded server",
         form.DATABASE_URL,
+    )
+    schema: str = setting(
+        SCHEMA_VARIABLE,
+        form.DEFAULT_SCHEMA,
+        "schema of the sidecar's tables; another one for each service of a database",
+        form.SCHEMA,
     )
     secret_key: Secret | None = setting(
         "SECRET_KEY",
@@ -238,7 +245,9 @@ def _value(declaration: Declaration, environ: Environ, environment: Environment)
 def _misfit(declaration: Declaration, variable: Variable | None, default: object) -> Fault:
     meanwhile = "it counts as unset" if default is None else "the default is used"
     name, form = declaration.name, declaration.form
-    message = f"{name} is not {form.expected}; {meanwhile} meanwhile."
+    is_left = form.misfit is not FaultKind.SCHEMA
+    follows = f"{meanwhile} meanwhile" if is_left else "no process goes to the database so"
+    message = f"{name} is not {form.expected}; {follows}."
     hint = f"Set it like {name}={declaration.example}, or leave it out."
     return Fault(form.misfit, name, message, hint, None if variable is None else variable.source)
 

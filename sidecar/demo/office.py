@@ -4,6 +4,7 @@ from typing import Final
 
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.dead_letter import request_retry
+from sidecar.postgres.schema import qualify
 from sidecar.postgres.transient import is_transient
 
 _COUNT: Final = "SELECT coalesce(sum(orders), 0) FROM order_totals"
@@ -38,7 +39,7 @@ class Office:
         try:
             connection = await self._connect()
             self.orders = int(await connection.fetchval(_COUNT))
-            rows = await connection.fetch(_FORGOTTEN, self._cure_seconds)
+            rows = await connection.fetch(qualify(_FORGOTTEN), self._cure_seconds)
             if rows:
                 await request_retry(connection, projection="shipping_labels")
         except Exception as error:

@@ -23,12 +23,14 @@ ENV07 = Rule("ENV07", "a mistake in `sidecar.toml` or `[tool.sidecar]`, or in a 
 DB07 = Rule(
     "DB07", "pool bounds that cannot hold: minimum above maximum, or one below 1", relaxed=ERROR
 )
+DB19 = Rule("DB19", "a schema for the sidecar that cannot be one", relaxed=ERROR)
 _RULES = {
     FaultKind.MARK: ENV03,
     FaultKind.FORM: ENV04,
     FaultKind.FILE: ENV06,
     FaultKind.PROJECT: ENV07,
     FaultKind.POOL: DB07,
+    FaultKind.SCHEMA: DB19,
 }
 _TOLD = attrgetter("field", "message", "hint", "source", "at_most", "line")
 

@@ -46,13 +46,14 @@ class AppendArguments(NamedTuple):
             return sql("append_one")
         # A codec that the connection's owner has set may not take these ids, so they go as text.
         has_own_codecs = getattr(connection, "has_own_codecs", True)
-        return sql("append_many") if has_own_codecs else _append_many_typed()
+        statement = sql("append_many")
+        return statement if has_own_codecs else _take_binary_ids(statement)
 
 
 @cache
-def _append_many_typed() -> str:
-    """Return `append_many` for ids in binary, which the server reads faster."""
-    return sql("append_many").replace("$3::text[]", "$3::uuid[]")
+def _take_binary_ids(append_many: str) -> str:
+    """Return the statement for ids in binary, which the server reads faster."""
+    return append_many.replace("$3::text[]", "$3::uuid[]")
 
 
 def encode_arguments(

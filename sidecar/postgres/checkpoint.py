@@ -154,7 +154,7 @@ async def _require_own(
         raise ForeignCheckpointError(
             f"{name} belongs to the service {owner} in this database, and this is {service}: two "
             "services must not share a checkpoint. Give the projection another name, or the "
-            f"service a database of its own. If {owner} is now called {service}, "
+            f"service a schema of its own (SIDECAR_SCHEMA). If {owner} is now called {service}, "
             f"`sidecar projections accept {name} --reason TEXT` hands it over."
         )
     return owner or service

@@ -4,6 +4,7 @@ import hashlib
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.schema import DEFAULT_SCHEMA, current_schema
 
 MAX_NAME_BYTES: Final = 63
 _MARK_LENGTH: Final = 9
@@ -24,12 +25,20 @@ def verify_schema(projection: str) -> str:
     return _name("sidecar_verify_", projection)
 
 
+def step_schema() -> str:
+    """Return the schema in which a stream's events are stepped through; it is never committed."""
+    return "sidecar_step" if current_schema() == DEFAULT_SCHEMA else _name("sidecar_step_", "")
+
+
 def _name(prefix: str, projection: str) -> str:
-    """Join them; a hash tells names apart that PostgreSQL would cut to the same."""
+    """Join them; a hash tells names apart that PostgreSQL would cut, or two services have."""
+    service, key = current_schema(), projection
+    if service != DEFAULT_SCHEMA:
+        prefix, key = f"{prefix}{service}_", f"{service} {projection}"
     whole = f"{prefix}{projection}".encode()
-    if len(whole) <= MAX_NAME_BYTES:
+    if len(whole) <= MAX_NAME_BYTES and key == projection:
         return whole.decode()
-    mark = "_" + hashlib.sha256(projection.encode()).hexdigest()[: _MARK_LENGTH - 1]
+    mark = "_" + hashlib.sha256(key.encode()).hexdigest()[: _MARK_LENGTH - 1]
     return whole[: MAX_NAME_BYTES - _MARK_LENGTH].decode(errors="ignore") + mark
 
 

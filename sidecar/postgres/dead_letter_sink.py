@@ -19,6 +19,7 @@ from sidecar.postgres.connection import RawConnection, read_committed, translate
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.rights import missing_rights, translate_refusal
+from sidecar.postgres.schema import choose_schema, use_schema
 from sidecar.projections.dead_letter import Redact, describe_error
 
 StreamOf = Callable[[object], str]
@@ -47,11 +48,13 @@ class PostgresDeadLetterSink:
         *,
         redact: Redact,
         find_stream: StreamOf = stream_of,
+        schema: str | None = None,
     ) -> None:
         self._pool: Final = pool
         self._types: Final = types
         self._redact: Final = redact
         self._find_stream: Final = find_stream
+        self._schema: Final = choose_schema(schema)
 
     async def require_place(self) -> None:
         """Make sure that dead letters can be kept.
@@ -62,7 +65,8 @@ class PostgresDeadLetterSink:
             StoreUnavailableError: PostgreSQL cannot be reached.
         """
         async with self._pool.acquire() as connection:
-            with translate_loss(connection, "The session of the dead letters ended."):
+            lost = translate_loss(connection, "The session of the dead letters ended.")
+            with use_schema(self._schema), lost:
                 async with translate_refusal(connection):
                     row = await connection.fetchrow(sql("find_letter_rights"))
         if row is None:
@@ -82,7 +86,8 @@ class PostgresDeadLetterSink:
             for failure in failures
         ]
         try:
-            await self._pool.executemany(sql("keep_pushed"), rows)
+            with use_schema(self._schema):
+                await self._pool.executemany(sql("keep_pushed"), rows)
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
             named = getattr(error, "sqlstate", None) or type(error).__name__
             is_missing = isinstance(error, asyncpg.UndefinedTableError)
@@ -100,8 +105,9 @@ class PostgresDeadLetterSink:
         """
         names = [subscriber.name for subscriber in publisher.projections]
         resolved = 0
-        while (outcome := await self._retry_next(publisher, names)) is not None:
-            resolved += outcome
+        with use_schema(self._schema):
+            while (outcome := await self._retry_next(publisher, names)) is not None:
+                resolved += outcome
         return resolved
 
     async def _retry_next(self, publisher: EventPublisher, names: list[str]) -> bool | None:

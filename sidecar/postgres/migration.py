@@ -13,6 +13,7 @@ from sidecar.errors import MigrationError
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
 from sidecar.postgres.rights import list_missing, missing_rights
+from sidecar.postgres.schema import current_schema, qualify
 
 CONCURRENT_MARK: Final = "-- concurrently\n"
 TURN_POLL_SECONDS: Final = 0.2
@@ -78,15 +79,27 @@ async def migrate(connection: RawConnection) -> Sequence[Migration]:
     once: one applies, the others wait and find nothing to do.
 
     Raises:
-        MigrationError: A step failed and was rolled back, or the schema is newer than this release.
+        MigrationError: A step failed and was rolled back, the schema is newer than this release,
+            or it holds what is not the sidecar's.
         MissingRightsError: The role has no right to change the schema; nothing was changed.
     """
+    await _refuse_strangers(connection)
     if not await pending(connection):
         return []
     try:
         return await _migrate(connection)
     except asyncpg.InsufficientPrivilegeError as error:
         raise missing_rights(await list_missing(connection, for_migrating=True)) from error
+
+
+async def _refuse_strangers(connection: RawConnection) -> None:
+    """Leave a schema alone that holds what somebody else made."""
+    if rows := await connection.fetch(sql("list_strangers")):
+        names = ", ".join(row["name"] for row in rows)
+        raise MigrationError(
+            f"The schema {current_schema()} is not the sidecar's: it holds {names}. Nothing was "
+            "changed; set SIDECAR_SCHEMA to another name, of a schema that is empty or not there."
+        )
 
 
 async def _migrate(connection: RawConnection) -> list[Migration]:
@@ -134,16 +147,18 @@ async def find_unsafe_sequence(connection: RawConnection) -> str:
     """
     row = await connection.fetchrow(sql("read_sequence"))
     if row is None:
-        return "sidecar.events has lost the sequence of its positions; restore it from a backup"
+        return qualify(
+            "sidecar.events has lost the sequence of its positions; restore it from a backup"
+        )
     if row["cache_size"] != 1:
-        return (
+        return qualify(
             f"the sequence of sidecar.events hands out {row['cache_size']} positions at a time; "
             "make it one: ALTER TABLE sidecar.events ALTER COLUMN position SET CACHE 1"
         )
     last, passed = row["last_value"], row["passed"]
     if last is None or last >= passed:
         return ""
-    return (
+    return qualify(
         f"the sequence of sidecar.events was set back to {last}, but position {passed} is passed: "
         "no projection hears of what is appended now. Rebuild those that lack events once you have "
         f"set it: SELECT setval(pg_get_serial_sequence('sidecar.events', 'position'), {passed})"
@@ -153,7 +168,7 @@ async def find_unsafe_sequence(connection: RawConnection) -> str:
 async def _apply(connection: RawConnection, step: Migration) -> None:
     try:
         for statement in step.statements() if step.is_concurrent else (step.script,):
-            await connection.execute(statement)
+            await connection.execute(qualify(statement))
         await connection.execute(sql("record_migration"), step.number, step.name)
     except asyncpg.InsufficientPrivilegeError:
         raise

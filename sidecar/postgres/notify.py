@@ -12,7 +12,7 @@ from typing import Final
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.safe_head_follower import NOTIFY_CHANNEL
+from sidecar.postgres.schema import events_channel
 
 QUIET_SECONDS: Final = 0.1
 
@@ -37,4 +37,4 @@ class CommitNotifier:
     async def _send(self) -> None:
         # When no worker is woken, polling finds the events all the same.
         with suppress(StoreUnavailableError):
-            await self._pool.execute(sql("notify"), NOTIFY_CHANNEL)
+            await self._pool.execute(sql("notify"), events_channel())

@@ -74,6 +74,18 @@ CREATE TABLE IF NOT EXISTS sidecar.migrations (
 -- name: has_migrations
 SELECT to_regclass('sidecar.migrations') IS NOT NULL;
 
+-- name: list_strangers
+-- What stands in the schema that is not the sidecar's: all of it, until its migrations are there.
+SELECT c.relname AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'sidecar' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (
+    SELECT FROM pg_attribute a
+    WHERE a.attrelid = to_regclass('sidecar.migrations')
+    HAVING count(*) FILTER (WHERE a.attname IN ('number', 'name', 'applied_at')) = 3
+)
+ORDER BY c.relname
+LIMIT 3;
+
 -- name: list_migrations
 SELECT number FROM sidecar.migrations ORDER BY number;
 
@@ -82,7 +94,8 @@ SELECT number FROM sidecar.migrations ORDER BY number;
 -- of a refusal is in the server's language, and names one object at a time. With $1 also the right
 -- to change the schema, which only its owner has.
 WITH asked AS (
-    SELECT quote_ident(current_user) AS role, to_regnamespace('sidecar') AS schema
+    SELECT quote_ident(current_user) AS role,
+           (SELECT oid FROM pg_namespace WHERE nspname = 'sidecar') AS schema
 ), tables AS (
     SELECT c.oid FROM pg_class c, asked
     WHERE c.relnamespace = asked.schema AND c.relkind IN ('r', 'p')

@@ -14,6 +14,7 @@ from sidecar.postgres.connection import (
     translate_loss,
 )
 from sidecar.postgres.query import sql
+from sidecar.postgres.schema import events_channel
 from sidecar.projections.safe_head import (
     Gap,
     Head,
@@ -24,7 +25,6 @@ from sidecar.projections.safe_head import (
 )
 
 SCAN_EVENTS: Final = 10_000
-NOTIFY_CHANNEL: Final = "sidecar_events"
 
 
 class SafeHeadFollower:
@@ -140,5 +140,5 @@ async def open_safe_head(
     ) as session:
         head = ListeningHead(session)
         # Behind a transaction pooler nothing arrives, and polling is enough.
-        await session.add_listener(NOTIFY_CHANNEL, head.notify)
+        await session.add_listener(events_channel(), head.notify)
         yield head

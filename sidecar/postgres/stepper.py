@@ -12,7 +12,7 @@ from sidecar.errors import ProjectionError
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.copies import quote
+from sidecar.postgres.copies import quote, step_schema
 from sidecar.postgres.projection_transaction import PostgresTransaction
 from sidecar.postgres.query import sql
 from sidecar.postgres.table_copy import copy_shape, require_table
@@ -22,8 +22,6 @@ from sidecar.projections.one_by_one import apply_one
 from sidecar.projections.projection import Partition, Subscription
 
 PAGE_EVENTS: Final = 200
-SCHEMA: Final = "sidecar_step"
-"""Never committed, so that it is nobody else's."""
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -176,10 +174,11 @@ async def open_stepper(
     transaction = raw.transaction()
     await transaction.start()
     try:
-        await raw.execute(f"CREATE SCHEMA {quote(SCHEMA)}")
-        tables = [await _copy(raw, table) for table in subscription.tables]
+        schema = step_schema()
+        await raw.execute(f"CREATE SCHEMA {quote(schema)}")
+        tables = [await _copy(raw, table, schema) for table in subscription.tables]
         (row,) = await raw.fetch(sql("begin_step"))
-        applying = PostgresTransaction(raw, partition, row, SCHEMA, eager=True)
+        applying = PostgresTransaction(raw, partition, row, schema, eager=True)
         await applying.prepare()
         async with applying.handling():
             router = Router(subscription.subscriber, types)
@@ -188,9 +187,9 @@ async def open_stepper(
         await transaction.rollback()
 
 
-async def _copy(raw: RawConnection, table: str) -> _Copy:
+async def _copy(raw: RawConnection, table: str, schema: str) -> _Copy:
     place = await require_table(raw, table, {}, "")
     keys = await raw.fetch(sql("list_unique_keys"), place.oid)
-    await copy_shape(raw, place, SCHEMA)
+    await copy_shape(raw, place, schema)
     key = tuple(keys[0]["columns"]) if keys else ()
-    return _Copy(table, f"{quote(SCHEMA)}.{quote(place.name)}", key)
+    return _Copy(table, f"{quote(schema)}.{quote(place.name)}", key)

@@ -25,6 +25,7 @@ from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.read_your_writes import wait_until
+from sidecar.postgres.schema import choose_schema, use_schema
 
 _MAX_POSITION: Final = 2**63 - 1
 
@@ -58,11 +59,16 @@ class EventStore(EventLog):
     Args:
         pool: Connections come from it; its owner closes it.
         types: The event types that this service writes and reads.
+        schema: Schema of the sidecar's tables; that of SIDECAR_SCHEMA by default.
+
+    Raises:
+        UsageError: The schema has no name that it can have.
     """
 
-    def __init__(self, pool: MeteredPool, types: EventTypes) -> None:
+    def __init__(self, pool: MeteredPool, types: EventTypes, *, schema: str | None = None) -> None:
         self._pool = pool
         self._types = types
+        self._schema: Final = choose_schema(schema)
         self._notifier: Final = CommitNotifier(pool)
         self.observer: AppendObserver | None = None
 
@@ -94,7 +100,7 @@ class EventStore(EventLog):
         Raises:
             ConcurrencyError: The stream is at another version; no position was drawn.
             EventTypeError: An event's class is not registered.
-            MigrationError: The database has no schema `sidecar` yet.
+            MigrationError: The database has no event store yet.
             SerializationConflictError: The transaction on `connection` is stricter than read
                 committed and must be run again as a whole. Where only its commit fails, that is
                 asyncpg's own `SerializationError`.
@@ -126,10 +132,16 @@ class EventStore(EventLog):
         ids: Sequence[str] | None,
         connection: "RawConnection | None",
     ) -> Appended:
-        if connection is not None:
+        with use_schema(self._schema):
+            if connection is None:
+                return await self._append_alone(arguments, ids)
             if ids is not None:
                 return await append_once(connection, arguments, ids, begin_savepoint)
             return await insert(connection, arguments)
+
+    async def _append_alone(
+        self, arguments: AppendArguments, ids: Sequence[str] | None
+    ) -> Appended:
         async with self._pool.acquire_untouched() as own:
             with translate_loss(own, _in_doubt(arguments.stream)):
                 if ids is not None:
@@ -143,7 +155,8 @@ class EventStore(EventLog):
     async def read_stream(
         self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
-        rows = await self._pool.fetch(sql("read_stream"), stream, after_version, limit)
+        with use_schema(self._schema):
+            rows = await self._pool.fetch(sql("read_stream"), stream, after_version, limit)
         return [RecordedEvent(*row) for row in rows]
 
     @override
@@ -155,7 +168,8 @@ class EventStore(EventLog):
         What this returns may have gaps that a slow transaction still fills. A reader that keeps a
         position of its own and must miss nothing belongs behind `sidecar run`.
         """
-        rows = await self._pool.fetch(sql("read_log"), after_position, _MAX_POSITION, limit)
+        with use_schema(self._schema):
+            rows = await self._pool.fetch(sql("read_log"), after_position, _MAX_POSITION, limit)
         return [RecordedEvent(*row) for row in rows]
 
     async def wait_until(
@@ -181,9 +195,10 @@ class EventStore(EventLog):
             ReadModelLateError: It did not come in time; it may come later.
             StoreUnavailableError: PostgreSQL cannot be reached.
         """
-        await wait_until(
-            self._pool, position, projection, stream=stream, timeout_seconds=timeout_seconds
-        )
+        with use_schema(self._schema):
+            await wait_until(
+                self._pool, position, projection, stream=stream, timeout_seconds=timeout_seconds
+            )
 
     @override
     def decode(self, record: RecordedEvent) -> object:

@@ -35,12 +35,12 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
     Raises:
         StoreUnavailableError: The server cannot be reached, or ended the session.
         StoreRefusedError: It refused a statement.
-        UsageError: DATABASE_URL is not set and no embedded server has run in this directory.
+        UsageError: DATABASE_URL is not set and no embedded server has run in this directory, or
+            SIDECAR_SCHEMA cannot be the name of a schema.
     """
     _require_database(boot.settings)
-    name = f"{boot.settings.service_name} {boot.process}"
     async with open_database(boot.settings) as dsn:
-        connection = await connect(dsn, application_name=name)
+        connection = await connect(dsn, application_name=boot.session_name)
         try:
             lost = "PostgreSQL ended the session; ask again."
             with translate_loss(connection, lost):

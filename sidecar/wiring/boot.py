@@ -11,6 +11,7 @@ from typing import Final, Literal
 from sidecar.config import confidential, sidecar_file
 from sidecar.config import environ as environment
 from sidecar.config.environ import Environ
+from sidecar.config.form import DEFAULT_SCHEMA
 from sidecar.config.option import LogFormat
 from sidecar.config.project_rules import ProjectRules
 from sidecar.config.secret import Secret
@@ -64,6 +65,13 @@ class Boot:
         default = Settings().service_name
         name = Identity.find(default, "", "", plain(self.environ)).service_name
         return None if name == default else name
+
+    @property
+    def session_name(self) -> str:
+        """What its sessions are called at the server; another schema than the default is named."""
+        settings = self.settings
+        schema = "" if settings.schema == DEFAULT_SCHEMA else f"/{settings.schema}"
+        return f"{settings.service_name}{schema} {self.process}"
 
     def with_address(self, host: str | None, port: int | None) -> "Boot":
         """Return the same with another address to listen on, where one is given."""

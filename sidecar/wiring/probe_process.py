@@ -16,6 +16,7 @@ from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.ping import Ping
+from sidecar.postgres.schema import choose_schema
 from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application
 from sidecar.process.background import Background
@@ -97,7 +98,7 @@ class ProbeProcess:
     def attach_database(self, dsn: str) -> DatabasePoller:
         """Watch a database from now on; the caller runs what is returned."""
         settings = self._boot.settings
-        name = f"{settings.service_name} probe"
+        name = self._boot.session_name
         watch = DatabasePoller(
             dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate
         )
@@ -161,7 +162,9 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 
     Raises:
         EmbeddedServerError: The embedded server does not start.
+        UsageError: SIDECAR_SCHEMA cannot be the name of a schema: another service's would be used.
     """
+    choose_schema(None)
     if settings.database_url is not None:
         yield settings.database_url.reveal()
         return

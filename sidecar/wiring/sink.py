@@ -21,6 +21,7 @@ class DeadLetterSink(PostgresDeadLetterSink):
             it is read now.
         find_stream: Names the sequence that retries keep in order. Where it fails, that is the
             event's class.
+        schema: Schema of the sidecar's tables; that of SIDECAR_SCHEMA by default.
     """
 
     def __init__(
@@ -30,7 +31,12 @@ class DeadLetterSink(PostgresDeadLetterSink):
         *,
         redact: Redact | None = None,
         find_stream: StreamOf = stream_of,
+        schema: str | None = None,
     ) -> None:
         super().__init__(
-            pool, types, redact=redact or redact_environment(), find_stream=find_stream
+            pool,
+            types,
+            redact=redact or redact_environment(),
+            find_stream=find_stream,
+            schema=schema,
         )

@@ -229,7 +229,7 @@ class WorkerProcess:
         }
 
     def _name(self, part: str) -> str:
-        return f"{self._boot.settings.service_name} {self._boot.process} {part}"
+        return f"{self._boot.session_name} {part}"
 
     def _report(self) -> Heartbeat:
         runners = {} if self._worker is None else self._worker.runners

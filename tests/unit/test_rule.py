@@ -115,6 +115,8 @@ FIRING = [
     ("DB06", "DATABASE_URL", {"DATABASE_URL": f"{URL}?sslmode=require"}),
     ("DB07", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "60"}),
     ("DB07", "DB_POOL_MAX_SIZE", {"DB_POOL_MAX_SIZE": "0"}),
+    ("DB19", "SIDECAR_SCHEMA", {"SIDECAR_SCHEMA": "public"}),
+    ("DB19", "SIDECAR_SCHEMA", {"SIDECAR_SCHEMA": 'a"; DROP SCHEMA sidecar'}),
     ("DB09", "DB_POOL_MIN_SIZE", {"DB_POOL_MIN_SIZE": "", "DB_POOL_MAX_SIZE": ""}),
     (
         "DB11",
@@ -212,6 +214,7 @@ QUIET = [
     ("DB06", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
     ("DB06", {"DATABASE_URL": f"{URL}?sslmode=require", "PGSSLROOTCERT": __file__}),
     ("DB07", {"DB_POOL_MIN_SIZE": "50"}),
+    ("DB19", {"SIDECAR_SCHEMA": "Billing-api"}),
     ("DB09", {"DB_POOL_MIN_SIZE": "5"}),
     ("DB11", {"DB_POOL_ACQUIRE_TIMEOUT_SECONDS": "29"}),
     ("DB12", {"DATABASE_URL": f"{URL}?sslmode=verify-full"}),
