@@ -1,10 +1,15 @@
 """A schema for each service: statements, leases, copies and notifications are its own."""
 
+import ast
 import asyncio
+import re
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
 
 import pytest
 
+import sidecar
 from sidecar.errors import MigrationError, UsageError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.copies import new_schema, old_schema, verify_schema
@@ -13,6 +18,8 @@ from sidecar.postgres.query import sql, statements
 from sidecar.postgres.rights import list_missing
 from sidecar.postgres.schema import choose_schema, events_channel, use_schema
 from tests.postgres.stage import session
+
+_TABLE: Final = re.compile(r"\bsidecar\.(events|checkpoints|dead_letters|[a-z]+_[a-z]+s)\b")
 
 
 def test_statements_of_another_schema_never_name_the_default_one() -> None:
@@ -115,3 +122,15 @@ async def test_a_lease_of_one_schema_is_free_in_another(database: str) -> None:
                 assert await connection.fetchval(sql("try_lease"), 7)
                 rows = await connection.fetch(sql("list_leases"))
                 assert [row["pid"] for row in rows] == [connection.get_server_pid()]
+
+
+def test_sql_beside_the_files_is_qualified_too() -> None:
+    for path in Path(sidecar.__file__).parent.rglob("*.py"):
+        text = path.read_text("utf-8")
+        strings = (
+            each.value for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Constant)
+        )
+        named = [
+            each for each in strings if _TABLE.search(str(each)) and "`sidecar." not in str(each)
+        ]
+        assert not named or "qualify" in text, path
