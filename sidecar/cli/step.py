@@ -64,7 +64,7 @@ async def _take(
     upto_version: int | None,
 ) -> list[Step]:
     async with (
-        open_session(boot) as connection,
+        open_session(boot, init=publisher.init_connection) as connection,
         open_stepper(connection, subscription, publisher.types) as stepper,
     ):
         return [each async for each in stepper.steps(stream, from_version, upto_version)]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sidecar.errors import ProjectionError
 from sidecar.events.exit import as_failure
@@ -16,6 +16,9 @@ from sidecar.events.types import EventTypes
 
 Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
 """Opens a transaction, commits it on a clean exit and rolls it back otherwise."""
+
+InitConnection = Callable[[Any], Awaitable[object]]
+"""Prepares a new connection of asyncpg, such as with codecs."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +99,9 @@ class EventPublisher:
         transaction: Opens the transaction in which `publish` calls projections that take a
             connection. Not needed for `sidecar run`, which brings its own.
         sink: Keeps what projections failed on in `publish`, for `sidecar dead-letters`.
+        init_connection: Prepares each connection that workers lend to handlers and to `setup`, as
+            `init` of asyncpg's `create_pool` does: codecs, above all. It changes nothing of what
+            the sidecar itself reads and writes.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class EventPublisher:
         *,
         transaction: Transaction | None = None,
         sink: FailureSink | None = None,
+        init_connection: InitConnection | None = None,
     ) -> None:
         self.types: Final = types or EventTypes()
         self.tally: Final = PublishTally()
@@ -112,6 +119,7 @@ class EventPublisher:
         self.projections: Final = self._registry.projections
         self.observer: PublishObserver | None = None
         self.sink: Final = sink
+        self.init_connection: Final = init_connection
         self._transaction = transaction
         self._order: list[tuple[Subscriber, SubscriberKind, SubscriberTally]] = []
 

@@ -20,6 +20,7 @@ from sidecar.events.event_id import make_ids
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY
 from sidecar.events.types import EventTypes
+from sidecar.postgres.codec_aware import fetch_own
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.query import sql
@@ -36,24 +37,26 @@ class AppendArguments(NamedTuple):
     expected_version: int | None
     ids: object
     types: object
-    schema_versions: object
+    schema_versions: int | Sequence[int] | Sequence[str]
     data: object
     headers: str | None
 
-    def query(self, connection: RawConnection) -> str:
-        """Return the statement that takes them: of one event it is the cheaper one."""
-        if isinstance(self.ids, str):
-            return sql("append_one")
-        # A codec that the connection's owner has set may not take these ids, so they go as text.
-        has_own_codecs = getattr(connection, "has_own_codecs", True)
-        statement = sql("append_many")
-        return statement if has_own_codecs else _take_binary_ids(statement)
+    async def insert(self, connection: RawConnection) -> Sequence[asyncpg.Record]:
+        """Run the statement that takes them: of one event it is the cheaper one."""
+        if isinstance(self.schema_versions, int):
+            return await fetch_own(connection, sql("append_one"), *self)
+        if getattr(connection, "has_own_codecs", True):
+            # Of arrays, only those of text pass by the codecs that the connection's owner has set.
+            own = self._replace(schema_versions=[str(each) for each in self.schema_versions])
+            return await fetch_own(connection, sql("append_many"), *own)
+        return await connection.fetch(_take_binary(sql("append_many")), *self)
 
 
 @cache
-def _take_binary_ids(append_many: str) -> str:
-    """Return the statement for ids in binary, which the server reads faster."""
-    return append_many.replace("$3::text[]", "$3::uuid[]")
+def _take_binary(append_many: str) -> str:
+    """Return the statement for values in binary, which the server reads faster."""
+    query = append_many.replace("$3::text[]", "$3::uuid[]")
+    return query.replace("$5::text[]", "$5::integer[]")
 
 
 def encode_arguments(
@@ -149,7 +152,7 @@ async def insert(connection: RawConnection, arguments: AppendArguments) -> Appen
     """
     stream, expected_version = arguments.stream, arguments.expected_version
     try:
-        rows = await connection.fetch(arguments.query(connection), *arguments)
+        rows = await arguments.insert(connection)
     except asyncpg.PostgresError as error:
         translated = _translate(error, arguments)
         if translated is None:
@@ -189,10 +192,10 @@ def _translate(error: asyncpg.PostgresError, arguments: AppendArguments) -> Side
 
 async def _read_version(connection: RawConnection, stream: str) -> int:
     try:
-        version: int = await connection.fetchval(sql("read_stream_version"), stream)
+        [row] = await fetch_own(connection, sql("read_stream_version"), stream)
     except asyncpg.SerializationError as error:
         raise _conflict() from error
-    return version
+    return int(row[0])
 
 
 def _conflict() -> SerializationConflictError:

@@ -11,6 +11,7 @@ from sidecar.events.append_arguments import require_same
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY
 from sidecar.postgres.append import MAX_RACES, AppendArguments, insert
+from sidecar.postgres.codec_aware import fetch_own
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
 
@@ -60,7 +61,7 @@ async def _try(
             appended = await insert(connection, arguments)
             first = appended.version - len(ids)
             kept = sql("keep_append_ids")
-            await connection.execute(kept, list(ids), arguments.stream, first)
+            await fetch_own(connection, kept, list(ids), arguments.stream, first)
     except asyncpg.UniqueViolationError as error:
         # Another try of the same append was faster, and has been committed.
         if error.constraint_name != _IDS_KEY:
@@ -78,6 +79,6 @@ async def _try(
 async def _find(
     connection: RawConnection, arguments: AppendArguments, ids: Sequence[str]
 ) -> Appended | None:
-    rows = await connection.fetch(sql("find_append_ids"), list(ids))
+    rows = await fetch_own(connection, sql("find_append_ids"), list(ids))
     require_same(arguments.stream, ids, [row["stream"] for row in rows])
     return Appended(rows[-1]["version"], rows[-1]["position"]) if rows else None

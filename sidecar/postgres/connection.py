@@ -1,12 +1,17 @@
 """Opening connections: named, with limits, and with errors that hold no password."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from sidecar.errors import DatabaseUrlError, StoreUnavailableError, trace_back
+from sidecar.errors import (
+    DatabaseUrlError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    trace_back,
+)
 from sidecar.postgres.codec_aware import CodecAwareConnection
 from sidecar.postgres.connect_failure import unreachable
 from sidecar.postgres.query import sql
@@ -51,6 +56,7 @@ RawConnection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
 RawPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Init: TypeAlias = Callable[[Any], Awaitable[object]]
 
 
 def server_settings(application_name: str, **more: str) -> dict[str, str]:
@@ -82,7 +88,11 @@ async def connect(
 
 @asynccontextmanager
 async def open_session(
-    dsn: str, *, application_name: str, answer_seconds: float | None = None
+    dsn: str,
+    *,
+    application_name: str,
+    answer_seconds: float | None = None,
+    init: Init | None = None,
 ) -> AsyncIterator[RawConnection]:
     """Open one connection for a block, and close it at once at the end.
 
@@ -94,6 +104,7 @@ async def open_session(
         application_name: The name of the session at the server.
         answer_seconds: How long a statement may go without an answer; None for as long as it takes.
             Waiting for notifications is no statement.
+        init: Prepares the connection for code of the service.
 
     Raises:
         StoreUnavailableError: The server cannot be reached, refuses, ended the session, or left a
@@ -105,6 +116,8 @@ async def open_session(
     try:
         with translate_loss(connection, f"The session {application_name!r} ended."):
             await connection.execute(sql("lift_limits"), False)
+            if init is not None:
+                await init(connection)
             yield connection
     except TimeoutError as error:
         if answer_seconds is None:
@@ -139,6 +152,26 @@ def hide_url() -> Iterator[None]:
             "The database URL cannot be read: percent-encode special characters in its password "
             "(/ is %2F, ? is %3F, # is %23, @ is %40); `sidecar check` judges DATABASE_URL."
         ) from None
+
+
+def explain_init(init: Init | None) -> Init | None:
+    """Return what prepares a service's connections, with its failures in words."""
+    if init is None:
+        return None
+
+    async def run(connection: RawConnection) -> None:
+        try:
+            await init(connection)
+        except SESSION_ERRORS:
+            raise
+        # The edge to user code; asyncpg raises a ValueError for a type that is not there.
+        except Exception as error:
+            raise StoreRefusedError(
+                f"`init_connection` of the publisher failed with {type(error).__name__}: {error}. "
+                "Let it set codecs of types only that the database has by then."
+            ) from error
+
+    return run
 
 
 def read_committed(connection: RawConnection) -> "asyncpg.transaction.Transaction":

@@ -11,7 +11,7 @@ import asyncpg
 from typing_extensions import override
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.codec_aware import CodecAwareConnection
+from sidecar.postgres.codec_aware import aware_of_codecs
 from sidecar.postgres.connect_failure import unreachable
 from sidecar.postgres.connection import (
     CONNECT_TIMEOUT_SECONDS,
@@ -85,7 +85,7 @@ class MeteredPool(_Pool, PoolUsage):
             "connect": self._open_counted,
             "reset": self._reset_touched,
             "command_timeout": command_timeout_seconds,
-            "connection_class": CodecAwareConnection,
+            "connection_class": aware_of_codecs(options.pop("connection_class", None)),
             "server_settings": server_settings(name, **settings),
         }
         defaults = asyncpg.create_pool.__kwdefaults__ or {}

@@ -52,7 +52,7 @@ class PostgresProjectionStore:
         row = await self._pool.fetchrow(sql("read_checkpoint"), *checkpoint_key(partition))
         if row is None:
             raise _gone(partition)
-        discarded = self._discarded[partition] = frozenset(row["discarded"])
+        discarded = self._discarded[partition] = frozenset(map(int, row["discarded"]))
         return Checkpoint(row["position"], State(row["state"]), discarded)
 
     async def end_failure(self, partition: Partition) -> None:
@@ -158,7 +158,7 @@ class PostgresProjectionStore:
     ) -> asyncpg.Record:
         """Return a row if it stands where the loop believes, which knows what was discarded."""
         row = _require_there(found, partition, position)
-        if not self._discarded.get(partition, frozenset()).issuperset(row["discarded"]):
+        if not self._discarded.get(partition, frozenset()).issuperset(map(int, row["discarded"])):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
         return row
 

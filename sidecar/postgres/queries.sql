@@ -1,7 +1,8 @@
 -- Every statement that the sidecar runs, by name. Parameters are described where their order is not
 -- plain from the text. The log is always read in one statement, in one snapshot. Statements also
--- run in sessions of the service, which may have other codecs for json, uuid or timestamptz: such
--- values are passed as text, and are cast here.
+-- run in sessions of the service, which may have codecs of its own. These are passed by where that
+-- is possible, except within arrays: so json, uuid, timestamptz, and what an array of the service
+-- may hold otherwise, are passed as text and cast here.
 
 -- name: inspect_server
 SELECT
@@ -162,10 +163,10 @@ RETURNING version, position;
 -- name: append_many
 -- The same for arrays of ids, types, schema versions and data.
 INSERT INTO sidecar.events (stream, version, id, type, schema_version, data, metadata)
-SELECT $1, head.version + e.ordinality, e.id::uuid, e.type, e.schema_version, e.data::json,
-       $7::text::json
+SELECT $1, head.version + e.ordinality, e.id::uuid, e.type, e.schema_version::integer,
+       e.data::json, $7::text::json
 FROM (SELECT coalesce(max(version), 0) AS version FROM sidecar.events WHERE stream = $1) AS head,
-     unnest($3::text[], $4::text[], $5::integer[], $6::text[])
+     unnest($3::text[], $4::text[], $5::text[], $6::text[])
      WITH ORDINALITY AS e (id, type, schema_version, data, ordinality)
 WHERE $2::bigint IS NULL OR head.version = $2
 RETURNING version, position;
@@ -424,7 +425,7 @@ INSERT INTO sidecar.acceptances (projection, what, reason) VALUES ($1, $2, $3);
 -- reads other streams, and must not move the row past streams that it does not read.
 SELECT position, state,
        ARRAY(
-           SELECT d.position FROM sidecar.dead_letters d
+           SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND d.resolution = 'discarded'
              AND d.position > c.position
        ) AS discarded
@@ -448,7 +449,7 @@ SELECT position,
              AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
        ARRAY(
-           SELECT d.position FROM sidecar.dead_letters d
+           SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND d.resolution = 'discarded'
              AND d.position > c.position
        ) AS discarded,

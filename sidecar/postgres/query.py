@@ -13,6 +13,9 @@ _FILES: Final = ("queries.sql", "verification.sql")
 _REMARKS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 
 
+_texts: Final[set[str]] = set()
+
+
 @cache
 def statements(schema: str = DEFAULT_SCHEMA) -> dict[str, str]:
     """Return SQL text by name, without the comment above it, for a schema of the sidecar."""
@@ -20,12 +23,31 @@ def statements(schema: str = DEFAULT_SCHEMA) -> dict[str, str]:
     parts = []
     for file in _FILES:
         parts += _NAME.split(folder.joinpath(file).read_text("utf-8"))[1:]
-    return {
+    by_name = {
         name: qualify(_REMARKS.sub("", text).strip().rstrip(";"), schema)
         for name, text in zip(parts[::2], parts[1::2], strict=True)
     }
+    _texts.update(by_name.values())
+    return by_name
 
 
 def sql(name: str) -> str:
     """Return one statement, for the current schema."""
     return statements(current_schema())[name]
+
+
+def sql_in(shadow: str, name: str) -> str:
+    """Return one statement about the copy in a schema."""
+    return _read_in(shadow, sql(name))
+
+
+@cache
+def _read_in(shadow: str, statement: str) -> str:
+    query = statement.replace("{shadow}", shadow)
+    _texts.add(query)
+    return query
+
+
+def is_own(query: str) -> bool:
+    """Return True for one of the statements."""
+    return query in _texts

@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.copies import drop_copy, quote, verify_schema
-from sidecar.postgres.query import sql
+from sidecar.postgres.query import sql, sql_in
 from sidecar.postgres.table_copy import Place, copy_shape, require_table
 
 _VERIFY_OBSTACLES: Final = {
@@ -30,7 +30,7 @@ class Shadow:
 
     def sql(self, name: str) -> str:
         """Return a statement on this copy."""
-        return sql(name).replace("{shadow}", self.quoted)
+        return sql_in(self.quoted, name)
 
     async def create(
         self, connection: RawConnection, verification: int, tables: Sequence[str]

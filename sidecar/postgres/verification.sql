@@ -96,7 +96,7 @@ SELECT to_regclass($1 || '.sidecar_progress') IS NOT NULL;
 -- name: read_progress
 SELECT p.verification, p.shape, p.position, p.place, p.report,
        ARRAY(
-           SELECT d.position FROM sidecar.dead_letters d
+           SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
        ) AS discarded
 FROM {shadow}.sidecar_progress p;
@@ -109,7 +109,7 @@ SELECT p.verification, p.shape, p.position, pg_current_xact_id()::text AS transa
            WHERE d.projection = $1 AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
        ARRAY(
-           SELECT d.position FROM sidecar.dead_letters d
+           SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
        ) AS discarded,
        (SELECT state FROM sidecar.verifications v WHERE v.id = p.verification) AS state,
@@ -159,8 +159,8 @@ ORDER BY e.position LIMIT $3;
 
 -- name: hand_over_withheld
 -- Streams $1 were applied up to versions $2.
-UPDATE {shadow}.sidecar_withheld w SET version = t.version + 1
-FROM unnest($1::text[], $2::bigint[]) AS t (stream, version) WHERE w.stream = t.stream;
+UPDATE {shadow}.sidecar_withheld w SET version = t.version::bigint + 1
+FROM unnest($1::text[], $2::text[]) AS t (stream, version) WHERE w.stream = t.stream;
 
 -- name: drop_withheld
 -- Those of which nothing is withheld up to position $2 any more.
@@ -244,7 +244,7 @@ ORDER BY a.attnum;
 
 -- name: list_unique_keys
 -- Of table $1: columns of each index that no two rows share, the primary key first.
-SELECT array_agg(a.attname ORDER BY k.place) AS columns
+SELECT array_agg(a.attname::text ORDER BY k.place) AS columns
 FROM pg_index i
 CROSS JOIN unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (attnum, place)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum

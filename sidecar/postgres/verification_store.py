@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionError
 from sidecar.events.record import RecordedEvent
+from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
@@ -70,7 +71,7 @@ class ShadowTransaction(PostgresTransaction):
         records = [RecordedEvent(*row) for row in rows]
         versions = {record.stream: record.version for record in records}
         hand_over = self._shadow.sql("hand_over_withheld")
-        await self._raw.execute(hand_over, list(versions), list(versions.values()))
+        await self._raw.execute(hand_over, list(versions), list(map(str, versions.values())))
         await self._raw.execute(drop, projection, position)
         return records
 
@@ -113,7 +114,8 @@ class Comparison(ShadowTransaction):
 
     async def compare_next(self) -> Part:
         """Compare the next part of a table."""
-        return await self._comparer.compare(self._raw, self._after)
+        with without_codecs(self._raw):
+            return await self._comparer.compare(self._raw, self._after)
 
 
 class VerificationStore(PostgresProjectionStore):
@@ -168,7 +170,7 @@ class VerificationStore(PostgresProjectionStore):
         if row["place"] is not None:
             self._progress = msgspec.json.decode(row["place"], type=Progress)
             self._report = msgspec.json.decode(row["report"], type=Report)
-        discarded = self._discarded[partition] = frozenset(row["discarded"])
+        discarded = self._discarded[partition] = frozenset(map(int, row["discarded"]))
         return Checkpoint(row["position"], State.RUNNING, discarded)
 
     async def _require_running(self, raw: RawConnection) -> asyncpg.Record:

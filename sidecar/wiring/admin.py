@@ -11,7 +11,13 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, UsageError
 from sidecar.postgres import block, dead_letter
-from sidecar.postgres.connection import RawConnection, connect, translate_loss
+from sidecar.postgres.connection import (
+    Init,
+    RawConnection,
+    connect,
+    explain_init,
+    translate_loss,
+)
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
@@ -29,8 +35,12 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
+async def open_session(boot: Boot, *, init: Init | None = None) -> AsyncIterator[RawConnection]:
     """Yield a connection to the configured database.
+
+    Args:
+        boot: Says which.
+        init: Prepares the connection for code of the service.
 
     Raises:
         StoreUnavailableError: The server cannot be reached, or ended the session.
@@ -45,6 +55,8 @@ async def open_session(boot: Boot) -> AsyncIterator[RawConnection]:
             lost = "PostgreSQL ended the session; ask again."
             with translate_loss(connection, lost):
                 async with translate_refusal(connection):
+                    if prepare := explain_init(init):
+                        await prepare(connection)
                     yield connection
         finally:
             await connection.close()

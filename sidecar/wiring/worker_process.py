@@ -17,7 +17,7 @@ from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.lint.finding import Violation, weigh_all
 from sidecar.lint.rules.event_versions import find_faults
 from sidecar.postgres.checkpoint import list_recent_versions
-from sidecar.postgres.connection import open_session
+from sidecar.postgres.connection import explain_init, open_session
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
@@ -75,9 +75,10 @@ class WorkerProcess:
         self._observer: Final = RunnerTelemetry(telemetry)
         self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
         self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
+        self._init: Final = explain_init(publisher.init_connection)
         self._setups: Final = Setups(
             self._subscriptions.values(),
-            partial(open_session, dsn, application_name=self._name("setup")),
+            partial(open_session, dsn, application_name=self._name("setup"), init=self._init),
             boot.service,
         )
         self._handled: Final = {
@@ -209,6 +210,7 @@ class WorkerProcess:
             max_size=settings.pool_max_size,
             acquire_timeout_seconds=settings.pool_acquire_timeout_seconds,
             leak_limit_seconds=LEAK_LIMIT_SECONDS,
+            init=self._init,
         )
         if settings.environment is Environment.DEVELOPMENT:
             pool.keep_stacks()

@@ -1,7 +1,7 @@
 """A store, and the projections that follow it, on a database of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
@@ -263,6 +263,7 @@ async def open_stage(
     types: EventTypes = shop.types,
     policy: RetryPolicy | None = None,
     max_connections: int = 10,
+    init: Callable[[Any], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Stage]:
     """Set the stage and clear it afterwards, loops included."""
     publisher = EventPublisher(types)
@@ -271,7 +272,7 @@ async def open_stage(
     for handler in handlers:
         publisher.add_handler(handler)
     async with AsyncExitStack() as stack:
-        pool = MeteredPool(dsn, name="stage", min_size=2, max_size=max_connections)
+        pool = MeteredPool(dsn, name="stage", min_size=2, max_size=max_connections, init=init)
         await stack.enter_async_context(pool)
         stage = Stage(dsn, pool, publisher, policy or RetryPolicy())
         await stage.register()

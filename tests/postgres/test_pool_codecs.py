@@ -1,55 +1,41 @@
 """A service's own codecs are about its own values: the log stays text as it was written."""
 
 import json
+import uuid
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
+from sidecar.errors import ConcurrencyError, ReadModelLateError
+from sidecar.events.event_log import Appended
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.dead_letter import request_retry, show_dead_letter
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.wiring.sink import DeadLetterSink
+from tests.postgres.codecs import (
+    speak_json,
+    speak_json_in_binary,
+    speak_of_nothing_as_it_is,
+    speak_otherwise,
+)
 from tests.postgres.shop import Journal, Placed, types
 from tests.postgres.stage import Stage, open_stage, session
+
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    _Connection = asyncpg.Connection
 
 EVENTS = [Placed("ä 1", 5), Placed("2", 6)]
 
 
-async def speak_json(connection: Any) -> None:
-    """What asyncpg's documentation shows, and most services do."""
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
-        )
+CODECS = [speak_json, speak_otherwise, speak_json_in_binary, speak_of_nothing_as_it_is]
 
 
-async def speak_otherwise(connection: Any) -> None:
-    """Values of the service's own making, refused where another kind of value is bound."""
-
-    def only_text(value: object) -> str:
-        assert isinstance(value, str)
-        return value
-
-    for name in ("uuid", "timestamptz", "numeric", "json", "text"):
-        await connection.set_type_codec(
-            name, encoder=only_text, decoder=lambda text: text, schema="pg_catalog"
-        )
-
-
-async def speak_json_in_binary(connection: Any) -> None:
-    await connection.set_type_codec(
-        "json",
-        encoder=lambda value: json.dumps(value).encode(),
-        decoder=lambda data: json.loads(bytes(data)),
-        schema="pg_catalog",
-        format="binary",
-    )
-
-
-@pytest.fixture(params=[speak_json, speak_otherwise, speak_json_in_binary])
+@pytest.fixture(params=CODECS)
 async def pool(request: pytest.FixtureRequest, database: str) -> AsyncIterator[MeteredPool]:
     async with MeteredPool(
         database, name="app", min_size=1, max_size=4, init=request.param
@@ -135,14 +121,59 @@ async def test_ids_pass_by_codecs_that_are_set_after_the_pool_was_opened(databas
     assert (first.version, second.version, third.version) == (2, 4, 6)
 
 
-async def test_ids_pass_by_the_codecs_of_a_connection_that_is_not_ours(database: str) -> None:
+class OwnConnection(_Connection):
+    """As services have, with methods of their own."""
+
+    async def speak_of_nothing_as_it_is(self) -> None:
+        await speak_of_nothing_as_it_is(self)
+
+
+@pytest.mark.parametrize("ids", [None, [uuid.uuid4(), uuid.uuid4()]], ids=["drawn", "given"])
+@pytest.mark.parametrize("init", CODECS)
+async def test_an_append_passes_by_the_codecs_of_a_connection_that_is_not_ours(
+    database: str, init: Any, ids: list[uuid.UUID] | None
+) -> None:
     async with MeteredPool(database, name="app", min_size=1, max_size=1) as pool:
         store = EventStore(pool, types)
-        foreign = await asyncpg.connect(database)
+        foreign = await asyncpg.connect(database, connection_class=OwnConnection)
         try:
-            await take_uuids_alone(foreign)
+            await init(foreign)
             async with foreign.transaction():
-                appended = await store.append("a", EVENTS, connection=foreign)
+                appended = await store.append("ä", EVENTS, event_ids=ids, connection=foreign)
+                assert await store.append("b", EVENTS[:1], connection=foreign) == Appended(1, 3)
+                with pytest.raises(ConcurrencyError, match="it is at 2"):
+                    await store.append("ä", EVENTS, expected_version=7, connection=foreign)
         finally:
             await foreign.close()
-    assert appended.version == 2
+        assert appended == Appended(2, 2)
+        assert [store.decode(record) for record in await store.read_stream("ä")] == EVENTS
+
+
+async def test_a_pool_of_connections_of_the_services_own_class_passes_by_their_codecs(
+    database: str,
+) -> None:
+    async with MeteredPool(
+        database,
+        name="app",
+        min_size=1,
+        max_size=1,
+        connection_class=OwnConnection,
+        init=OwnConnection.speak_of_nothing_as_it_is,
+    ) as pool:
+        store = EventStore(pool, types)
+        await store.append("ä", EVENTS, metadata={"by": "me"})
+        records = await store.read()
+        assert [store.decode(record) for record in records] == EVENTS
+        assert [record.headers() for record in records] == [{"by": "me"}] * 2
+        assert await pool.fetchval("SELECT 'abc'") == ["a", "b", "c"]
+
+
+async def test_reading_your_writes_passes_by_codecs(pool: MeteredPool, plain: Stage) -> None:
+    store = EventStore(pool, types)
+    ids = [uuid.uuid4()]
+    first = await store.append("a", EVENTS[:1], event_ids=ids)
+    assert await store.append("a", EVENTS[:1], event_ids=ids) == first
+    await plain.catch_up()
+    await store.wait_until(first.position, "journal", stream="a")
+    with pytest.raises(ReadModelLateError, match="is at position 1"):
+        await store.wait_until(first.position + 1, "journal", timeout_seconds=0.01)
