@@ -91,6 +91,11 @@ class MeteredPool(_Pool, PoolUsage):
         defaults = asyncpg.create_pool.__kwdefaults__ or {}
         _Pool.__init__(self, dsn, **{**defaults, **own, **options})
 
+    @property
+    def dsn(self) -> str:
+        """Where its server is; holds the password."""
+        return self._dsn
+
     async def open(self) -> Self:
         """Open the minimum of connections.
 

@@ -1,10 +1,13 @@
-"""For the tests of a service: a store in memory, samples of old events, a check asked once."""
+"""For the tests of a service: a store in memory, samples, a check asked once, a projection checked.
+
+Nothing here loads a driver, but `check_projection` once it is called.
+"""
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
@@ -22,6 +25,10 @@ from sidecar.events.types import EventTypes
 from sidecar.health.check import Check
 from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import CheckResult
+
+if TYPE_CHECKING:
+    from sidecar.postgres.pool import MeteredPool
+    from sidecar.testing.projection_check import CheckedProjection
 
 _SAMPLE_PATTERN: Final = "*.v*.json"
 
@@ -108,6 +115,52 @@ async def ask(check: Check) -> CheckResult:
         assert await ask(checks["payments"]) == failed("payments.unreachable")
     """
     return await CheckRunner(check).ask()
+
+
+async def check_projection(
+    projection: object,
+    events: Iterable[object],
+    *,
+    types: EventTypes | None = None,
+    database: "str | MeteredPool | None" = None,
+    ignore: Collection[str] = (),
+) -> "CheckedProjection":
+    """Play events through a projection in every way that happens to it; the rows must be the same.
+
+    One by one, in batches and pages, with deferred writes and without, rebuilt, by a process that
+    is new for each event, by partitions, and with each failure once: of a handler, of a commit, of
+    the session, and of an event that becomes a dead letter and is retried. Read models are made in
+    a schema of their own, which is dropped afterwards; the tables that are there stay as they are.
+
+    Args:
+        projection: An object as `EventPublisher.add_projection` takes it, with a handler that takes
+            the connection. Each way gets a deep copy of it, where one can be made.
+        events: In their order: each an event, `(stream, event)`, or a `RecordedEvent`, such as one
+            of an older schema version, of which position and version are given anew.
+        types: Those that they are registered in; without any, each class is, under its name.
+        database: A DSN, or a pool that leads there: any PostgreSQL in which the role may make a
+            schema. Without one, the server of the `embedded` extra is started, for all checks of
+            the process.
+        ignore: Columns of its tables and attributes of the object that may differ.
+
+    Returns:
+        The rows and the dead letters, to be compared with what the test expects.
+
+    Raises:
+        AssertionError: It differs, or does what cannot end the same: which way, table, key and
+            columns, the first event, and what that means.
+        ProjectionError: It cannot be checked: its handler takes no connection, it has no tables, or
+            the role may make none.
+        EmbeddedServerError: There is no server.
+
+    Example:
+        checked = await check_projection(Totals(), [("order-1", Placed(3)), ("order-1", Paid())])
+        assert checked.rows["totals"] == [{"order": "order-1", "amount": 3, "paid": True}]
+    """
+    # It loads the driver.
+    from sidecar.testing.projection_check import check  # noqa: PLC0415
+
+    return await check(projection, events, types, database, ignore)
 
 
 def check_samples(types: EventTypes, directory: Path) -> None:

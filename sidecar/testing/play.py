@@ -1,0 +1,319 @@
+"""One run: events played in one way through a projection, and what came of it."""
+
+import asyncio
+import copy
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Final
+
+from typing_extensions import override
+
+from sidecar.errors import ConnectionMisuseError, trace_back
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber import Subscriber
+from sidecar.events.types import EventTypes
+from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.scratch import Row, Scratch
+from sidecar.postgres.table_comparison import TableShape
+from sidecar.projections.context import PartitionContext
+from sidecar.projections.cursor import Cursor
+from sidecar.projections.delivery import Router
+from sidecar.projections.head_signal import HeadSignal
+from sidecar.projections.live_copy import LiveCopy
+from sidecar.projections.ports import LentConnection
+from sidecar.projections.projection import Partition, Subscription, subscriptions_of
+from sidecar.projections.rebuild_copy import RebuildCopy
+from sidecar.projections.retry import Park, Retry, RetryPolicy
+from sidecar.projections.runner import Runner
+from sidecar.testing.injected_fault import Fault
+from sidecar.testing.ledger import Entry, Log
+from sidecar.testing.run_store import RunStore
+from sidecar.testing.watch import Watch
+from sidecar.testing.way import Way
+
+ATTEMPTS: Final = 5
+RETRY_SECONDS: Final = 0.001
+MAX_DEPTH: Final = 4
+
+_OF_RESOURCES: Final = ("close", "aclose", "acquire", "__del__", "__enter__", "__aenter__")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left.
+
+    Attributes:
+        rows: By table.
+        dead_letters: Events that failed for good, in the order in which they did.
+        handled: How often the handler was called and returned.
+        misuse: The first error of a connection that was used in a way that cannot work.
+        projection: The object that handled the events last.
+    """
+
+    shapes: Sequence[TableShape]
+    rows: Mapping[str, list[Row]]
+    dead_letters: Sequence[Entry]
+    handled: int
+    misuse: tuple[ConnectionMisuseError, RecordedEvent] | None
+    projection: object
+
+
+class _AtOnce(RetryPolicy):
+    """Waits for nothing."""
+
+    @override
+    def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
+        return Park() if attempt >= self.max_attempts else Retry(0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hasty(PartitionContext):
+    """Waits for nothing either."""
+
+    @override
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class _ToTheHead(LiveCopy):
+    """Ends once all is done with, in place of waiting for more."""
+
+    @override
+    async def caught_up(self) -> None:
+        if self._cursor.is_ahead:
+            await self._cursor.pass_over()
+        elif await self._context.store.has_due_dead_letters(
+            self._context.partition, self._cursor.stored
+        ):
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            self._context.stop()
+
+
+class _Deaf:
+    """A loop's observer that hears nothing."""
+
+    def batch(self, *_: object) -> nullcontext[None]:
+        return nullcontext()
+
+    def event_failed(self, *_: object) -> None:
+        pass
+
+    def trace_id(self) -> str | None:
+        return None
+
+    def redact(self, text: str) -> str:
+        return text
+
+
+class _Played:
+    """Stands for the projection: its handler is called, and then what goes wrong happens."""
+
+    def __init__(self, run: "Run", subscriber: Subscriber) -> None:
+        self.name: Final = subscriber.name
+        self.can_handle: Final = subscriber.accepts
+        self._run: Final = run
+
+    async def handle(
+        self, event: object, connection: LentConnection, record: RecordedEvent
+    ) -> None:
+        await self._run.handle(event, connection, record)
+
+
+class Player:
+    """Plays events through a projection, each time through a new copy of the object.
+
+    Args:
+        target: The projection, as it was given.
+        types: Those of its events.
+        dsn: Where the server is.
+        scratch: Where its read model is made.
+        ignored: Columns that are left out.
+        watch: Sees what handlers do outside.
+    """
+
+    def __init__(
+        self,
+        target: object,
+        types: EventTypes,
+        dsn: str,
+        scratch: Scratch,
+        ignored: Sequence[str],
+        watch: Watch,
+    ) -> None:
+        self.types: Final = types
+        self.dsn: Final = dsn
+        self.scratch: Final = scratch
+        self.ignored: Final = ignored
+        self.watch: Final = watch
+        self.target: Final = target
+
+    def subscribe(self) -> Subscription:
+        """Return the projection as a worker that starts has it."""
+        publisher = EventPublisher(self.types)
+        publisher.add_projection(clone(self.target))
+        (subscription,) = subscriptions_of(publisher)
+        return subscription
+
+    async def play(self, way: Way, records: Sequence[RecordedEvent]) -> Outcome:
+        """Play events in one way."""
+        return await Run(self, way, records).play()
+
+
+def clone(target: object) -> object:
+    """Return a copy of an object in which nothing is shared, or itself where that cannot be."""
+    resources: dict[int, object] = {}
+    _find_resources(target, resources, depth=0)
+    try:
+        return copy.deepcopy(target, resources)
+    # Of a pool or a lock, or user code: anything.
+    except Exception:  # noqa: BLE001
+        return target
+
+
+def _find_resources(value: object, found: dict[int, object], depth: int) -> None:
+    """Gather what an object holds of pools, clients and files, which all copies share."""
+    if depth and any(hasattr(type(value), name) for name in _OF_RESOURCES):
+        found[id(value)] = value
+    elif depth < MAX_DEPTH:
+        held = getattr(value, "__dict__", {})
+        parts = value if isinstance(value, list | tuple | set) else ()
+        inner = value if isinstance(value, dict) else {}
+        for part in (*dict(held).values(), *inner.values(), *parts):
+            _find_resources(part, found, depth + 1)
+
+
+class Run:
+    """One run in one way. Call `play` once."""
+
+    def __init__(self, player: Player, way: Way, records: Sequence[RecordedEvent]) -> None:
+        self._player: Final = player
+        self._way: Final = way
+        self._records: Final = records
+        self._fault: Final[Fault] = way.makes_fault()
+        self._own = player.subscribe()
+        self._store: RunStore | None = None
+        self._handled = 0
+        self._misuse: tuple[ConnectionMisuseError, RecordedEvent] | None = None
+
+    async def play(self) -> Outcome:
+        """Make the read model, play all events, and read what they left."""
+        scratch, own = self._player.scratch, self._own
+        shapes = await scratch.renew(own, self._player.ignored)
+        streams = sorted({record.stream for record in self._records})
+        log = Log(self._records, await scratch.divide(streams, own.partitions))
+        pool = MeteredPool(self._player.dsn, name="sidecar check", min_size=0, max_size=3)
+        async with pool:
+            with _silence():
+                entries = await self._fill(pool, log, shapes)
+        schema = scratch.copy_schema if self._way.rebuilds else scratch.schema
+        rows = await scratch.read(shapes, schema)
+        projection = self._own.subscriber.target
+        return Outcome(shapes, rows, entries, self._handled, self._misuse, projection)
+
+    async def _fill(
+        self, pool: MeteredPool, log: Log, shapes: Sequence[TableShape]
+    ) -> Sequence[Entry]:
+        scratch = self._player.scratch
+        live = self._open_store(pool, log, (scratch.schema,))
+        await self._follow(live, log, "live")
+        if self._way.parks:
+            live.ledger.ask_retry([entry.record.position for entry in live.ledger.entries.values()])
+            await self._follow(live, log, "live")
+        entries = list(live.ledger.entries.values())
+        if self._way.rebuilds:
+            await scratch.copy(shapes)
+            copy = self._open_store(pool, log, (scratch.schema, scratch.copy_schema))
+            copy.discarded = _wait_behind(entries, log)
+            await self._follow(copy, log, "rebuild")
+        return entries
+
+    def _open_store(self, pool: MeteredPool, log: Log, schemas: Sequence[str]) -> RunStore:
+        self._store = RunStore(pool, log, schemas, self._way.page_events, self._fault)
+        return self._store
+
+    async def _follow(self, store: RunStore, log: Log, copy: str) -> None:
+        """Let each partition's loop go to the head, one after the other."""
+        subscription = self._drive()
+        parts = [replace(part, copy=copy) for part in subscription.split()]
+        steps = range(1, log.head + 1) if self._way.batch_events == 1 else (log.head,)
+        for upto in steps:
+            if self._way.restarts:
+                self._own = self._player.subscribe()
+                await self._player.scratch.set_up(self._own)
+            for part in reversed(parts) if self._way.is_reversed else parts:
+                await self._make_runner(subscription, part, store, upto).run()
+
+    def _drive(self) -> Subscription:
+        subscriber = Subscriber(_Played(self, self._own.subscriber), self._own.subscriber.handles)
+        return replace(
+            self._own,
+            subscriber=subscriber,
+            eager=self._way.eager,
+            chunk_events=self._way.batch_events,
+        )
+
+    def _make_runner(
+        self, subscription: Subscription, part: Partition, store: RunStore, upto: int
+    ) -> Runner:
+        head = HeadSignal()
+        head.advance(upto)
+        context = _Hasty(
+            subscription=subscription,
+            partition=part,
+            router=Router(subscription.subscriber, self._player.types),
+            store=store,
+            head=head,
+            observer=_Deaf(),
+            policy=_AtOnce(max_attempts=1 if self._way.parks else ATTEMPTS),
+        )
+        return Runner(context, _ToTheHead if part.copy == "live" else _rebuilding)
+
+    async def handle(
+        self, event: object, connection: LentConnection, record: RecordedEvent
+    ) -> None:
+        """Call the handler of the projection, and let go wrong what is to."""
+        session = 0 if self._store is None else self._store.session
+        try:
+            with self._player.watch.handling(record, session):
+                await self._own.subscriber.invoke(event, connection, record)
+            if connection.is_touched:
+                connection.check_turn()
+        except Exception as error:
+            self._look_at(error, record)
+            raise
+        self._handled += 1
+        await self._fault.after_handler(record, connection)
+
+    def _look_at(self, error: Exception, record: RecordedEvent) -> None:
+        for cause in trace_back(error):
+            if isinstance(cause, ConnectionMisuseError) and self._misuse is None:
+                self._misuse = cause, record
+
+
+def _rebuilding(context: PartitionContext, cursor: Cursor) -> RebuildCopy:
+    return RebuildCopy(context, cursor)
+
+
+def _wait_behind(entries: Sequence[Entry], log: Log) -> frozenset[int]:
+    """Return the positions of what failed, and of what waits behind it."""
+    return frozenset(
+        record.position
+        for entry in entries
+        for record in log.stream(entry.record.stream, entry.record.version, log.head)
+    )
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Let loops not tell of failures that are made on purpose."""
+    logger = logging.getLogger("sidecar")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
