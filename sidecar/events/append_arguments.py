@@ -9,14 +9,18 @@ import msgspec
 from sidecar.errors import UsageError
 from sidecar.events.finite import is_finite
 
+MAX_VERSION: Final = 2**63 - 1
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def require_arguments(stream: object, events: object, metadata: object) -> None:
-    """Check the stream, that there are events, and the metadata.
+def require_arguments(
+    stream: object, events: object, metadata: object, expected_version: object
+) -> None:
+    """Check the stream, that there are events, the metadata, and the version.
 
     Raises:
-        UsageError: The metadata is no mapping.
+        UsageError: The metadata is no mapping, or the version no number that one can have.
         ValueError: There are no events, or the stream has no name that can be kept.
     """
     if not stream or (isinstance(events, Sequence) and not events):
@@ -25,7 +29,7 @@ def require_arguments(stream: object, events: object, metadata: object) -> None:
         raise ValueError(  # noqa: TRY004 - one kind of error for all that append is given
             f"append takes a list of events, and {type(events).__name__} is none"
         )
-    if not isinstance(stream, str) or not _is_storable(stream):
+    if not isinstance(stream, str) or not is_storable(stream):
         raise ValueError(
             f"the stream {stream!r} has no name that PostgreSQL can keep: it is text without NUL "
             "and without halves of characters"
@@ -34,9 +38,13 @@ def require_arguments(stream: object, events: object, metadata: object) -> None:
         raise UsageError(
             f"metadata is a mapping of names to values, not {type(metadata).__name__}."
         )
+    if expected_version is not None and not _is_version(expected_version):
+        raise UsageError(
+            f"expected_version is {expected_version!r}; it is ANY, NO_STREAM, or the version read."
+        )
 
 
-def write_ids(events: Sequence[object], ids: Sequence[uuid.UUID] | None) -> list[str] | None:
+def write_ids(events: Sequence[object], ids: object) -> list[str] | None:
     """Return ids as hexadecimal digits, None where there are none.
 
     Raises:
@@ -44,7 +52,7 @@ def write_ids(events: Sequence[object], ids: Sequence[uuid.UUID] | None) -> list
     """
     if ids is None:
         return None
-    if not all(isinstance(each, uuid.UUID) for each in ids):
+    if not isinstance(ids, Sequence) or not all(isinstance(each, uuid.UUID) for each in ids):
         raise UsageError("event_ids takes a list of `uuid.UUID`, one for each event.")
     if len(set(ids)) != len(events) or len(ids) != len(events):
         raise UsageError(f"event_ids has to hold {len(events)} different ids, one for each event.")
@@ -88,7 +96,12 @@ def write_metadata(metadata: Mapping[str, object] | None) -> str | None:
     return data.decode()
 
 
-def _is_storable(text: str) -> bool:
+def _is_version(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_VERSION
+
+
+def is_storable(text: str) -> bool:
+    """Return True for text that PostgreSQL can keep: without NUL and halves of characters."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

@@ -54,7 +54,8 @@ class EventLog(Protocol):
         Raises:
             ConcurrencyError: The stream is at another version.
             EventTypeError: An event's class is not registered.
-            UsageError: The metadata has no JSON form, or some of the ids are of other events.
+            UsageError: The metadata has no JSON form, the version is no number, or some of the ids
+                are of other events.
             ValueError: There are no events, or the stream has no name that can be kept.
         """
 

@@ -5,11 +5,12 @@ from typing import Final
 
 from sidecar.errors import EventDecodingError, EventTypeError
 from sidecar.events.codec import Codec
-from sidecar.events.fields import describe_misfit, find_misfit
+from sidecar.events.fields import describe_misfit, find_misfit, may_lose
 from sidecar.events.finite import is_finite
 from sidecar.events.frozen import is_of_pydantic, require_frozen
+from sidecar.events.loss import find_loss
 from sidecar.events.msgspec_codec import MsgspecCodec
-from sidecar.events.nested import pydantic_codec
+from sidecar.events.nested import NestedForms, pydantic_codec
 from sidecar.events.record import RecordedEvent
 from sidecar.events.upcasting import Upcaster, upcast
 
@@ -21,14 +22,15 @@ class EventType:
         EventTypeError: The class can be mutated, or has a field without JSON form.
     """
 
-    __slots__ = ("_codec", "_read", "cls", "name", "upcasters", "version")
+    __slots__ = ("_codec", "_may_lose", "_read", "cls", "name", "upcasters", "version")
 
-    def __init__(self, cls: type, name: str | None, version: int) -> None:
+    def __init__(self, cls: type, name: str | None, version: int, nested: NestedForms) -> None:
         self.cls: Final[type] = require_frozen(cls)
         self.name: Final = name or cls.__name__
         self.version: Final = version
         self.upcasters: Final[dict[int, Upcaster]] = {}
-        self._codec: Final = _choose_codec(cls)
+        self._codec: Final = _choose_codec(cls, nested)
+        self._may_lose: Final = may_lose(cls)
         self._read: Final[Callable[[str], object]] = self._codec.read
 
     def write(self, event: object) -> str:
@@ -51,14 +53,14 @@ class EventType:
             )
         return data.decode()
 
-    def require_readable(self, data: str) -> None:
-        """Make sure that JSON text becomes an event of this type again.
+    def require_readable(self, event: object, data: str) -> None:
+        """Make sure that the JSON text of an event becomes that event again.
 
         Raises:
             EventTypeError: It does not; the message holds no value.
         """
         try:
-            self._read(data)
+            read = self._read(data)
         # The edge to user code, as in `decode`.
         except Exception as error:  # noqa: BLE001 - chained where its text holds no value
             refusal = self._codec.explain(error)
@@ -66,6 +68,15 @@ class EventType:
                 f"{self.cls.__name__} could be stored, but never be read again: {refusal.reason}. "
                 "Give each field what its class declares."
             ) from refusal.cause
+        if not self._may_lose:
+            return
+        try:
+            is_same = True if read == event else False  # noqa: SIM210 - faster than a call
+        # The edge to user code: an `__eq__` can raise anything.
+        except Exception:  # noqa: BLE001 - then they are compared part by part
+            is_same = False
+        if not is_same and (loss := find_loss(event, read)):
+            raise EventTypeError(f"{loss}: declare what it is, or give it plain values.")
 
     def decode(self, record: RecordedEvent) -> object:
         """Make the event object, through the upcasters where the record is older.
@@ -98,14 +109,14 @@ class EventType:
         return self._codec.convert(shape)
 
 
-def _choose_codec(cls: type) -> Codec:
+def _choose_codec(cls: type, nested: NestedForms) -> Codec:
     if is_of_pydantic(cls):
         return pydantic_codec(cls)
     try:
-        codec = MsgspecCodec(cls)
+        codec = MsgspecCodec(cls, nested)
     except Exception as error:
         raise EventTypeError(describe_misfit(cls, error)) from error
-    misfit = find_misfit(cls)
+    misfit = find_misfit(cls, nested)
     if misfit is not None:
         raise EventTypeError(f"{misfit}.")
     return codec

@@ -6,32 +6,37 @@ from typing import Final
 import msgspec
 
 from sidecar.events.codec import DecodeFailure
-from sidecar.events.nested import UnfitError, read_nested, write_nested
+from sidecar.events.nested import NestedForms, UnfitError
 from sidecar.events.upcasting import Shape
 
 
 class MsgspecCodec:
     """Knows a class by its annotations.
 
+    Args:
+        cls: The class.
+        nested: Hooks for fields that msgspec does not know.
+
     Raises:
         Exception: An annotation cannot be read, or names what msgspec does not take.
     """
 
-    def __init__(self, cls: type) -> None:
+    def __init__(self, cls: type, nested: NestedForms) -> None:
         self._cls: Final = cls
+        self._nested: Final = nested
         self.read: Final[Callable[[str], object]] = msgspec.json.Decoder(
-            cls, dec_hook=read_nested
+            cls, dec_hook=nested.read
         ).decode
-        self.write: Final = msgspec.json.Encoder(enc_hook=write_nested).encode
+        self.write: Final = msgspec.json.Encoder(enc_hook=nested.write).encode
 
     def to_plain(self, event: object) -> object:
         """Return an object as plain data."""
-        return msgspec.to_builtins(event, enc_hook=write_nested)
+        return msgspec.to_builtins(event, enc_hook=self._nested.write)
 
     def convert(self, shape: Shape) -> object:
         """Make an object from decoded JSON."""
         # As `read` does: the keys of JSON are text, whatever the class makes of them.
-        return msgspec.convert(shape, self._cls, str_keys=True, dec_hook=read_nested)
+        return msgspec.convert(shape, self._cls, str_keys=True, dec_hook=self._nested.read)
 
     def explain(self, error: Exception) -> DecodeFailure:
         """Describe what `read` or `convert` raised."""

@@ -1,7 +1,8 @@
-"""Pydantic models as fields of other classes, which msgspec leaves to hooks."""
+"""Fields that msgspec leaves to hooks: pydantic models, and value objects of a service's own."""
 
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sidecar.events.frozen import is_of_pydantic
 
@@ -10,7 +11,14 @@ if TYPE_CHECKING:
 
 
 class UnfitError(ValueError):
-    """A nested model refused its JSON; the message holds no value."""
+    """A nested object refused its JSON; the message holds no value."""
+
+
+class ValueForm(NamedTuple):
+    """How the objects of one class stand in JSON."""
+
+    to_json: Callable[[Any], object]
+    from_json: Callable[[Any], object]
 
 
 @cache
@@ -26,29 +34,56 @@ def pydantic_codec(cls: type) -> "PydanticCodec":
     return PydanticCodec(cls)
 
 
-def write_nested(value: object) -> object:
-    """Turn a model into plain data.
+class NestedForms:
+    """The hooks, with the value objects that the service has told the form of."""
 
-    Raises:
-        TypeError: It is none.
-    """
-    cls: type = type(value)
-    if not is_of_pydantic(cls):
-        raise TypeError(f"Encoding objects of type {cls.__name__} is unsupported")
-    return pydantic_codec(cls).to_plain(value)
+    def __init__(self) -> None:
+        self._forms: Final[dict[type, ValueForm]] = {}
+
+    def add(self, cls: type, form: ValueForm) -> None:
+        """Let objects of a class, and of its subclasses, be written and read like this."""
+        self._forms[cls] = form
+
+    def has(self, cls: object) -> bool:
+        """Return True for a class whose form is known."""
+        return cls in self._forms
+
+    def write(self, value: object) -> object:
+        """Turn an object into plain data.
+
+        Raises:
+            TypeError: Its form is unknown.
+        """
+        cls: type = type(value)
+        for each in cls.__mro__:
+            if each in self._forms:
+                return self._forms[each].to_json(value)
+        if not is_of_pydantic(cls):
+            raise TypeError(f"Encoding objects of type {cls.__name__} is unsupported")
+        return pydantic_codec(cls).to_plain(value)
+
+    def read(self, cls: type, value: object) -> object:
+        """Make an object of plain data; values for any other class are left to msgspec.
+
+        Raises:
+            UnfitError: It does not fit.
+        """
+        if form := self._forms.get(cls):
+            return _read_form(cls, form, value)
+        if not is_of_pydantic(cls):
+            return value
+        codec = pydantic_codec(cls)
+        try:
+            return codec.convert(value)
+        # The edge to user code: a validator can raise anything.
+        except Exception as error:  # noqa: BLE001 - not chained, its text may hold a value
+            raise UnfitError(codec.explain(error).reason) from None
 
 
-def read_nested(cls: type, value: object) -> object:
-    """Make a model of plain data; values for any other class are left to msgspec.
-
-    Raises:
-        UnfitError: It does not fit.
-    """
-    if not is_of_pydantic(cls):
-        return value
-    codec = pydantic_codec(cls)
+def _read_form(cls: type, form: ValueForm, value: object) -> object:
     try:
-        return codec.convert(value)
-    # The edge to user code: a validator can raise anything.
-    except Exception as error:  # noqa: BLE001 - not chained, its text may hold a value
-        raise UnfitError(codec.explain(error).reason) from None
+        return form.from_json(value)
+    # The edge to user code; not chained, its text may hold the value.
+    except Exception as error:  # noqa: BLE001
+        reason = f"`from_json` of {cls.__name__} failed with {type(error).__name__}"
+    raise UnfitError(reason)

@@ -1,14 +1,20 @@
 """The registry of event types: names, schema versions, and the way to JSON and back."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from sidecar.errors import EventTypeError
+from sidecar.events.append_arguments import is_storable
 from sidecar.events.event_type import EventType
+from sidecar.events.fields import require_formless
+from sidecar.events.nested import NestedForms, ValueForm
 from sidecar.events.record import RecordedEvent
 from sidecar.events.upcasting import Upcaster, find_holes
 
+MAX_SCHEMA_VERSION: Final = 2**31 - 1
+
 E = TypeVar("E")
+V = TypeVar("V")
 
 
 class EventTypes:
@@ -21,6 +27,7 @@ class EventTypes:
         self._by_name: dict[str, EventType] = {}
         self._by_class: dict[type, EventType] = {}
         self._retired: set[str] = set()
+        self._nested = NestedForms()
 
     def register(
         self, *, name: str | None = None, version: int = 1
@@ -40,10 +47,37 @@ class EventTypes:
         """
 
         def decorate(cls: type[E]) -> type[E]:
-            self._add(EventType(cls, name, version))
+            self._add(EventType(cls, name, version, self._nested))
             return cls
 
         return decorate
+
+    def value(
+        self,
+        cls: type[V],
+        *,
+        to_json: Callable[[V], object],
+        from_json: Callable[[Any], V],
+    ) -> None:
+        """Tell how objects of a class stand in JSON, so that events can have them as fields.
+
+        For value objects of the service, and classes such as `ipaddress.IPv4Address`; before the
+        events that have them are registered. Dataclasses, structs, attrs classes and enums need
+        none of this, and within pydantic models pydantic's own annotations hold.
+
+        Args:
+            cls: The class; objects of its subclasses are written, and read as `cls`.
+            to_json: Makes text, a number, or a list or dict of such.
+            from_json: Makes the object again; what it raises becomes an `EventDecodingError`.
+
+        Raises:
+            EventTypeError: It is no class, has a JSON form already, or was told before.
+
+        Example:
+            types.value(Money, to_json=str, from_json=Money.parse)
+        """
+        require_formless(cls, self._nested)
+        self._nested.add(cls, ValueForm(to_json, from_json))
 
     def upcast(self, name: str, *, from_version: int) -> Callable[[Upcaster], Upcaster]:
         """Register the step from one schema version of a type to the next; use as a decorator.
@@ -73,6 +107,7 @@ class EventTypes:
             EventTypeError: `new` is unknown, or `old` is in use or retired.
         """
         event_type = self._require(new)
+        _require_name(old)
         if old in self._by_name or old in self._retired:
             raise EventTypeError(
                 f"Event type {old!r} is registered or retired; it cannot be an old name too."
@@ -88,6 +123,7 @@ class EventTypes:
         Raises:
             EventTypeError: The type is still registered.
         """
+        _require_name(name)
         if name in self._by_name:
             raise EventTypeError(f"Event type {name!r} is registered; it cannot be retired too.")
         self._retired.add(name)
@@ -133,7 +169,7 @@ class EventTypes:
         """
         event_type = self._find_of(event)
         data = event_type.write(event)
-        event_type.require_readable(data)
+        event_type.require_readable(event, data)
         return event_type.name, event_type.version, data
 
     def write(self, event: object) -> tuple[str, int, str]:
@@ -165,7 +201,8 @@ class EventTypes:
                 yield event_type.name, version
 
     def _add(self, event_type: EventType) -> None:
-        if event_type.version < 1:
+        _require_name(event_type.name)
+        if type(event_type.version) is not int or not 1 <= event_type.version <= MAX_SCHEMA_VERSION:
             raise EventTypeError(f"{event_type.name}: schema versions count from 1.")
         if event_type.name in self._by_name or event_type.name in self._retired:
             raise EventTypeError(
@@ -189,3 +226,16 @@ class EventTypes:
         if event_type is None:
             raise EventTypeError(f"Event type {name!r} is not registered.")
         return event_type
+
+
+def _require_name(name: object) -> None:
+    """Make sure that a type can be stored under a name.
+
+    Raises:
+        EventTypeError: It cannot.
+    """
+    if not isinstance(name, str) or not name.strip() or not is_storable(name):
+        raise EventTypeError(
+            f"{name!r} is no name of an event type: it is text without NUL and without halves of "
+            "characters."
+        )

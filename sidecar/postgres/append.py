@@ -13,7 +13,6 @@ from sidecar.errors import (
     SerializationConflictError,
     SidecarError,
     StoreUnavailableError,
-    UsageError,
 )
 from sidecar.events.append_arguments import write_metadata
 from sidecar.events.event_id import make_ids
@@ -22,7 +21,6 @@ from sidecar.events.record import ANY
 from sidecar.events.types import EventTypes
 from sidecar.postgres.codec_aware import fetch_own
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.query import sql
 
 # A writer without an expected version that loses a race inserts again; each time at least one
@@ -79,29 +77,6 @@ def encode_arguments(
         return AppendArguments(stream, expected_version, ids[0], *types.encode(events[0]), headers)
     names, versions, data = zip(*map(types.encode, events), strict=True)
     return AppendArguments(stream, expected_version, ids, names, versions, data, headers)
-
-
-def require_transaction(connection: "RawConnection | DeferredConnection") -> None:
-    """Make sure that an append can join the transaction of a connection.
-
-    Raises:
-        UsageError: It is in no transaction, or no connection of asyncpg.
-    """
-    if isinstance(connection, DeferredConnection):
-        return  # of a handler, which runs within the transaction of its batch
-    if not isinstance(connection, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy):
-        raise UsageError(
-            f"{type(connection).__name__} is no connection of asyncpg, which `append` joins; of "
-            "SQLAlchemy's AsyncConnection it is `(await connection.get_raw_connection())"
-            ".driver_connection`."
-        )
-    if not connection.is_in_transaction():
-        raise UsageError(
-            "The connection given to `append` is in no transaction: its events would stand by "
-            "themselves, whatever becomes of the rest. Begin one with `async with "
-            "connection.transaction():`; SQLAlchemy begins its own with the first statement, which "
-            "has to come before."
-        )
 
 
 async def append_alone(connection: RawConnection, arguments: AppendArguments) -> Appended:

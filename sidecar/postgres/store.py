@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from sidecar.events.append_arguments import require_arguments, write_ids
+from sidecar.events.append_arguments import is_storable, require_arguments, write_ids
 from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
@@ -17,9 +17,9 @@ from sidecar.postgres.append import (
     append_alone,
     encode_arguments,
     insert,
-    require_transaction,
 )
 from sidecar.postgres.append_once import append_once, begin_savepoint
+from sidecar.postgres.append_transaction import explain_transaction, require_transaction
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
@@ -109,11 +109,12 @@ class EventStore(EventLog):
                 came, and the message says that the events may be there. With `connection` a lost
                 session is asyncpg's own error, and the commit decides.
             TimeoutError: The pool's `command_timeout_seconds` ran out; the events may be there.
-            UsageError: `connection` is in no transaction, or none of asyncpg; the metadata has no
-                JSON form; or some of the ids are of other events. Nothing was appended.
+            UsageError: `connection` is in no transaction, or in one that failed or takes no writes,
+                or is none of asyncpg; the metadata has no JSON form; the version is no number; or
+                some of the ids are of other events. Nothing was appended.
             ValueError: There are no events, or the stream has no name that can be kept.
         """
-        require_arguments(stream, events, metadata)
+        require_arguments(stream, events, metadata, expected_version)
         if connection is not None:
             require_transaction(connection)
         observer, ids = self.observer, write_ids(events, event_ids)
@@ -135,9 +136,10 @@ class EventStore(EventLog):
         with use_schema(self._schema):
             if connection is None:
                 return await self._append_alone(arguments, ids)
-            if ids is not None:
-                return await append_once(connection, arguments, ids, begin_savepoint)
-            return await insert(connection, arguments)
+            with explain_transaction():
+                if ids is not None:
+                    return await append_once(connection, arguments, ids, begin_savepoint)
+                return await insert(connection, arguments)
 
     async def _append_alone(
         self, arguments: AppendArguments, ids: Sequence[str] | None
@@ -155,6 +157,8 @@ class EventStore(EventLog):
     async def read_stream(
         self, stream: str, *, after_version: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
+        if not is_storable(stream):
+            return []
         with use_schema(self._schema):
             rows = await self._pool.fetch(sql("read_stream"), stream, after_version, limit)
         return [RecordedEvent(*row) for row in rows]

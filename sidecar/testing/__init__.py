@@ -55,7 +55,7 @@ class InMemoryEventStore(EventLog):
 
         `connection` can be anything: the events stand at once, and no rollback undoes them.
         """
-        require_arguments(stream, events, metadata)
+        require_arguments(stream, events, metadata, expected_version)
         encoded = [self._types.encode(event) for event in events]
         ids = write_ids(events, event_ids)
         if ids is not None and (before := self._find(stream, ids)):

@@ -1,8 +1,11 @@
 """An append that joins a transaction needs one: else its events would stand by themselves."""
 
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -54,6 +57,39 @@ async def test_connection_without_a_transaction_is_refused_and_nothing_is_append
 async def test_pool_in_place_of_a_connection_is_refused(stage: Stage) -> None:
     with pytest.raises(UsageError, match="MeteredPool"):
         await append(stage, stage.pool)
+    assert await streams(stage) == []
+
+
+@pytest.mark.parametrize("ids", [None, [uuid.uuid4()]], ids=["drawn", "given"])
+async def test_transaction_that_cannot_be_joined_is_refused_in_words(
+    stage: Stage, ids: list[uuid.UUID] | None
+) -> None:
+    events = [Placed("1", 5)]
+
+    async def append_to(connection: Any) -> None:
+        await stage.store.append("order-1", events, event_ids=ids, connection=connection)
+
+    async with stage.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.execute("SELECT 1 / 0")
+        with pytest.raises(UsageError, match="has failed already"):
+            await append_to(connection)
+        await transaction.rollback()
+        async with connection.transaction(readonly=True):
+            with pytest.raises(UsageError, match="takes no writes"):
+                await append_to(connection)
+    with pytest.raises(UsageError, match="given back to its pool"):
+        await append_to(connection)
+    own = await asyncpg.connect(stage.dsn)
+    await own.close()
+    with pytest.raises(UsageError, match="is closed"):
+        await append_to(own)
+    foreign = await psycopg.AsyncConnection.connect(stage.dsn)
+    async with foreign:
+        with pytest.raises(UsageError, match="AsyncConnection is no connection of asyncpg"):
+            await append_to(foreign)
     assert await streams(stage) == []
 
 

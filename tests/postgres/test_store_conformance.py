@@ -5,6 +5,7 @@ import math
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -104,6 +105,24 @@ async def test_nothing_and_nowhere_are_refused(
 async def test_stream_that_postgres_cannot_keep_is_refused(store: EventLog, stream: Any) -> None:
     with pytest.raises(ValueError, match="no name that PostgreSQL can keep"):
         await store.append(stream, placed(1))
+    assert await store.read() == []
+
+
+@pytest.mark.parametrize("version", ["1", 1.0, True, -1, 2**63])
+async def test_version_that_no_stream_can_have_is_refused(store: EventLog, version: Any) -> None:
+    with pytest.raises(UsageError, match=r"expected_version is .*ANY, NO_STREAM"):
+        await store.append("a", placed(1), expected_version=version)
+    assert await store.read() == []
+
+
+@pytest.mark.parametrize("stream", ["nul \0", "half \ud800", ""])
+async def test_stream_that_cannot_be_there_is_read_as_empty(store: EventLog, stream: str) -> None:
+    assert await store.read_stream(stream) == []
+
+
+async def test_event_that_would_lose_a_part_is_refused(store: EventLog) -> None:
+    with pytest.raises(EventTypeError, match=r"Odd.number is of type Decimal"):
+        await store.append("a", [Odd(1), Odd(Decimal(1))])
     assert await store.read() == []
 
 
@@ -256,8 +275,10 @@ KNOWN = uuid.uuid4()
         ([KNOWN], "2 different ids, one for each event"),
         ([KNOWN, KNOWN], "2 different ids, one for each event"),
         ([str(KNOWN), str(OTHER)], "a list of `uuid.UUID`"),
+        (iter([KNOWN, OTHER]), "a list of `uuid.UUID`"),
+        (KNOWN, "a list of `uuid.UUID`"),
     ],
-    ids=["some known", "too few", "twice", "texts"],
+    ids=["some known", "too few", "twice", "texts", "iterator", "one"],
 )
 async def test_ids_that_are_not_those_of_the_same_append_are_refused(
     store: EventLog, ids: Any, fault: str
