@@ -82,6 +82,10 @@ class ProjectionError(SidecarError, code="projection"):
     """A projection is declared or driven in a way that cannot work."""
 
 
+class AheadOfLogError(ProjectionError, code="ahead_of_log"):
+    """A position was named that the log has not come to."""
+
+
 class ForeignCheckpointError(ProjectionError, code="checkpoint_foreign"):
     """A projection of the same name belongs to another service in the same database."""
 

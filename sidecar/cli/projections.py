@@ -7,6 +7,7 @@ import click
 from sidecar.cli.invocation import finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_rebuild
+from sidecar.cli.start_option import start as place_in_log
 from sidecar.errors import UsageError
 from sidecar.postgres import block
 from sidecar.postgres.checkpoint import set_state
@@ -18,6 +19,7 @@ from sidecar.postgres.rebuild import (
 )
 from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.ports import State
+from sidecar.projections.start import Start
 from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin
 from sidecar.wiring.admin import list_projections, with_store
@@ -35,7 +37,8 @@ _COLUMNS = {
     "detail": "DETAIL",
 }
 
-_AT_HELP = "The last position whose effects it holds; its next event is the one after."
+_AT_HELP = "The last position whose effects it holds, `now`, or a time; it goes on after that."
+_START_HELP = "Have only what is after a position, from a time on, or from `now` on."
 
 
 @click.group()
@@ -76,8 +79,15 @@ def resume(name: str) -> None:
 @click.option("--drop-old", is_flag=True, help="Drop the copy that the last rebuild replaced.")
 @click.option("--no-wait", is_flag=True, help="Return at once; workers go on.")
 @click.option("--replay-effects", is_flag=True, help="For a handler: have every event again.")
+@click.option("--start-at", type=place_in_log, metavar="START", help=_START_HELP)
 def rebuild(
-    name: str, *, cancel: bool, drop_old: bool, no_wait: bool, replay_effects: bool
+    name: str,
+    *,
+    cancel: bool,
+    drop_old: bool,
+    no_wait: bool,
+    replay_effects: bool,
+    start_at: Start | None,
 ) -> None:
     """Fill a new copy of NAME's read model beside the live one, then swap it in.
 
@@ -86,7 +96,7 @@ def rebuild(
     """
     boot = _boot()
     if replay_effects:
-        finish(with_store(boot, replay_handler, name))
+        finish(with_store(boot, replay_handler, name, start_at))
         say(f"{name} hears of every event again.")
     elif cancel:
         finish(with_store(boot, cancel_rebuild, name))
@@ -95,7 +105,7 @@ def rebuild(
         finish(with_store(boot, drop_old_copy, name))
         say(f"The old copy of {name} is dropped.")
     else:
-        finish(with_store(boot, start_rebuild, name))
+        finish(with_store(boot, start_rebuild, name, start_at))
         if no_wait:
             say(f"The rebuild of {name} is under way; see `sidecar projections list`.")
         elif not finish(follow_rebuild(boot, name)):
@@ -104,9 +114,9 @@ def rebuild(
 
 @projections.command()
 @click.argument("name")
-@click.option("--at", "position", type=click.IntRange(min=0), help=_AT_HELP)
+@click.option("--at", "start", type=place_in_log, metavar="START", help=_AT_HELP)
 @click.option("--reason", required=True, help="Why it is right as it is; kept for the audit.")
-def accept(name: str, position: int | None, reason: str) -> None:
+def accept(name: str, start: Start | None, reason: str) -> None:
     """Take NAME as it is.
 
     That is without the events that it passed over, as taken over from another service or, where
@@ -114,12 +124,12 @@ def accept(name: str, position: int | None, reason: str) -> None:
     """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
-    if position is None:
+    if start is None:
         boot = _boot()
         accepted = finish(with_store(boot, admin.accept, boot.service, name, reason.strip()))
         say(f"{name}: {accepted}.")
     else:
-        finish(with_store(_boot(), block.accept_position, name, position, reason.strip()))
+        position = finish(with_store(_boot(), block.accept_position, name, start, reason.strip()))
         say(f"{name} goes on after position {position}.")
 
 

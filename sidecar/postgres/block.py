@@ -9,6 +9,8 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
+from sidecar.postgres.start import find_position
+from sidecar.projections.start import Start
 
 
 class Block(StrEnum):
@@ -16,6 +18,7 @@ class Block(StrEnum):
 
     FILLED = "filled"
     GONE = "gone"
+    AHEAD = "ahead"
 
 
 def describe_filled(projection: str, tables: Sequence[str]) -> str:
@@ -35,6 +38,15 @@ def describe_gone(projection: str, kind: SubscriberKind) -> str:
     )
 
 
+def describe_ahead(projection: str, error: Exception) -> str:
+    """Return why a declared start blocks a projection, and what to do."""
+    return (
+        f"its `start_at` lies ahead of the log. {error} Start its worker again once the log has "
+        f"come there; or `sidecar projections accept {projection} --at now --reason TEXT` has it "
+        "go on from here"
+    )
+
+
 def _ways_out(projection: str, kind: SubscriberKind) -> str:
     anew = (
         f"`sidecar projections rebuild {projection}` fills it anew from the log"
@@ -48,20 +60,18 @@ def _ways_out(projection: str, kind: SubscriberKind) -> str:
 
 
 async def accept_position(
-    connection: RawConnection, projection: str, position: int, reason: str
-) -> None:
-    """Let a blocked projection go on after a position with its tables as they are.
+    connection: RawConnection, projection: str, start: Start, reason: str
+) -> int:
+    """Let a blocked projection go on with its tables as they are; return after which position.
 
     The reason is kept.
 
     Raises:
-        ProjectionError: There is no such projection, it is not blocked, or the log has no such
-            position.
+        ProjectionError: There is no such projection, it is not blocked, or the log has not come to
+            such a position.
     """
     async with read_committed(connection):
-        last = await connection.fetchval(sql("read_last_position"))
-        if not 0 <= position <= last:
-            raise ProjectionError(f"Position {position} is not in the log; its last is {last}.")
+        position = await find_position(connection, start)
         if not await connection.fetch(sql("accept_position"), projection, position):
             raise _nothing_to_accept(projection)
         await connection.execute(sql("close_letters_above"), projection, position)
@@ -69,6 +79,7 @@ async def accept_position(
         await connection.execute(sql("forget_handled_ranges"), projection, "live")
         what = f"taken as it is at position {position}"
         await connection.execute(sql("keep_acceptance"), projection, what, reason)
+        return position
 
 
 async def accept_service(

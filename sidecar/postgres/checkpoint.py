@@ -6,17 +6,24 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from sidecar.errors import ForeignCheckpointError, ProjectionError
+from sidecar.errors import AheadOfLogError, ForeignCheckpointError, ProjectionError
 from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
-from sidecar.postgres.block import Block, describe_filled, describe_gone, unknown_projection
+from sidecar.postgres.block import (
+    Block,
+    describe_ahead,
+    describe_filled,
+    describe_gone,
+    unknown_projection,
+)
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.start import find_position
 from sidecar.postgres.table_claims import find_filled, require_sole
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Subscription
+from sidecar.projections.start import NOW, Start
 
 RECENT_EVENTS: Final = 10_000
 
@@ -31,6 +38,7 @@ class _Place(NamedTuple):
     state: State = State.RUNNING
     detail: str | None = None
     block: Block | None = None
+    start_position: int = 0
 
 
 async def register(
@@ -42,9 +50,10 @@ async def register(
 ) -> None:
     """Make sure that each partition has its row.
 
-    A new projection starts before the first event. A new handler starts at the safe head, since its
-    effects lie outside: years of mails must not be sent again. One whose tables hold rows already,
-    or that ran before, is blocked until a person decides: nothing is replayed onto them.
+    A new projection starts before the first event, unless it declares another start. A new handler
+    starts at the safe head, since its effects lie outside: years of mails must not be sent again.
+    One whose tables hold rows already, or that ran before, is blocked until a person decides:
+    nothing is replayed onto them.
 
     Args:
         connection: In no transaction.
@@ -120,6 +129,8 @@ async def _register(
     name = subscription.name
     rows = await connection.fetch(sql("list_partitions"), name)
     owner = await _require_own(connection, name, rows, service)
+    if rows and rows[0]["block"] == Block.AHEAD:
+        rows = []  # The log may have come there by now.
     if rows and len(rows) == subscription.partitions:
         await connection.execute(sql("declare_tables"), name, list(subscription.tables))
         if rows[0]["block"] == Block.FILLED:
@@ -127,7 +138,7 @@ async def _register(
         return
     if rows:
         await _require_alike(connection, subscription, rows)
-        place = _Place(rows[0]["position"], *(rows[0][c] for c in ("state", "detail", "block")))
+        place = _Place(*(rows[0][column] for column in _Place._fields))
         await connection.execute(sql("end_handled_ranges"), name)
     else:
         place = await _first_place(connection, subscription, was_known=was_known)
@@ -163,33 +174,42 @@ async def _require_own(
 async def _first_place(
     connection: RawConnection, subscription: Subscription, *, was_known: bool
 ) -> _Place:
-    name, position = subscription.name, 0
-    if subscription.kind is SubscriberKind.HANDLER:
-        # Not the highest position: below it a slow transaction may still commit.
-        position = (await SafeHeadFollower().advance(connection)).position
+    name = subscription.name
+    try:
+        position = await find_position(connection, _start_of(subscription))
+    except AheadOfLogError as error:
+        here = _Place(await find_position(connection, NOW))
+        return _block(name, here, Block.AHEAD, describe_ahead(name, error))
+    place = _Place(position, start_position=0 if subscription.start is None else position)
     if filled := await find_filled(connection, subscription.tables):
-        return _block(name, position, Block.FILLED, describe_filled(name, filled))
+        return _block(name, place, Block.FILLED, describe_filled(name, filled))
     has_run = was_known or await connection.fetchval(sql("has_handled_ranges"), name)
     if has_run and await connection.fetchval(sql("has_events")):
-        return _block(name, position, Block.GONE, describe_gone(name, subscription.kind))
-    return _Place(position)
+        return _block(name, place, Block.GONE, describe_gone(name, subscription.kind))
+    return place
 
 
-def _block(name: str, position: int, block: Block, detail: str) -> _Place:
+def _start_of(subscription: Subscription) -> Start:
+    if subscription.start is not None:
+        return subscription.start
+    return NOW if subscription.kind is SubscriberKind.HANDLER else 0
+
+
+def _block(name: str, place: _Place, block: Block, detail: str) -> _Place:
     logger.critical(
         "Projection %s does not run: %s",
         name,
         detail,
         extra={"event": "sidecar.projection.blocked", "projection": name},
     )
-    return _Place(position, State.FAILED, detail, block)
+    return place._replace(state=State.FAILED, detail=detail, block=block)
 
 
 async def _block_or_unblock(connection: RawConnection, subscription: Subscription) -> None:
     """Unblock a projection that was blocked for rows in its tables, once they hold none."""
     name = subscription.name
     if filled := await find_filled(connection, subscription.tables):
-        place = _block(name, 0, Block.FILLED, describe_filled(name, filled))
+        place = _block(name, _Place(0), Block.FILLED, describe_filled(name, filled))
         await connection.execute(sql("block"), name, place.detail, Block.FILLED)
     else:
         await connection.execute(sql("unblock"), name)

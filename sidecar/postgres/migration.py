@@ -64,9 +64,9 @@ async def pending(connection: RawConnection) -> Sequence[Migration]:
     applied = {row["number"] for row in await connection.fetch(sql("list_migrations"))}
     known = load_migrations()
     newest = max(applied, default=0)
-    if newest > len(known):
+    if newest > known[-1].number:
         raise MigrationError(
-            f"The schema is at migration {newest}, this release knows {len(known)}; "
+            f"The schema is at migration {newest}, this release knows {known[-1].number}; "
             "upgrade event-sidecar or point DATABASE_URL elsewhere."
         )
     return [migration for migration in known if migration.number not in applied]

@@ -358,16 +358,22 @@ INSERT INTO sidecar.skipped_positions (first_position, last_position) VALUES ($1
 ON CONFLICT (first_position) DO NOTHING;
 
 -- name: list_partitions
-SELECT partition, partitions, position, state, detail, block, service FROM sidecar.checkpoints
+SELECT partition, partitions, position, state, detail, block, service, start_position
+FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 
 -- name: delete_partitions
 DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
 
 -- name: create_checkpoint
-INSERT INTO sidecar.checkpoints
-    (projection, partition, partitions, kind, tables, service, position, state, detail, block)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+INSERT INTO sidecar.checkpoints (
+    projection, partition, partitions, kind, tables, service, position, state, detail, block,
+    start_position
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: find_position_before
+-- The last one before the first event that was recorded at $1, in seconds since 1970, or later.
+SELECT min(position) - 1 FROM sidecar.events WHERE recorded_at >= to_timestamp($1::float8);
 
 -- name: declare_tables
 UPDATE sidecar.checkpoints SET tables = $2
@@ -413,7 +419,8 @@ WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL LIMIT 1;
 
 -- name: accept_position
 UPDATE sidecar.checkpoints
-SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL
+SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL,
+    start_position = CASE WHEN block = 'ahead' THEN $2 ELSE start_position END
 WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL
 RETURNING partition;
 
@@ -726,7 +733,8 @@ SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.st
            FROM sidecar.events e
            WHERE e.position > c.position AND e.position <= $1
            ORDER BY e.position LIMIT 1
-       ), 0) AS lag_seconds
+       ), 0) AS lag_seconds,
+       c.start_position
 FROM sidecar.checkpoints c
 ORDER BY c.projection, c.copy, c.partition;
 
@@ -968,9 +976,17 @@ JOIN sidecar.verifications v USING (projection)
 WHERE v.state = 'running' AND c.copy = 'live' AND c.partition = 0;
 
 -- name: create_rebuild
-INSERT INTO sidecar.checkpoints (projection, copy, partition, partitions, kind, tables)
-SELECT projection, 'rebuild', partition, partitions, kind, tables FROM sidecar.checkpoints
+-- It starts where the live copy did.
+INSERT INTO sidecar.checkpoints (
+    projection, copy, partition, partitions, kind, tables, position, start_position
+)
+SELECT projection, 'rebuild', partition, partitions, kind, tables, start_position, start_position
+FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live';
+
+-- name: start_copy_at
+UPDATE sidecar.checkpoints SET position = $3, start_position = $3
+WHERE projection = $1 AND copy = $2;
 
 -- name: resume_rebuild
 UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
@@ -1006,7 +1022,7 @@ UPDATE sidecar.checkpoints live
 SET position = r.position, moved_at = clock_timestamp(),
     state = CASE WHEN live.block IS NULL THEN live.state ELSE 'running' END,
     detail = CASE WHEN live.block IS NULL THEN live.detail END, block = NULL,
-    handles = r.handles
+    handles = r.handles, start_position = r.start_position
 FROM sidecar.checkpoints r
 WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;
@@ -1037,7 +1053,7 @@ WHERE projection = $1 AND resolution IS NULL AND category <> 'retry' AND positio
 
 -- name: replay_handler
 UPDATE sidecar.checkpoints
-SET position = 0, moved_at = NULL,
+SET position = start_position, moved_at = NULL,
     state = CASE WHEN block IS NULL THEN state ELSE 'running' END,
     detail = CASE WHEN block IS NULL THEN detail END, block = NULL
 WHERE projection = $1 AND copy = 'live' AND kind = 'handler'

@@ -15,8 +15,10 @@ from sidecar.postgres.block import unknown_projection
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.query import sql
+from sidecar.postgres.start import find_position
 from sidecar.postgres.table_claims import require_unshared
 from sidecar.postgres.table_copy import copy_shape, require_table
+from sidecar.projections.start import Start
 
 # A swap waits for readers this long, and new readers wait behind it as long; then it gives up and
 # tries again.
@@ -33,23 +35,33 @@ _OBSTACLES: Final = {
 _CONSEQUENCE: Final = "it cannot be rebuilt by swapping"
 
 
-async def start_rebuild(connection: RawConnection, projection: str) -> None:
+async def start_rebuild(
+    connection: RawConnection, projection: str, start: Start | None = None
+) -> None:
     """Begin a rebuild, or resume one that failed; workers do the rest.
 
     One whose tables are no longer those declared begins anew.
 
+    Args:
+        connection: In no transaction.
+        projection: Its name.
+        start: Where the new copy starts; None for where the live one did.
+
     Raises:
         ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied
-            or is declared by another projection as well.
+            or is declared by another projection as well; or it is to start elsewhere than a rebuild
+            that is under way, or ahead of the log.
     """
     async with read_committed(connection):
         # Without a lock on its rows, which would wait for the running batches.
         if await connection.fetchval(sql("has_rebuild"), projection):
+            _refuse_start(projection, start)
             await connection.execute(sql("resume_rebuild"), projection)
             return
         # This locks the live rows: of two callers the second finds the rebuild of the first.
         tables = await _read_tables(connection, projection)
         if await connection.fetchval(sql("has_rebuild"), projection):
+            _refuse_start(projection, start)
             return
         await require_unshared(connection, projection)
         schema = new_schema(projection)
@@ -60,6 +72,17 @@ async def start_rebuild(connection: RawConnection, projection: str) -> None:
             await copy_shape(connection, place, schema)
         await _forget_rebuild(connection, projection)
         await connection.execute(sql("create_rebuild"), projection)
+        if start is not None:
+            position = await find_position(connection, start)
+            await connection.execute(sql("start_copy_at"), projection, "rebuild", position)
+
+
+def _refuse_start(projection: str, start: Start | None) -> None:
+    if start is not None:
+        raise ProjectionError(
+            f"A rebuild of {projection} is under way; drop it before one that starts elsewhere: "
+            f"`sidecar projections rebuild {projection} --cancel`."
+        )
 
 
 async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
@@ -151,16 +174,21 @@ async def _swap(connection: RawConnection, projection: str) -> None:
     await _exchange(connection, projection, tables)
 
 
-async def replay_handler(connection: RawConnection, handler: str) -> None:
-    """Let a handler handle every event again, with all its effects.
+async def replay_handler(
+    connection: RawConnection, handler: str, start: Start | None = None
+) -> None:
+    """Let a handler handle every event again from a start on, with all its effects.
 
     Its dead letters are closed: the loop leaves out the events of a parked stream, and a retry
     begins at the one that failed, so that those before it would be left out.
 
     Raises:
-        ProjectionError: There is no such handler.
+        ProjectionError: There is no such handler, or the start is ahead of the log.
     """
     async with read_committed(connection):
+        if start is not None:
+            position = await find_position(connection, start)
+            await connection.execute(sql("start_copy_at"), handler, "live", position)
         if not await connection.fetch(sql("replay_handler"), handler):
             raise ProjectionError(
                 f"There is no handler {handler!r}; see `sidecar projections list`."

@@ -25,6 +25,7 @@ class Shadow:
     """
 
     def __init__(self, projection: str) -> None:
+        self._projection: Final = projection
         self.schema: Final = verify_schema(projection)
         self.quoted: Final = quote(self.schema)
 
@@ -49,7 +50,8 @@ class Shadow:
         await connection.execute(self.sql("create_progress"))
         await connection.execute(self.sql("create_withheld"))
         shape = await describe_shape(connection, places)
-        await connection.execute(self.sql("begin_progress"), verification, shape)
+        begin = self.sql("begin_progress")
+        await connection.execute(begin, verification, shape, self._projection)
 
     async def drop(self, connection: RawConnection) -> None:
         """Drop it, if it exists."""

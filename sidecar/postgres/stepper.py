@@ -84,12 +84,14 @@ class Stepper:
         subscription: Subscription,
         router: Router,
         tables: Sequence[_Copy],
+        start_position: int,
     ) -> None:
         self._raw: Final = raw
         self._transaction: Final = transaction
         self._subscription: Final = subscription
         self._router: Final = router
         self._tables: Final = tables
+        self._start_position: Final = start_position
         self._rows: dict[tuple[str, str], Row] = {}
 
     async def steps(
@@ -118,7 +120,8 @@ class Stepper:
         return [RecordedEvent(*row) for row in rows]
 
     async def _apply(self, record: RecordedEvent) -> Step:
-        deliveries = self._router.route([record])
+        is_below = record.position <= self._start_position
+        deliveries = () if is_below else self._router.route([record])
         if not deliveries:
             return Step(record)
         statements: list[Statement] = []
@@ -177,12 +180,12 @@ async def open_stepper(
         schema = step_schema()
         await raw.execute(f"CREATE SCHEMA {quote(schema)}")
         tables = [await _copy(raw, table, schema) for table in subscription.tables]
-        (row,) = await raw.fetch(sql("begin_step"))
+        (row,) = await raw.fetch(sql("begin_step"), subscription.name)
         applying = PostgresTransaction(raw, partition, row, schema, eager=True)
         await applying.prepare()
         async with applying.handling():
             router = Router(subscription.subscriber, types)
-            yield Stepper(raw, applying, subscription, router, tables)
+            yield Stepper(raw, applying, subscription, router, tables, row["start_position"])
     finally:
         await transaction.rollback()
 

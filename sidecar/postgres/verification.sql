@@ -88,7 +88,11 @@ CREATE UNLOGGED TABLE {shadow}.sidecar_withheld (
 );
 
 -- name: begin_progress
-INSERT INTO {shadow}.sidecar_progress (verification, shape) VALUES ($1, $2);
+-- From where the live copy of projection $3 started.
+INSERT INTO {shadow}.sidecar_progress (verification, shape, position)
+SELECT $1, $2, max(start_position) FROM sidecar.checkpoints
+WHERE projection = $3 AND copy = 'live'
+HAVING count(*) > 0;
 
 -- name: has_progress
 SELECT to_regclass($1 || '.sidecar_progress') IS NOT NULL;
@@ -281,5 +285,10 @@ JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) AND a.attnum > 0 AND NOT
 SELECT tables FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live' LIMIT 1;
 
 -- name: begin_step
--- What a transaction has to know of its checkpoint: here there is none.
-SELECT 0::bigint AS position, pg_current_xact_id()::text AS transaction, false AS has_parked;
+-- What a transaction has to know of its checkpoint: here there is none. The read model of projection
+-- $1 has nothing of what is up to its start.
+SELECT 0::bigint AS position, pg_current_xact_id()::text AS transaction, false AS has_parked,
+       coalesce((
+           SELECT max(start_position) FROM sidecar.checkpoints
+           WHERE projection = $1 AND copy = 'live'
+       ), 0) AS start_position;

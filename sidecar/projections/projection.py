@@ -1,5 +1,6 @@
 """What a service developer writes, and what the runner makes of it."""
 
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
@@ -8,6 +9,7 @@ from sidecar.errors import ProjectionError
 from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.projections.start import FORMS, Start, read_start
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 # A handler's effect lies outside the read model's transaction, so the checkpoint follows closely:
@@ -42,6 +44,9 @@ class Projection:
         eager: Send each write at once instead of coalescing them.
         timeout_seconds: How long one event may take. It holds in place of the server's
             `idle_in_transaction_session_timeout` and `transaction_timeout`.
+        start_at: Where it starts when it is new: after a position, at a time (an aware `datetime`,
+            or its text), or `"now"`. None is before the first event; for a handler, now. A rebuild
+            and a verification start there too, and what lies below is told.
     """
 
     name: ClassVar[str] = ""
@@ -50,6 +55,7 @@ class Projection:
     partitions: ClassVar[int] = 1
     eager: ClassVar[bool] = False
     timeout_seconds: ClassVar[float] = DEFAULT_TIMEOUT_SECONDS
+    start_at: ClassVar[int | dt.datetime | str | None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Subscription:
         chunk_events: At most so many events per transaction.
         tables: As declared by the projection.
         setup: Prepares the read model; safe to repeat.
+        start: Where it starts when it is new; None where that is not declared.
     """
 
     subscriber: Subscriber
@@ -89,6 +96,7 @@ class Subscription:
     chunk_events: int = PAGE_EVENTS
     tables: tuple[str, ...] = ()
     setup: Callable[[Connection], Awaitable[object]] | None = None
+    start: Start | None = None
 
     @property
     def name(self) -> str:
@@ -149,7 +157,18 @@ def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
         chunk_events=chunk_events,
         tables=tables,
         setup=getattr(subscriber.target, "setup", None),
+        start=_read_start(subscriber),
     )
+
+
+def _read_start(subscriber: Subscriber) -> Start | None:
+    declared = getattr(subscriber.target, "start_at", None)
+    try:
+        return None if declared is None else read_start(declared)
+    except ValueError:
+        raise ProjectionError(
+            f"{subscriber.name}.start_at is {declared!r}; that is not {FORMS}."
+        ) from None
 
 
 def _read(

@@ -10,6 +10,7 @@ from typing import Final
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
+from sidecar.projections.start import describe_start
 
 # Marten's default for a high-water mark that does not move while there is work.
 STALL_SECONDS: Final = 30.0
@@ -53,6 +54,7 @@ class PartitionSample:
         lag_seconds: Age of the oldest of them; 0.0 when there is none.
         moved_at: Aware wall time of the last move; None before the first.
         created_at: Aware wall time at which the row was made.
+        start_position: The one that it started after, where that was declared; else 0.
         owner: `application_name` of the lease's holder; None when it is free.
     """
 
@@ -68,6 +70,7 @@ class PartitionSample:
     created_at: dt.datetime
     lag_events: int
     lag_seconds: float
+    start_position: int = 0
     owner: str | None = None
 
 
@@ -99,6 +102,7 @@ class ProjectionStatus:
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.
         oldest_letter_at: Since when there is a dead letter.
         passed_over: What its read model lacks, for a release that moved it did not handle it.
+        start_position: The one that the live copy started after, where that was declared; else 0.
         verification: What comparing its read model with a replay of the log has found.
     """
 
@@ -117,6 +121,7 @@ class ProjectionStatus:
     progress: float | None = None
     oldest_letter_at: dt.datetime | None = None
     passed_over: tuple[PassedOver, ...] = ()
+    start_position: int = 0
     verification: VerificationStatus = UNVERIFIED
 
 
@@ -162,7 +167,8 @@ def _fold(
     moves = [row.moved_at for row in live if row.moved_at is not None]
     # What halts a rebuild is written to each of its partitions.
     details = dict.fromkeys(row.detail for row in (*live, *rebuild))
-    told = (*details, describe_passed_over(name, kind, passed_over))
+    start = describe_start(live[0].start_position)
+    told = (*details, describe_passed_over(name, kind, passed_over), start)
     return ProjectionStatus(
         name=name,
         kind=kind,
@@ -179,6 +185,7 @@ def _fold(
         progress=_progress(rebuild, safe_head),
         oldest_letter_at=letters.oldest_at if letters else None,
         passed_over=passed_over,
+        start_position=live[0].start_position,
     )
 
 
