@@ -18,8 +18,8 @@ from sidecar.postgres.rebuild import (
     start_rebuild,
 )
 from sidecar.process.exit_code import EX_FAILED
+from sidecar.projections.log_start import Start
 from sidecar.projections.ports import State
-from sidecar.projections.start import Start
 from sidecar.telemetry.terminal import say
 from sidecar.wiring import admin
 from sidecar.wiring.admin import list_projections, with_store

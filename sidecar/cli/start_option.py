@@ -2,7 +2,7 @@
 
 import click
 
-from sidecar.projections.start import FORMS, Start, read_start
+from sidecar.projections.log_start import FORMS, Start, read_start
 
 
 def start(text: str) -> Start:

@@ -9,8 +9,8 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
-from sidecar.postgres.start import find_position
-from sidecar.projections.start import Start
+from sidecar.postgres.start_position import find_position
+from sidecar.projections.log_start import Start
 
 
 class Block(StrEnum):

@@ -19,11 +19,11 @@ from sidecar.postgres.block import (
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
-from sidecar.postgres.start import find_position
+from sidecar.postgres.start_position import find_position
 from sidecar.postgres.table_claims import find_filled, require_sole
+from sidecar.projections.log_start import NOW, Start
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Subscription
-from sidecar.projections.start import NOW, Start
 
 RECENT_EVENTS: Final = 10_000
 

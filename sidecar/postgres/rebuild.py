@@ -15,10 +15,10 @@ from sidecar.postgres.block import unknown_projection
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.query import sql
-from sidecar.postgres.start import find_position
+from sidecar.postgres.start_position import find_position
 from sidecar.postgres.table_claims import require_unshared
 from sidecar.postgres.table_copy import copy_shape, require_table
-from sidecar.projections.start import Start
+from sidecar.projections.log_start import Start
 
 # A swap waits for readers this long, and new readers wait behind it as long; then it gives up and
 # tries again.

@@ -9,7 +9,7 @@ from sidecar.errors import ProjectionError
 from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.events.subscriber import Connection, Subscriber
-from sidecar.projections.start import FORMS, Start, read_start
+from sidecar.projections.log_start import FORMS, Start, read_start
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 # A handler's effect lies outside the read model's transaction, so the checkpoint follows closely:

@@ -8,9 +8,9 @@ from itertools import groupby
 from typing import Final
 
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus
+from sidecar.projections.log_start import describe_start
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
-from sidecar.projections.start import describe_start
 
 # Marten's default for a high-water mark that does not move while there is work.
 STALL_SECONDS: Final = 30.0

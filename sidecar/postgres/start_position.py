@@ -6,7 +6,7 @@ from sidecar.errors import AheadOfLogError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.projections.start import NOW, Start
+from sidecar.projections.log_start import NOW, Start
 
 
 async def find_position(connection: RawConnection, start: Start) -> int:
