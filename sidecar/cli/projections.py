@@ -119,8 +119,8 @@ def rebuild(
 def accept(name: str, start: Start | None, reason: str) -> None:
     """Take NAME as it is.
 
-    That is without the events that it passed over, as taken over from another service or, where
-    it waits for a decision, as of a position.
+    That is with tables that somebody else changed, without the events that it passed over, as taken
+    over from another service or, where it waits for a decision, as of a position.
     """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")

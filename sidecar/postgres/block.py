@@ -77,6 +77,7 @@ async def accept_position(
         await connection.execute(sql("close_letters_above"), projection, position)
         await connection.execute(sql("end_handled_ranges"), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, "live")
+        await connection.execute(sql("settle_changes"), projection, None)
         what = f"taken as it is at position {position}"
         await connection.execute(sql("keep_acceptance"), projection, what, reason)
         return position
@@ -158,6 +159,7 @@ async def remove(connection: RawConnection, projection: str) -> None:
             )
         await connection.execute(sql("delete_checkpoints"), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, None)
+        await connection.execute(sql("forget_marks"), projection)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
         await drop_copy(connection, new_schema(projection))

@@ -21,6 +21,8 @@ from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
 from sidecar.postgres.start_position import find_position
 from sidecar.postgres.table_claims import find_filled, require_sole
+from sidecar.postgres.table_marks import mark_after_setup
+from sidecar.postgres.table_watch import TableWatch
 from sidecar.projections.log_start import NOW, Start
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Subscription
@@ -85,6 +87,8 @@ async def prepare(
         SharedTableError: Another projection fills one of its tables; nothing was changed.
         Exception: Raised by its `setup`; nothing was changed.
     """
+    # In transactions of its own: a setup may take long, and others look at the tables meanwhile.
+    await TableWatch().look(connection, subscription.name)
     async with read_committed(connection):
         if subscription.setup is not None:
             await connection.execute(sql("lock_setup"), subscription.name)
@@ -92,6 +96,7 @@ async def prepare(
                 await subscription.setup(connection)
         # Only now do the names of its tables stand for something.
         await require_sole(connection, subscription.name, siblings)
+        await mark_after_setup(connection, subscription.name)
         await connection.execute(sql("end_failure"), subscription.name)
 
 

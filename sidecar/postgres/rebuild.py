@@ -18,6 +18,7 @@ from sidecar.postgres.query import sql
 from sidecar.postgres.start_position import find_position
 from sidecar.postgres.table_claims import require_unshared
 from sidecar.postgres.table_copy import copy_shape, require_table
+from sidecar.postgres.table_marks import mark_tables
 from sidecar.projections.log_start import Start
 
 # A swap waits for readers this long, and new readers wait behind it as long; then it gives up and
@@ -172,6 +173,7 @@ async def _swap(connection: RawConnection, projection: str) -> None:
     # Last, since readers wait from here to the commit.
     await connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
     await _exchange(connection, projection, tables)
+    await mark_tables(connection, projection, settles=True)
 
 
 async def replay_handler(

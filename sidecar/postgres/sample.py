@@ -14,6 +14,7 @@ from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.postgres.passed_over_counter import list_passed_over
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.table_watch import TableWatch
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
@@ -26,6 +27,7 @@ from sidecar.projections.projection_status import (
     fold_status,
 )
 from sidecar.projections.safe_head import Writer, held_seconds
+from sidecar.projections.table_change import TableChange
 
 RECENT_FAILURES: Final = 20
 
@@ -36,6 +38,10 @@ LogSample: TypeAlias = tuple[
 """What is known of the log alone, the partitions, and what they passed over by projection."""
 LetterSample: TypeAlias = tuple[Mapping[str, DeadLetterCount], tuple[FailureSample, ...]]
 """Open dead letters by projection, and the latest of them."""
+ReadModelSample: TypeAlias = tuple[
+    Mapping[str, VerificationStatus], Mapping[str, tuple[TableChange, ...]]
+]
+"""What verifications found, and what others did to tables since, by projection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def list_queries(follower: SafeHeadFollower) -> dict[str, Query]:
         "sessions": sample_activity,
         "the sequence": find_unsafe_sequence,
         "the server": sample_server,
-        "verifications": _sample_verifications,
+        "verifications": partial(_sample_verifications, TableWatch()),
     }
 
 
@@ -127,10 +133,9 @@ async def _sample_dead_letters(connection: RawConnection) -> LetterSample:
     return counts, tuple(FailureSample(*row) for row in failures)
 
 
-async def _sample_verifications(
-    connection: RawConnection,
-) -> Mapping[str, VerificationStatus]:
-    return {
+async def _sample_verifications(watch: TableWatch, connection: RawConnection) -> ReadModelSample:
+    changes = await watch.look(connection)
+    statuses = {
         row["projection"]: VerificationStatus(
             is_running=row["is_running"],
             failure=row["failure"],
@@ -140,6 +145,7 @@ async def _sample_verifications(
         )
         for row in await connection.fetch(sql("sample_verifications"))
     }
+    return statuses, changes
 
 
 async def sample_server(connection: RawConnection) -> Mapping[str, float]:
@@ -155,16 +161,21 @@ def compose(
     activity: Activity | None,
     unsafe: str | None,
     server: Mapping[str, float] | None,
-    verifications: Mapping[str, VerificationStatus] | None,
+    read_models: ReadModelSample | None,
     *,
     unanswered: tuple[str, ...] = (),
 ) -> Sample:
     """Put the results of the queries together; None for those that never had one. Pure."""
     known, partitions, passed_over = log
     counts, failures = letters
+    verifications, changes = read_models or ({}, {})
     folded = fold_status(partitions, counts, known.safe_head, known.taken_at, passed_over)
     projections = tuple(
-        replace(each, verification=(verifications or {}).get(each.name, UNVERIFIED))
+        replace(
+            each,
+            verification=verifications.get(each.name, UNVERIFIED),
+            changes=changes.get(each.name, ()),
+        )
         for each in folded
     )
     followed = {projection.name for projection in projections}

@@ -13,7 +13,8 @@ from sidecar.projections.table_claim import TableClaim, describe_rivals, find_ri
 
 _PART: Final = r'\s*("([^"]|"")+"|[^\s."]+)\s*'
 _PARTS: Final = re.compile(r'"((?:[^"]|"")+)"|([^\s."]+)')
-_NAME: Final = rf"^{_PART}(\.{_PART})?$"
+NAME: Final = rf"^{_PART}(\.{_PART})?$"
+"""Matches what `to_regclass` takes for a name."""
 
 
 async def require_sole(
@@ -53,7 +54,7 @@ async def _list_claims(
 ) -> dict[str, TableClaim]:
     held = await list_held(connection)
     claims: dict[str, TableClaim] = {}
-    for row in await connection.fetch(sql("list_claims"), _NAME):
+    for row in await connection.fetch(sql("list_claims"), NAME):
         name = row["projection"]
         parts = (Partition(name, index, row["partitions"]) for index in range(row["partitions"]))
         is_alive = name in siblings or any(key_of(part) in held for part in parts)
@@ -71,7 +72,7 @@ def _place_of(name: str, schema: str | None) -> str:
 async def find_filled(connection: RawConnection, tables: Collection[str]) -> list[str]:
     """Return those of the tables that exist and hold rows."""
     filled = []
-    for row in await connection.fetch(sql("find_tables"), list(tables), _NAME):
+    for row in await connection.fetch(sql("find_tables"), list(tables), NAME):
         if row["can_read"]:
             # Quoted by PostgreSQL.
             holds = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {row['place']})")  # noqa: S608

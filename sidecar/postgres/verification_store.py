@@ -1,5 +1,6 @@
 """Where a verification's loop reads events and fills its copy, and what it compares there."""
 
+import datetime as dt
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
@@ -19,6 +20,7 @@ from sidecar.postgres.projection_transaction import PostgresTransaction
 from sidecar.postgres.query import sql
 from sidecar.postgres.shadow import Shadow, describe_shape, find_places
 from sidecar.postgres.table_comparison import Progress, TableComparer, TableShape, read_shape
+from sidecar.postgres.table_watch import TableWatch
 from sidecar.projections.comparison import Part, Report
 from sidecar.projections.ports import Checkpoint, State
 from sidecar.projections.projection import Partition, Subscription
@@ -140,6 +142,7 @@ class VerificationStore(PostgresProjectionStore):
         self._progress = Progress()
         self._report = Report()
         self._verification = 0
+        self._requested_at: dt.datetime | None = None
         self._shape = ""
 
     @override
@@ -150,6 +153,7 @@ class VerificationStore(PostgresProjectionStore):
             places = await find_places(raw, self._subscription.tables)
             self._shape = await describe_shape(raw, places)
             self._verification, self.share = row["id"], row["share"]
+            self._requested_at = row["requested_at"]
             found = await self._read_progress(raw) or await self._make_anew(raw)
             self._shapes = [
                 await read_shape(raw, table, place, row["ignored"])
@@ -311,7 +315,14 @@ class VerificationStore(PostgresProjectionStore):
         drift_rows = self._report.drift_rows
         verdict = ("drifted" if drift_rows else "equal", self._report.upto_position, drift_rows)
         await raw.execute(sql("judge_verification"), self._projection, *verdict)
+        if not drift_rows:
+            await self._settle(raw)
         await self._shadow.drop(raw)
+
+    async def _settle(self, raw: RawConnection) -> None:
+        """Tell no more of what was done to the tables before they were compared."""
+        await TableWatch().look(raw, self._projection)
+        await raw.execute(sql("settle_changes"), self._projection, self._requested_at)
 
 
 class _RollBackError(Exception):

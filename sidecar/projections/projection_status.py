@@ -11,6 +11,7 @@ from sidecar.projections.drift import UNVERIFIED, VerificationStatus
 from sidecar.projections.log_start import describe_start
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
+from sidecar.projections.table_change import LOSSES, Change, TableChange, find_worst
 
 # Marten's default for a high-water mark that does not move while there is work.
 STALL_SECONDS: Final = 30.0
@@ -104,6 +105,7 @@ class ProjectionStatus:
         passed_over: What its read model lacks, for a release that moved it did not handle it.
         start_position: The one that the live copy started after, where that was declared; else 0.
         verification: What comparing its read model with a replay of the log has found.
+        changes: What somebody else did to its tables, and nobody has settled.
     """
 
     name: str
@@ -123,6 +125,17 @@ class ProjectionStatus:
     passed_over: tuple[PassedOver, ...] = ()
     start_position: int = 0
     verification: VerificationStatus = UNVERIFIED
+    changes: tuple[TableChange, ...] = ()
+
+    @property
+    def lost_tables(self) -> int:
+        """How many tables lost rows that no event took."""
+        return sum(each.change in LOSSES for each in self.changes)
+
+    @property
+    def worst_change(self) -> Change | None:
+        """The worst that was done to a table; None for nothing."""
+        return find_worst(each.change for each in self.changes)
 
 
 @dataclass(frozen=True, slots=True)

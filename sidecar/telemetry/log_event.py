@@ -180,6 +180,11 @@ _DECLARED: Final = {
         "sidecar.token.kept": _says("The guarded pages ask for the token that is kept in a file."),
         "sidecar.token.rotated": _says("The token was replaced."),
     },
+    ("warning", "critical"): {
+        "sidecar.table.changed": _says(
+            "Somebody else changed a table of a read model.", "projection table change"
+        ),
+    },
     ("info", "warning"): {
         "sidecar.check.changed": _says("A check changed to an outcome.", "check status reason"),
     },

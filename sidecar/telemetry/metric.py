@@ -60,6 +60,11 @@ DRIFT_ROWS: Final = _of_projection.gauge(
     "{row}",
     "Rows of a read model that were not as a replay of the log has them when it was last verified.",
 )
+LOST_TABLES: Final = _of_projection.gauge(
+    "sidecar.projection.lost.tables",
+    "{table}",
+    "Tables of a read model that somebody else emptied, or dropped and made again.",
+)
 VERIFIED: Final = _of_projection.gauge(
     "sidecar.projection.verified.timestamp",
     "s",

@@ -12,6 +12,7 @@ from sidecar.process.worker_place import WorkerState, WorkerStatus
 from sidecar.projections.drift import describe_drift
 from sidecar.projections.passed_over import describe_passed_over
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus, Rebuild, Status
+from sidecar.projections.table_change import describe_changes
 from sidecar.wiring.in_process import describe_failures
 from sidecar.wiring.observed import ObservedState
 
@@ -132,6 +133,7 @@ def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) ->
     wrongs = (
         describe_passed_over(projection.name, projection.kind, projection.passed_over),
         describe_drift(projection.name, projection.verification),
+        describe_changes(projection.name, projection.changes),
     )
     sentences += [f"Of {projection.name} {wrong}." for wrong in wrongs if wrong]
     return " ".join(sentences)

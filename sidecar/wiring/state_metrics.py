@@ -144,6 +144,7 @@ _READERS: Final[Mapping[Instrument, ToReadings]] = {
         s, lambda p: sum(each.events for each in p.passed_over)
     ),
     metric.DRIFT_ROWS: lambda s: _by_verified(s, lambda v: v.drift_rows),
+    metric.LOST_TABLES: lambda s: _by_projection(s, lambda p: p.lost_tables),
     metric.VERIFIED: lambda s: _by_verified(
         s, lambda v: 0.0 if v.verified_at is None else v.verified_at.timestamp()
     ),

@@ -133,9 +133,15 @@ CASES = {
         minutes=60,
     ),
     "SidecarReadModelDrift": AlertCase(
-        {f"sidecar_projection_drift_rows{{{ORDERS}}}": "0 1x{n}"},
-        {f"sidecar_projection_drift_rows{{{ORDERS}}}": "0x{n}"},
-        {f"sidecar_projection_drift_rows{{{ORDERS}}}": "0x{n}"},
+        {
+            f"sidecar_projection_drift_rows{{{ORDERS}}}": "0x{n}",
+            f"sidecar_projection_lost_tables{{{ORDERS}}}": "0 1x{n}",
+        },
+        {
+            f"sidecar_projection_drift_rows{{{ORDERS}}}": "0x{n}",
+            f"sidecar_projection_lost_tables{{{ORDERS}}}": "0x{n}",
+        },
+        {f"sidecar_projection_lost_tables{{{ORDERS}}}": "0x{n}"},
         LABELS_PROJECTION,
         0,
         1,

@@ -47,6 +47,8 @@ def judge_projection(
         return failed(f"{check_name}.silent", silent_seconds, "s")
     if projection.verification.drift_rows:
         return failed(f"{check_name}.drifted", projection.verification.drift_rows, "row")
+    if projection.lost_tables:
+        return failed(f"{check_name}.{projection.worst_change}", projection.lost_tables, "table")
     blemish = _find_blemish(projection, lag_limit_seconds)
     if blemish:
         return warned(f"{check_name}.{blemish}", lag_seconds, "s")
@@ -62,6 +64,8 @@ def _find_blemish(projection: ProjectionStatus, lag_limit_seconds: float) -> str
         return "dead-letters"
     if projection.passed_over:
         return "passed-over"
+    if projection.worst_change is not None:
+        return projection.worst_change.value
     if projection.status is Status.PAUSED:
         return "paused"
     if projection.lag_seconds > lag_limit_seconds:

@@ -20,6 +20,13 @@ from tests.incidents.patience import eventually
 
 STORM_ORDERS: Final = 10_000
 SETTLED_SECONDS: Final = 120.0
+LOST_ORDERS: Final = """
+    SELECT FROM sidecar.checkpoints c
+    WHERE projection = 'order_totals' AND (SELECT sum(orders) FROM order_totals) < (
+        SELECT count(*) FROM sidecar.events e
+        WHERE type = 'OrderPlaced' AND e.position <= c.position
+    )
+"""
 # Anyone but the projection that is broken has failed.
 OTHERS_FAILING: Final = (
     'sidecar_projection_failures_total{{projection!="{name}",action!="retry"}} > 0'
@@ -132,7 +139,78 @@ async def drifted(stand: Stand) -> AsyncIterator[None]:
     await stand.command("projections", "rebuild", "order_totals", "--drop-old")
 
 
+@asynccontextmanager
+async def emptied(stand: Stand) -> AsyncIterator[None]:
+    await stand.run("TRUNCATE country_revenue")
+    yield
+    await stand.command("projections", "rebuild", "country_revenue")
+    await stand.command("projections", "verify", "country_revenue")
+    await stand.command("projections", "rebuild", "country_revenue", "--drop-old")
+
+
+@asynccontextmanager
+async def swallowing(stand: Stand) -> AsyncIterator[None]:
+    """Run a release that loses orders without a word, then a good one, and let a night pass."""
+
+    async def has_lost_some() -> bool:
+        return bool(await stand.run(LOST_ORDERS))
+
+    stand.variables["SHOP_RELEASE"] = "swallowing"
+    await stand.restart_program()
+    await eventually(stand.is_working)
+    await eventually(has_lost_some)
+    del stand.variables["SHOP_RELEASE"]
+    await stand.run("UPDATE sidecar.verifications SET ended_at = ended_at - interval '1 day'")
+    await stand.run(
+        "UPDATE sidecar.verifications SET ended_at = ended_at - interval '1 day' "
+        "WHERE projection = 'order_totals'"
+    )
+    await stand.restart_program()
+    yield
+    await stand.command("projections", "rebuild", "order_totals")
+    await stand.command("projections", "verify", "order_totals")
+    await stand.command("projections", "rebuild", "order_totals", "--drop-old")
+
+
 DRILLS: Final = (
+    Drill(
+        name="errors swallowed by a release",
+        injected="a release whose handler catches an error and goes on, then a good one",
+        fault=swallowing,
+        plan=Plan(
+            target="tests.incidents.drills.faults.swallowing_shop:make_publisher",
+            environ={"SIDECAR_VERIFY_PERCENT": "50"},
+        ),
+        signals=Signals(
+            alert=Alert("SidecarReadModelDrift"),
+            check=Check("projection-order-totals", "fail", "projection-order-totals.drifted"),
+            metric=Metric('sidecar_projection_drift_rows{projection="order_totals"} > 0'),
+            log=Log("sidecar.verification.ended", {"projection": "order_totals"}),
+            letter=None,
+            sentence=Sentence(r"Of order_totals \d+ rows? (is|are) not as the log has (it|them)"),
+        ),
+        quiet=(OTHERS_FAILING.format(name="order_totals"), "sidecar_dead_letters > 0"),
+        lasts_seconds=0.0,
+        # It is restarted.
+        answers=False,
+        after=('max(sidecar_projection_drift_rows{projection="order_totals"}) == 0',),
+    ),
+    Drill(
+        name="read model emptied",
+        injected="a read model is truncated, while its projection goes on",
+        fault=emptied,
+        signals=Signals(
+            alert=Alert("SidecarReadModelDrift"),
+            check=Check("projection-country-revenue", "fail", "projection-country-revenue.emptied"),
+            metric=Metric('sidecar_projection_lost_tables{projection="country_revenue"} == 1'),
+            log=Log("sidecar.table.changed", {"projection": "country_revenue"}),
+            letter=None,
+            sentence=Sentence(r"Of country_revenue table country_revenue lost all of its rows"),
+        ),
+        quiet=(OTHERS_FAILING.format(name="country_revenue"), "sidecar_ready == 0"),
+        lasts_seconds=0.0,
+        after=('max(sidecar_projection_lost_tables{projection="country_revenue"}) == 0',),
+    ),
     Drill(
         name="read model changed by hand",
         injected="a row of a read model is changed by a statement, and the read model is verified",
