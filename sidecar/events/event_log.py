@@ -80,6 +80,27 @@ class EventLog(Protocol):
             position = page[-1].position
 
     @abstractmethod
+    async def wait_until(
+        self,
+        position: int,
+        projection: str,
+        *,
+        stream: str | None = None,
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        """Return once a projection has applied the log up to a position.
+
+        Args:
+            position: That of the append: `(await store.append(...)).position`.
+            projection: Its name.
+            stream: The stream that was appended to.
+            timeout_seconds: How long to wait at most.
+
+        Raises:
+            ReadModelLateError: It did not come in time; it may come later.
+        """
+
+    @abstractmethod
     def decode(self, record: RecordedEvent) -> object:
         """Make the event object of a record whose type is registered.
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.connection import RawConnection, read_committed
-from sidecar.postgres.copies import drop_copy, new_schema
+from sidecar.postgres.copies import drop_copy, new_schema, verify_schema
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
 from sidecar.postgres.start_position import find_position
@@ -162,4 +162,6 @@ async def remove(connection: RawConnection, projection: str) -> None:
         await connection.execute(sql("forget_marks"), projection)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
-        await drop_copy(connection, new_schema(projection))
+        await connection.execute(sql("delete_verifications"), projection)
+        for schema in (new_schema(projection), verify_schema(projection)):
+            await drop_copy(connection, schema)

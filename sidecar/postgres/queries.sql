@@ -186,19 +186,33 @@ JOIN sidecar.events e ON e.stream = $2 AND e.version = $3 + i.place;
 SELECT coalesce(max(version), 0) FROM sidecar.events WHERE stream = $1;
 
 -- name: read_reached
--- Up to where projection $1 has come: of stream $3, if that is given, the partition that it is in.
--- A dead letter up to position $2 parks the stream.
-SELECT min(c.position) AS reached, coalesce(min(c.state) FILTER (WHERE c.state <> 'running'), 'running') AS state,
-       min(c.detail) FILTER (WHERE c.state <> 'running') AS detail,
+-- For each of those who wait, for projection $1 to have stream $2, or null for all of them, up to
+-- position $3: up to where it has come, of a stream its partition. A dead letter parks the stream, or
+-- else that of the event at the position. An event that waits for its next try is not applied yet.
+SELECT c.reached, c.state, c.detail,
+       (
+           SELECT d.stream FROM sidecar.dead_letters d
+           WHERE d.projection = a.projection AND d.stream = coalesce(a.stream, e.stream)
+             AND d.resolution IS NULL AND d.position <= a.position AND d.category <> 'retry'
+       ) AS parked,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
-           WHERE d.projection = $1 AND d.stream = $3 AND d.resolution IS NULL
-             AND d.position <= $2 AND d.category <> 'retry'
-       ) AS is_parked
-FROM sidecar.checkpoints c
-WHERE c.projection = $1 AND c.copy = 'live' AND (
-    $3::text IS NULL OR (hashtext($3::text) & 2147483647) % c.partitions = c.partition
-);
+           WHERE d.projection = a.projection AND (a.stream IS NULL OR d.stream = a.stream)
+             AND d.resolution IS NULL AND d.position <= a.position AND d.category = 'retry'
+       ) AS is_retried
+FROM unnest($1::text[], $2::text[], $3::bigint[])
+    WITH ORDINALITY AS a (projection, stream, position, place)
+LEFT JOIN sidecar.events e ON a.stream IS NULL AND e.position = a.position
+LEFT JOIN LATERAL (
+    SELECT min(c.position) AS reached,
+           coalesce(min(c.state) FILTER (WHERE c.state <> 'running'), 'running') AS state,
+           min(c.detail) FILTER (WHERE c.state <> 'running') AS detail
+    FROM sidecar.checkpoints c
+    WHERE c.projection = a.projection AND c.copy = 'live' AND (
+        a.stream IS NULL OR (hashtext(a.stream) & 2147483647) % c.partitions = c.partition
+    )
+) AS c ON true
+ORDER BY a.place;
 
 -- name: read_stream
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,

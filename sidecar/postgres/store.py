@@ -24,7 +24,7 @@ from sidecar.postgres.connection import RawConnection, read_committed, translate
 from sidecar.postgres.notify import CommitNotifier
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.read_your_writes import wait_until
+from sidecar.postgres.read_your_writes import ReadYourWrites
 from sidecar.postgres.schema import choose_schema, use_schema
 
 _MAX_POSITION: Final = 2**63 - 1
@@ -69,6 +69,7 @@ class EventStore(EventLog):
         self._pool = pool
         self._types = types
         self._schema: Final = choose_schema(schema)
+        self._waits: Final = ReadYourWrites(pool)
         self._notifier: Final = CommitNotifier(pool)
         self.observer: AppendObserver | None = None
 
@@ -176,6 +177,7 @@ class EventStore(EventLog):
             rows = await self._pool.fetch(sql("read_log"), after_position, _MAX_POSITION, limit)
         return [RecordedEvent(*row) for row in rows]
 
+    @override
     async def wait_until(
         self,
         position: int,
@@ -189,19 +191,20 @@ class EventStore(EventLog):
         Args:
             position: That of the append: `(await store.append(...)).position`.
             projection: Its name.
-            stream: The stream that was appended to: then only its own partition is waited for, and
-                a stream that is parked is an error at once.
-            timeout_seconds: How long to wait at most.
+            stream: The stream that was appended to: then only its own partition is waited for.
+            timeout_seconds: How long to wait at most; for a first answer, a tenth of a second at
+                least.
 
         Raises:
-            ProjectionError: There is none of that name, it is paused or failed, or the stream is
-                parked: it will not come by itself.
+            ProjectionError: There is none of that name, it is paused or failed, or the stream, or
+                that of the event at the position, is parked: it will not come by itself.
             ReadModelLateError: It did not come in time; it may come later.
             StoreUnavailableError: PostgreSQL cannot be reached.
+            UsageError: The time-out is no length of time.
         """
         with use_schema(self._schema):
-            await wait_until(
-                self._pool, position, projection, stream=stream, timeout_seconds=timeout_seconds
+            await self._waits.wait_until(
+                position, projection, stream=stream, timeout_seconds=timeout_seconds
             )
 
     @override

@@ -282,6 +282,10 @@ JOIN (
 WHERE $1::text[] IS NULL OR v.projection = ANY($1)
 ORDER BY v.projection, v.id DESC;
 
+-- name: delete_verifications
+-- What was found of a read model says nothing of a later one of the same name.
+DELETE FROM sidecar.verifications WHERE projection = $1;
+
 -- name: list_verifiable
 SELECT projection FROM sidecar.checkpoints
 WHERE copy = 'live' AND partition = 0 AND cardinality(tables) > 0 ORDER BY projection;

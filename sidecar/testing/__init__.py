@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from sidecar.errors import ConcurrencyError, EventDecodingError
+from sidecar.errors import ConcurrencyError, EventDecodingError, ReadModelLateError
 from sidecar.events.append_arguments import (
     require_arguments,
     require_same,
@@ -99,6 +99,25 @@ class InMemoryEventStore(EventLog):
         self, *, after_position: int = 0, limit: int = PAGE_EVENTS
     ) -> list[RecordedEvent]:
         return self._log[after_position : after_position + limit]
+
+    @override
+    async def wait_until(
+        self,
+        position: int,
+        projection: str,
+        *,
+        stream: str | None = None,
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        """Return at once: no worker follows this log, so a test applies what it needs itself.
+
+        Raises:
+            ReadModelLateError: The log has no such position, and nobody could come to it.
+        """
+        if position > len(self._log):
+            raise ReadModelLateError(
+                f"{projection} has not come to {position}: the log ends at {len(self._log)}."
+            )
 
     @override
     def decode(self, record: RecordedEvent) -> object:
