@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--drills", default="quick", help="Incidents to rehearse: quick or all.")
     group.addoption("--healthy-seconds", type=float, default=20.0, help="Load that is healthy.")
     group.addoption("--chaos-rounds", type=int, default=50, help="Faults made one after another.")
+    group.addoption("--programs", type=int, default=50, help="Random handlers to compare.")
     group.addoption("--chaos-seconds", type=float, default=20.0, help="Length of the storm.")
     group.addoption("--soak-seconds", type=float, default=20.0, help="Length of the steady load.")
     group.addoption(

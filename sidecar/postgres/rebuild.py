@@ -27,7 +27,7 @@ SWAP_LOCK_TIMEOUT: Final = "80ms"
 # The new copy may be so far behind the live one when it takes over; it catches up in a moment.
 MAX_SWAP_LAG_EVENTS: Final = 1000
 
-_OBSTACLES: Final = {
+OBSTACLES: Final = {
     "has_triggers": "has triggers",
     "has_policies": "has row-level security",
     "has_foreign_keys": "takes part in foreign keys",
@@ -69,7 +69,7 @@ async def start_rebuild(
         await drop_copy(connection, schema)
         await connection.execute(f"CREATE SCHEMA {quote(schema)}")
         for table in tables:
-            place = await require_table(connection, table, _OBSTACLES, _CONSEQUENCE)
+            place = await require_table(connection, table, OBSTACLES, _CONSEQUENCE)
             await copy_shape(connection, place, schema)
         await _forget_rebuild(connection, projection)
         await connection.execute(sql("create_rebuild"), projection)

@@ -13,6 +13,7 @@ from sidecar.events.exit import no_exit
 from sidecar.postgres.connection import RawConnection, open_session, read_committed
 from sidecar.postgres.copies import drop_copy, quote
 from sidecar.postgres.query import sql
+from sidecar.postgres.rebuild import OBSTACLES
 from sidecar.postgres.table_comparison import TableShape, read_shape
 from sidecar.postgres.table_copy import Place, copy_shape, require_table
 from sidecar.projections.projection import Subscription
@@ -77,12 +78,17 @@ class Scratch:
                 "name tables without a schema, so that a copy of the read model can be made."
             )
 
-    async def copy(self, shapes: Sequence[TableShape]) -> None:
-        """Make the second copy, as a rebuild does."""
+    async def copy(self, shapes: Sequence[TableShape]) -> bool:
+        """Make the second copy, as a rebuild does; return False when it would refuse to."""
+        for shape in shapes:
+            found = await self._keeper.fetchrow(sql("find_table"), str(shape.place))
+            if found is None or any(found[column] for column in OBSTACLES):
+                return False
         async with read_committed(self._keeper):
             await self._keeper.execute(f"CREATE SCHEMA {quote(self.copy_schema)}")
             for shape in shapes:
                 await copy_shape(self._keeper, shape.place, self.copy_schema)
+        return True
 
     async def read(self, shapes: Sequence[TableShape], schema: str) -> dict[str, list[Row]]:
         """Return the rows of one copy by table, without the columns that are left out."""

@@ -1,6 +1,6 @@
 """Checkpoints and dead letters in memory, for a log that is in memory as well. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -50,6 +50,11 @@ class Ledger:
     def parked(self) -> frozenset[str]:
         """Return the streams that wait."""
         return frozenset(entry.record.stream for entry in self.entries.values())
+
+    def due(self, log: "Log", partition: Partition) -> Iterator[Entry]:
+        """Yield those of a partition that are to be tried again."""
+        entries = self.entries.values()
+        return (each for each in entries if each.is_due and log.is_of(partition, each.record))
 
     def keep(self, letter: DeadLetter, *, is_due: bool) -> None:
         """Keep an event that failed."""

@@ -1,14 +1,10 @@
 """One run: events played in one way through a projection, and what came of it."""
 
-import asyncio
-import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
-
-from typing_extensions import override
 
 from sidecar.errors import ConnectionMisuseError, trace_back
 from sidecar.events.publisher import EventPublisher
@@ -22,12 +18,12 @@ from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.live_copy import LiveCopy
 from sidecar.projections.ports import LentConnection
 from sidecar.projections.projection import Partition, Subscription, subscriptions_of
 from sidecar.projections.rebuild_copy import RebuildCopy
-from sidecar.projections.retry import Park, Retry, RetryPolicy
 from sidecar.projections.runner import Runner
+from sidecar.testing.clone import clone
+from sidecar.testing.hasty import Deaf, HastyContext, RetryAtOnce, ToTheHead
 from sidecar.testing.injected_fault import Fault
 from sidecar.testing.ledger import Entry, Log
 from sidecar.testing.run_store import RunStore
@@ -35,10 +31,6 @@ from sidecar.testing.watch import Watch
 from sidecar.testing.way import Way
 
 ATTEMPTS: Final = 5
-RETRY_SECONDS: Final = 0.001
-MAX_DEPTH: Final = 4
-
-_OF_RESOURCES: Final = ("close", "aclose", "acquire", "__del__", "__enter__", "__aenter__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,54 +51,6 @@ class Outcome:
     handled: int
     misuse: tuple[ConnectionMisuseError, RecordedEvent] | None
     projection: object
-
-
-class _AtOnce(RetryPolicy):
-    """Waits for nothing."""
-
-    @override
-    def decide(self, attempt: int, streak: int, jitter_ratio: float) -> Retry | Park:
-        return Park() if attempt >= self.max_attempts else Retry(0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hasty(PartitionContext):
-    """Waits for nothing either."""
-
-    @override
-    async def rest(self, seconds: float) -> None:
-        await asyncio.sleep(0)
-
-
-class _ToTheHead(LiveCopy):
-    """Ends once all is done with, in place of waiting for more."""
-
-    @override
-    async def caught_up(self) -> None:
-        if self._cursor.is_ahead:
-            await self._cursor.pass_over()
-        elif await self._context.store.has_due_dead_letters(
-            self._context.partition, self._cursor.stored
-        ):
-            await asyncio.sleep(RETRY_SECONDS)
-        else:
-            self._context.stop()
-
-
-class _Deaf:
-    """A loop's observer that hears nothing."""
-
-    def batch(self, *_: object) -> nullcontext[None]:
-        return nullcontext()
-
-    def event_failed(self, *_: object) -> None:
-        pass
-
-    def trace_id(self) -> str | None:
-        return None
-
-    def redact(self, text: str) -> str:
-        return text
 
 
 class _Played:
@@ -163,29 +107,6 @@ class Player:
         return await Run(self, way, records).play()
 
 
-def clone(target: object) -> object:
-    """Return a copy of an object in which nothing is shared, or itself where that cannot be."""
-    resources: dict[int, object] = {}
-    _find_resources(target, resources, depth=0)
-    try:
-        return copy.deepcopy(target, resources)
-    # Of a pool or a lock, or user code: anything.
-    except Exception:  # noqa: BLE001
-        return target
-
-
-def _find_resources(value: object, found: dict[int, object], depth: int) -> None:
-    """Gather what an object holds of pools, clients and files, which all copies share."""
-    if depth and any(hasattr(type(value), name) for name in _OF_RESOURCES):
-        found[id(value)] = value
-    elif depth < MAX_DEPTH:
-        held = getattr(value, "__dict__", {})
-        parts = value if isinstance(value, list | tuple | set) else ()
-        inner = value if isinstance(value, dict) else {}
-        for part in (*dict(held).values(), *inner.values(), *parts):
-            _find_resources(part, found, depth + 1)
-
-
 class Run:
     """One run in one way. Call `play` once."""
 
@@ -197,6 +118,7 @@ class Run:
         self._own = player.subscribe()
         self._store: RunStore | None = None
         self._handled = 0
+        self._schema = player.scratch.schema
         self._misuse: tuple[ConnectionMisuseError, RecordedEvent] | None = None
 
     async def play(self) -> Outcome:
@@ -209,8 +131,7 @@ class Run:
         async with pool:
             with _silence():
                 entries = await self._fill(pool, log, shapes)
-        schema = scratch.copy_schema if self._way.rebuilds else scratch.schema
-        rows = await scratch.read(shapes, schema)
+        rows = await scratch.read(shapes, self._schema)
         projection = self._own.subscriber.target
         return Outcome(shapes, rows, entries, self._handled, self._misuse, projection)
 
@@ -224,8 +145,8 @@ class Run:
             live.ledger.ask_retry([entry.record.position for entry in live.ledger.entries.values()])
             await self._follow(live, log, "live")
         entries = list(live.ledger.entries.values())
-        if self._way.rebuilds:
-            await scratch.copy(shapes)
+        if self._way.rebuilds and await scratch.copy(shapes):
+            self._schema = scratch.copy_schema
             copy = self._open_store(pool, log, (scratch.schema, scratch.copy_schema))
             copy.discarded = _wait_behind(entries, log)
             await self._follow(copy, log, "rebuild")
@@ -261,16 +182,16 @@ class Run:
     ) -> Runner:
         head = HeadSignal()
         head.advance(upto)
-        context = _Hasty(
+        context = HastyContext(
             subscription=subscription,
             partition=part,
             router=Router(subscription.subscriber, self._player.types),
             store=store,
             head=head,
-            observer=_Deaf(),
-            policy=_AtOnce(max_attempts=1 if self._way.parks else ATTEMPTS),
+            observer=Deaf(),
+            policy=RetryAtOnce(max_attempts=1 if self._way.parks else ATTEMPTS),
         )
-        return Runner(context, _ToTheHead if part.copy == "live" else _rebuilding)
+        return Runner(context, ToTheHead if part.copy == "live" else _rebuilding)
 
     async def handle(
         self, event: object, connection: LentConnection, record: RecordedEvent

@@ -18,10 +18,11 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.scratch import Row, is_of_code, open_scratch
 from sidecar.projections.projection import Subscription
 from sidecar.telemetry.visible import visible_lines
+from sidecar.testing.clone import clone
 from sidecar.testing.injected_fault import Fault
 from sidecar.testing.ledger import Entry
 from sidecar.testing.parting import Parting, compare_letters, compare_rows, find_changed
-from sidecar.testing.play import Outcome, Player, clone
+from sidecar.testing.play import Outcome, Player
 from sidecar.testing.run_store import RunHaltedError
 from sidecar.testing.script import choose_types, write_records
 from sidecar.testing.watch import Watch, listen

@@ -62,8 +62,7 @@ class RunTransaction(PostgresTransaction):
 
     @override
     async def take_due_dead_letter(self) -> OpenDeadLetter | None:
-        entries = self._ledger.entries.values()
-        due = (e for e in entries if e.is_due and self._log.is_of(self._partition, e.record))
+        due = self._ledger.due(self._log, self._partition)
         return next((entry.open for entry in due), None)
 
     @override
@@ -161,13 +160,13 @@ class RunStore(PostgresProjectionStore):
     async def _open(
         self, raw: RawConnection, partition: Partition, ledger: Ledger, *, eager: bool
     ) -> RunTransaction:
-        (row,) = await raw.fetch(sql("begin_step"))
+        (row,) = await raw.fetch(sql("begin_check"))
         schemas, log = self._schemas, self._log
         return RunTransaction(raw, partition, row, schemas, log, ledger, eager=eager)
 
     @override
     async def has_due_dead_letters(self, partition: Partition, position: int) -> bool:
-        return any(entry.is_due for entry in self.ledger.entries.values())
+        return any(self.ledger.due(self._log, partition))
 
     @override
     async def stand_still(self, partition: Partition, reason: str, error_type: str) -> None:

@@ -33,8 +33,8 @@ _STREAMS: Final = (
 )
 _REBUILD: Final = (
     "A rebuild fills a copy of the tables beside the live ones, through the same object: its "
-    "attributes and sequences go on from where they are. Views, triggers and foreign keys are not "
-    "copied, and a name with a schema does not lead there."
+    "attributes and sequences go on from where they are. A name with a schema does not lead there, "
+    "and rows that `setup` writes are not in it."
 )
 
 
