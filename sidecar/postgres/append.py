@@ -141,7 +141,7 @@ async def insert(connection: RawConnection, arguments: AppendArguments) -> Appen
 def _translate(error: asyncpg.PostgresError, arguments: AppendArguments) -> SidecarError | None:
     """Return what an error of the statement means; None when it has no meaning of its own."""
     if isinstance(error, asyncpg.SerializationError):
-        return _conflict()
+        return conflict()
     if isinstance(error, asyncpg.UniqueViolationError):
         if error.constraint_name == "events_pkey":
             return StoreUnavailableError(
@@ -169,11 +169,12 @@ async def _read_version(connection: RawConnection, stream: str) -> int:
     try:
         [row] = await fetch_own(connection, sql("read_stream_version"), stream)
     except asyncpg.SerializationError as error:
-        raise _conflict() from error
+        raise conflict() from error
     return int(row[0])
 
 
-def _conflict() -> SerializationConflictError:
+def conflict() -> SerializationConflictError:
+    """Make the error of a transaction that cannot be kept."""
     return SerializationConflictError(
         "The transaction conflicts with one that was committed meanwhile; nothing of it can be "
         "kept. Roll it back and run the whole transaction again, from its first read."

@@ -10,7 +10,7 @@ from sidecar.errors import ConcurrencyError
 from sidecar.events.append_arguments import require_same
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY
-from sidecar.postgres.append import MAX_RACES, AppendArguments, insert
+from sidecar.postgres.append import MAX_RACES, AppendArguments, conflict, insert
 from sidecar.postgres.codec_aware import fetch_own
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
@@ -39,6 +39,7 @@ async def append_once(
 
     Raises:
         ConcurrencyError: The stream is at another version, or other writers won every race.
+        SerializationConflictError: The transaction cannot see that another try was faster.
         UsageError: Some of the ids are those of other events.
     """
     for _ in range(MAX_RACES):
@@ -63,17 +64,20 @@ async def _try(
             kept = sql("keep_append_ids")
             await fetch_own(connection, kept, list(ids), arguments.stream, first)
     except asyncpg.UniqueViolationError as error:
-        # Another try of the same append was faster, and has been committed.
         if error.constraint_name != _IDS_KEY:
             raise
+        # Another try of the same append was faster, and has been committed.
+        known = await _find(connection, arguments, ids)
+        if known is None:
+            # A transaction that is stricter than read committed never sees it.
+            raise conflict() from error
+        return known
     except ConcurrencyError:
         known = await _find(connection, arguments, ids)
         if known is None and arguments.expected_version is not ANY:
             raise
         return known
-    else:
-        return appended
-    return None
+    return appended
 
 
 async def _find(

@@ -5,9 +5,8 @@ SQL is written for the schema `sidecar`, and is read for another one by `qualify
 
 import re
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from typing import Final
 
 from sidecar.config import environ as environment
@@ -34,16 +33,28 @@ def events_channel() -> str:
     return f"{current_schema()}_events"
 
 
-@contextmanager
-def use_schema(name: str) -> Iterator[None]:
+class UsedSchema:
+    """Has statements name a schema for a block; a class, for each append begins one."""
+
+    __slots__ = ("_name", "_token")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._token: Token[str] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            # A coroutine that nobody awaits any more is closed in a context without the token.
+            with suppress(ValueError):
+                _current.reset(self._token)
+
+
+def use_schema(name: str) -> UsedSchema:
     """Have statements name another schema, in this task and in those that it starts meanwhile."""
-    token = _current.set(name)
-    try:
-        yield
-    finally:
-        # A coroutine that nobody awaits any more is closed in a context that never had the token.
-        with suppress(ValueError):
-            _current.reset(token)
+    return UsedSchema(name)
 
 
 def choose_schema(name: str | None) -> str:

@@ -1,6 +1,7 @@
 """A database whose transactions are serializable by default: writers do not fail one another."""
 
 import asyncio
+import uuid
 
 import asyncpg
 import pytest
@@ -74,3 +75,23 @@ async def append_after_reading(store: EventStore, other: RawConnection) -> None:
     async with other.transaction(isolation="serializable"):
         assert await other.fetchval(SUM_UP) == 0
         await store.append("other", [Placed("other", 1)], connection=other)
+
+
+async def test_a_second_try_that_cannot_see_the_first_says_what_to_do(database: str) -> None:
+    ids, events = [uuid.uuid4()], [Placed("order", 1)]
+    async with (
+        open_stage(database) as stage,
+        session(database) as connection,
+    ):
+        async with connection.transaction(isolation="repeatable_read"):
+            assert await connection.fetchval(SUM_UP) == 0
+            first = await stage.store.append("order", events, event_ids=ids)
+            # To another stream, which this transaction could still write.
+            await stage.pool.execute("UPDATE sidecar.append_ids SET stream = 'other'")
+            with pytest.raises(SerializationConflictError, match="run the whole transaction"):
+                await stage.store.append("other", events, event_ids=ids, connection=connection)
+        await stage.pool.execute("UPDATE sidecar.append_ids SET stream = 'order'")
+        async with connection.transaction():
+            again = await stage.store.append("order", events, event_ids=ids, connection=connection)
+        assert again == first
+        assert await stage.pool.fetchval(SUM_UP) == 1
