@@ -88,6 +88,7 @@ class Crew:
             "DB_POOL_MAX_SIZE": "8",
             "SIDECAR_APP_AGENT_URL": f"http://127.0.0.1:{self._agent_port}",
             "SIDECAR_WORKER_HANG_SECONDS": str(HANG_SECONDS),
+            "SIDECAR_VERIFY_PERCENT": "20",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{self.collector.url}/v1/traces",
             "OTEL_BSP_SCHEDULE_DELAY": "500",
         }
@@ -138,13 +139,13 @@ class Crew:
         finally:
             connection.terminate()
 
-    async def command(self, *words: str) -> int:
+    async def command(self, *words: str, within_seconds: float = COMMAND_SECONDS) -> int:
         """Run `sidecar` as a person would and return its exit code.
 
         Whatever is broken just then, it must come to an end, and without a traceback.
         """
         async with launch(self.folder, *words, **self.environ(self.dsn)) as program:
-            code = await program.wait(COMMAND_SECONDS)
+            code = await program.wait(within_seconds)
             if "Traceback" in program.output():
                 self.wrongs.append(f"sidecar {' '.join(words)}: {program.output()}")
         return code

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.incidents.chaos import network_fault, process_fault, server_fault, upkeep
+from tests.incidents.chaos import network_fault, process_fault, replay, server_fault, upkeep
 from tests.incidents.chaos.crew import OUTAGES, Crew
 
 LANES: Final = 3
@@ -38,6 +38,9 @@ FAULTS: Final[dict[Fault, int]] = {
     upkeep.retry_all: 1,
     upkeep.give_up: 2,
     upkeep.fall_ill: 1,
+    replay.verify: 3,
+    replay.verify_in_background: 1,
+    replay.verify_and_cancel: 1,
 }
 """What is done, and how often in proportion to the rest."""
 
@@ -76,8 +79,14 @@ class Storm:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._crew.watch_health())
             lanes = [group.create_task(self._rage(lane, seconds)) for lane in range(LANES)]
+            lanes.append(group.create_task(self._swap(seconds)))
             await asyncio.wait(lanes)
             watching.cancel()
+
+    @property
+    def swaps(self) -> int:
+        """How many rebuilds were followed to their swap."""
+        return sum(strike.told.endswith(replay.SWAPPED) for strike in self.strikes)
 
     def count(self) -> dict[str, int]:
         """Return how often each fault was made."""
@@ -89,6 +98,14 @@ class Storm:
             (fault,) = chance.choices(list(FAULTS), list(FAULTS.values()))
             await self._strike(lane, fault, random.Random(chance.random()))
             await asyncio.sleep(chance.uniform(0, MAX_CALM_SECONDS))
+
+    async def _swap(self, seconds: float) -> None:
+        """Swap a read model about every ten seconds, whatever the lanes do to it."""
+        chance = random.Random(f"{self._crew.seed}-swaps")
+        while (began_seconds := self._now()) < seconds:
+            await self._strike(LANES, replay.swap_again, chance)
+            next_seconds = min(began_seconds + replay.SWAP_SECONDS, seconds)
+            await asyncio.sleep(max(next_seconds - self._now(), 0))
 
     async def _strike(self, lane: int, fault: Fault, chance: random.Random) -> None:
         began_seconds, told = self._now(), "failed"

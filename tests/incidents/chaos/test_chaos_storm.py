@@ -12,7 +12,7 @@ import click
 import pytest
 
 from sidecar.postgres.migration import migrate
-from tests.incidents.chaos import oracle, upkeep
+from tests.incidents.chaos import oracle, replay, upkeep
 from tests.incidents.chaos.crew import Crew, running_crew
 from tests.incidents.chaos.service import FRAGILE
 from tests.incidents.chaos.storm import Storm
@@ -55,6 +55,7 @@ async def test_nothing_is_lost_doubled_or_untold_in_a_storm_of_all_faults(
             told = await expect_truth(crew)
             await expect_failures_counted(crew)
             await expect_cure(crew)
+            verified = await replay.expect_no_drift(crew)
         except BaseException:
             click.echo(f"--seed {seed} --chaos-seconds {seconds:g}")  # shown by pytest
             click.echo("\n".join(map(str, storm.strikes)))
@@ -62,6 +63,7 @@ async def test_nothing_is_lost_doubled_or_untold_in_a_storm_of_all_faults(
         assert crew.wrongs == []
     with capsys.disabled():
         click.echo(f"\n{len(storm.strikes)} faults in {seconds:g} s: {storm.count()}\n{told}")
+        click.echo(f"{storm.swaps} swaps in their time; verifications: {verified}")
 
 
 async def expect_calm(crew: Crew) -> None:
@@ -69,6 +71,7 @@ async def expect_calm(crew: Crew) -> None:
     await crew.settle(SETTLE_SECONDS)
     # A long storm leaves a long log, of which an eager book sends two statements for each event.
     await while_it_moves(partial(upkeep.end_rebuilds, crew), SETTLE_SECONDS)
+    await replay.end_verifications(crew)
     await eventually(partial(oracle.is_at_head, crew), SETTLE_SECONDS)
     await eventually(partial(oracle.is_none_waiting, crew), SETTLE_SECONDS)
     await eventually(partial(oracle.is_shared_out, crew), SETTLE_SECONDS)
