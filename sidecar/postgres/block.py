@@ -121,6 +121,7 @@ async def accept_passed_over(connection: RawConnection, projection: str, reason:
         rows = await connection.fetch(sql("accept_passed_over"), projection)
         if not rows:
             raise _nothing_to_accept(projection)
+        await connection.execute(sql("keep_accepted_gaps"), projection)
         await connection.execute(sql("end_handled_ranges"), projection)
         events = sum(row["events"] for row in rows)
         types = ", ".join(sorted({row["type"] for row in rows}))
@@ -160,6 +161,7 @@ async def remove(connection: RawConnection, projection: str) -> None:
         await connection.execute(sql("delete_checkpoints"), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, None)
         await connection.execute(sql("forget_marks"), projection)
+        await connection.execute(sql("forget_accepted_gaps"), projection)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
         await connection.execute(sql("delete_verifications"), projection)

@@ -13,6 +13,7 @@ from sidecar.errors import (
     ProjectionPausedError,
     StoreUnavailableError,
 )
+from sidecar.postgres.accepted_gaps import list_accepted
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.copies import new_schema
 from sidecar.postgres.page import read_span
@@ -52,7 +53,8 @@ class PostgresProjectionStore:
         row = await self._pool.fetchrow(sql("read_checkpoint"), *checkpoint_key(partition))
         if row is None:
             raise _gone(partition)
-        discarded = self._discarded[partition] = frozenset(map(int, row["discarded"]))
+        accepted = await list_accepted(self._pool, partition.projection, row["position"])
+        discarded = self._discarded[partition] = accepted.union(map(int, row["discarded"]))
         return Checkpoint(row["position"], State(row["state"]), discarded)
 
     async def end_failure(self, partition: Partition) -> None:

@@ -9,7 +9,13 @@ from sidecar.postgres.schema import DEFAULT_SCHEMA, current_schema, qualify
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 # Tracing names a statement by its first word.
-_FILES: Final = ("queries.sql", "scratch.sql", "table_marks.sql", "verification.sql")
+_FILES: Final = (
+    "accepted_gaps.sql",
+    "queries.sql",
+    "scratch.sql",
+    "table_marks.sql",
+    "verification.sql",
+)
 _REMARKS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 
 

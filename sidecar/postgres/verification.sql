@@ -170,6 +170,12 @@ WHERE e.position <= $2 AND (o.version IS NULL OR e.version < o.version)
       SELECT FROM sidecar.dead_letters d
       WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position = e.position
   )
+  AND NOT EXISTS (
+      SELECT FROM sidecar.accepted_gaps g
+      WHERE g.projection = $1 AND g.type = e.type
+        AND e.position BETWEEN g.first_position AND g.last_position
+        AND (hashtext(e.stream) & 2147483647) % g.partitions = g.partition
+  )
 ORDER BY e.position LIMIT $3;
 
 -- name: hand_over_withheld
@@ -204,6 +210,12 @@ WHERE c.projection = $1 AND c.copy = 'live' AND (o.version IS NULL OR e.version 
   AND NOT EXISTS (
       SELECT FROM sidecar.dead_letters d
       WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position = e.position
+  )
+  AND NOT EXISTS (
+      SELECT FROM sidecar.accepted_gaps g
+      WHERE g.projection = $1 AND g.type = e.type
+        AND e.position BETWEEN g.first_position AND g.last_position
+        AND (hashtext(e.stream) & 2147483647) % g.partitions = g.partition
   )
 ORDER BY e.position LIMIT $4;
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionError
 from sidecar.events.record import RecordedEvent
+from sidecar.postgres.accepted_gaps import list_accepted
 from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.pool import MeteredPool
@@ -160,7 +161,8 @@ class VerificationStore(PostgresProjectionStore):
                 for table, place in zip(self._subscription.tables, places, strict=True)
             ]
             self._comparers = [TableComparer(s, self._shadow.schema) for s in self._shapes]
-            return self._resume(found, partition)
+            accepted = await list_accepted(raw, self._projection, found["position"])
+            return self._resume(found, partition, accepted)
 
     async def _make_anew(self, raw: RawConnection) -> asyncpg.Record:
         await self._shadow.create(raw, self._verification, self._subscription.tables)
@@ -169,12 +171,14 @@ class VerificationStore(PostgresProjectionStore):
             raise CheckpointMovedError(f"The copy of {self._projection} was made anew elsewhere.")
         return row
 
-    def _resume(self, row: asyncpg.Record, partition: Partition) -> Checkpoint:
+    def _resume(
+        self, row: asyncpg.Record, partition: Partition, accepted: frozenset[int]
+    ) -> Checkpoint:
         self._progress, self._report = Progress(), Report()
         if row["place"] is not None:
             self._progress = msgspec.json.decode(row["place"], type=Progress)
             self._report = msgspec.json.decode(row["report"], type=Report)
-        discarded = self._discarded[partition] = frozenset(map(int, row["discarded"]))
+        discarded = self._discarded[partition] = accepted.union(map(int, row["discarded"]))
         return Checkpoint(row["position"], State.RUNNING, discarded)
 
     async def _require_running(self, raw: RawConnection) -> asyncpg.Record:
