@@ -78,12 +78,31 @@ class EventDecodingError(SidecarError, code="event_decoding"):
     """
 
 
+class UnknownTypeError(SidecarError, code="unknown_type"):
+    """Another release of a projection handles an event's type, and this one does not.
+
+    The event is kept for a release that does; passing over it would leave the read model without
+    it for good.
+    """
+
+    def __init__(self, projection: str, event_type: str) -> None:
+        super().__init__(
+            f"Another release of {projection} handles {event_type}, and this one does not. A "
+            "worker of one that does takes the event up by itself. If nobody wants it any more: "
+            f"`sidecar projections accept {projection} --retire {event_type} --reason TEXT`."
+        )
+
+
 class ProjectionError(SidecarError, code="projection"):
     """A projection is declared or driven in a way that cannot work."""
 
 
 class AheadOfLogError(ProjectionError, code="ahead_of_log"):
     """A position was named that the log has not come to."""
+
+
+class NothingToAcceptError(ProjectionError, code="nothing_to_accept"):
+    """A projection does not wait for what was decided about it."""
 
 
 class ForeignCheckpointError(ProjectionError, code="checkpoint_foreign"):

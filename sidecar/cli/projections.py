@@ -1,4 +1,4 @@
-"""`sidecar projections`: how they stand; pause, resume, rebuild, accept, remove."""
+"""`sidecar projections`: how they stand; pause, resume, rebuild, accept, restore, remove."""
 
 import sys
 
@@ -21,9 +21,9 @@ from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.log_start import Start
 from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say
-from sidecar.wiring import admin
 from sidecar.wiring.admin import list_projections, with_store
 from sidecar.wiring.boot import Boot, prepare
+from sidecar.wiring.decision import Decision, decide
 
 _COLUMNS = {
     "name": "PROJECTION",
@@ -37,13 +37,14 @@ _COLUMNS = {
     "detail": "DETAIL",
 }
 
+_NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 _AT_HELP = "The last position whose effects it holds, `now`, or a time; it goes on after that."
 _START_HELP = "Have only what is after a position, from a time on, or from `now` on."
 
 
 @click.group()
 def projections() -> None:
-    """See how projections stand; pause, resume, rebuild, accept and remove them."""
+    """See how projections stand; pause, resume, rebuild, accept, restore and remove them."""
 
 
 @projections.command("list")
@@ -113,32 +114,55 @@ def rebuild(
 
 
 @projections.command()
-@click.argument("name")
+@_NAMES
 @click.option("--at", "start", type=place_in_log, metavar="START", help=_AT_HELP)
+@click.option("--retire", "types", multiple=True, help="A type that nobody wants any more.")
+@click.option("--renamed-from", "old", help="The name that it had; nobody runs it any more.")
 @click.option("--reason", required=True, help="Why it is right as it is; kept for the audit.")
-def accept(name: str, start: Start | None, reason: str) -> None:
-    """Take NAME as it is.
+def accept(
+    names: tuple[str, ...],
+    start: Start | None,
+    types: tuple[str, ...],
+    old: str | None,
+    reason: str,
+) -> None:
+    """Take NAMES as they are.
 
-    That is with tables that somebody else changed, without the events that it passed over, as taken
-    over from another service or, where it waits for a decision, as of a position.
+    That is with tables that somebody else changed, without the events that they passed over, as
+    taken over from another service or, where one waits for a decision, as of a position; without
+    types of events that nobody wants any more; or as what another name stood for.
     """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
-    if start is None:
-        boot = _boot()
-        accepted = finish(with_store(boot, admin.accept, boot.service, name, reason.strip()))
-        say(f"{name}: {accepted}.")
-    else:
-        position = finish(with_store(_boot(), block.accept_position, name, start, reason.strip()))
-        say(f"{name} goes on after position {position}.")
+    if sum((start is not None, bool(types), old is not None)) > 1:
+        raise UsageError("Give one of --at, --retire and --renamed-from at a time.")
+    if old is not None and len(names) > 1:
+        raise UsageError("A name is handed over to one other: give one NAME.")
+    boot = _boot()
+    for name in names:
+        decision = Decision(reason.strip(), start, types, old)
+        say(f"{name}: {finish(with_store(boot, decide, boot.service, name, decision))}.")
 
 
 @projections.command()
-@click.argument("name")
-def remove(name: str) -> None:
-    """Forget NAME, which no worker runs any more; its tables stay as they are."""
-    finish(with_store(_boot(), block.remove, name))
-    say(f"{name} is forgotten; its tables are not touched.")
+@_NAMES
+def restore(names: tuple[str, ...]) -> None:
+    """Put deleted checkpoints of NAMES back where they stood."""
+    for name in names:
+        positions = finish(with_store(_boot(), block.restore, name))
+        where = ", ".join(str(position) for position in positions.values())
+        say(f"{name} goes on after position {where}." if positions else f"{name} lacks none.")
+
+
+@projections.command()
+@_NAMES
+def remove(names: tuple[str, ...]) -> None:
+    """Forget NAMES, which no worker runs any more; their tables stay as they are."""
+    for name in names:
+        if finish(with_store(_boot(), block.remove, name)):
+            say(f"{name} is forgotten; its tables are not touched.")
+        else:
+            say(f"{name} was forgotten before.")
 
 
 def _boot() -> Boot:

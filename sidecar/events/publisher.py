@@ -113,6 +113,7 @@ class EventPublisher:
         init_connection: InitConnection | None = None,
     ) -> None:
         self.types: Final = types or EventTypes()
+        self.types.publishers.add(self)
         self.tally: Final = PublishTally()
         self._registry: Final = SubscriberRegistry()
         self.handlers: Final = self._registry.handlers

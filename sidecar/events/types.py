@@ -1,7 +1,8 @@
 """The registry of event types: names, schema versions, and the way to JSON and back."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
 
 from sidecar.errors import EventTypeError
 from sidecar.events.append_arguments import is_storable
@@ -10,6 +11,9 @@ from sidecar.events.fields import require_formless
 from sidecar.events.nested import NestedForms, ValueForm
 from sidecar.events.record import RecordedEvent
 from sidecar.events.upcasting import Upcaster, find_holes
+
+if TYPE_CHECKING:
+    from sidecar.events.publisher import EventPublisher
 
 MAX_SCHEMA_VERSION: Final = 2**31 - 1
 
@@ -21,9 +25,13 @@ class EventTypes:
     """Which event classes a service knows, under which names and in which schema versions.
 
     Register at import time; reading is safe from any task afterwards.
+
+    Attributes:
+        publishers: Those that name their events by it, and call projections for them.
     """
 
     def __init__(self) -> None:
+        self.publishers: Final[WeakSet[EventPublisher]] = WeakSet()
         self._by_name: dict[str, EventType] = {}
         self._by_class: dict[type, EventType] = {}
         self._retired: set[str] = set()

@@ -1,7 +1,10 @@
-"""Projections that are blocked until a person decides, and the decisions."""
+"""Projections that are blocked until a person decides; checkpoints that are lost or forgotten."""
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
+
+import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import SubscriberKind
@@ -9,8 +12,8 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema, verify_schema
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
-from sidecar.postgres.start_position import find_position
-from sidecar.projections.log_start import Start
+
+REMOVED: Final = "removed"
 
 
 class Block(StrEnum):
@@ -19,21 +22,26 @@ class Block(StrEnum):
     FILLED = "filled"
     GONE = "gone"
     AHEAD = "ahead"
+    PASSED_OVER = "passed_over"
 
 
-def describe_filled(projection: str, tables: Sequence[str]) -> str:
-    """Return why filled tables without a checkpoint block a projection, and what to do."""
+def describe_filled(projection: str, tables: Sequence[str], kept: str = "") -> str:
+    """Return why filled tables without a checkpoint block a projection, and what to do.
+
+    `kept` says where a deleted checkpoint stood, as `describe_kept` does.
+    """
+    why = kept or "it was deleted, or the projection is new or was renamed"
     return (
-        f"{', '.join(tables)} is filled, but {projection} has no checkpoint: it was deleted, or "
-        "the projection is new or was renamed. Nothing is replayed onto it. "
-        f"{_ways_out(projection, SubscriberKind.PROJECTION)}"
+        f"{', '.join(tables)} is filled, but {projection} has no checkpoint: {why}. Nothing is "
+        f"replayed onto it. {_ways_out(projection, SubscriberKind.PROJECTION)}"
     )
 
 
-def describe_gone(projection: str, kind: SubscriberKind) -> str:
+def describe_gone(projection: str, kind: SubscriberKind, kept: str = "") -> str:
     """Return why a deleted checkpoint blocks a projection, and what to do."""
+    told = f": {kept}" if kept else ""
     return (
-        f"the checkpoint of {projection} was deleted. Nothing is replayed. "
+        f"the checkpoint of {projection} was deleted{told}. Nothing is replayed. "
         f"{_ways_out(projection, kind)}"
     )
 
@@ -44,6 +52,19 @@ def describe_ahead(projection: str, error: Exception) -> str:
         f"its `start_at` lies ahead of the log. {error} Start its worker again once the log has "
         f"come there; or `sidecar projections accept {projection} --at now --reason TEXT` has it "
         "go on from here"
+    )
+
+
+def describe_kept(projection: str, kept: Sequence[asyncpg.Record]) -> str:
+    """Say where a deleted checkpoint stood and how it is put back; empty where nobody knows."""
+    if not kept:
+        return ""
+    first, last = min(row["position"] for row in kept), max(row["position"] for row in kept)
+    place = f"position {first}" if first == last else f"positions {first} to {last}"
+    row = kept[0]
+    return (
+        f"{row['deleted_by']} deleted it on {row['deleted_at']:%F at %T} UTC, at {place}; "
+        f"`sidecar projections restore {projection}` puts it back"
     )
 
 
@@ -59,77 +80,6 @@ def _ways_out(projection: str, kind: SubscriberKind) -> str:
     )
 
 
-async def accept_position(
-    connection: RawConnection, projection: str, start: Start, reason: str
-) -> int:
-    """Let a blocked projection go on with its tables as they are; return after which position.
-
-    The reason is kept.
-
-    Raises:
-        ProjectionError: There is no such projection, it is not blocked, or the log has not come to
-            such a position.
-    """
-    async with read_committed(connection):
-        position = await find_position(connection, start)
-        if not await connection.fetch(sql("accept_position"), projection, position):
-            raise _nothing_to_accept(projection)
-        await connection.execute(sql("close_letters_above"), projection, position)
-        await connection.execute(sql("end_handled_ranges"), projection)
-        await connection.execute(sql("forget_handled_ranges"), projection, "live")
-        await connection.execute(sql("settle_changes"), projection, None)
-        what = f"taken as it is at position {position}"
-        await connection.execute(sql("keep_acceptance"), projection, what, reason)
-        return position
-
-
-async def accept_service(
-    connection: RawConnection, projection: str, service: str | None, reason: str
-) -> bool:
-    """Hand a projection over to a service; return True when it was another's. The reason is kept.
-
-    Raises:
-        ProjectionError: A worker of the other service runs it.
-    """
-    async with read_committed(connection):
-        await connection.execute(sql("lock_registrations"))
-        rows = await connection.fetch(sql("list_partitions"), projection)
-        owner = next((row["service"] for row in rows if row["service"]), None)
-        if owner is None or service in {None, owner}:
-            return False
-        if await is_any_held(connection, projection, rows):
-            raise ProjectionError(f"A worker of {owner} runs {projection}; end that first.")
-        await connection.execute(sql("set_service"), projection, service)
-        what = f"handed over from {owner} to {service}"
-        await connection.execute(sql("keep_acceptance"), projection, what, reason)
-        return True
-
-
-async def accept_passed_over(connection: RawConnection, projection: str, reason: str) -> int:
-    """Accept that a projection lacks the events that it passed over; return how many.
-
-    The reason is kept. Events that it passes over from now on are reported again.
-
-    Raises:
-        ProjectionError: There are none, or the projection waits for another decision.
-    """
-    async with read_committed(connection):
-        if blocked := await connection.fetchval(sql("read_block"), projection):
-            raise ProjectionError(f"Say at which position, with --at: {blocked}.")
-        # Locked, so that none is passed over between those accepted and those reported later.
-        await connection.fetch(sql("list_partitions"), projection)
-        rows = await connection.fetch(sql("accept_passed_over"), projection)
-        if not rows:
-            raise _nothing_to_accept(projection)
-        await connection.execute(sql("keep_accepted_gaps"), projection)
-        await connection.execute(sql("end_handled_ranges"), projection)
-        events = sum(row["events"] for row in rows)
-        types = ", ".join(sorted({row["type"] for row in rows}))
-        what = f"{events} passed-over events of {types}"
-        await connection.execute(sql("keep_acceptance"), projection, what, reason)
-        return int(events)
-
-
 def unknown_projection(projection: str) -> ProjectionError:
     """Make the error of a projection without checkpoints."""
     return ProjectionError(
@@ -137,14 +87,56 @@ def unknown_projection(projection: str) -> ProjectionError:
     )
 
 
-def _nothing_to_accept(projection: str) -> ProjectionError:
+async def restore(connection: RawConnection, projection: str) -> dict[int, int]:
+    """Put a deleted checkpoint back; return the positions by partition, none if it did not wait.
+
+    Its read model, which nobody has touched since, goes on as if nothing had been.
+
+    Raises:
+        ProjectionError: There is no such projection, or nobody knows where it stood.
+    """
+    async with read_committed(connection):
+        await connection.execute(sql("lock_registrations"))
+        rows = await connection.fetch(sql("list_partitions"), projection)
+        kept = await connection.fetch(sql("list_deleted"), projection)
+        if not rows and not kept:
+            raise unknown_projection(projection)
+        if rows and not _is_lost(rows):
+            return {}
+        restored = await connection.fetch(sql("restore_checkpoints"), projection)
+        if not restored:
+            raise _not_kept(projection, kept)
+        await connection.execute(sql("forget_deleted"), projection)
+        positions = {row["partition"]: row["position"] for row in restored}
+        upto = ", ".join(str(position) for position in positions.values())
+        what = f"restored at position {upto}"
+        await connection.execute(sql("keep_acceptance"), projection, what, "it was deleted")
+        return positions
+
+
+def _is_lost(rows: Sequence[asyncpg.Record]) -> bool:
+    """Return True when a part of a checkpoint is gone, or stands in for one that is."""
+    is_whole = len(rows) == rows[0]["partitions"]
+    return not is_whole or any(row["block"] in {Block.FILLED, Block.GONE} for row in rows)
+
+
+def _not_kept(projection: str, kept: Sequence[asyncpg.Record]) -> ProjectionError:
+    if kept:
+        return ProjectionError(
+            f"{projection} ran in {kept[0]['partitions']} partition(s) when its checkpoint was "
+            "deleted. Start its workers once with that number, then restore it."
+        )
     return ProjectionError(
-        f"There is nothing to accept of {projection!r}: see `sidecar projections list`."
+        f"Nobody knows where {projection} stood: its checkpoint was not deleted in this database. "
+        "See `sidecar projections list` for the other ways out."
     )
 
 
-async def remove(connection: RawConnection, projection: str) -> None:
+async def remove(connection: RawConnection, projection: str) -> bool:
     """Remove a projection that no worker runs any more; its tables and the log stay as they are.
+
+    Returns:
+        Whether it was there; False when it was removed before.
 
     Raises:
         ProjectionError: There is no such projection, or a worker runs it.
@@ -153,12 +145,15 @@ async def remove(connection: RawConnection, projection: str) -> None:
         await connection.execute(sql("lock_registrations"))
         rows = await connection.fetch(sql("list_partitions"), projection)
         if not rows:
+            if await connection.fetchval(sql("has_acceptance"), projection, REMOVED):
+                return False
             raise unknown_projection(projection)
         if await is_any_held(connection, projection, rows):
             raise ProjectionError(
                 f"A worker runs {projection}; take it out of the service and deploy that first."
             )
-        await connection.execute(sql("delete_checkpoints"), projection)
+        for forget in ("delete_checkpoints", "forget_declared", "forget_deleted"):
+            await connection.execute(sql(forget), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, None)
         await connection.execute(sql("forget_marks"), projection)
         await connection.execute(sql("forget_accepted_gaps"), projection)
@@ -167,3 +162,5 @@ async def remove(connection: RawConnection, projection: str) -> None:
         await connection.execute(sql("delete_verifications"), projection)
         for schema in (new_schema(projection), verify_schema(projection)):
             await drop_copy(connection, schema)
+        await connection.execute(sql("keep_acceptance"), projection, REMOVED, "nobody runs it")
+        return True

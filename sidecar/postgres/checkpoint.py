@@ -1,7 +1,7 @@
 """Checkpoint rows: created when a service starts, paused and resumed by people."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -14,6 +14,7 @@ from sidecar.postgres.block import (
     describe_ahead,
     describe_filled,
     describe_gone,
+    describe_kept,
     unknown_projection,
 )
 from sidecar.postgres.connection import RawConnection, read_committed
@@ -25,7 +26,7 @@ from sidecar.postgres.table_marks import mark_after_setup
 from sidecar.postgres.table_watch import TableWatch
 from sidecar.projections.log_start import NOW, Start
 from sidecar.projections.ports import State
-from sidecar.projections.projection import Subscription
+from sidecar.projections.projection import Partition, Subscription
 
 RECENT_EVENTS: Final = 10_000
 
@@ -141,6 +142,9 @@ async def _register(
         if rows[0]["block"] == Block.FILLED:
             await _block_or_unblock(connection, subscription)
         return
+    if rows and rows[0]["partitions"] == subscription.partitions:
+        await _fill_up(connection, subscription, rows, owner)
+        return
     if rows:
         await _require_alike(connection, subscription, rows)
         place = _Place(*(rows[0][column] for column in _Place._fields))
@@ -150,8 +154,34 @@ async def _register(
         if place.block is None:
             await connection.execute(sql("close_letters_above"), name, place.position)
     await connection.execute(sql("delete_partitions"), name)
+    await _create(connection, subscription, subscription.split(), owner, place)
+
+
+async def _fill_up(
+    connection: RawConnection,
+    subscription: Subscription,
+    rows: Sequence[asyncpg.Record],
+    owner: str | None,
+) -> None:
+    """Block what was deleted of some partitions of a projection; the others go on."""
+    kept = await connection.fetch(sql("list_deleted"), subscription.name)
+    known = {row["partition"] for row in rows}
+    told = describe_kept(subscription.name, [row for row in kept if row["partition"] not in known])
+    detail = describe_gone(subscription.name, subscription.kind, told)
+    missing = [part for part in subscription.split() if part.index not in known]
+    place = _block(subscription.name, _Place(0), Block.GONE, detail)
+    await _create(connection, subscription, missing, owner, place)
+
+
+async def _create(
+    connection: RawConnection,
+    subscription: Subscription,
+    partitions: Iterable[Partition],
+    owner: str | None,
+    place: _Place,
+) -> None:
     declared = (subscription.kind, list(subscription.tables), owner)
-    parts = [(name, p.index, p.count, *declared, *place) for p in subscription.split()]
+    parts = [(subscription.name, p.index, p.count, *declared, *place) for p in partitions]
     await connection.executemany(sql("create_checkpoint"), parts)
 
 
@@ -186,11 +216,13 @@ async def _first_place(
         here = _Place(await find_position(connection, NOW))
         return _block(name, here, Block.AHEAD, describe_ahead(name, error))
     place = _Place(position, start_position=0 if subscription.start is None else position)
+    deleted = await connection.fetch(sql("list_deleted"), name)
+    kept = describe_kept(name, deleted)
     if filled := await find_filled(connection, subscription.tables):
-        return _block(name, place, Block.FILLED, describe_filled(name, filled))
-    has_run = was_known or await connection.fetchval(sql("has_handled_ranges"), name)
+        return _block(name, place, Block.FILLED, describe_filled(name, filled, kept))
+    has_run = was_known or deleted or await connection.fetchval(sql("has_handled_ranges"), name)
     if has_run and await connection.fetchval(sql("has_events")):
-        return _block(name, place, Block.GONE, describe_gone(name, subscription.kind))
+        return _block(name, place, Block.GONE, describe_gone(name, subscription.kind, kept))
     return place
 
 
@@ -214,7 +246,8 @@ async def _block_or_unblock(connection: RawConnection, subscription: Subscriptio
     """Unblock a projection that was blocked for rows in its tables, once they hold none."""
     name = subscription.name
     if filled := await find_filled(connection, subscription.tables):
-        place = _block(name, _Place(0), Block.FILLED, describe_filled(name, filled))
+        kept = describe_kept(name, await connection.fetch(sql("list_deleted"), name))
+        place = _block(name, _Place(0), Block.FILLED, describe_filled(name, filled, kept))
         await connection.execute(sql("block"), name, place.detail, Block.FILLED)
     else:
         await connection.execute(sql("unblock"), name)
@@ -257,8 +290,8 @@ async def set_state(
         ProjectionError: There is none of that name, or it waits for a decision, which the message
             names.
     """
-    if blocked := await connection.fetchval(sql("read_block"), projection):
-        raise ProjectionError(f"{projection} waits for a decision: {blocked}")
+    if blocked := await connection.fetchrow(sql("read_block"), projection):
+        raise ProjectionError(f"{projection} waits for a decision: {blocked['detail']}")
     partitions = await connection.fetch(sql("set_state"), projection, state.value, detail)
     if not partitions:
         raise unknown_projection(projection)

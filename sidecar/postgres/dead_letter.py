@@ -201,6 +201,12 @@ def _require_discardable(
 
 async def _require_retriable(connection: RawConnection, letter_id: int) -> None:
     letter = await _find_open(connection, letter_id)
+    if letter.category == Category.UNKNOWN_TYPE:
+        raise UsageError(
+            f"Dead letter {letter_id} waits for a release that handles {letter.event_type}; a "
+            "worker of it takes it up by itself. If nobody wants that type any more: `sidecar "
+            f"projections accept {letter.projection} --retire {letter.event_type} --reason TEXT`."
+        )
     if letter.position is None and letter.data is None:
         raise UsageError(
             f"Dead letter {letter_id} was published in process without a registered type or a JSON "

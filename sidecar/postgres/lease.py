@@ -96,10 +96,22 @@ class LeaseTable:
     async def _list_runnable(self) -> list[Partition]:
         """Return the partitions that this worker can run, and their rebuilds."""
         stored = await self._list_stored()
-        if await self._restore_gone(self._counts.keys() - {p.projection for p in stored}):
+        if await self._restore_gone(self._find_gone(stored)):
             stored = await self._list_stored()
         self._log_left(stored)
         return [p for p in stored if self._counts.get(p.projection) == p.count]
+
+    def _find_gone(self, stored: Iterable[Partition]) -> set[str]:
+        """Return the projections that lost checkpoints, all of them or those of some partitions."""
+        live: dict[str, list[int]] = {}
+        for partition in stored:
+            if partition.copy == "live":
+                live.setdefault(partition.projection, []).append(partition.count)
+        return {
+            name
+            for name, own in self._counts.items()
+            if name not in live or (live[name][0] == own and len(live[name]) < own)
+        }
 
     async def _list_stored(self) -> list[Partition]:
         return [Partition(*row) for row in await self._connection.fetch(sql("list_runnable"))]

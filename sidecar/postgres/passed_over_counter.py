@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Final
 
@@ -10,7 +11,7 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, read_committed
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.projections.passed_over import PassedOver, describe_passed_over
+from sidecar.projections.passed_over import ALL_TYPES, PassedOver, describe_passed_over
 
 INTERVAL_SECONDS: Final = 5.0
 # One statement counts over so many positions at most, since a server may limit its time.
@@ -28,29 +29,47 @@ async def list_passed_over(connection: RawConnection) -> dict[str, tuple[PassedO
     }
 
 
+async def count_on(connection: RawConnection, names: Sequence[str]) -> None:
+    """Count for some projections what lies between what was counted and their checkpoints."""
+    is_more = True
+    while is_more:
+        async with _counting(connection):
+            is_more = await connection.fetchval(sql("count_passed_over"), names, STRIDE_POSITIONS)
+
+
+@asynccontextmanager
+async def _counting(connection: RawConnection) -> AsyncIterator[None]:
+    """Open a transaction in which nobody else counts, and which may last."""
+    async with read_committed(connection):
+        await connection.execute(sql("lift_limits"), True)
+        await connection.execute(sql("lock_counts"))
+        yield
+
+
 class PassedOverCounter:
     """Counts for the projections of one worker, each part of the log once.
 
     Args:
         handled: The types that each projection handles, by name.
-        retired: Types whose events are not counted any more.
     """
 
-    def __init__(self, handled: Mapping[str, Sequence[str]], retired: Iterable[str] = ()) -> None:
+    def __init__(self, handled: Mapping[str, Sequence[str]]) -> None:
         self._names: Final = list(handled)
         pairs = [(name, kind) for name, kinds in handled.items() for kind in kinds]
         self._pairs: Final = ([name for name, _ in pairs], [kind for _, kind in pairs])
-        self._retired: Final = list(retired)
+        # Which types these handle is found in the log, once.
+        self._unopened = [name for name, kinds in handled.items() if tuple(kinds) == ALL_TYPES]
         self._logged: dict[str, str] = {}
         self._failed = False
 
     async def count(self, connection: RawConnection) -> None:
         """Count what was passed over since the last time, and log each change once."""
-        async with read_committed(connection):
-            await connection.execute(sql("open_counts"), self._names, *self._pairs, self._retired)
-        stride = (sql("count_passed_over"), self._names, STRIDE_POSITIONS)
-        while await connection.execute(*stride) != "UPDATE 0":
-            pass
+        async with _counting(connection):
+            await connection.execute(sql("open_counts"), self._names, *self._pairs)
+            if self._unopened:
+                await connection.execute(sql("open_counts_of_all"), self._unopened)
+                self._unopened = []
+        await count_on(connection, self._names)
         rows = await connection.fetch(sql("list_kinds"))
         kinds = {row["projection"]: row["kind"] for row in rows}
         for name, passed in (await list_passed_over(connection)).items():

@@ -17,6 +17,7 @@ from sidecar.errors import (
 from sidecar.postgres.checkpoint import fail_setup, prepare, register
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
+from sidecar.postgres.release import Release
 from sidecar.postgres.transient import is_transient
 from sidecar.projections.projection import Subscription
 
@@ -42,6 +43,7 @@ class Setups:
     Args:
         subscriptions: All that this worker is to run.
         open_session: Opens a session that may live as long as a setup takes.
+        release: What is declared of them.
         service: The name of the service; None for one without a name.
     """
 
@@ -49,6 +51,7 @@ class Setups:
         self,
         subscriptions: Iterable[Subscription],
         open_session: Callable[[], AbstractAsyncContextManager[RawConnection]],
+        release: Release,
         service: str | None = None,
     ) -> None:
         self.ready: tuple[Subscription, ...] = ()
@@ -56,6 +59,7 @@ class Setups:
         names = frozenset(s.name for s in self._subscriptions)
         self._prepare: Final = partial(prepare, siblings=names)
         self._open_session: Final = open_session
+        self._release: Final = release
         self._service: Final = service
         self.refused: Final[dict[str, str]] = {}
         self._left: list[Subscription] = []
@@ -70,18 +74,32 @@ class Setups:
     async def register(self, connection: RawConnection) -> None:
         """Create the checkpoint rows of each. A subscription without a setup is ready then.
 
+        One that passed over what it handles now is blocked.
+
         Raises:
             StoreUnavailableError: A transient error; repeat the call.
         """
         self.ready, self._left = (), []
         step = partial(register, service=self._service)
         registered = [s for s in self._subscriptions if await self._attempt(connection, s, step)]
+        await self._compare(connection, [subscription.name for subscription in registered])
         # That two fill one table can only be found once both are registered.
         for subscription in registered:
             if subscription.setup is not None:
                 self._left.append(subscription)
             elif await self._attempt(connection, subscription, self._prepare):
                 self.ready += (subscription,)
+
+    async def _compare(self, connection: RawConnection, names: Collection[str]) -> None:
+        """Compare what is handled with what was passed over."""
+        try:
+            await self._release.declare(connection, names)
+            await self._release.block_missed(connection, names)
+        except Exception as error:
+            if connection.is_closed() or is_transient(error):
+                reason = f"what was passed over was to be counted, and met {type(error).__name__}"
+                raise StoreUnavailableError(reason) from error
+            raise
 
     async def register_again(self, connection: RawConnection, names: Collection[str]) -> None:
         """Create deleted checkpoint rows again; a projection whose tables hold rows is blocked.

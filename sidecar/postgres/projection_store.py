@@ -22,6 +22,7 @@ from sidecar.postgres.projection_transaction import PostgresTransaction, checkpo
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import swap
 from sidecar.postgres.transient import is_transient
+from sidecar.projections.passed_over import ALL_TYPES
 from sidecar.projections.ports import Checkpoint, Span, State
 from sidecar.projections.projection import Partition
 
@@ -41,8 +42,9 @@ class PostgresProjectionStore:
     ) -> None:
         self._pool = pool
         self._handled: Final = {name: list(types) for name, types in (handled or {}).items()}
-        # Positions that each loop got with its checkpoint.
+        # Positions and types that each loop got with its checkpoint.
         self._discarded: Final[dict[Partition, frozenset[int]]] = {}
+        self._declared: Final[dict[Partition, list[str]]] = {}
 
     async def count_discarded(self, projection: str) -> int:
         """Return how many events of the log were discarded for a projection."""
@@ -55,7 +57,19 @@ class PostgresProjectionStore:
             raise _gone(partition)
         accepted = await list_accepted(self._pool, partition.projection, row["position"])
         discarded = self._discarded[partition] = accepted.union(map(int, row["discarded"]))
-        return Checkpoint(row["position"], State(row["state"]), discarded)
+        self._declared[partition] = row["declared"]
+        if partition.copy == "live":
+            await self._take_up_known(partition)
+        declared = frozenset(row["declared"])
+        return Checkpoint(row["position"], State(row["state"]), discarded, declared)
+
+    async def _take_up_known(self, partition: Partition) -> None:
+        """Let dead letters fall due that waited for a release which handles their type."""
+        share = (partition.projection, partition.index, partition.count)
+        await self._pool.execute(sql("take_up_known"), *share, self._handled_by(partition))
+
+    def _handled_by(self, partition: Partition) -> list[str]:
+        return self._handled.get(partition.projection, list(ALL_TYPES))
 
     async def end_failure(self, partition: Partition) -> None:
         """Let a live copy run whose setup had failed in another worker."""
@@ -153,13 +167,16 @@ class PostgresProjectionStore:
         row = self._require_current(found, partition, position)
         await self._keep_handled(raw, row, partition)
         schema = new_schema(partition.projection) if partition.copy == "rebuild" else None
-        return PostgresTransaction(raw, partition, row, schema, eager=eager)
+        handled = self._handled_by(partition)
+        return PostgresTransaction(raw, partition, row, schema, eager=eager, handled=handled)
 
     def _require_current(
         self, found: asyncpg.Record | None, partition: Partition, position: int
     ) -> asyncpg.Record:
-        """Return a row if it stands where the loop believes, which knows what was discarded."""
+        """Return a row if it stands where the loop believes, which knows what was decided since."""
         row = _require_there(found, partition, position)
+        if self._declared.setdefault(partition, row["declared"]) != row["declared"]:
+            raise CheckpointMovedError(f"A type of {partition} was declared or retired.")
         if not self._discarded.get(partition, frozenset()).issuperset(map(int, row["discarded"])):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
         return row
@@ -167,9 +184,16 @@ class PostgresProjectionStore:
     async def _keep_handled(
         self, raw: RawConnection, row: asyncpg.Record, partition: Partition
     ) -> None:
-        """Record the position from which this release handles other types than the last one."""
+        """Record the position from which this release passes over other types than the last one.
+
+        What only other releases handle is kept for them, and not passed over.
+        """
         types = self._handled.get(partition.projection)
-        if types is None or row["handles"] == types:
+        if types is None:
+            return
+        if row["declared"] and types != list(ALL_TYPES):
+            types = sorted({*types, *row["declared"]})
+        if row["handles"] == types:
             return
         key = checkpoint_key(partition)
         await raw.execute(sql("end_handled_range"), *key[:3], row["position"])
@@ -186,7 +210,8 @@ class PostgresProjectionStore:
 
     async def has_due_dead_letters(self, partition: Partition, position: int) -> bool:
         """Return True when a dead letter of the projection is due for a retry."""
-        row = await self._pool.fetchrow(sql("has_due_letters"), *checkpoint_key(partition))
+        key = checkpoint_key(partition)
+        row = await self._pool.fetchrow(sql("has_due_letters"), *key, self._handled_by(partition))
         return bool(_require_there(row, partition, position)["has_due"])
 
     is_transient = staticmethod(is_transient)

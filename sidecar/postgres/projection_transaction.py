@@ -1,6 +1,6 @@
 """The transaction of a batch in PostgreSQL: read model, dead letters and checkpoint together."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Final
@@ -20,7 +20,8 @@ from sidecar.postgres.guard import keep_transaction
 from sidecar.postgres.page import PAGE_BYTES
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import refuse_stray_writes
-from sidecar.projections.dead_letter import DeadLetter
+from sidecar.projections.dead_letter import Category, DeadLetter
+from sidecar.projections.passed_over import ALL_TYPES
 from sidecar.projections.ports import OpenDeadLetter
 from sidecar.projections.projection import Partition
 
@@ -46,6 +47,7 @@ class PostgresTransaction:
         row: Its checkpoint, locked.
         schema: Of the copy that handlers write to, and to nothing else; None for the live one.
         eager: Send each write at once.
+        handled: The types that this release handles.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class PostgresTransaction:
         schema: str | None = None,
         *,
         eager: bool,
+        handled: Sequence[str] = ALL_TYPES,
     ) -> None:
         self.connection: Final = DeferredConnection(raw, eager=eager)
         self.session: Final = raw.get_server_pid()
@@ -64,6 +67,8 @@ class PostgresTransaction:
         self._partition: Final = partition
         self._schema: Final = schema
         self._row: Final = row
+        self._handled: Final = handled
+        self._unknown: int | None = None
         self._spoilt_by: BaseException | None = None
 
     async def prepare(self) -> None:
@@ -157,11 +162,21 @@ class PostgresTransaction:
         await self._raw.execute(
             sql("park"), *place, *_event(letter.record), *_failure(letter), retry_after_seconds
         )
+        if self._unknown is not None and letter.category is Category.UNKNOWN_TYPE:
+            self._unknown += 1
+
+    async def count_unknown(self) -> int:
+        """Return how many streams wait for a release that handles a type; asks once."""
+        if self._unknown is None:
+            projection = self._partition.projection
+            self._unknown = int(await self._raw.fetchval(sql("count_unknown"), projection))
+        return self._unknown
 
     async def take_due_dead_letter(self) -> OpenDeadLetter | None:
         """Lock the dead letter that has been due longest."""
         share = (self._partition.index, self._partition.count)
-        row = await self._raw.fetchrow(sql("lock_due_letter"), self._partition.projection, *share)
+        place = (self._partition.projection, *share, self._handled)
+        row = await self._raw.fetchrow(sql("lock_due_letter"), *place)
         return None if row is None else OpenDeadLetter(*row)
 
     async def queued_events(

@@ -428,14 +428,14 @@ WHERE projection = $1 AND copy = 'live';
 UPDATE sidecar.checkpoints SET service = $2 WHERE projection = $1 AND copy = 'live';
 
 -- name: read_block
-SELECT detail FROM sidecar.checkpoints
+SELECT block, detail FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL LIMIT 1;
 
 -- name: accept_position
 UPDATE sidecar.checkpoints
 SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL,
     start_position = CASE WHEN block = 'ahead' THEN $2 ELSE start_position END
-WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL
+WHERE projection = $1 AND copy = 'live' AND block IN ('filled', 'gone', 'ahead')
 RETURNING partition;
 
 -- name: keep_acceptance
@@ -449,7 +449,11 @@ SELECT position, state,
            SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND d.resolution = 'discarded'
              AND d.position > c.position
-       ) AS discarded
+       ) AS discarded,
+       ARRAY(
+           SELECT h.type FROM sidecar.declarations h
+           WHERE h.projection = c.projection AND h.retired_at IS NULL ORDER BY h.type
+       ) AS declared
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
@@ -474,6 +478,10 @@ SELECT position,
            WHERE d.projection = c.projection AND d.resolution = 'discarded'
              AND d.position > c.position
        ) AS discarded,
+       ARRAY(
+           SELECT h.type FROM sidecar.declarations h
+           WHERE h.projection = c.projection AND h.retired_at IS NULL ORDER BY h.type
+       ) AS declared,
        handles,
        set_config('idle_in_transaction_session_timeout', '0', true),
        CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
@@ -527,12 +535,11 @@ SELECT EXISTS (SELECT FROM sidecar.handled_ranges WHERE projection = $1);
 
 -- name: open_counts
 -- For the projections $1, with $2 and $3 as pairs of name and handled type: each type that any
--- release of one handles, in each part of the log whose release did not handle it. Types $4 are
--- retired; what people accepted does not count until a release handles the type again.
-WITH handled AS (
-    SELECT * FROM unnest($2::text[], $3::text[]) AS h (projection, type)
-), wanted AS (
-    SELECT projection, type FROM handled
+-- release of one handles, in each part of the log whose release did not handle it. A retired type
+-- does not count until a release declares it again, nor does what people accepted until a release
+-- handles the type again.
+WITH wanted AS (
+    SELECT projection, type FROM unnest($2::text[], $3::text[]) AS h (projection, type)
     UNION
     SELECT r.projection, t.type FROM sidecar.handled_ranges r, unnest(r.types) AS t (type)
     WHERE r.projection = ANY($1) AND r.copy = 'live'
@@ -540,45 +547,51 @@ WITH handled AS (
           SELECT FROM sidecar.passed_over p JOIN sidecar.handled_ranges o ON o.id = p.range_id
           WHERE o.projection = r.projection AND p.type = t.type AND p.is_accepted
       )
+), retired AS (
+    SELECT projection, type FROM sidecar.declarations
+    WHERE projection = ANY($1) AND retired_at IS NOT NULL
 ), dropped AS (
-    DELETE FROM sidecar.passed_over p USING sidecar.handled_ranges r
-    WHERE r.id = p.range_id AND r.projection = ANY($1) AND p.type = ANY($4::text[])
+    DELETE FROM sidecar.passed_over p
+    USING sidecar.handled_ranges r JOIN retired d USING (projection)
+    WHERE r.id = p.range_id AND d.type = p.type AND NOT p.is_accepted
 )
 INSERT INTO sidecar.passed_over (range_id, type, counted_upto)
 SELECT r.id, w.type, r.from_position
 FROM sidecar.handled_ranges r JOIN wanted w USING (projection)
-WHERE r.copy = 'live' AND w.type <> '*' AND w.type <> ALL($4::text[])
-  AND NOT r.types && ARRAY['*', w.type]
+WHERE r.copy = 'live' AND w.type <> '*' AND NOT r.types && ARRAY['*', w.type]
+  AND (w.projection, w.type) NOT IN (SELECT projection, type FROM retired)
 ON CONFLICT (range_id, type) DO NOTHING;
 
 -- name: count_passed_over
--- For the projections $1, from the last counted position, over at most $2 positions. Rows that
--- another worker counts are skipped.
+-- For the projections $1, from the last counted position, over at most $2 positions; those come
+-- back of which more is left than that.
 WITH due AS (
     SELECT p.range_id, p.type, p.counted_upto,
            least(coalesce(r.upto_position, c.position), p.counted_upto + $2::bigint) AS upto,
-           r.partition, r.partitions
+           coalesce(r.upto_position, c.position) AS ends_at, r.partition, r.partitions
     FROM sidecar.passed_over p
     JOIN sidecar.handled_ranges r ON r.id = p.range_id
     LEFT JOIN sidecar.checkpoints c
         ON c.projection = r.projection AND c.copy = 'live' AND c.partition = r.partition
     WHERE r.projection = ANY($1) AND r.copy = 'live'
       AND p.counted_upto < coalesce(r.upto_position, c.position)
-    FOR UPDATE OF p SKIP LOCKED
 ), counted AS (
-    SELECT d.range_id, d.type, d.upto, count(e.position) AS events,
+    SELECT d.range_id, d.type, d.upto, d.ends_at, count(e.position) AS events,
            min(e.position) AS first_position, max(e.position) AS last_position
     FROM due d
     LEFT JOIN sidecar.events e
         ON e.position > d.counted_upto AND e.position <= d.upto AND e.type = d.type
         AND (hashtext(e.stream) & 2147483647) % d.partitions = d.partition
-    GROUP BY d.range_id, d.type, d.upto
+    GROUP BY d.range_id, d.type, d.upto, d.ends_at
+), kept AS (
+    UPDATE sidecar.passed_over p
+    SET counted_upto = c.upto, events = p.events + c.events,
+        first_position = coalesce(p.first_position, c.first_position),
+        last_position = coalesce(c.last_position, p.last_position)
+    FROM counted c WHERE p.range_id = c.range_id AND p.type = c.type
+    RETURNING c.upto < c.ends_at AS is_cut
 )
-UPDATE sidecar.passed_over p
-SET counted_upto = c.upto, events = p.events + c.events,
-    first_position = coalesce(p.first_position, c.first_position),
-    last_position = coalesce(c.last_position, p.last_position)
-FROM counted c WHERE p.range_id = c.range_id AND p.type = c.type;
+SELECT count(*) FROM kept WHERE is_cut;
 
 -- name: list_kinds
 SELECT DISTINCT projection, kind FROM sidecar.checkpoints WHERE copy = 'live';
@@ -594,8 +607,8 @@ GROUP BY r.projection, p.type ORDER BY r.projection, p.type;
 UPDATE sidecar.passed_over p SET is_accepted = true
 FROM sidecar.handled_ranges r
 WHERE r.id = p.range_id AND r.projection = $1 AND r.copy = 'live' AND p.events > 0
-  AND NOT p.is_accepted
-RETURNING p.type, p.events;
+  AND NOT p.is_accepted AND ($2::text[] IS NULL OR p.type = ANY($2::text[]))
+RETURNING p.type, p.events, p.first_position, p.last_position;
 
 -- name: set_state
 UPDATE sidecar.checkpoints SET state = $2, detail = $3
@@ -652,22 +665,27 @@ INSERT INTO sidecar.dead_letters (
 );
 
 -- name: has_due_letters
--- With the position of the checkpoint, since an idle loop runs no other query.
+-- With the position of the checkpoint, since an idle loop runs no other query. What waits for a
+-- release with its type is due only where that is among the handled types $5.
 SELECT position, state,
        EXISTS (
            SELECT FROM sidecar.dead_letters d
            WHERE d.projection = c.projection AND d.resolution IS NULL AND d.position IS NOT NULL
              AND d.retry_at <= clock_timestamp()
+             AND (d.category <> 'unknown-type' OR d.event_type = ANY($5::text[])
+                  OR '*' = ANY($5::text[]))
        ) AS has_due
 FROM sidecar.checkpoints c
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 
 -- name: lock_due_letter
--- The one that has been due longest among the streams of partition $2 of $3.
+-- The one that has been due longest among the streams of partition $2 of $3, with $4 as the types
+-- that are handled.
 SELECT id, stream, version, attempts, category = 'retry' FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
   AND position IS NOT NULL
   AND (hashtext(stream) & 2147483647) % $3::integer = $2::integer
+  AND (category <> 'unknown-type' OR event_type = ANY($4::text[]) OR '*' = ANY($4::text[]))
 ORDER BY retry_at, position
 LIMIT 1
 FOR UPDATE;
@@ -691,7 +709,8 @@ DELETE FROM sidecar.dead_letters WHERE id = $1;
 -- name: advance_letter
 -- The dead letter now stands for a later event of its stream, not yet tried.
 UPDATE sidecar.dead_letters
-SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, attempts = 0
+SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, attempts = 0,
+    category = CASE category WHEN 'unknown-type' THEN 'queued' ELSE category END
 WHERE id = $1;
 
 -- name: fail_letter
@@ -705,9 +724,10 @@ WHERE id = $1;
 
 -- name: request_retry
 -- Of one dead letter $1, a projection $2 and a stream $3, each null for any. An event published in
--- process without a registered type was not kept, and cannot be retried.
+-- process without a registered type was not kept, and cannot be retried; one of a type that only
+-- another release handles is retried by that, without being asked.
 UPDATE sidecar.dead_letters SET retry_at = clock_timestamp()
-WHERE resolution IS NULL AND category <> 'retry'
+WHERE resolution IS NULL AND category NOT IN ('retry', 'unknown-type')
   AND (position IS NOT NULL OR event IS NOT NULL)
   AND ($1::bigint IS NULL OR id = $1)
   AND ($2::text IS NULL OR projection = $2)
@@ -740,7 +760,7 @@ WHERE locktype = 'advisory' AND classid = 7236175 AND objid::bigint = $1 AND obj
 -- name: sample_projections
 -- Lag in one snapshot against safe head $1. The age is that of the oldest event not yet applied.
 SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.state, c.detail,
-       c.moved_at, c.created_at,
+       c.moved_at, c.created_at, c.block, c.release, c.code_changed_at,
        greatest($1::bigint - c.position, 0) AS lag_events,
        coalesce((
            SELECT greatest(extract(epoch FROM clock_timestamp() - e.recorded_at), 0)::float8
@@ -1034,7 +1054,9 @@ DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'rebuild';
 -- This unblocks a blocked live copy; a paused one stays paused.
 UPDATE sidecar.checkpoints live
 SET position = r.position, moved_at = clock_timestamp(),
-    state = CASE WHEN live.block IS NULL THEN live.state ELSE 'running' END,
+    state = CASE
+        WHEN live.block IS NULL OR live.state = 'paused' THEN live.state ELSE 'running'
+    END,
     detail = CASE WHEN live.block IS NULL THEN live.detail END, block = NULL,
     handles = r.handles, start_position = r.start_position
 FROM sidecar.checkpoints r
@@ -1068,7 +1090,7 @@ WHERE projection = $1 AND resolution IS NULL AND category <> 'retry' AND positio
 -- name: replay_handler
 UPDATE sidecar.checkpoints
 SET position = start_position, moved_at = NULL,
-    state = CASE WHEN block IS NULL THEN state ELSE 'running' END,
+    state = CASE WHEN block IS NULL OR state = 'paused' THEN state ELSE 'running' END,
     detail = CASE WHEN block IS NULL THEN detail END, block = NULL
 WHERE projection = $1 AND copy = 'live' AND kind = 'handler'
 RETURNING partition;

@@ -11,6 +11,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 # Tracing names a statement by its first word.
 _FILES: Final = (
     "accepted_gaps.sql",
+    "declaration.sql",
     "queries.sql",
     "scratch.sql",
     "table_marks.sql",

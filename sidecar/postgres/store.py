@@ -26,6 +26,7 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.read_your_writes import ReadYourWrites
 from sidecar.postgres.schema import choose_schema, use_schema
+from sidecar.postgres.writer_declaration import WriterDeclaration
 
 _MAX_POSITION: Final = 2**63 - 1
 
@@ -71,6 +72,7 @@ class EventStore(EventLog):
         self._schema: Final = choose_schema(schema)
         self._waits: Final = ReadYourWrites(pool)
         self._notifier: Final = CommitNotifier(pool)
+        self._declaration: Final = WriterDeclaration(pool, types)
         self.observer: AppendObserver | None = None
 
     @override
@@ -135,6 +137,8 @@ class EventStore(EventLog):
         connection: "RawConnection | None",
     ) -> Appended:
         with use_schema(self._schema):
+            if self._declaration.is_due:
+                await self._declaration.make()
             if connection is None:
                 return await self._append_alone(arguments, ids)
             with explain_transaction():

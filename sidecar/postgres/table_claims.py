@@ -46,7 +46,8 @@ def _refuse(
 ) -> None:
     own = claims.pop(projection, None)
     if own is not None and (found := find(own, claims.values())):
-        raise SharedTableError(describe_rivals(projection, found))
+        left = [name for name in found if claims[name].has_run and not claims[name].is_alive]
+        raise SharedTableError(describe_rivals(projection, found, () if own.has_run else left))
 
 
 async def _list_claims(

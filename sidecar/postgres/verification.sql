@@ -113,7 +113,11 @@ SELECT p.verification, p.shape, p.position, p.place, p.report,
        ARRAY(
            SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
-       ) AS discarded
+       ) AS discarded,
+       ARRAY(
+           SELECT h.type FROM sidecar.declarations h
+           WHERE h.projection = $1 AND h.retired_at IS NULL ORDER BY h.type
+       ) AS declared
 FROM {shadow}.sidecar_progress p;
 
 -- name: lock_progress
@@ -127,6 +131,10 @@ SELECT p.verification, p.shape, p.position, pg_current_xact_id()::text AS transa
            SELECT d.position::text FROM sidecar.dead_letters d
            WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
        ) AS discarded,
+       ARRAY(
+           SELECT h.type FROM sidecar.declarations h
+           WHERE h.projection = $1 AND h.retired_at IS NULL ORDER BY h.type
+       ) AS declared,
        (SELECT state FROM sidecar.verifications v WHERE v.id = p.verification) AS state,
        set_config('idle_in_transaction_session_timeout', '0', true),
        CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL

@@ -179,7 +179,9 @@ class VerificationStore(PostgresProjectionStore):
             self._progress = msgspec.json.decode(row["place"], type=Progress)
             self._report = msgspec.json.decode(row["report"], type=Report)
         discarded = self._discarded[partition] = accepted.union(map(int, row["discarded"]))
-        return Checkpoint(row["position"], State.RUNNING, discarded)
+        self._declared[partition] = row["declared"]
+        declared = frozenset(row["declared"])
+        return Checkpoint(row["position"], State.RUNNING, discarded, declared)
 
     async def _require_running(self, raw: RawConnection) -> asyncpg.Record:
         row = await raw.fetchrow(sql("lock_verification"), self._projection)

@@ -62,6 +62,7 @@ class Cursor:
         elif checkpoint.state is not State.RUNNING:
             raise ProjectionPausedError(f"{self._context.partition} is {checkpoint.state}.")
         self.discarded = checkpoint.discarded
+        self._context.router.declare(checkpoint.declared)
         self._go_to(checkpoint.position)
 
     def forget(self) -> None:

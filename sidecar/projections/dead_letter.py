@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sidecar.errors import EventDecodingError
+from sidecar.errors import EventDecodingError, UnknownTypeError
 from sidecar.events.record import RecordedEvent
 
 MAX_TRACEBACK_CHARACTERS: Final = 20_000
@@ -23,6 +23,8 @@ class Category(StrEnum):
     APPLY = "apply"
     DECODE = "decode"
     TIMEOUT = "timeout"
+    UNKNOWN_TYPE = "unknown-type"
+    """Nothing failed: it waits for a release that handles its type."""
     RETRY = "retry"
     """None yet: the event is tried again before it counts as a dead letter."""
 
@@ -46,7 +48,9 @@ class DeadLetter:
 
 
 def categorize(error: BaseException) -> Category:
-    """Return what failed: reading the record, a handler that hung, or a handler that raised."""
+    """Return what failed: knowing or reading the event, or a handler that hung or raised."""
+    if isinstance(error, UnknownTypeError):
+        return Category.UNKNOWN_TYPE
     if isinstance(error, EventDecodingError):
         return Category.DECODE
     if isinstance(error, TimeoutError | asyncio.TimeoutError):

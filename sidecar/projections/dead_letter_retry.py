@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar.errors import UnknownTypeError
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.context import BATCH_SECONDS, PartitionContext
 from sidecar.projections.cursor import Cursor
@@ -240,7 +241,7 @@ class DeadLetterRetrier:
             return Interrupted(letter, events, failure.cause)
         attempts = letter.attempts + 1 if is_same else 1
         decision: Retry | Park = Park()
-        if letter.is_waiting:
+        if letter.is_waiting and not isinstance(failure.cause, UnknownTypeError):
             decision = self._context.policy.decide(attempts, 0, random.random())
         # Before the commit, as the loop does: a crash must leave no dead letter without a line.
         self._failures.report(failure, decision.action, attempts)

@@ -1,11 +1,12 @@
 """What is to be handled: one event, a batch of them, or one that failed; and who chooses it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from sidecar.errors import UnknownTypeError
 from sidecar.events.event_type import EventType
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
@@ -96,7 +97,8 @@ class Router:
     handled. Without any it gets the `RecordedEvent` itself.
 
     Attributes:
-        wanted: The stored names of the types that it may be called for; None for all.
+        wanted: The stored names of the types that it may be called for, and of those that only
+            other releases handle; None for all.
     """
 
     def __init__(self, subscriber: Subscriber, types: EventTypes) -> None:
@@ -104,9 +106,15 @@ class Router:
         self._types: Final = types
         self._wanted: Final[dict[str, EventType | None]] = {}
         # Types are registered before anything runs.
-        self.wanted: Final = (
-            None if types.is_empty else sorted(types.stored_names(subscriber.handles))
-        )
+        self._handled: Final = frozenset(types.stored_names(subscriber.handles))
+        self._unknown: frozenset[str] = frozenset()
+        self.wanted = None if types.is_empty else sorted(self._handled)
+
+    def declare(self, declared: Collection[str]) -> None:
+        """Know which types any release handles: those that this one does not come with an error."""
+        if not self._types.is_empty:
+            self._unknown = frozenset(declared) - self._handled
+            self.wanted = sorted(self._handled | self._unknown)
 
     def route(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         """Return what is to be handled, in order; a record that cannot be read comes with why."""
@@ -121,14 +129,17 @@ class Router:
             name = record.type
             event_type = wanted[name] if name in wanted else self._find(name)
             if event_type is None:
+                if name in self._unknown:
+                    error = UnknownTypeError(self._subscriber.name, name)
+                    deliveries.append(Delivery(record, None, error))
                 continue
             # The edge to user code: upcasters and `can_handle` fail for their event alone.
             try:
                 event = event_type.decode(record)
                 if accepts_all or accepts(event):
                     deliveries.append(Delivery(record, event))
-            except Exception as error:  # noqa: BLE001 - kept with the delivery, handled later
-                deliveries.append(Delivery(record, None, error))
+            except Exception as failure:  # noqa: BLE001 - kept with the delivery, handled later
+                deliveries.append(Delivery(record, None, failure))
         return deliveries
 
     def _route_records(self, records: Sequence[RecordedEvent]) -> list[Delivery]:

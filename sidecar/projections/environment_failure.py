@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sidecar.errors import trace_back
+from sidecar.errors import UnknownTypeError, trace_back
 from sidecar.events.record import RecordedEvent
 
 # So many streams failed alike, and no event of that type was applied between them.
 HALT_STREAMS: Final = 3
+# So many streams wait for a release that handles a type; the read model is too far from the log.
+MAX_UNKNOWN_STREAMS: Final = 1000
 MAX_TEXT_CHARACTERS: Final = 200
 
 # Classes of SQLSTATE that speak of tables, rights, functions, limits and the server, never of a
@@ -30,8 +32,8 @@ class EnvironmentFailedError(Exception):
 
     Attributes:
         error_type: Of what the handler raised, as dead letters name it.
-        cause: PostgreSQL's error in it.
-        sqlstate: Its SQLSTATE.
+        cause: PostgreSQL's error in it, or that the release lacks a type.
+        sqlstate: Its SQLSTATE; empty where it is none of PostgreSQL's.
         records: The events that failed with it, of a stream each.
     """
 
@@ -47,6 +49,12 @@ class EnvironmentFailedError(Exception):
         self.cause = cause
         self.sqlstate = sqlstate
         self.records = records
+
+    def is_met_again(self, error: BaseException) -> bool:
+        """Return True when an error is the same that ended it."""
+        if isinstance(self.cause, UnknownTypeError):
+            return isinstance(error, UnknownTypeError)
+        return has_sqlstate(error, self.sqlstate)
 
 
 def find_sqlstate(error: BaseException) -> tuple[str, BaseException] | None:
@@ -66,6 +74,8 @@ def has_sqlstate(error: BaseException, sqlstate: str) -> bool:
 
 def describe_halt(cause: BaseException, sqlstate: str, redact: Callable[[str], str]) -> str:
     """Say in one line why a projection stands still, and that it goes on by itself."""
+    if isinstance(cause, UnknownTypeError):
+        return f"{MAX_UNKNOWN_STREAMS} streams wait already. {str(cause).rstrip('.')}"
     said = f": {_text_of(cause, redact)}" if sqlstate in _NAMING else ""
     return (
         f"{type(cause).__name__} (SQLSTATE {sqlstate}) in {HALT_STREAMS} streams alike{said}; "

@@ -12,12 +12,14 @@ from sidecar.errors import (
     ProjectionPausedError,
     RebuildStrayedError,
     SidecarError,
+    UnknownTypeError,
 )
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.dead_letter import Category, DeadLetter, write_dead_letter
 from sidecar.projections.delivery import Batch, EventFailedError
 from sidecar.projections.environment_failure import (
+    MAX_UNKNOWN_STREAMS,
     EnvironmentFailedError,
     Suspicion,
     find_sqlstate,
@@ -41,9 +43,9 @@ class RebuildHaltedError(Exception):
 
     def __init__(self, failure: EventFailedError) -> None:
         record, error_type = failure.delivery.record, type(failure.cause).__name__
-        super().__init__(
-            f"{error_type} at position {record.position} ({record.type}, {record.stream})"
-        )
+        place = f"{error_type} at position {record.position} ({record.type}, {record.stream})"
+        is_unknown = isinstance(failure.cause, UnknownTypeError)
+        super().__init__(f"{place}: {failure.cause}".rstrip(".") if is_unknown else place)
         self.error_type = error_type
 
 
@@ -154,6 +156,8 @@ class FailureHandler:
             Exception: The failure is transient, and a rollback undoes all effects.
         """
         record, error = failure.delivery.record, failure.cause
+        if isinstance(error, UnknownTypeError):
+            return await self._keep_unknown(transaction, failure)
         if self._context.store.is_transient(error):
             if self._is_outside:
                 return StopBefore(self.interrupted(error))
@@ -173,6 +177,24 @@ class FailureHandler:
                 self._streak.count_left(error_type)
                 await transaction.park(*self.describe(failure, attempt, decision))
                 return decision
+
+    async def _keep_unknown(self, transaction: Transaction, failure: EventFailedError) -> Park:
+        """Keep an event for a release that handles its type.
+
+        Raises:
+            EnvironmentFailedError: Too many streams wait for such a release.
+            RebuildHaltedError: A new copy is not to go on without it.
+        """
+        decision = Park() if self._policy.goes_around else Halt()
+        self.report(failure, decision.action, 1)
+        if isinstance(decision, Halt):
+            raise RebuildHaltedError(failure) from failure
+        # What was done outside for the events before would be repeated.
+        if not self._is_outside and await transaction.count_unknown() >= MAX_UNKNOWN_STREAMS:
+            error, records = failure.cause, (failure.delivery.record,)
+            raise EnvironmentFailedError(error, error, "", records)
+        await transaction.park(*self.describe(failure, 1, decision))
+        return decision
 
     def _look_around(self, record: RecordedEvent, error: Exception) -> None:
         """Leave the transaction once so many streams failed alike that no event is to blame.
@@ -203,6 +225,8 @@ class FailureHandler:
             case Retry(after_seconds):
                 self.due_mono = min(self.due_mono, time.monotonic() + after_seconds)
                 return replace(dead_letter, category=Category.RETRY), after_seconds
+            case Park() if dead_letter.category is Category.UNKNOWN_TYPE:
+                return dead_letter, None
             case Park():
                 return dead_letter, self._context.policy.park_delay_seconds(attempts)
 

@@ -27,11 +27,13 @@ class Checkpoint:
     Attributes:
         discarded: Positions above it whose events were given up by a person, and stay so when the
             log is applied anew.
+        declared: Stored names of the types that any release of the projection handles.
     """
 
     position: int
     state: State
     discarded: frozenset[int] = frozenset()
+    declared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,9 @@ class Transaction(Protocol):
 
     async def park(self, letter: DeadLetter, retry_after_seconds: float | None) -> None:
         """Keep a dead letter, to be tried again after a while or, with None, when asked."""
+
+    async def count_unknown(self) -> int:
+        """Return how many streams wait for a release that handles a type."""
 
     async def take_due_dead_letter(self) -> OpenDeadLetter | None:
         """Lock the dead letter of this partition that has been due longest."""
@@ -202,8 +207,8 @@ class ProjectionStore(EventSource, Protocol):
 
         Raises:
             CheckpointGoneError: It has no row.
-            CheckpointMovedError: The checkpoint is elsewhere: another owner took over; or an event
-                ahead was discarded since the checkpoint was read.
+            CheckpointMovedError: The checkpoint is elsewhere: another owner took over; or since it
+                was read an event ahead was discarded, or a release declared or retired a type.
             ProjectionPausedError: The projection was paused.
             StoreUnavailableError: The session ended; whether the commit took place is found out by
                 reading the checkpoint again.

@@ -56,6 +56,10 @@ class PartitionSample:
         moved_at: Aware wall time of the last move; None before the first.
         created_at: Aware wall time at which the row was made.
         start_position: The one that it started after, where that was declared; else 0.
+        block: Why it must not run before a person decides; None when it may.
+        release: Version of the release that runs it, as that says; None where none was said.
+        code_changed_at: Aware wall time at which its code was another one than before; None for
+            never.
         owner: `application_name` of the lease's holder; None when it is free.
     """
 
@@ -72,6 +76,9 @@ class PartitionSample:
     lag_events: int
     lag_seconds: float
     start_position: int = 0
+    block: str | None = None
+    release: str | None = None
+    code_changed_at: dt.datetime | None = None
     owner: str | None = None
 
 
@@ -106,6 +113,9 @@ class ProjectionStatus:
         start_position: The one that the live copy started after, where that was declared; else 0.
         verification: What comparing its read model with a replay of the log has found.
         changes: What somebody else did to its tables, and nobody has settled.
+        block: Why it waits for a person's decision; None when it does not.
+        release: Version of the release that runs it; None where none is known.
+        code_changed_at: Aware wall time at which its code was last another one than before.
     """
 
     name: str
@@ -126,6 +136,9 @@ class ProjectionStatus:
     start_position: int = 0
     verification: VerificationStatus = UNVERIFIED
     changes: tuple[TableChange, ...] = ()
+    block: str | None = None
+    release: str | None = None
+    code_changed_at: dt.datetime | None = None
 
     @property
     def lost_tables(self) -> int:
@@ -181,7 +194,10 @@ def _fold(
     # What halts a rebuild is written to each of its partitions.
     details = dict.fromkeys(row.detail for row in (*live, *rebuild))
     start = describe_start(live[0].start_position)
-    told = (*details, describe_passed_over(name, kind, passed_over), start)
+    block = next((row.block for row in live if row.block), None)
+    # Why it is blocked says what was passed over, and more.
+    passed = "" if block else describe_passed_over(name, kind, passed_over)
+    told = (*details, passed, start)
     return ProjectionStatus(
         name=name,
         kind=kind,
@@ -199,6 +215,9 @@ def _fold(
         oldest_letter_at=letters.oldest_at if letters else None,
         passed_over=passed_over,
         start_position=live[0].start_position,
+        block=block,
+        release=live[0].release or None,
+        code_changed_at=live[0].code_changed_at,
     )
 
 

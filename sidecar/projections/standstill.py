@@ -10,7 +10,6 @@ from sidecar.projections.delivery import EventFailedError
 from sidecar.projections.environment_failure import (
     EnvironmentFailedError,
     describe_halt,
-    has_sqlstate,
 )
 from sidecar.projections.failure_log import log_halted, log_relieved
 from sidecar.projections.observer import Action
@@ -90,7 +89,7 @@ class Standstill:
             except EventFailedError as failure:
                 if self._context.store.is_transient(failure.cause):
                     raise failure.cause from failure
-                if not has_sqlstate(failure.cause, failed.sqlstate):
+                if not failed.is_met_again(failure.cause):
                     return True
                 if transaction.is_spoilt:
                     return False

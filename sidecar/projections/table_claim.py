@@ -1,6 +1,6 @@
 """One table, one projection: who else declares what a projection fills. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -41,14 +41,26 @@ def find_rivals(own: TableClaim, others: Iterable[TableClaim]) -> dict[str, str]
     )
 
 
-def describe_rivals(projection: str, rivals: Mapping[str, str]) -> str:
-    """Say who else declares its tables, and what to do."""
+def describe_rivals(projection: str, rivals: Mapping[str, str], left: Collection[str] = ()) -> str:
+    """Say who else declares its tables, and what to do.
+
+    Args:
+        projection: The one that does not run for it.
+        rivals: The table that each of them declares, by name.
+        left: Those of them that filled it and that nobody runs any more.
+    """
     told = "; ".join(
         f"{projection} and {name} both declare the table {table}" for name, table in rivals.items()
     )
+    renamed = "".join(
+        f" Renamed? `sidecar projections accept {projection} --renamed-from {name} --reason TEXT` "
+        f"goes on from where {name} stood."
+        for name in rivals
+        if name in left
+    )
     names = " or ".join(f"`sidecar projections remove {name}`" for name in rivals)
     return (
-        f"{told}: a rebuild of one would wipe what the other keeps there. Give each a table of its "
-        "own or let one projection fill it, and start the workers again; what is gone for good, or "
-        f"was renamed, is forgotten with {names}."
+        f"{told}: a rebuild of one would wipe what the other keeps there.{renamed} Give each a "
+        "table of its own or let one projection fill it, and start the workers again; what is gone "
+        f"for good is forgotten with {names}."
     )

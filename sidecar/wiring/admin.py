@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, UsageError
-from sidecar.postgres import block, dead_letter
+from sidecar.postgres import dead_letter
 from sidecar.postgres.connection import (
     Init,
     RawConnection,
@@ -22,7 +22,6 @@ from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
-from sidecar.postgres.table_marks import accept_changes
 from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import list_sockets
 from sidecar.process.application import ProcessStatus
@@ -119,20 +118,6 @@ async def _ask_application(settings: Settings) -> list[ProcessStatus]:
     beats = {each.heartbeat.agent or each.url: each.heartbeat for each in pollers}
     now_mono = time.monotonic()
     return [ProcessStatus(f"pid {beat.pid}", beat, now_mono) for beat in beats.values()]
-
-
-async def accept(connection: RawConnection, service: str | None, name: str, reason: str) -> str:
-    """Take a projection over, its changed tables, or what it passed over; return which.
-
-    Raises:
-        ProjectionError: There is neither, or the projection waits for another decision.
-    """
-    if await block.accept_service(connection, name, service, reason):
-        return f"it belongs to {service} now; start its workers again"
-    if tables := await accept_changes(connection, name, reason):
-        return f"it goes on with {', '.join(tables)} as it is now"
-    events = await block.accept_passed_over(connection, name, reason)
-    return f"it goes on without {events} event(s) that it passed over"
 
 
 async def show_dead_letter(boot: Boot, letter_id: int) -> dead_letter.DeadLetterDetail:

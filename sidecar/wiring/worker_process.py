@@ -21,10 +21,10 @@ from sidecar.postgres.connection import explain_init, open_session
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
-from sidecar.postgres.passed_over_counter import PassedOverCounter
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_setup import Setups
 from sidecar.postgres.projection_store import PostgresProjectionStore
+from sidecar.postgres.release import Release
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.safe_head_follower import open_safe_head
 from sidecar.postgres.verification_schedule import VerificationSchedule
@@ -76,18 +76,21 @@ class WorkerProcess:
         self._policy: Final = RetryPolicy(park_seconds=boot.settings.park_retry_seconds or None)
         self._subscriptions: Final = {s.name: s for s in subscriptions_of(publisher)}
         self._init: Final = explain_init(publisher.init_connection)
+        self._release: Final = self._read_release()
         self._setups: Final = Setups(
             self._subscriptions.values(),
             partial(open_session, dsn, application_name=self._name("setup"), init=self._init),
+            self._release,
             boot.service,
         )
-        self._handled: Final = {
-            name: handled_types(subscription, publisher.types)
-            for name, subscription in self._subscriptions.items()
-        }
-        self._passed_over: Final = PassedOverCounter(self._handled, publisher.types.retired)
         self._worker: Worker | None = None
         self._violations: tuple[Violation, ...] = ()
+
+    def _read_release(self) -> Release:
+        types = self._publisher.types
+        subscriptions = self._subscriptions.items()
+        handled = {name: handled_types(each, types) for name, each in subscriptions}
+        return Release(handled, types.retired)
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
@@ -96,7 +99,7 @@ class WorkerProcess:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
                 freeze_gc()
-                beside = [asyncio.create_task(self._passed_over.run(pool))]
+                beside = [asyncio.create_task(self._release.counter.run(pool))]
                 if percent := self._boot.settings.verify_percent:
                     schedule = VerificationSchedule(tuple(self._subscriptions), percent / 100)
                     beside.append(asyncio.create_task(schedule.run(pool)))
@@ -118,7 +121,7 @@ class WorkerProcess:
         return tuple(partition for each in self._setups.ready for partition in each.split())
 
     async def _work(self, pool: MeteredPool, shutdown: Shutdown) -> None:
-        store = PostgresProjectionStore(pool, self._handled)
+        store = PostgresProjectionStore(pool, self._release.handled)
 
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
             subscription = self._subscriptions[partition.projection]

@@ -5,6 +5,7 @@ from functools import partial
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.connection import open_session
 from sidecar.postgres.projection_setup import Setups
+from sidecar.postgres.release import Release
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, session
 
@@ -30,6 +31,7 @@ def make_setups(stage: Stage, service: str | None = None) -> Setups:
     return Setups(
         stage.subscriptions.values(),
         partial(open_session, stage.dsn, application_name="setup"),
+        Release(stage.handled, stage.publisher.types.retired),
         service,
     )
 

@@ -5,7 +5,7 @@ import pytest
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.outcome import Outcome
-from sidecar.postgres.block import accept_service
+from sidecar.postgres.acceptance import accept_service
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample

@@ -69,7 +69,7 @@ async def test_an_index_is_built_beside_writers_and_anew_after_a_cut(
     steps = load_migrations()
     build = next(step for step in steps if step.is_concurrent)
     script = build.script.replace("dead_letters_open_idx", "again_open_idx")
-    again = replace(build, number=len(steps) + 1, name="again", script=script)
+    again = replace(build, number=steps[-1].number + 1, name="again", script=script)
     async with session(empty_database) as connection, session(empty_database) as writer:
         await migrate(connection)
         monkeypatch.setattr(migration, "load_migrations", lambda: (*steps, again))

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.block import accept_position
+from sidecar.postgres.acceptance import accept_position
 from sidecar.postgres.checkpoint import prepare, register, set_state
 from sidecar.postgres.rebuild import cancel_rebuild, replay_handler, start_rebuild
 from sidecar.postgres.safe_head_follower import SafeHeadFollower

@@ -7,7 +7,6 @@ from typing import Final
 
 import pytest
 
-from sidecar.errors import ProjectionError
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres import table_watch
@@ -17,7 +16,7 @@ from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
 from sidecar.postgres.table_marks import accept_changes
 from sidecar.postgres.table_watch import TableWatch
-from sidecar.wiring import admin
+from sidecar.wiring.decision import Decision, decide
 from tests.postgres import rebuilding, verifying
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Placed
@@ -130,15 +129,15 @@ async def test_what_is_done_while_it_is_verified_is_not_settled(
             async with verifying.working(stage):
                 assert (await verifying.until_ended(stage)).state == "equal"
             assert await look(stage, watch) == {"totals": ["rewritten"]}
-            accepted = await admin.accept(connection, None, "totals", "vacuumed")
+            accepted = await decide(connection, None, "totals", Decision("vacuumed"))
             assert "totals" in accepted
             kept = "SELECT what, reason FROM sidecar.acceptances"
             assert [tuple(row) for row in await connection.fetch(kept)] == [
                 ("changed tables: totals", "vacuumed")
             ]
             assert await look(stage, watch) == {}
-            with pytest.raises(ProjectionError):
-                await admin.accept(connection, None, "totals", "again")
+            again = await decide(connection, None, "totals", Decision("again"))
+            assert again == "there is nothing to accept"
 
 
 class Scripted(Totals):

@@ -1,0 +1,69 @@
+"""What a person decides about a projection on the command line, and what became of it."""
+
+from dataclasses import dataclass
+
+from sidecar.errors import NothingToAcceptError
+from sidecar.postgres import acceptance
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.table_marks import accept_changes
+from sidecar.projections.log_start import Start
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a projection is taken as it is; at most one of the last three is given.
+
+    Attributes:
+        reason: Why that is right; it is kept.
+        start: The last position whose effects its tables hold.
+        types: Types of events that nobody wants any more.
+        old: The name that it had.
+    """
+
+    reason: str
+    start: Start | None = None
+    types: tuple[str, ...] = ()
+    old: str | None = None
+
+
+async def decide(
+    connection: RawConnection, service: str | None, name: str, decision: Decision
+) -> str:
+    """Carry a decision out and say what is so now; a second time changes nothing.
+
+    Args:
+        connection: In no transaction.
+        service: Which one asks; None for one without a name.
+        name: Of the projection.
+        decision: About it.
+
+    Raises:
+        ProjectionError: There is no such projection, or it waits for another decision.
+    """
+    reason = decision.reason
+    if decision.old is not None:
+        if await acceptance.accept_renamed(connection, name, decision.old, reason):
+            return f"it goes on from where {decision.old} stood; start its workers again"
+        return f"it was taken over from {decision.old} before"
+    if decision.types:
+        waiting = await acceptance.accept_retired(connection, name, decision.types, reason)
+        return f"{', '.join(decision.types)} is retired; {waiting} stream(s) go on without it"
+    try:
+        return await _accept(connection, service, name, decision)
+    except NothingToAcceptError:
+        return "there is nothing to accept"
+
+
+async def _accept(
+    connection: RawConnection, service: str | None, name: str, decision: Decision
+) -> str:
+    if decision.start is not None:
+        place = (decision.start, decision.reason)
+        position = await acceptance.accept_position(connection, name, *place)
+        return f"it goes on after position {position}"
+    if await acceptance.accept_service(connection, name, service, decision.reason):
+        return f"it belongs to {service} now; start its workers again"
+    if tables := await accept_changes(connection, name, decision.reason):
+        return f"it goes on with {', '.join(tables)} as it is now"
+    events = await acceptance.accept_passed_over(connection, name, decision.reason)
+    return f"it goes on without {events} event(s) that it passed over"
