@@ -1,6 +1,7 @@
 """`sidecar projections verify`: compare read models with a replay of the log."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -124,6 +125,7 @@ def _write(found: Verification) -> Iterator[str]:
     yield describe(found.projection, found.report)
     for table in found.report.tables:
         yield from _write_table(table)
+        yield from _write_events(found.projection, table)
 
 
 def _write_table(table: TableReport) -> Iterator[str]:
@@ -143,8 +145,27 @@ def _write_table(table: TableReport) -> Iterator[str]:
         yield f"    and {more} more"
 
 
+def _write_events(projection: str, table: TableReport) -> Iterator[str]:
+    """Yield which events may have made one of the wrong rows, with the command that shows how."""
+    for each in table.events:
+        key = _write_key(each.key)
+        where = (
+            f"stream {each.stream}" if each.is_named else f"stream {each.stream}, whose data has it"
+        )
+        yield f"    events of {key}: {where}, positions {', '.join(map(str, each.positions))}"
+        versions = f"--from {each.first_version} --upto {each.last_version}"
+        yield (
+            f"      sidecar projections step {shlex.quote(projection)} --target MODULE:PUBLISHER "
+            f"--stream {shlex.quote(each.stream)} {versions}"
+        )
+
+
+def _write_key(key: Sequence[str | None]) -> str:
+    return ", ".join("null" if value is None else value for value in key)
+
+
 def _write_difference(difference: Difference) -> str:
-    key = ", ".join("null" if value is None else value for value in difference.key)
+    key = _write_key(difference.key)
     times = f", {difference.rows} times" if difference.rows > 1 else ""
     columns = f" in {', '.join(difference.columns)}" if difference.columns else ""
     return f"{key}: {difference.kind}{columns}{times}"

@@ -18,7 +18,7 @@ from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.copies import quote
 from sidecar.postgres.query import sql
 from sidecar.postgres.table_copy import Place
-from sidecar.projections.comparison import Difference, Kind, Part, TableReport
+from sidecar.projections.comparison import MAX_DIFFERENCES, Difference, Kind, Part, TableReport
 
 FIRST_ROWS: Final = 10_000
 MIN_ROWS: Final = 1_000
@@ -27,6 +27,8 @@ MAX_ROWS: Final = 50_000
 SHORT_SECONDS: Final = 0.05
 LONG_SECONDS: Final = 0.2
 BUCKETS: Final = 4096
+MAX_CHARACTERS: Final = 2000
+"""So many are shown of a row without a key."""
 CLOSE: Final = 1e-9
 """Relative difference of floating-point numbers that another order of additions explains."""
 
@@ -240,14 +242,21 @@ class TableComparer:
         )
         if not buckets:
             return Part(rows, [], None)
+        # All are counted, but only so many travel here: there may be as many as the table has rows.
         found = await connection.fetch(
-            "SELECT text, sum(number)::bigint AS number FROM ("  # noqa: S608
+            "SELECT left(text, $2) AS text, number, "  # noqa: S608
+            "sum(number) FILTER (WHERE number > 0) OVER ()::bigint AS extra, "
+            "-sum(number) FILTER (WHERE number < 0) OVER ()::bigint AS missing FROM ("
+            "SELECT text, sum(number)::bigint AS number FROM ("
             f"SELECT text, 1 AS number FROM {live} AS l UNION ALL SELECT text, -1 FROM {copy} AS s"
             f") AS sides WHERE hashtextextended(text, 0) & {BUCKETS - 1} = ANY($1) "
-            "GROUP BY text HAVING sum(number) <> 0 ORDER BY text",
+            "GROUP BY text HAVING sum(number) <> 0) AS d ORDER BY text LIMIT $3",
             [row["bucket"] for row in buckets],
+            MAX_CHARACTERS,
+            MAX_DIFFERENCES,
         )
-        return Part(rows, [_count(row["text"], row["number"]) for row in found], None)
+        differences = [_count(row["text"], row["number"]) for row in found]
+        return Part(rows, differences, None, _count_rest(found, differences))
 
 
 def _write_change(column: Column) -> str:
@@ -263,6 +272,20 @@ def _is_close(live: str | None, copy: str | None) -> bool:
     if live is None or copy is None:
         return False
     return math.isclose(float(live), float(copy), rel_tol=CLOSE)
+
+
+def _count_rest(
+    rows: Sequence[asyncpg.Record], differences: Sequence[Difference]
+) -> dict[Kind, int]:
+    """Return how many rows differ beside those that were fetched."""
+    if not rows:
+        return {}
+    totals = {Kind.EXTRA: rows[0]["extra"] or 0, Kind.MISSING: rows[0]["missing"] or 0}
+    rest = {
+        kind: total - sum(each.rows for each in differences if each.kind is kind)
+        for kind, total in totals.items()
+    }
+    return {kind: rows for kind, rows in rest.items() if rows}
 
 
 def _count(text: str, number: int) -> Difference:

@@ -237,6 +237,35 @@ UPDATE {shadow}.sidecar_progress SET place = $2, report = $3 WHERE verification 
 -- name: show_compared
 UPDATE sidecar.verifications SET compared_rows = $2, report = $3 WHERE id = $1 AND state = 'running';
 
+-- name: find_streams_of_key
+-- Up to position $2, of streams that are named like one of the values $1: alone, or behind a prefix
+-- as recent streams have it.
+WITH recent AS (
+    SELECT stream FROM sidecar.events ORDER BY position DESC LIMIT 1000
+), prefixes AS (
+    SELECT '' AS prefix
+    UNION SELECT substring(stream FROM '^.*[^[:alnum:]]') FROM recent
+    UNION SELECT substring(stream FROM '^[[:alnum:]]*[^[:alnum:]]') FROM recent
+)
+SELECT e.stream, min(e.version) AS first_version, max(e.version) AS last_version,
+       (array_agg(e.position ORDER BY e.position DESC))[1:$3::integer] AS positions
+FROM prefixes p CROSS JOIN unnest($1::text[]) AS k (value)
+JOIN sidecar.events e ON e.stream = p.prefix || k.value AND e.position <= $2
+GROUP BY e.stream ORDER BY e.stream LIMIT 3;
+
+-- name: find_events_with_key
+-- The same of events whose data holds a value at its top.
+SELECT e.stream, min(e.version) AS first_version, max(e.version) AS last_version,
+       (array_agg(e.position ORDER BY e.position DESC))[1:$3::integer] AS positions
+FROM sidecar.events e
+WHERE e.position <= $2 AND EXISTS (
+    SELECT FROM unnest($1::text[]) AS k (value) WHERE strpos(e.data::text, k.value) > 0
+) AND EXISTS (
+    SELECT FROM json_each_text(CASE WHEN json_typeof(e.data) = 'object' THEN e.data END) AS d
+    WHERE d.value = ANY($1)
+)
+GROUP BY e.stream ORDER BY max(e.position) DESC LIMIT 3;
+
 -- name: list_columns
 -- Of table $1. A default that is no constant gives each copy another value; base types without
 -- equality can only be compared as they are stored.

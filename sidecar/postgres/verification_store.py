@@ -15,6 +15,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.postgres.accepted_gaps import list_accepted
 from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.key_events import add_key_events
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.projection_transaction import PostgresTransaction
@@ -295,14 +296,16 @@ class VerificationStore(PostgresProjectionStore):
         index = self._progress.table
         shape = self._shapes[index]
         known = next((t for t in self._report.tables if t.table == shape.table), shape.report)
-        table = known.added(part.rows, part.found)
+        table = known.added(part)
         self._report = self._report.with_table(table).compared_at(position)
         is_done = part.last_key is None
         self._progress = Progress(index + is_done, None if is_done else part.last_key)
         is_last = self._progress.table == len(self._shapes)
-        place, report = _write(self._progress), _write(self._report)
         async with self._begin_short() as raw:
             await self._require_running(raw)
+            if is_last:
+                self._report = await add_key_events(raw, self._report)
+            place, report = _write(self._progress), _write(self._report)
             statement = self._shadow.sql("keep_compared")
             await raw.execute(statement, self._verification, place, report)
             await raw.execute(sql("show_compared"), self._verification, self._report.rows, report)

@@ -1,8 +1,8 @@
 """What a comparison of a read model with a replay of the log finds. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -45,6 +45,25 @@ class Difference(msgspec.Struct, frozen=True):
     rows: int = 1
 
 
+class KeyEvents(msgspec.Struct, frozen=True):
+    """Events that may have made one row.
+
+    Attributes:
+        key: Of the row, as a difference has it.
+        stream: In which they are.
+        first_version: The lowest version of them; `last_version` is the highest.
+        positions: Of the latest of them, ascending.
+        is_named: The stream is named like the key; else their data holds it, which is a hint.
+    """
+
+    key: tuple[str | None, ...]
+    stream: str
+    first_version: int
+    last_version: int
+    positions: tuple[int, ...]
+    is_named: bool
+
+
 class TableReport(msgspec.Struct, frozen=True):
     """What was found in one table.
 
@@ -55,6 +74,7 @@ class TableReport(msgspec.Struct, frozen=True):
         counts: Rows by kind of difference.
         columns: Rows in which a column differs, by column; those that make it wrong alone.
         differences: The first of them.
+        events: Those that may have made one of them.
     """
 
     table: str
@@ -64,17 +84,19 @@ class TableReport(msgspec.Struct, frozen=True):
     counts: dict[Kind, int] = {}
     columns: dict[str, int] = {}
     differences: tuple[Difference, ...] = ()
+    events: tuple[KeyEvents, ...] = ()
 
     @property
     def drift_rows(self) -> int:
         """How many rows are wrong."""
         return sum(self.counts.get(kind, 0) for kind in DRIFT)
 
-    def added(self, rows: int, found: Iterable[Difference]) -> "TableReport":
+    def added(self, part: "Part") -> "TableReport":
         """Return the report with another part of the table."""
         counts, columns = Counter(self.counts), Counter(self.columns)
+        counts.update(part.more)
         differences = list(self.differences)
-        for difference in found:
+        for difference in part.found:
             counts[difference.kind] += difference.rows
             if difference.kind in DRIFT:
                 columns.update(difference.columns)
@@ -82,7 +104,7 @@ class TableReport(msgspec.Struct, frozen=True):
                 differences.append(difference)
         return msgspec.structs.replace(
             self,
-            rows=self.rows + rows,
+            rows=self.rows + part.rows,
             counts=dict(counts),
             columns=dict(columns),
             differences=tuple(differences),
@@ -104,11 +126,13 @@ class Part:
     Attributes:
         rows: Of the live copy.
         last_key: Up to where it goes; None at the end of the table.
+        more: Rows by kind of difference that were counted beside those found.
     """
 
     rows: int
     found: Sequence[Difference]
     last_key: tuple[str, ...] | None
+    more: Mapping[Kind, int] = field(default_factory=dict)
 
 
 class Report(msgspec.Struct, frozen=True):

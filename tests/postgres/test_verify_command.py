@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.postgres.key_events import add_key_events
+from sidecar.projections.comparison import Difference, Kind, Report, TableReport
 from tests.postgres import verifying
 from tests.postgres.rebuilding import Totals, fill, until_live
-from tests.postgres.stage import Stage, open_stage
+from tests.postgres.stage import Stage, open_stage, session
 from tests.postgres.test_rebuild_command import Shell
 
 
@@ -46,6 +48,39 @@ async def test_each_wrong_row_is_printed_with_its_columns(stage: Stage, shell: S
     [found] = json.loads(ended.out)
     assert found["state"] == "drifted"
     assert found["report"]["tables"][0]["counts"] == {"extra": 1, "different": 1}
+
+
+async def test_the_events_of_a_wrong_row_are_named_with_the_command_that_shows_them(
+    stage: Stage, shell: Shell
+) -> None:
+    await stage.pool.execute("UPDATE totals SET amount = -1 WHERE stream = 's3'")
+    ended = await shell.run(stage.dsn, "projections", "verify", "totals")
+    positions = ", ".join(str(position) for position in range(204, 300, 10))
+    assert f"events of s3: stream s3, positions {positions}" in ended.out
+    assert (
+        "sidecar projections step totals --target MODULE:PUBLISHER --stream s3 --from 1 --upto 30"
+    ) in ended.out
+
+
+async def test_events_are_found_by_a_part_of_their_streams_name_or_by_their_data(
+    database: str,
+) -> None:
+    async with open_stage(database) as stage, session(database) as connection:
+        await stage.place("order-Köln 4", 1, 2)
+        await stage.place("bill-9", 1, order="A'77")
+        for key, stream, is_named in (
+            ("Köln 4", "order-Köln 4", True),
+            ("A'77", "bill-9", False),
+            ("nowhere", None, None),
+        ):
+            wrong = Difference(Kind.DIFFERENT, (key,), ("amount",))
+            table = TableReport("totals", key=("id",), differences=(wrong,))
+            report = Report((table,), upto_position=3)
+            async with connection.transaction():
+                (found,) = (await add_key_events(connection, report)).tables
+            assert [(e.stream, e.is_named) for e in found.events] == (
+                [] if stream is None else [(stream, is_named)]
+            )
 
 
 async def test_a_column_is_ignored_only_if_there_is_one(stage: Stage, shell: Shell) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
+from sidecar.postgres import table_comparison
 from sidecar.projections.comparison import Kind, Report
 from tests.postgres import rebuilding, verifying
 from tests.postgres.shop import Placed
@@ -189,3 +190,22 @@ async def test_each_of_many_corruptions_is_found_with_its_key(database: str, see
         report = await verify(stage, *statements)
     found: dict[Any, str] = {d.key[0]: str(d.kind) for d in report.tables[0].differences}
     assert found == wrong
+
+
+async def test_of_very_many_rows_without_a_key_all_are_counted_and_few_are_kept(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_comparison, "MAX_DIFFERENCES", 20)
+    kept = Kept("v int", "$2::int", key="text")
+    async with open_stage(database, kept) as stage:
+        await stage.place("a", *range(1, 31))
+        report = await verify(
+            stage,
+            "DELETE FROM kept",
+            "INSERT INTO kept SELECT 'ghost', n % 50 FROM generate_series(0, 99) n",
+            "INSERT INTO kept SELECT repeat('long', 5000), 1",
+        )
+    (table,) = report.tables
+    assert table.counts == {"extra": 101, "missing": 30}
+    assert len(table.differences) == 20
+    assert report.drift_rows == 131
