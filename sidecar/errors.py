@@ -141,7 +141,15 @@ class ConnectionMisuseError(SidecarError, code="connection_misuse"):
 
 
 class DeferredStatusError(ConnectionMisuseError, code="deferred_status"):
-    """The status of a statement was read that is held back, so that PostgreSQL gave none yet."""
+    """The status of a statement was read that is held back, so that PostgreSQL gave none yet.
+
+    Attributes:
+        query: The statement.
+    """
+
+    def __init__(self, message: str, query: str) -> None:
+        super().__init__(message)
+        self.query = query
 
 
 class ConnectionEndedError(ConnectionMisuseError, code="connection_ended"):

@@ -5,16 +5,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from sidecar.errors import ProjectionError
+from sidecar.events.connection_type import Connection, ServiceConnection
 from sidecar.events.exit import as_failure
-from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.events.subscriber import Subscriber
 from sidecar.events.subscriber_registry import SubscriberRegistry
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
 
-Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
+Transaction = Callable[[], AbstractAsyncContextManager[ServiceConnection]]
 """Opens a transaction, commits it on a clean exit and rolls it back otherwise."""
 
 InitConnection = Callable[[Any], Awaitable[object]]
@@ -247,7 +248,7 @@ class EventPublisher:
                 "run it with `sidecar run`, or give EventPublisher a `transaction`."
             )
         async with self._transaction() as connection:
-            await subscriber.invoke(event, connection, None)
+            await subscriber.invoke(event, cast("Connection", connection), None)
 
     def _reorder(self) -> None:
         tally = self.tally

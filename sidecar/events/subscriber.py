@@ -1,35 +1,19 @@
 """One subscriber of any shape, made uniform: its name, what it accepts, and how it is called."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from types import MethodType
-from typing import Any, Final, Protocol
+from typing import Final
 
 from sidecar.errors import ProjectionError
 from sidecar.events.call import count_parameters, find_call
+from sidecar.events.connection_type import Connection
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber_name import name_of
 
+__all__ = ["WITH_CONNECTION", "Connection", "Invoke", "Subscriber"]
+
 WITH_CONNECTION: Final = 2
-
-
-class Connection(Protocol):
-    """What a projection writes its read model with, inside one transaction."""
-
-    async def execute(self, query: str, *args: object) -> object:
-        """Run a statement; it may be deferred until the next read or the end of the batch."""
-
-    async def executemany(self, query: str, args: Sequence[Sequence[object]]) -> object:
-        """Run a statement once per row of arguments; it may be deferred likewise."""
-
-    async def fetch(self, query: str, *args: object) -> Sequence[Any]:
-        """Return all rows, after every deferred write has reached the server."""
-
-    async def fetchrow(self, query: str, *args: object) -> Any:  # noqa: ANN401 - a row of any shape
-        """Return the first row or None."""
-
-    async def fetchval(self, query: str, *args: object) -> Any:  # noqa: ANN401 - a value of any type
-        """Return the first value of the first row or None."""
 
 
 Invoke = Callable[[object, Connection, RecordedEvent | None], Awaitable[object]]

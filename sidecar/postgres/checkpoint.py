@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from sidecar.errors import AheadOfLogError, ForeignCheckpointError, ProjectionError
-from sidecar.events.exit import no_exit
 from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.block import (
     Block,
@@ -20,6 +19,7 @@ from sidecar.postgres.block import (
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
+from sidecar.postgres.setup_call import call_setup
 from sidecar.postgres.start_position import find_position
 from sidecar.postgres.table_claims import find_filled, require_sole
 from sidecar.postgres.table_marks import mark_after_setup
@@ -93,8 +93,7 @@ async def prepare(
     async with read_committed(connection):
         if subscription.setup is not None:
             await connection.execute(sql("lock_setup"), subscription.name)
-            with no_exit():
-                await subscription.setup(connection)
+            await call_setup(connection, subscription)
         # Only now do the names of its tables stand for something.
         await require_sole(connection, subscription.name, siblings)
         await mark_after_setup(connection, subscription.name)

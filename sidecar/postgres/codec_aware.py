@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 import asyncpg
 from typing_extensions import override
 
-from sidecar.postgres.keepalive import KeepaliveConnection
+from sidecar.postgres.kept_codecs import KeptCodecsConnection
 from sidecar.postgres.query import is_own
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _CAN_IGNORE: Final = _find("_do_execute") is not None
 _execute: Final = _find("_execute")
 
 
-class CodecAwareConnection(KeepaliveConnection):
+class CodecAwareConnection(KeptCodecsConnection):
     """A connection whose codecs are for the statements of its owner alone.
 
     Attributes:

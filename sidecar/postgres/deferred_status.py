@@ -4,12 +4,22 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from sidecar.errors import DeferredStatusError
+from sidecar.projections.statement_text import head_of
 
-# The operations of a text, but for `repr`, so that a debugger can show it.
+# Every operation that a text, a number or a list takes part in, and some more, but for those that
+# Python itself needs of any object; `repr` stays, so that a debugger can show it.
+_NEEDED: Final = frozenset(
+    {
+        "__class__", "__class_getitem__", "__delattr__", "__dir__", "__doc__", "__getattribute__",
+        "__init__", "__init_subclass__", "__new__", "__repr__", "__setattr__", "__sizeof__",
+        "__subclasshook__",
+    }
+)  # fmt: skip
 _READS: Final = (
-    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__bool__", "__len__",
-    "__iter__", "__contains__", "__getitem__", "__str__", "__format__", "__int__", "__float__",
-    "__index__", "__bytes__", "__add__", "__radd__", "__mod__", "__rmod__", "__mul__", "__rmul__",
+    *sorted({*dir(str), *dir(int), *dir(float), *dir(list), *dir(dict), *dir(bytes)} - _NEEDED),
+    "__aenter__", "__aexit__", "__aiter__", "__anext__", "__await__", "__call__", "__complex__",
+    "__copy__", "__deepcopy__", "__enter__", "__exit__", "__fspath__", "__matmul__", "__next__",
+    "__rmatmul__",
 )  # fmt: skip
 
 
@@ -30,6 +40,11 @@ class DeferredStatus:
     def __repr__(self) -> str:
         return "<status of a deferred statement>"
 
+    # What writes JSON looks at the class before it gives up.
+    @property  # type: ignore[misc]  # it raises
+    def __class__(self) -> type:
+        _refuse(self)
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a text's method of any kind
         # Those of Python's protocols are read by code that only inspects an object.
         if name.startswith("__"):
@@ -38,14 +53,17 @@ class DeferredStatus:
 
 
 def _refuse(status: DeferredStatus, *_: object) -> NoReturn:
+    query = status._query  # noqa: SLF001 - a method
     error = DeferredStatusError(
         "The status of a deferred statement was used: `execute` holds writes back, so PostgreSQL "
         "has not answered yet. Set `eager = True` on the projection, or ask with `fetchval` and "
-        f"RETURNING. The statement begins with {status._query[:60]!r}."  # noqa: SLF001 - a method
+        f"RETURNING. The statement begins with: {head_of(query)}",
+        query,
     )
     status._record_use(error)  # noqa: SLF001 - a method
     raise error
 
 
 for _name in _READS:
-    setattr(DeferredStatus, _name, _refuse)
+    if _name.startswith("__"):
+        setattr(DeferredStatus, _name, _refuse)

@@ -1,74 +1,19 @@
 """Refusal of statements that would end a transaction which their author does not own."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 
 from sidecar.errors import TransactionEndError
+from sidecar.postgres.statement_effect import effect_of
 
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:
     _Connection = asyncpg.Connection
-
-_MAY_END: Final = re.compile(r"\b(?:commit|rollback|abort|end|prepare)\b", re.IGNORECASE)
-_ENDS: Final = re.compile(
-    r"(?:commit|end|abort|prepare\s+transaction"
-    r"|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b",
-    re.IGNORECASE,
-)
-# What can hold a semicolon that ends no statement; of a C comment only its beginning, since these
-# comments nest.
-_OPAQUE: Final = re.compile(
-    r"""--[^\n]*
-      | (?P<comment>/\*)
-      | \bE'(?:[^'\\]|\\.|'')*'
-      | '(?:[^']|'')*'
-      | "(?:[^"]|"")*"
-      | (?P<tag>\$(?:[A-Za-z_\x80-\uffff]\w*)?\$).*?(?P=tag)""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
-_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
-# The body of a function in standard SQL, where the server itself refuses to end a transaction.
-_BODY: Final = re.compile(r"\bbegin\s+atomic\b", re.IGNORECASE)
-
-
-def ends_transaction(query: str) -> bool:
-    """Return True when a text of one or more statements would end the transaction that it runs in.
-
-    A savepoint is none, and inside a DO block or a procedure the server itself refuses it.
-    """
-    if not _MAY_END.search(query):
-        return False
-    text = _strip(query)
-    if _BODY.search(text):
-        return False
-    return any(_ENDS.match(statement.lstrip()) for statement in text.split(";"))
-
-
-def _strip(query: str) -> str:
-    """Return a text without comments and without the contents of quotes."""
-    kept, start = [], 0
-    while found := _OPAQUE.search(query, start):
-        kept.append(query[start : found.start()])
-        is_comment = found["comment"] is not None
-        start = _end_of_comment(query, found.end()) if is_comment else found.end()
-        kept.append(" " if is_comment or found[0].startswith("--") else "''")
-    kept.append(query[start:])
-    return "".join(kept)
-
-
-def _end_of_comment(query: str, start: int) -> int:
-    depth = 1
-    for edge in _COMMENT_EDGE.finditer(query, start):
-        depth += 1 if edge[0] == "/*" else -1
-        if depth == 0:
-            return edge.end()
-    return len(query)
 
 
 def keep_transaction(connection: object, owner: str) -> AbstractContextManager[None]:
@@ -95,14 +40,18 @@ class GuardedConnection(_Connection):
         finally:
             self._owner = None
 
-    def require_harmless(self, query: str) -> None:
-        """Refuse a statement that would end the transaction.
+    def require_harmless(self, query: str, args: Sequence[object] = ()) -> None:
+        """Refuse a statement that would end the transaction, or its session.
 
         Raises:
             TransactionEndError: It would.
         """
-        if self._owner is not None and ends_transaction(query):
-            self._refuse("ends the transaction")
+        if self._owner is None:
+            return
+        if forbidden := effect_of(query).forbidden:
+            self._refuse(forbidden)
+        if "pg_terminate_backend" in query and self.get_server_pid() in args:
+            self._refuse("ends the session")
 
     def _refuse(self, deed: str) -> NoReturn:
         raise TransactionEndError(
@@ -117,6 +66,12 @@ class GuardedConnection(_Connection):
             self._refuse("closes the connection")
         await super().close(**options)
 
+    async def reset(self, **options: Any) -> None:  # noqa: ANN401 - asyncpg's own
+        """Reset the session, unless its transaction has an owner."""
+        if self._owner is not None:
+            self._refuse("resets the session")
+        await super().reset(**options)
+
 
 def _guarded(name: str) -> Callable[..., object]:
     """Return asyncpg's method of a name, with a check of the statement before it."""
@@ -124,7 +79,7 @@ def _guarded(name: str) -> Callable[..., object]:
 
     @wraps(method)
     def call(self: GuardedConnection, query: str, *args: object, **options: object) -> object:
-        self.require_harmless(query)
+        self.require_harmless(query, args)
         return method(self, query, *args, **options)
 
     return call

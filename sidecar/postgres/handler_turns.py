@@ -1,6 +1,7 @@
 """Whose turn it is: handlers use one connection, one after the other, with the tasks they start."""
 
 import asyncio
+import logging
 from contextvars import ContextVar
 from itertools import count
 from types import SimpleNamespace
@@ -23,6 +24,8 @@ _turns: Final = count(1)
 # takes a tenth of the time of `current_task`. Of what is no `async def` nobody knows.
 _UNSEEN: Final = SimpleNamespace(cr_running=False)
 
+logger = logging.getLogger(__name__)
+
 
 class HandlerTurns(WriteBuffer):
     """Lends deferred writes to the handlers of a batch, each for its turn.
@@ -38,6 +41,7 @@ class HandlerTurns(WriteBuffer):
     Args:
         raw: An asyncpg connection inside a transaction that the caller ends.
         eager: Send each write at once.
+        owner: The projection, for the log.
     """
 
     __slots__ = (
@@ -46,15 +50,17 @@ class HandlerTurns(WriteBuffer):
         "_is_eager",
         "_misuse",
         "_outer_savepoints",
+        "_owner",
         "_savepoints",
         "_task",
         "_turnstile",
         "is_touched",
     )
 
-    def __init__(self, raw: RawConnection, *, eager: bool) -> None:
+    def __init__(self, raw: RawConnection, *, eager: bool, owner: str) -> None:
         super().__init__(raw)
         self.is_touched = False
+        self._owner = owner
         self._eager = self._is_eager = eager
         self._task = asyncio.current_task()
         coroutine = None if self._task is None else self._task.get_coro()
@@ -62,6 +68,11 @@ class HandlerTurns(WriteBuffer):
         self._turnstile = Turnstile(self._admit, self._record_misuse)
         self._savepoints = self._outer_savepoints = 0
         self._misuse: ConnectionMisuseError | None = None
+
+    @property
+    def turn(self) -> int:
+        """The number of the turn under way; 0 between turns."""
+        return self._turn
 
     def begin_turn(self) -> None:
         """Begin the turn of the next handler, and of the tasks that it starts, and end the last."""
@@ -74,7 +85,7 @@ class HandlerTurns(WriteBuffer):
             self._outer_savepoints = self._savepoints
             self._eager = self._is_eager
 
-    def check_turn(self) -> None:
+    def _require_order(self) -> None:
         """Look at the turn of a handler that has returned.
 
         Raises:
@@ -93,7 +104,7 @@ class HandlerTurns(WriteBuffer):
         """End the turn: until the next one begins, no task of a handler is admitted."""
         self._turn = 0
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Refuse everything from now on: the transaction is over."""
         self.end_turn()
         self._task = None
@@ -110,15 +121,39 @@ class HandlerTurns(WriteBuffer):
     def _admit(self, task: asyncio.Task[Any] | None) -> None:
         """Refuse a task that neither made the connection nor belongs to the current handler."""
         if task is None or task is not self._task:
-            self._require_turn(_turn_of_task.get())
+            self.require_turn(_turn_of_task.get())
 
-    def _require_turn(self, turn: int) -> None:
+    def require_turn(self, turn: int) -> None:
+        """Refuse what a task does that outlived its handler, and tell of it.
+
+        Raises:
+            ConnectionEndedError: The turn is not the one under way.
+        """
         if turn != self._turn or not turn:
+            logger.error(
+                "Refused a statement of %s from a task that outlived its handler, or that no "
+                "handler started; what it was to write is missing unless that task writes again",
+                self._owner,
+                extra={"event": "sidecar.projection.late_statement", "projection": self._owner},
+            )
             raise ConnectionEndedError(
                 "A statement came from a task that does not belong to the current handler: an "
                 "earlier handler left it behind, or no handler started it. The transaction is that "
                 "of other events by now, or is over. Write from the handler, or from tasks that it "
                 "starts and awaits."
+            )
+
+    def require_same_turn(self, turn: int) -> None:
+        """Refuse what an earlier handler made: a prepared statement, a cursor, a block.
+
+        Raises:
+            ConnectionEndedError: It did.
+        """
+        if turn != self._turn:
+            raise ConnectionEndedError(
+                "A statement, cursor, block or connection of an earlier event was used. Take a new "
+                "one in each handler from the connection that it is given: asyncpg keeps what is "
+                "prepared, so that this costs nothing."
             )
 
     def _record_misuse(self, error: ConnectionMisuseError) -> None:

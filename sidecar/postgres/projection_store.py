@@ -16,6 +16,7 @@ from sidecar.errors import (
 from sidecar.postgres.accepted_gaps import list_accepted
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.copies import new_schema
+from sidecar.postgres.kept_codecs import keep_codecs
 from sidecar.postgres.page import read_span
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_transaction import PostgresTransaction, checkpoint_key
@@ -149,7 +150,7 @@ class PostgresProjectionStore:
         lost = f"The session of {partition} ended in the middle of its transaction."
         async with self._pool.acquire() as raw:
             with translate_loss(raw, lost):
-                async with read_committed(raw):
+                async with keep_codecs(raw), read_committed(raw):
                     yield raw
 
     async def _lock_checkpoint(

@@ -15,8 +15,8 @@ from sidecar.errors import (
 )
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.connection import RawConnection, is_busy, is_lost, translate_loss
-from sidecar.postgres.deferred import DeferredConnection
 from sidecar.postgres.guard import keep_transaction
+from sidecar.postgres.handler_connection import HandlerConnection
 from sidecar.postgres.page import PAGE_BYTES
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import refuse_stray_writes
@@ -60,7 +60,7 @@ class PostgresTransaction:
         eager: bool,
         handled: Sequence[str] = ALL_TYPES,
     ) -> None:
-        self.connection: Final = DeferredConnection(raw, eager=eager)
+        self.connection: Final = HandlerConnection(raw, eager=eager, owner=str(partition))
         self.session: Final = raw.get_server_pid()
         self.session_ended_by: BaseException | None = None
         self._raw: Final = raw
@@ -93,7 +93,7 @@ class PostgresTransaction:
                 self.session_ended_by = error
             raise
         finally:
-            self.connection.close()
+            self.connection.end()
 
     async def _free(self) -> bool:
         """Leave the connection free for the rollback; False when its session is ended instead."""
@@ -133,22 +133,22 @@ class PostgresTransaction:
         lost = f"The session of {self._partition} ended in the middle of an event."
         try:
             with translate_loss(self._raw, lost):
-                await self.connection.open_savepoint()
+                depth = await self.connection.open_savepoint()
                 try:
                     yield
                     await self.connection.release_savepoint()
                 except BaseException as error:
-                    await self._undo(error)
+                    await self._undo(error, depth)
                     raise
         except StoreUnavailableError:
             if self._spoilt_by is None:
                 raise
             raise self._spoilt_by from None
 
-    async def _undo(self, cause: BaseException) -> None:
+    async def _undo(self, cause: BaseException, depth: int) -> None:
         """Roll back to the savepoint; where that fails, end the session."""
         try:
-            await self.connection.undo_savepoint()
+            await self.connection.undo_event(depth)
         except Exception as error:
             if is_lost(self._raw, error):
                 raise

@@ -12,6 +12,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _FILES: Final = (
     "accepted_gaps.sql",
     "declaration.sql",
+    "handler_session.sql",
     "queries.sql",
     "scratch.sql",
     "table_marks.sql",

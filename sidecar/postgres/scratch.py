@@ -9,11 +9,11 @@ import asyncpg
 import msgspec
 
 from sidecar.errors import ProjectionError
-from sidecar.events.exit import no_exit
 from sidecar.postgres.connection import RawConnection, open_session, read_committed
 from sidecar.postgres.copies import drop_copy, quote
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import OBSTACLES
+from sidecar.postgres.setup_call import call_setup
 from sidecar.postgres.table_comparison import TableShape, read_shape
 from sidecar.postgres.table_copy import Place, copy_shape, require_table
 from sidecar.projections.projection import Subscription
@@ -68,8 +68,7 @@ class Scratch:
             return
         async with self._keeper.transaction():
             await self._keeper.fetchval(sql("prepend_search_path"), self.schema)
-            with no_exit():
-                await subscription.setup(self._keeper)
+            await call_setup(self._keeper, subscription)
             elsewhere = await self._keeper.fetch(sql("list_made_elsewhere"), self.schema)
         if elsewhere:
             names = ", ".join(row["name"] for row in elsewhere)

@@ -23,15 +23,26 @@ class WriteBuffer:
 
     Attributes:
         is_blurred: Whether a statement failed that an earlier turn had made.
+        failed_query: The deferred statement that failed first; None while none has.
 
     Args:
         raw: An asyncpg connection.
     """
 
-    __slots__ = ("_earlier_rows", "_query", "_raw", "_rows", "_sending", "_turn", "is_blurred")
+    __slots__ = (
+        "_earlier_rows",
+        "_query",
+        "_raw",
+        "_rows",
+        "_sending",
+        "_turn",
+        "failed_query",
+        "is_blurred",
+    )
 
     def __init__(self, raw: RawConnection) -> None:
         self.is_blurred = False
+        self.failed_query: str | None = None
         self._raw = raw
         # The number of the turn under way; 0 between turns.
         self._turn = 0
@@ -96,9 +107,13 @@ class WriteBuffer:
         return batch
 
     async def _send(self, query: str, rows: Sequence[Row]) -> None:
-        if len(rows) > 1 and rows[0]:
-            await self._raw.executemany(query, rows)
-            return
-        # Without parameters a text may hold several statements.
-        for row in rows:
-            await self._raw.execute(query, *row)
+        try:
+            if len(rows) > 1 and rows[0]:
+                await self._raw.executemany(query, rows)
+                return
+            # Without parameters a text may hold several statements.
+            for row in rows:
+                await self._raw.execute(query, *row)
+        except Exception:
+            self.failed_query = self.failed_query or query
+            raise

@@ -8,9 +8,11 @@ from sidecar.errors import DeferredStatusError, trace_back
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Applied, Batch, EventFailedError
+from sidecar.projections.eager_statements import EagerStatements
 from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
-from sidecar.projections.failure_log import log_eager, log_parked
+from sidecar.projections.failure_log import log_eager, log_parked, log_unfit
 from sidecar.projections.one_by_one import OneByOne
+from sidecar.projections.ports import LentConnection
 from sidecar.projections.together import Together
 
 # A batch in which something failed is divided so, again and again, to find it.
@@ -39,7 +41,9 @@ class Applier:
         self._failures: Final = failures
         self._begun: Final = begun
         self._one_by_one: Final = OneByOne(context, cursor, failures)
-        self._is_eager = context.subscription.eager
+        self._eager: Final = EagerStatements(is_all=context.subscription.eager)
+        # The deferred statement that made a batch fail.
+        self._suspect: str | None = None
 
     async def apply(self, batch: Batch) -> bool:
         """Apply a batch; return True when all of it is done with.
@@ -78,7 +82,7 @@ class Applier:
     async def _apply_part(self, batch: Batch) -> bool:
         """Apply a part of a batch that failed; return True when what comes after it may follow."""
         if len(batch.deliveries) == 1:
-            await self._one_by_one.apply(batch)
+            await self._apply_singly(batch)
         elif not isinstance(await self._try_together(batch), Applied):
             await self._search(batch)
         return self._cursor.seen >= batch.upto and not self._context.stopping.is_set()
@@ -86,7 +90,7 @@ class Applier:
     async def _search(self, batch: Batch) -> None:
         """Divide, until what fails is among few events, and apply those one by one."""
         if len(batch.deliveries) <= SEARCH_PARTS:
-            await self._one_by_one.apply(batch)
+            await self._apply_singly(batch)
             return
         for part in batch.split(ceil(len(batch.deliveries) / SEARCH_PARTS)):
             if not await self._apply_part(part):
@@ -94,8 +98,11 @@ class Applier:
 
     async def _try_together(self, batch: Batch) -> Applied | Exception:
         """Apply all in one go; return the error that undid it, of one event where that is known."""
+        connection: LentConnection | None = None
         try:
-            async with self._cursor.begin(eager=self._is_eager) as transaction:
+            async with self._cursor.begin(eager=self._eager.is_all) as transaction:
+                connection = transaction.connection
+                connection.send_at_once(self._eager)
                 together = Together(self._context, transaction, batch, self._failures)
                 await together.leave_out_parked()
                 self._begun()
@@ -105,17 +112,28 @@ class Applier:
             raise
         except Exception as error:  # noqa: BLE001 - transient errors are raised again
             self._look_at(error.cause if isinstance(error, EventFailedError) else error)
+            self._context.tally.replays += 1
+            self._suspect = connection.failed_query if connection else None
             return error
+        self._suspect = None
         self._cursor.moved(applied.upto, applied.events)
         self._failures.recovered()
         log_parked(self._context.partition, applied.parked)
         return applied
 
+    async def _apply_singly(self, batch: Batch) -> None:
+        """Apply one by one; where nothing fails so, a statement was to blame that waited."""
+        suspect, self._suspect = self._suspect, None
+        failures = self._failures.reported
+        await self._one_by_one.apply(batch)
+        is_sound = self._failures.reported == failures and self._cursor.seen >= batch.upto
+        if suspect is not None and is_sound and self._eager.suspect(suspect):
+            log_unfit(self._context.partition, suspect, is_all=self._eager.is_all)
+
     def _look_at(self, error: Exception) -> None:
         """Raise a transient error, and learn from what would fail each batch."""
         if self._context.store.is_transient(error):
             raise error
-        is_misread = any(isinstance(cause, DeferredStatusError) for cause in trace_back(error))
-        if is_misread and not self._is_eager:
-            self._is_eager = True
-            log_eager(self._context.partition, error)
+        for cause in trace_back(error):
+            if isinstance(cause, DeferredStatusError) and self._eager.learn(cause.query):
+                log_eager(self._context.partition, cause, is_all=self._eager.is_all)

@@ -99,10 +99,12 @@ class FailureHandler:
     Attributes:
         due_mono: Monotonic time at which the next of the events put off is due, as far as this
             process knows.
+        reported: How many failures were reported.
     """
 
     def __init__(self, context: PartitionContext, policy: RetryPolicy | GaplessPolicy) -> None:
         self.due_mono = math.inf
+        self.reported = 0
         self._context: Final = context
         self._policy: Final = policy
         self._outages = 0
@@ -233,6 +235,7 @@ class FailureHandler:
     def report(self, failure: EventFailedError, action: Action, attempt: int) -> None:
         """Count, log and trace a failed event."""
         record, error = failure.delivery.record, failure.cause
+        self.reported += 1
         self._context.tally.add_failure(type(error).__name__, action)
         self._context.observer.event_failed(record, error, action, attempt)
         log_failure(self._context.partition, record, error, action, attempt)

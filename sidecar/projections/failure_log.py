@@ -4,8 +4,10 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from sidecar.errors import DeferredStatusError
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.projection import Partition
+from sidecar.projections.statement_text import head_of
 
 MAX_NAMED_STREAMS: Final = 10
 
@@ -71,15 +73,36 @@ def log_interruption(partition: Partition, event: str, reason: str) -> None:
     )
 
 
-def log_eager(partition: Partition, error: BaseException) -> None:
-    """Log that writes are no longer held back, for the handler reads what they answer."""
+def log_eager(partition: Partition, error: DeferredStatusError, *, is_all: bool) -> None:
+    """Log that a statement is no longer held back, for the handler reads what it answers."""
     logger.warning(
-        "Projection %s reads the status of its statements, so each is sent at once from here on, "
-        "which is slower; set `eager = True` on it, or ask with `fetchval` and RETURNING",
+        "Projection %s reads the status of a statement, so %s sent at once from here on, which is "
+        "slower; set `eager = True` on it, or ask with `fetchval` and RETURNING. The statement "
+        "begins with: %s",
         partition,
+        _which(is_all=is_all),
+        head_of(error.query),
         exc_info=error,
         extra={"event": "sidecar.projection.eager", "projection": partition.projection},
     )
+
+
+def log_unfit(partition: Partition, query: str, *, is_all: bool) -> None:
+    """Log that a statement is no longer held back, for batches fail by it that pass one by one."""
+    logger.warning(
+        "Projection %s has a statement that fails when it is held back and passes when it is sent "
+        "at once, so %s sent at once from here on, which is slower; put it into `async with "
+        "connection.transaction()` and catch its error outside of that, or set `eager = True`. The "
+        "statement begins with: %s",
+        partition,
+        _which(is_all=is_all),
+        head_of(query),
+        extra={"event": "sidecar.projection.eager", "projection": partition.projection},
+    )
+
+
+def _which(*, is_all: bool) -> str:
+    return "each of its statements is, since too many would have to be," if is_all else "that is"
 
 
 def log_resumed(partition: Partition, stream: str, events: int) -> None:

@@ -32,6 +32,8 @@ class RunnerTally:
             never set.
         progress_at: Unix time at which the checkpoint last moved; None before the first.
         position: The checkpoint as this loop knows it.
+        replays: Batches that were rolled back and applied again in parts, for something in them
+            failed.
     """
 
     applied: int = 0
@@ -40,6 +42,7 @@ class RunnerTally:
     heartbeat_mono: float | None = None
     progress_at: float | None = None
     position: int = 0
+    replays: int = 0
 
     def beat(self) -> None:
         """Record that a poll was completed."""
@@ -87,6 +90,7 @@ class ProjectionNumbers:
     failures: Mapping[tuple[str, str], int]
     heartbeat_at: float | None
     progress_at: float | None
+    replays: int = 0
 
 
 def add_up(
@@ -107,4 +111,5 @@ def add_up(
         failures=sum((tally.failures for tally in (*tallies, *counted)), Counter()),
         heartbeat_at=min(known) if known and len(known) == len(beats) else None,
         progress_at=max(moves, default=None),
+        replays=sum(tally.replays for tally in (*tallies, *counted)),
     )

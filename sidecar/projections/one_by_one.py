@@ -141,7 +141,7 @@ async def apply_one(
             try:
                 with no_exit():
                     await invoke(delivery.event, connection, delivery.record)
-                connection.check_turn()
+                await connection.check_turn()
             finally:
                 connection.end_turn()
             await connection.settle()

@@ -1,6 +1,6 @@
 """What the runner needs of a database, stated as Protocols."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -75,8 +75,8 @@ class LentConnection(Connection, Protocol):
     def is_touched(self) -> bool:
         """Whether there is anything to check after this turn."""
 
-    def check_turn(self) -> None:
-        """Look at the turn of a handler that has returned.
+    async def check_turn(self) -> None:
+        """Look at the turn of a handler that has returned, and undo what it left in the session.
 
         Raises:
             ConnectionMisuseError: It used the connection in a way that cannot work.
@@ -88,6 +88,13 @@ class LentConnection(Connection, Protocol):
     @property
     def is_blurred(self) -> bool:
         """Whether a deferred write failed that an earlier handler may have made."""
+
+    @property
+    def failed_query(self) -> str | None:
+        """The deferred statement that failed first, if one has."""
+
+    def send_at_once(self, queries: Container[str]) -> None:
+        """Hold these statements back no more."""
 
     def take_back(self) -> bool:
         """Drop what the last handler has written; False when only a rollback can do that."""

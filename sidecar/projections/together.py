@@ -84,7 +84,7 @@ class Together:
                     raise delivery.error  # noqa: TRY301 - handled as what the handler raises is
                 await invoke(delivery.event, connection, record)
                 if connection.is_touched:
-                    connection.check_turn()
+                    await connection.check_turn()
             # The edge between user code and ours.
             except BaseException as error:  # noqa: BLE001 - what is no failure is raised again
                 connection.end_turn()

@@ -68,6 +68,9 @@ _DECLARED: Final = {
         ),
         "sidecar.log.unwritten": _says("A log line could not be written."),
         "sidecar.loop.restarted": _says("A background loop ended and was started again.", "loop"),
+        "sidecar.projection.late_statement": _says(
+            "A task that outlived its handler was refused.", "projection"
+        ),
         "sidecar.runner.crashed": _says(
             "The loop of a projection crashed and is started again.", "projection"
         ),
@@ -120,7 +123,7 @@ _DECLARED: Final = {
         ),
         "sidecar.pool.unconnected": _says("A pool could not open a connection."),
         "sidecar.projection.eager": _says(
-            "A handler reads what its statements return, so none is deferred.", "projection"
+            "A statement cannot be deferred, so it is sent at once.", "projection"
         ),
         "sidecar.projection.interrupted": _says(
             "A transient error rolled a batch back.", "projection"

@@ -195,6 +195,11 @@ PROJECTION_FAILURES: Final = _of_loop.counter(
     attribute.ERROR_TYPE,
     attribute.ACTION,
 )
+PROJECTION_REPLAYS: Final = _of_loop.counter(
+    "sidecar.projection.replays",
+    "{batch}",
+    "Batches that were rolled back and applied again in parts, for something in them failed.",
+)
 PROCESS_DURATION: Final = _working.histogram(
     "messaging.process.duration",
     "How long a projection took for one batch.",

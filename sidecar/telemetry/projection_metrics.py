@@ -124,6 +124,9 @@ def observe_projections(telemetry: Telemetry, read: ReadNumbers) -> Callable[[],
         {
             metric.PROJECTION_EVENTS: lambda: _read_applied(read(), attribute.PROJECTION),
             metric.PROJECTION_FAILURES: lambda: _read_failures(read()),
+            metric.PROJECTION_REPLAYS: lambda: [
+                (tally.replays, {attribute.PROJECTION: name}) for name, tally in read().items()
+            ],
             **_moment_readers(read),
         },
     )

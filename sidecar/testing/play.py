@@ -202,7 +202,7 @@ class Run:
             with self._player.watch.handling(record, session):
                 await self._own.subscriber.invoke(event, connection, record)
             if connection.is_touched:
-                connection.check_turn()
+                await connection.check_turn()
         except Exception as error:
             self._look_at(error, record)
             raise

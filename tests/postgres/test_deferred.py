@@ -10,8 +10,8 @@ import pytest
 
 from sidecar.errors import DeferredStatusError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.deferred import DeferredConnection
-from sidecar.postgres.guard import ends_transaction
+from sidecar.postgres.handler_connection import HandlerConnection
+from sidecar.postgres.statement_effect import ends_transaction
 from sidecar.postgres.write_buffer import BATCH_ROWS
 from tests.postgres.stage import session
 
@@ -31,8 +31,10 @@ class Spy:
         self._raw = raw
 
     def __getattr__(self, name: str) -> object:
-        self.calls.append(name)
-        return getattr(self._raw, name)
+        found = getattr(self._raw, name)
+        if callable(found):
+            self.calls.append(name)
+        return found
 
 
 @pytest.fixture
@@ -48,8 +50,8 @@ def spy(raw: RawConnection) -> Spy:
     return Spy(raw)
 
 
-def defer(spy: Spy, *, eager: bool = False) -> DeferredConnection:
-    connection = DeferredConnection(spy, eager=eager)  # type: ignore[arg-type]
+def defer(spy: Spy, *, eager: bool = False) -> HandlerConnection:
+    connection = HandlerConnection(spy, eager=eager)  # type: ignore[arg-type]
     connection.begin_turn()
     return connection
 
@@ -131,7 +133,7 @@ async def test_block_that_is_rolled_back_leaves_nothing(
     assert [row["n"] for row in rows] == [-2, -1]
 
 
-async def write_and_refuse(connection: DeferredConnection, rows: int) -> None:
+async def write_and_refuse(connection: HandlerConnection, rows: int) -> None:
     async with connection.transaction():
         for number in range(rows):
             await connection.execute(INSERT, number)
@@ -145,7 +147,7 @@ async def test_batch_that_fails_leaves_nothing_of_its_block_behind(spy: Spy) -> 
     assert await connection.fetchval("SELECT count(*) FROM t") == 0
 
 
-async def write_twice(connection: DeferredConnection) -> None:
+async def write_twice(connection: HandlerConnection) -> None:
     async with connection.transaction():
         await connection.executemany(INSERT, [(1,), (1,)])
         await connection.execute(UPSERT, 2)
@@ -183,7 +185,7 @@ async def test_status_of_a_deferred_statement_cannot_be_read(spy: Spy, use: str)
 
 async def test_parameters_are_those_of_the_call(raw: RawConnection) -> None:
     await raw.execute("CREATE TEMP TABLE p (a int[], b bytea, c text, d inet)")
-    connection = DeferredConnection(raw)
+    connection = HandlerConnection(raw)
     row: list[Any] = [[1], bytearray(b"x"), "one", ip_address("::1")]
     rows = [row]
     await connection.execute("INSERT INTO p VALUES ($1, $2, $3, $4)", *row)
@@ -210,7 +212,7 @@ async def test_text_of_several_statements_waits_and_travels_as_often_as_it_was_m
 
 
 async def test_writes_keep_their_order_with_those_of_a_raw_connection(raw: RawConnection) -> None:
-    connection = DeferredConnection(raw)
+    connection = HandlerConnection(raw)
     kept = await connection.raw()
     await connection.execute(INSERT, 1)
     await kept.execute("UPDATE t SET times = 5 WHERE n = 1")

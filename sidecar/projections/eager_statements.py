@@ -1,0 +1,46 @@
+"""Statements that cannot wait for others, found by what they made fail. Pure."""
+
+from typing import Final
+
+# A handler that needs more than these makes its statements anew each time, as it seems.
+MAX_STATEMENTS: Final = 16
+MAX_CHARACTERS: Final = 10_000
+# So many batches failed for a statement whose events then passed one by one; the first time may
+# have been chance.
+SUSPECTED_BATCHES: Final = 2
+
+
+class EagerStatements:
+    """The statements of one partition's handler that are sent at once, whatever its mode.
+
+    Attributes:
+        is_all: Whether each is, as the projection demands, or since too many would have to be.
+
+    Args:
+        is_all: As the projection demands.
+    """
+
+    def __init__(self, *, is_all: bool) -> None:
+        self.is_all = is_all
+        self._learned: Final[set[str]] = set()
+        self._suspected = ""
+        self._batches = 0
+
+    def __contains__(self, query: object) -> bool:
+        return query in self._learned
+
+    def learn(self, query: str) -> bool:
+        """Have a statement sent at once from now on; return False when it is already."""
+        if self.is_all or query in self._learned:
+            return False
+        self._learned.add(query)
+        if len(self._learned) > MAX_STATEMENTS or len(query) > MAX_CHARACTERS:
+            self.is_all = True
+            self._learned.clear()
+        return True
+
+    def suspect(self, query: str) -> bool:
+        """Record that a batch failed for a statement without reason; return True once it is one."""
+        self._batches = self._batches + 1 if query == self._suspected else 1
+        self._suspected = query
+        return self._batches >= SUSPECTED_BATCHES and self.learn(query)
