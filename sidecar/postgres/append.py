@@ -22,6 +22,7 @@ from sidecar.events.types import EventTypes
 from sidecar.postgres.codec_aware import fetch_own
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
+from sidecar.postgres.schema import current_schema
 
 # A writer without an expected version that loses a race inserts again; each time at least one
 # writer wins, so this many losses in a row mean a stream that should not be written like that.
@@ -154,7 +155,8 @@ def _translate(error: asyncpg.PostgresError, arguments: AppendArguments) -> Side
     if isinstance(error, asyncpg.UndefinedTableError):
         return MigrationError(
             "The database has no event store yet: run `sidecar migrate`, or start `sidecar serve`, "
-            "which applies what is missing outside of production."
+            "which applies what is missing outside of production. It was looked for in the schema "
+            f"{current_schema()}, which SIDECAR_SCHEMA chooses, here as there."
         )
     # Disk, memory, connections or locks are used up; the same append succeeds once there is room.
     if isinstance(error, asyncpg.InsufficientResourcesError):

@@ -54,7 +54,7 @@ class PostgresDeadLetterSink:
         self._types: Final = types
         self._redact: Final = redact
         self._find_stream: Final = find_stream
-        self._schema: Final = choose_schema(schema)
+        self.schema: Final = choose_schema(schema)
 
     async def require_place(self) -> None:
         """Make sure that dead letters can be kept.
@@ -66,7 +66,7 @@ class PostgresDeadLetterSink:
         """
         async with self._pool.acquire() as connection:
             lost = translate_loss(connection, "The session of the dead letters ended.")
-            with use_schema(self._schema), lost:
+            with use_schema(self.schema), lost:
                 async with translate_refusal(connection):
                     row = await connection.fetchrow(sql("find_letter_rights"))
         if row is None:
@@ -86,7 +86,7 @@ class PostgresDeadLetterSink:
             for failure in failures
         ]
         try:
-            with use_schema(self._schema):
+            with use_schema(self.schema):
                 await self._pool.executemany(sql("keep_pushed"), rows)
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
             named = getattr(error, "sqlstate", None) or type(error).__name__
@@ -105,7 +105,7 @@ class PostgresDeadLetterSink:
         """
         names = [subscriber.name for subscriber in publisher.projections]
         resolved = 0
-        with use_schema(self._schema):
+        with use_schema(self.schema):
             while (outcome := await self._retry_next(publisher, names)) is not None:
                 resolved += outcome
         return resolved

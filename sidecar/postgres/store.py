@@ -56,6 +56,7 @@ class EventStore(EventLog):
 
     Attributes:
         observer: Observes each append, and adds the current trace to its metadata.
+        schema: Of the sidecar's tables.
 
     Args:
         pool: Connections come from it; its owner closes it.
@@ -69,7 +70,7 @@ class EventStore(EventLog):
     def __init__(self, pool: MeteredPool, types: EventTypes, *, schema: str | None = None) -> None:
         self._pool = pool
         self._types = types
-        self._schema: Final = choose_schema(schema)
+        self.schema: Final = choose_schema(schema)
         self._waits: Final = ReadYourWrites(pool)
         self._notifier: Final = CommitNotifier(pool)
         self._declaration: Final = WriterDeclaration(pool, types)
@@ -136,7 +137,7 @@ class EventStore(EventLog):
         ids: Sequence[str] | None,
         connection: "RawConnection | None",
     ) -> Appended:
-        with use_schema(self._schema):
+        with use_schema(self.schema):
             if self._declaration.is_due:
                 await self._declaration.make()
             if connection is None:
@@ -164,7 +165,7 @@ class EventStore(EventLog):
     ) -> list[RecordedEvent]:
         if not is_storable(stream):
             return []
-        with use_schema(self._schema):
+        with use_schema(self.schema):
             rows = await self._pool.fetch(sql("read_stream"), stream, after_version, limit)
         return [RecordedEvent(*row) for row in rows]
 
@@ -177,7 +178,7 @@ class EventStore(EventLog):
         What this returns may have gaps that a slow transaction still fills. A reader that keeps a
         position of its own and must miss nothing belongs behind `sidecar run`.
         """
-        with use_schema(self._schema):
+        with use_schema(self.schema):
             rows = await self._pool.fetch(sql("read_log"), after_position, _MAX_POSITION, limit)
         return [RecordedEvent(*row) for row in rows]
 
@@ -206,7 +207,7 @@ class EventStore(EventLog):
             StoreUnavailableError: PostgreSQL cannot be reached.
             UsageError: The time-out is no length of time.
         """
-        with use_schema(self._schema):
+        with use_schema(self.schema):
             await self._waits.wait_until(
                 position, projection, stream=stream, timeout_seconds=timeout_seconds
             )

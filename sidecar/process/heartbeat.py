@@ -107,6 +107,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
         loop_lag_seconds: By how much the event loop was late at worst lately.
         telemetry_dropped: Spans and metric exports lost, since the start.
         troubles: How often the agent could not do something, by what.
+        schema: Where an application's store has the sidecar's tables; empty without a store.
         left_out: Checks, subscribers and loops that are not in it, or were not as they should be.
         projections: The loops that it runs.
         setups: Age in seconds of each projection's setup that is not over.
@@ -122,6 +123,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     checks: tuple[CheckReport, ...] = ()
     subscribers: tuple[SubscriberReport, ...] = ()
     troubles: Mapping[str, int] = {}
+    schema: Name = ""
     left_out: int = 0
     projections: tuple[LoopReport, ...] = ()
     setups: Mapping[str, float] = {}

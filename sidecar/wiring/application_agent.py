@@ -166,6 +166,7 @@ class _Inside:
     monitor: Monitor
     publisher: Publishing | None = None
     pool: MeteredPool | InstrumentedPool | None = None
+    schema: str = ""
 
 
 def _follow(
@@ -184,6 +185,7 @@ def _follow(
     if given.store is not None:
         with troubles.contained(Part.STORE):
             follow_store(stack, telemetry, given.store)
+            inside.schema = given.store.schema
     if given.checks is not None:
         with troubles.contained(Part.CHECKS):
             inside.monitor = Monitor(given.checks)
@@ -206,5 +208,6 @@ def _report(name: str, inside: _Inside, telemetry: Telemetry, troubles: Troubles
         checks=checks,
         subscribers=subscribers,
         troubles=dict(troubles.counts),
+        schema=inside.schema,
         left_out=more_checks + more,
     )

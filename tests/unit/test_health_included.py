@@ -198,6 +198,11 @@ SILENT, AWAY = AgentSilentError(), UnreachableError()
         ((Heartbeat(left_out=4), Heartbeat()), warned("application.left-out", 4)),
         ((Heartbeat(), Heartbeat(troubles={"pool": 1})), warned("application.limited", "pool")),
         ((Heartbeat(), Heartbeat(troubles={"port": 1, "socket": 1})), passed()),
+        ((Heartbeat(schema="sidecar"),), passed()),
+        (
+            (Heartbeat(), Heartbeat(schema="billing")),
+            warned("application.elsewhere", "billing"),
+        ),
         ((), failed("application.ended")),
     ],
 )

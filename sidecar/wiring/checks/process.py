@@ -9,6 +9,7 @@ from sidecar.health.duration import Stretch
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.health.registry import CheckOptions
 from sidecar.health.verdict import severity
+from sidecar.postgres.schema import current_schema
 from sidecar.process.agent_poller import Contact, PortProbe
 from sidecar.process.application import Application
 from sidecar.process.heartbeat import CheckReport
@@ -35,6 +36,8 @@ _DETAILS: Final = {
     "application.lost": "{} ended without a word, as what is killed does. See the application's "
     "log and, for a lack of memory, the kernel's.",
     "application.limited": "Agents go on without their {}; the application's log says why.",
+    "application.elsewhere": "It appends to the schema {}, and this sidecar follows another one: "
+    "give both the same SIDECAR_SCHEMA.",
     "application.left-out": "Checks, pools, subscribers or processes are not shown: there are too "
     "many, or they are not told as an agent tells them.",
     "application.unreadable": "The directory of the agents cannot be read; see this process's log.",
@@ -109,6 +112,8 @@ def _find_blemish(application: Application, now_mono: float) -> CheckResult | No
     if lost := application.lost(now_mono):
         return _warn_of("application.lost", lost)
     beats = [member.heartbeat for member in application.members]
+    if elsewhere := {beat.schema for beat in beats} - {"", current_schema()}:
+        return _warn_of("application.elsewhere", sorted(elsewhere))
     lag_seconds = max((beat.loop_lag_seconds for beat in beats), default=0.0)
     if lag_seconds > LOOP_LAG_LIMIT_SECONDS:
         return warned("application.late", lag_seconds, "s")
