@@ -159,6 +159,12 @@ class Settings:
         0.0,
         "pause after which a parked stream is tried again by itself, doubling; 0: when asked",
     )
+    dead_letter_days: int = setting(
+        "SIDECAR_DEAD_LETTER_DAYS",
+        90,
+        "days for which a dead letter is kept after it was resolved; 0: for good",
+        form.whole(0, maximum=36_500),
+    )
     verify_percent: int = setting(
         "SIDECAR_VERIFY_PERCENT",
         0,

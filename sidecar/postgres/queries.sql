@@ -706,6 +706,24 @@ WHERE id = $1;
 -- Of an event that waited for a retry, and has been applied.
 DELETE FROM sidecar.dead_letters WHERE id = $1;
 
+-- name: delete_resolved_letters
+-- Of those resolved more than $1 days ago at most $2, by one process of the service at a time. What
+-- was discarded is never applied, and so stays.
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(7236173, 4) AS is_ours
+), due AS (
+    SELECT d.id FROM sidecar.dead_letters d
+    WHERE (SELECT is_ours FROM turn) AND d.resolution IS NOT NULL
+      AND d.resolved_at < now() - make_interval(days => $1::integer)
+      AND (d.resolution <> 'discarded' OR d.position IS NULL)
+    ORDER BY d.resolved_at
+    LIMIT $2
+    FOR UPDATE OF d SKIP LOCKED
+), deleted AS (
+    DELETE FROM sidecar.dead_letters WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id
+)
+SELECT count(*) FROM deleted;
+
 -- name: advance_letter
 -- The dead letter now stands for a later event of its stream, not yet tried.
 UPDATE sidecar.dead_letters

@@ -111,6 +111,9 @@ _DECLARED: Final = {
         "sidecar.letter.erased": _says(
             "A dead letter was due, but its event is no longer in the log.", "projection stream"
         ),
+        "sidecar.letters.undeleted": _says(
+            "Dead letters that were resolved long ago cannot be deleted at present."
+        ),
         "sidecar.letters.unnamed": _says(
             "`find_stream` failed for an event whose dead letter was kept.", "event_type"
         ),
@@ -169,6 +172,9 @@ _DECLARED: Final = {
     ("info",): {
         "sidecar.embedded.started": _says("The embedded PostgreSQL has started."),
         "sidecar.http.malformed": _says("A malformed HTTP request was refused."),
+        "sidecar.letters.deleted": _says(
+            "Dead letters that were resolved long ago were deleted.", "letters"
+        ),
         "sidecar.lease.taken": _says("A worker runs a projection from now on.", "projection"),
         "sidecar.process.signal_passed": _says("A signal came that changes nothing."),
         "sidecar.projection.relieved": _says(

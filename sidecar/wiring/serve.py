@@ -5,11 +5,14 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase, Stage
+from sidecar.postgres.connection import open_session
+from sidecar.postgres.dead_letter_retention import DeadLetterRetention
 from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application
 from sidecar.process.background import Background
@@ -75,6 +78,8 @@ async def serve(
         supervisor = make_supervisor(boot, target, workers, dsn)
         if supervisor.workers:
             probe.attach_workers(supervisor)
+        else:
+            _attach_retention(boot, dsn, attached)
         if beside is not None:
             attached.start("beside", lambda: beside(dsn, probe))
         await _supervise(supervisor, probe, settings, shutdown)
@@ -142,6 +147,14 @@ def _attach_application(probe: ProbeProcess, attached: Background, settings: Set
     attached.start("agents", application.run)
     if port is not None:
         attached.start("application", port.run)
+
+
+def _attach_retention(boot: Boot, dsn: str, attached: Background) -> None:
+    """Delete old dead letters, as workers do, where there may be none but the application's."""
+    if days := boot.settings.dead_letter_days:
+        name = f"{boot.session_name} retention"
+        connect = partial(open_session, dsn, application_name=name)
+        attached.start("retention", partial(DeadLetterRetention(days).run, connect))
 
 
 async def _supervise(

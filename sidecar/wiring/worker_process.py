@@ -18,6 +18,7 @@ from sidecar.lint.finding import Violation, weigh_all
 from sidecar.lint.rules.event_versions import find_faults
 from sidecar.postgres.checkpoint import list_recent_versions
 from sidecar.postgres.connection import explain_init, open_session
+from sidecar.postgres.dead_letter_retention import DeadLetterRetention
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
@@ -100,6 +101,9 @@ class WorkerProcess:
             if pool is not None:
                 freeze_gc()
                 beside = [asyncio.create_task(self._release.counter.run(pool))]
+                if days := self._boot.settings.dead_letter_days:
+                    retention = DeadLetterRetention(days)
+                    beside.append(asyncio.create_task(retention.run(pool.acquire)))
                 if percent := self._boot.settings.verify_percent:
                     schedule = VerificationSchedule(tuple(self._subscriptions), percent / 100)
                     beside.append(asyncio.create_task(schedule.run(pool)))

@@ -24,8 +24,7 @@ _TABLE: Final = re.compile(r"\bsidecar\.(events|checkpoints|dead_letters|[a-z]+_
 
 def test_statements_of_another_schema_never_name_the_default_one() -> None:
     for name, text in statements("billing-api").items():
-        assert "sidecar." not in text, name
-        assert "'sidecar'" not in text, name
+        assert not re.search(r"\bsidecar\b", text), name
     assert '"billing-api".events' in statements("billing-api")["read_log"]
     assert "sidecar.events" in statements()["read_log"]
 
