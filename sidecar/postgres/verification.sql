@@ -13,9 +13,9 @@ ON CONFLICT (projection) WHERE state = 'running' DO NOTHING
 RETURNING id;
 
 -- name: schedule_verification
--- Of the projections $1 one whose tables somebody else has changed since, or the one that was verified
--- longest ago, at least $3 seconds, unless one is verified in the background already. Its last
--- verification counts, whatever it came to.
+-- Of the projections $1 one whose tables somebody else has changed since, or that other code runs
+-- since, or the one that was verified longest ago, at least $3 seconds, unless one is verified in the
+-- background already. Its last verification counts, whatever it came to.
 INSERT INTO sidecar.verifications (projection, share)
 SELECT c.projection, $2
 FROM sidecar.checkpoints c
@@ -28,8 +28,8 @@ CROSS JOIN LATERAL (
         SELECT FROM sidecar.table_marks m
         WHERE m.projection = c.projection AND m.change IS NOT NULL
           AND (last.ended_at IS NULL OR m.last_changed_at > last.ended_at)
-    ) AS is_changed
-) AS tables
+    ) OR coalesce(c.code_changed_at > coalesce(last.ended_at, '-infinity'), false) AS is_changed
+) AS since
 WHERE c.projection = ANY($1::text[]) AND c.copy = 'live' AND c.partition = 0
   AND c.state = 'running' AND cardinality(c.tables) > 0
   AND pg_try_advisory_xact_lock(7236176, 0)
@@ -37,10 +37,10 @@ WHERE c.projection = ANY($1::text[]) AND c.copy = 'live' AND c.partition = 0
       SELECT FROM sidecar.verifications WHERE state = 'running' AND share IS NOT NULL
   )
   AND (
-      tables.is_changed OR last.ended_at IS NULL
+      since.is_changed OR last.ended_at IS NULL
       OR last.ended_at < now() - make_interval(secs => $3::float8)
   )
-ORDER BY tables.is_changed DESC, last.ended_at NULLS FIRST, c.projection LIMIT 1
+ORDER BY since.is_changed DESC, last.ended_at NULLS FIRST, c.projection LIMIT 1
 ON CONFLICT (projection) WHERE state = 'running' DO NOTHING
 RETURNING projection;
 

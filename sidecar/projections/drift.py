@@ -50,12 +50,19 @@ def describe_drift(name: str, status: VerificationStatus) -> str:
     )
 
 
-def describe_verification(status: VerificationStatus, now: dt.datetime) -> str:
-    """Say in a few words when a read model was verified and what was found."""
+def describe_verification(
+    status: VerificationStatus, now: dt.datetime, code_changed_at: dt.datetime | None = None
+) -> str:
+    """Say in a few words when a read model was verified and what was found.
+
+    Times are aware; other code has run it since the last of them.
+    """
     if status.verified_at is None:
         return "not yet" if status.failure is None else f"could not be: {status.failure}"
     found = f"{status.drift_rows} rows differ" if status.drift_rows else "no difference"
-    return f"{_ago(now - status.verified_at)} ago at {status.position}, {found}"
+    is_changed = code_changed_at is not None and code_changed_at > status.verified_at
+    since = "; its code changed since" if is_changed else ""
+    return f"{_ago(now - status.verified_at)} ago at {status.position}, {found}{since}"
 
 
 def _ago(age: dt.timedelta) -> str:

@@ -33,6 +33,11 @@ class Identity:
         named = environ.get("OTEL_SERVICE_NAME", "").strip() or given or service_name
         return cls(named, process_name, version)
 
+    @staticmethod
+    def find_release(environ: Mapping[str, str]) -> str:
+        """Return the service's own version, `service.version`; empty where none is given."""
+        return read_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")).get("service.version", "")
+
     def resource(self, environ: Mapping[str, str]) -> Resource:
         """Return it as OpenTelemetry wants it; `OTEL_RESOURCE_ATTRIBUTES` has the last word.
 

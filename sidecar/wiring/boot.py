@@ -67,6 +67,11 @@ class Boot:
         return None if name == default else name
 
     @property
+    def release(self) -> str:
+        """Version of the service, as OTEL_RESOURCE_ATTRIBUTES names it; empty where it does not."""
+        return Identity.find_release(plain(self.environ))
+
+    @property
     def session_name(self) -> str:
         """What its sessions are called at the server; another schema than the default is named."""
         settings = self.settings

@@ -74,7 +74,11 @@ def _projection_to_json(
         **_standing_to_json(projection),
         "detail": state.refused.get(name) or _add_setup(projection.detail, state.setups.get(name)),
         "heartbeat_age_seconds": state.loop_ages.get(name),
-        "verified": describe_verification(projection.verification, state.now),
+        "block": projection.block,
+        "release": projection.release,
+        "verified": describe_verification(
+            projection.verification, state.now, projection.code_changed_at
+        ),
         "drift_rows": projection.verification.drift_rows,
         "last_failure": None if last is None else _failure_to_json(last),
         "events_per_second": history.events_per_second(name),
@@ -91,6 +95,8 @@ def subscriber_to_json(status: SubscriberStatus) -> Row:
         **_standing_to_json(status),
         **_pick(status, "detail", "handled", "failed"),
         "heartbeat_age_seconds": None,
+        "block": None,
+        "release": None,
         "verified": None,
         "drift_rows": 0,
         "last_failure": failure,

@@ -52,6 +52,7 @@ from sidecar.telemetry.projection_metrics import (
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.application_agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
+from sidecar.wiring.fingerprint import fingerprint_of
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 QUICK_SETUP_SECONDS: Final = 1.0
@@ -91,7 +92,11 @@ class WorkerProcess:
         types = self._publisher.types
         subscriptions = self._subscriptions.items()
         handled = {name: handled_types(each, types) for name, each in subscriptions}
-        return Release(handled, types.retired)
+        version = self._boot.release
+        fingerprints = {
+            name: fingerprint_of(each.subscriber.target, version) for name, each in subscriptions
+        }
+        return Release(handled, types.retired, version=version, fingerprints=fingerprints)
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""

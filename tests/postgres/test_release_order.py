@@ -1,14 +1,19 @@
 """Releases that handle different types follow each other in any order, or run at once."""
 
 import asyncio
+import datetime as dt
+from dataclasses import replace
 
 import pytest
 
 from sidecar.errors import NothingToAcceptError, ProjectionError
 from sidecar.postgres.acceptance import accept_passed_over, accept_retired
 from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.release import Release as PostgresRelease
 from sidecar.postgres.store import EventStore
+from sidecar.postgres.verification_schedule import VerificationSchedule
 from sidecar.projections import failure_handler
+from sidecar.projections.drift import describe_verification
 from sidecar.projections.ports import State
 from sidecar.projections.projection_status import Status
 from tests.postgres import rebuilding, verifying
@@ -291,3 +296,28 @@ async def test_a_handler_is_told_of_what_it_passed_over_and_goes_on(database: st
         status = await status_of(stage)
         assert (status.block, [one.events for one in status.passed_over]) == (None, [1])
         assert await seen(stage) == [1, 3]
+
+
+async def test_other_code_is_marked_and_its_read_model_is_verified_first(database: str) -> None:
+    async with open_stage(database) as stage:
+        only = Release(stage, ["Placed"])
+        await append(stage, "Placed")
+        await only.run()
+        schedule = VerificationSchedule(["seen"], 0.5)
+        async with session(database) as connection:
+            for fingerprint, is_due in (("a", True), ("a", False), ("b", True), ("b", False)):
+                marks, version = {"seen": fingerprint}, f"1.{fingerprint}"
+                handled = only.stage.handled
+                release = PostgresRelease(handled, version=version, fingerprints=marks)
+                await release.declare(connection, ["seen"])
+                assert (await schedule.ask(stage.pool) == "seen") is is_due
+                async with verifying.working(only.stage):
+                    if is_due:
+                        await verifying.until_ended(only.stage, "seen")
+        status = await status_of(stage)
+        assert (status.release, status.block) == ("1.b", None)
+        assert status.code_changed_at is not None
+        now, changed_at = status.code_changed_at + dt.timedelta(hours=2), status.code_changed_at
+        before = replace(status.verification, verified_at=changed_at - dt.timedelta(hours=1))
+        assert describe_verification(before, now, changed_at).endswith("; its code changed since")
+        assert "changed" not in describe_verification(status.verification, now, changed_at)
