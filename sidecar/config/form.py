@@ -26,7 +26,7 @@ _LONGEST_SECONDS = 86_400
 # Leaves room for what is put in front of it and behind it in PostgreSQL's 63 bytes.
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 # PostgreSQL's own, everybody's, and those that hold the copies of read models.
-_TAKEN = re.compile(r"pg_.*|public|information_schema|sidecar_(new|old|verify|step)(_.*)?")
+_TAKEN = re.compile(r"pg_.*|public|information_schema|sidecar_(new|old|verify|step|check)(_.*)?")
 DEFAULT_SCHEMA: Final = "sidecar"
 _ON = dict.fromkeys(("1", "true", "yes", "on"), True)
 _OFF = dict.fromkeys(("0", "false", "no", "off"), False)
