@@ -7,7 +7,12 @@ there are a million rows, one round, and 500 events applied each second.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +31,7 @@ from tests.benchmarks.measure import (
 from tests.benchmarks.place import Place, session
 from tests.benchmarks.process import started
 from tests.benchmarks.shop import fill_at_once
+from tests.beside import beside
 
 USUAL_ROWS: Final = 100_000
 LARGE_ROWS: Final = 1_000_000
@@ -41,7 +47,7 @@ class ReadModel:
     """One of a row an event, that a worker keeps.
 
     Attributes:
-        busy: Events are appended while it is verified.
+        busy: Events are appended while it is verified or rebuilt.
         blocked_ms: The longest that a statement on it took while it was verified.
     """
 
@@ -54,15 +60,11 @@ class ReadModel:
 
     async def verify(self) -> float:
         """Return how many seconds a verification takes."""
-        beside = [asyncio.create_task(self._touch())]
-        if self.busy:
-            beside.append(asyncio.create_task(self._append()))
         began = time.perf_counter()
         await request_verification(self.connection, "lines")
-        await poll(self._is_verified, limit_seconds=LIMIT_SECONDS)
+        async with beside(self._touch()), self._traffic():
+            await poll(self._is_verified, limit_seconds=LIMIT_SECONDS)
         seconds = time.perf_counter() - began
-        for task in beside:
-            task.cancel()
         [found] = await list_verifications(self.connection, ["lines"])
         require_equal(found.state, "equal", "the verification's result")
         require_equal(found.compared_rows >= self.rows, True, "all rows compared")
@@ -72,7 +74,8 @@ class ReadModel:
         """Return how many seconds a rebuild takes."""
         began = time.perf_counter()
         await start_rebuild(self.connection, "lines")
-        await poll(self._is_swapped, limit_seconds=LIMIT_SECONDS)
+        async with self._traffic():
+            await poll(self._is_swapped, limit_seconds=LIMIT_SECONDS)
         seconds = time.perf_counter() - began
         await drop_old_copy(self.connection, "lines")
         return seconds
@@ -84,6 +87,9 @@ class ReadModel:
             await self.other.execute("UPDATE lines SET cents = cents WHERE number = 1")
             self.blocked_ms = max(self.blocked_ms, (time.perf_counter() - began) * 1000)
             await asyncio.sleep(TOUCH_SECONDS)
+
+    def _traffic(self) -> AbstractAsyncContextManager[object]:
+        return beside(self._append()) if self.busy else nullcontext()
 
     async def _append(self) -> None:
         while True:
