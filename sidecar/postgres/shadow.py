@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from sidecar.errors import ProjectionError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.copies import drop_copy, quote, verify_schema
 from sidecar.postgres.query import sql, sql_in
@@ -42,8 +43,11 @@ class Shadow:
             ProjectionError: A table cannot be copied.
         """
         await self.drop(connection)
+        if grant := await connection.fetchval(sql("find_schema_grant")):
+            raise ProjectionError(f"The copy needs a schema of its own: {grant}; then ask again.")
         await connection.execute(f"CREATE SCHEMA {self.quoted}")
         places = await find_places(connection, tables)
+        _require_unlike(tables, places)
         for table, place in zip(tables, places, strict=True):
             await require_table(connection, table, _VERIFY_OBSTACLES, "it cannot be verified")
             await copy_shape(connection, place, self.schema, logged=False)
@@ -56,6 +60,18 @@ class Shadow:
     async def drop(self, connection: RawConnection) -> None:
         """Drop it, if it exists."""
         await drop_copy(connection, self.schema)
+
+
+def _require_unlike(tables: Sequence[str], places: Sequence[Place]) -> None:
+    """Make sure that one schema can hold a copy of each table."""
+    seen: dict[str, str] = {}
+    for table, place in zip(tables, places, strict=True):
+        if other := seen.get(place.name):
+            raise ProjectionError(
+                f"Tables {other!r} and {table!r} have one name in two schemas, and the copy has "
+                "one schema; they cannot be verified."
+            )
+        seen[place.name] = table
 
 
 async def find_places(connection: RawConnection, tables: Sequence[str]) -> list[Place]:

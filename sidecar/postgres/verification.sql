@@ -81,6 +81,11 @@ SELECT md5(string_agg(format('%s %s %s', a.attrelid, a.attname, a.atttypid), ','
 FROM pg_attribute a
 WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped;
 
+-- name: find_schema_grant
+-- The statement that lets this role create a schema; null when it may.
+SELECT format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
+WHERE NOT has_database_privilege(current_database(), 'CREATE');
+
 -- name: create_progress
 -- Not logged, as the copy is not: a crash of the server empties both.
 CREATE UNLOGGED TABLE {shadow}.sidecar_progress (

@@ -29,6 +29,10 @@ TAKE_UP_EVENTS: Final = 500
 MAX_TAIL_EVENTS: Final = 5000
 """Where the live copy is further ahead, the copy is filled first, or waits."""
 
+_QUALIFIED: Final = (
+    "; a statement that names a table with its schema writes to the live one, so name it without"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -177,6 +181,8 @@ class VerifyCopy:
         match error:
             case RebuildHaltedError():
                 reason = f"{error}, which the live copy has applied"
+                if any("." in table for table in self._context.subscription.tables):
+                    reason += _QUALIFIED
             case ProjectionError() | RebuildStrayedError():
                 reason = str(error).rstrip(".")
             case _:
