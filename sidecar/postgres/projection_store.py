@@ -99,6 +99,11 @@ class PostgresProjectionStore:
         """Let a live copy run again that was marked as failed."""
         await self._pool.execute(sql("go_on"), *checkpoint_key(partition))
 
+    async def list_missing_grants(self, tables: Sequence[str]) -> Sequence[str]:
+        """Return the statements that give the role the rights to tables that it lacks."""
+        rows = await self._pool.fetch(sql("list_missing_grants"), list(tables))
+        return [row["statement"] for row in rows]
+
     @asynccontextmanager
     async def begin(
         self,

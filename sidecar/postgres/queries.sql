@@ -643,6 +643,29 @@ UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
 WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4
   AND state = 'failed' AND block IS NULL;
 
+-- name: list_missing_grants
+-- What the role lacks of the rights that a projection needs to its tables $1, their sequences and
+-- schemas.
+WITH tables AS (
+    SELECT c.oid, c.relnamespace AS schema FROM unnest($1::text[]) AS t (name)
+    JOIN pg_class c ON c.oid = to_regclass(t.name)
+), lacking AS (
+    SELECT format('TABLE %s', oid::regclass) AS place, rights.name AS name, 2 AS rank
+    FROM tables, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS rights (name)
+    WHERE NOT has_table_privilege(oid, rights.name)
+    UNION ALL
+    SELECT format('SEQUENCE %s', d.objid::regclass), 'USAGE', 3
+    FROM tables JOIN pg_depend d ON d.refobjid = tables.oid AND d.deptype IN ('a', 'i')
+    JOIN pg_class s ON s.oid = d.objid
+    WHERE CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') END
+    UNION ALL
+    SELECT DISTINCT format('SCHEMA %s', schema::regnamespace), 'USAGE', 1
+    FROM tables WHERE NOT has_schema_privilege(schema, 'USAGE')
+)
+SELECT format('GRANT %s ON %s TO %I', string_agg(name, ', ' ORDER BY name), place, current_user)
+           AS statement
+FROM lacking GROUP BY rank, place ORDER BY rank, place;
+
 -- name: list_parked
 SELECT stream FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND position IS NOT NULL

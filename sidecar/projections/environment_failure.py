@@ -6,23 +6,35 @@ from typing import Final
 from sidecar.errors import UnknownTypeError, trace_back
 from sidecar.events.record import RecordedEvent
 
-# So many streams failed alike, and no event of that type was applied between them.
+# So many streams failed alike, and no event of that type was applied between them. What an error
+# says of a value may well be an event's own fault: of such, it takes more.
 HALT_STREAMS: Final = 3
+HALT_STREAMS_BY_VALUE: Final = 20
 # So many streams wait for a release that handles a type; the read model is too far from the log.
 MAX_UNKNOWN_STREAMS: Final = 1000
 MAX_TEXT_CHARACTERS: Final = 200
+RIGHT_MISSING: Final = "42501"
 
 # Classes of SQLSTATE that speak of tables, rights, functions, limits and the server, never of a
-# value. https://www.postgresql.org/docs/current/errcodes-appendix.html
+# value; those of the other classes may. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CLASSES: Final = frozenset({"0A", "26", "3D", "3F", "42", "54", "55", "57", "58", "XX"})
 # What these say names tables, columns, functions and roles.
-_NAMING: Final = frozenset({"42501", "42P01", "42703", "42704", "42883", "3F000"})
+_NAMING: Final = frozenset({RIGHT_MISSING, "42P01", "42703", "42704", "42883", "3F000"})
+
+_END: Final = {
+    True: "No event is at fault: it goes on by itself then",
+    False: "So many are no single event's fault: it goes on by itself once one can be applied",
+}
+_PARTS: Final = ("constraint", "column", "table")
 
 _CURES: Final = {
-    "42501": "let the owner GRANT that to the role of DATABASE_URL",
+    RIGHT_MISSING: "let the owner GRANT that to the role of DATABASE_URL",
     "42P01": "put the table back, or deploy a handler that does without it",
     "42703": "put the column back, or deploy a handler that does without it",
     "42P10": "put the unique index back that its ON CONFLICT names",
+    "22": "look at what the handler makes of an event's values, and at the types of its columns",
+    "23": "look at that constraint, or deploy a handler that keeps to it",
+    "P0": "look at the trigger or function that raises it, whose words are in the log",
     "57014": "look at `statement_timeout` of role and database, and at what slows statements",
 }
 
@@ -34,7 +46,7 @@ class EnvironmentFailedError(Exception):
         error_type: Of what the handler raised, as dead letters name it.
         cause: PostgreSQL's error in it, or that the release lacks a type.
         sqlstate: Its SQLSTATE; empty where it is none of PostgreSQL's.
-        records: The events that failed with it, of a stream each.
+        records: The events that failed with it, of a stream each; the last one failed last.
     """
 
     def __init__(
@@ -58,33 +70,57 @@ class EnvironmentFailedError(Exception):
 
 
 def find_sqlstate(error: BaseException) -> tuple[str, BaseException] | None:
-    """Return the SQLSTATE in an error that can hit every event alike, and what carries it."""
+    """Return the SQLSTATE in an error of PostgreSQL, and what carries it."""
     for cause in trace_back(error):
         sqlstate = getattr(cause, "sqlstate", None)
         if isinstance(sqlstate, str) and sqlstate:
-            return (sqlstate, cause) if sqlstate[:2] in _CLASSES else None
+            return sqlstate, cause
     return None
 
 
 def has_sqlstate(error: BaseException, sqlstate: str) -> bool:
-    """Return True when an error is of the environment, with this SQLSTATE."""
+    """Return True when an error is one of PostgreSQL with this SQLSTATE."""
     found = find_sqlstate(error)
     return found is not None and found[0] == sqlstate
 
 
-def describe_halt(cause: BaseException, sqlstate: str, redact: Callable[[str], str]) -> str:
-    """Say in one line why a projection stands still, and that it goes on by itself."""
+def halt_streams(sqlstate: str) -> int:
+    """Return how many streams have to fail alike until no event is to blame."""
+    return HALT_STREAMS if sqlstate[:2] in _CLASSES else HALT_STREAMS_BY_VALUE
+
+
+def describe_halt(
+    cause: BaseException, sqlstate: str, redact: Callable[[str], str], grants: Sequence[str] = ()
+) -> str:
+    """Say in one line why a projection stands still, and that it goes on by itself.
+
+    Args:
+        cause: PostgreSQL's error, or that the release lacks a type.
+        sqlstate: Its SQLSTATE; empty where it is none of PostgreSQL's.
+        redact: Masks secrets.
+        grants: Statements that give the role the rights that it lacks, as far as they are known.
+    """
     if isinstance(cause, UnknownTypeError):
         return f"{MAX_UNKNOWN_STREAMS} streams wait already. {str(cause).rstrip('.')}"
-    said = f": {_text_of(cause, redact)}" if sqlstate in _NAMING else ""
+    cure = _CURES.get(sqlstate) or _CURES.get(sqlstate[:2]) or "put that right"
+    if grants:
+        cure = f"let the owner run: {_to_line('; '.join(grants))}"
     return (
-        f"{type(cause).__name__} (SQLSTATE {sqlstate}) in {HALT_STREAMS} streams alike{said}; "
-        f"{_CURES.get(sqlstate, 'put that right')}. No event is at fault: it goes on by itself then"
+        f"{type(cause).__name__} (SQLSTATE {sqlstate}) in {halt_streams(sqlstate)} streams alike"
+        f"{_name_place(cause, sqlstate, redact)}; {cure}. {_END[sqlstate[:2] in _CLASSES]}"
     )
 
 
-def _text_of(cause: BaseException, redact: Callable[[str], str]) -> str:
-    text = redact(str(cause.args[0]) if cause.args else "")
+def _name_place(cause: BaseException, sqlstate: str, redact: Callable[[str], str]) -> str:
+    """Name what an error is about: by its text where that holds no value, else by its fields."""
+    if sqlstate in _NAMING:
+        return f": {_to_line(redact(str(cause.args[0]) if cause.args else ''))}"
+    names = ((kind, getattr(cause, f"{kind}_name", None)) for kind in _PARTS)
+    place = " of ".join(f"{kind} {name}" for kind, name in names if isinstance(name, str) and name)
+    return f": {_to_line(redact(place))}" if place else ""
+
+
+def _to_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable[:MAX_TEXT_CHARACTERS]
 
@@ -96,7 +132,7 @@ class Suspicion(dict[tuple[str, str], dict[str, RecordedEvent]]):
         """Record a failure; return the failed events once no event is to blame."""
         streams = self.setdefault((sqlstate, record.type), {})
         streams.setdefault(record.stream, record)
-        return tuple(streams.values()) if len(streams) >= HALT_STREAMS else ()
+        return tuple(streams.values()) if len(streams) >= halt_streams(sqlstate) else ()
 
     def passed(self, event_type: str) -> None:
         """Record that an event of this type was applied."""

@@ -49,6 +49,13 @@ class RebuildHaltedError(Exception):
         self.error_type = error_type
 
 
+@dataclass(frozen=True, slots=True)
+class StandStillBefore:
+    """Keep what was done, and apply nothing behind the event until its environment is mended."""
+
+    failed: EnvironmentFailedError
+
+
 # These say that the partition cannot go on here or now; they are no event's failure.
 NOT_OURS: Final = (
     ProjectionPausedError,
@@ -149,11 +156,11 @@ class FailureHandler:
 
     async def handle(
         self, transaction: Transaction, failure: EventFailedError
-    ) -> Retry | Park | StopBefore:
-        """Decide about a failed event and do it; the caller does not go on behind `StopBefore`.
+    ) -> Retry | Park | StopBefore | StandStillBefore:
+        """Decide about a failed event and do it; the caller goes on only after the first two.
 
         Raises:
-            EnvironmentFailedError: No event is to blame.
+            EnvironmentFailedError: No event is to blame, and a rollback undoes all effects.
             RebuildHaltedError: A new copy is not to go on without it.
             Exception: The failure is transient, and a rollback undoes all effects.
         """
@@ -164,7 +171,8 @@ class FailureHandler:
             if self._is_outside:
                 return StopBefore(self.interrupted(error))
             raise error
-        self._look_around(record, error)
+        if failed := self._find_environment_failure(record, error):
+            return self._stand_still(failed)
         error_type = type(error).__name__
         attempt = self._streak.count_attempt(record.position)
         streak = self._streak.streak_of(error_type)
@@ -198,22 +206,27 @@ class FailureHandler:
         await transaction.park(*self.describe(failure, 1, decision))
         return decision
 
-    def _look_around(self, record: RecordedEvent, error: Exception) -> None:
-        """Leave the transaction once so many streams failed alike that no event is to blame.
+    def _stand_still(self, failed: EnvironmentFailedError) -> StandStillBefore:
+        if not self._is_outside:
+            raise failed from failed.cause
+        # A rollback would not undo what was done for the events before.
+        return StandStillBefore(failed)
 
-        Raises:
-            EnvironmentFailedError: They did.
-        """
+    def _find_environment_failure(
+        self, record: RecordedEvent, error: Exception
+    ) -> EnvironmentFailedError | None:
+        """Return why nothing can be applied, once so many streams failed alike."""
         found = find_sqlstate(error)
-        # A rebuild halts at any event, and what is done outside would be repeated by a rollback.
-        if found is None or self._is_outside or not self._policy.goes_around:
-            return
+        # A rebuild halts at any event.
+        if found is None or not self._policy.goes_around:
+            return None
         sqlstate, cause = found
         records = self._suspicion.add(sqlstate, record)
-        if records:
-            self._suspicion.clear()
-            self._streak.left = 0
-            raise EnvironmentFailedError(error, cause, sqlstate, records)
+        if not records:
+            return None
+        self._suspicion.clear()
+        self._streak.left = 0
+        return EnvironmentFailedError(error, cause, sqlstate, records)
 
     def describe(
         self, failure: EventFailedError, attempts: int, decision: Retry | Park

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sidecar.events.exit import no_exit
 from sidecar.projections.context import BATCH_SECONDS, PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Applied, Batch, Delivery, EventFailedError
-from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
+from sidecar.projections.failure_handler import NOT_OURS, FailureHandler, StandStillBefore
 from sidecar.projections.failure_log import log_parked
 from sidecar.projections.ports import Transaction
 from sidecar.projections.projection import Subscription
@@ -18,9 +18,9 @@ from sidecar.projections.retry import Park, Retry, StopBefore
 
 @dataclass(slots=True)
 class Stopped(Applied):
-    """A transaction that ended before an event, which is to be tried again after a while."""
+    """A transaction that ended before an event, and why."""
 
-    after_seconds: float = 0.0
+    stop: StopBefore | StandStillBefore = field(kw_only=True)
 
 
 class OneByOne:
@@ -76,7 +76,14 @@ class OneByOne:
             self._failures.recovered()
             log_parked(self._context.partition, applied.parked)
         if isinstance(applied, Stopped):
-            await self._context.rest(applied.after_seconds)
+            await self._stop(applied.stop)
+
+    async def _stop(self, stop: StopBefore | StandStillBefore) -> None:
+        match stop:
+            case StopBefore(after_seconds):
+                await self._context.rest(after_seconds)
+            case StandStillBefore(failed):
+                raise failed
 
     async def _apply_each(self, transaction: Transaction, batch: Batch) -> Applied:
         """Apply a batch event by event; put off or park what fails, or stop before it.
@@ -94,9 +101,9 @@ class OneByOne:
             if record.stream in blocked:
                 continue
             match await self._apply_or_decide(transaction, delivery):
-                case StopBefore(after_seconds):
+                case StopBefore() | StandStillBefore() as stop:
                     upto = record.position - 1
-                    return Stopped(upto, applied.events, applied.parked, after_seconds)
+                    return Stopped(upto, applied.events, applied.parked, stop=stop)
                 case Park():
                     blocked.add(record.stream)
                     applied.parked.append(record)
@@ -111,7 +118,7 @@ class OneByOne:
 
     async def _apply_or_decide(
         self, transaction: Transaction, delivery: Delivery
-    ) -> Retry | Park | StopBefore | None:
+    ) -> Retry | Park | StopBefore | StandStillBefore | None:
         """Apply one event; return what is done about its failure, None when it did not fail."""
         try:
             await apply_one(transaction, self._context.subscription, delivery)

@@ -196,6 +196,9 @@ class ProjectionStore(EventSource, Protocol):
     async def go_on(self, partition: Partition) -> None:
         """Let a live copy run again that stood still."""
 
+    async def list_missing_grants(self, tables: Sequence[str]) -> Sequence[str]:
+        """Return the statements that give the role the rights to tables that it lacks."""
+
     def begin(
         self,
         partition: Partition,

@@ -82,7 +82,7 @@ class Runner:
             await self.rest(IDLE_SECONDS)
         except EnvironmentFailedError as failed:
             self._cursor.forget()
-            self._standstill.begin(failed)
+            await self._standstill.begin(failed)
         except CheckpointMovedError:
             self._cursor.forget()
             self._standstill.end()

@@ -2,12 +2,14 @@
 
 import random
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Final
 
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
-from sidecar.projections.delivery import EventFailedError
+from sidecar.projections.delivery import Delivery, EventFailedError
 from sidecar.projections.environment_failure import (
+    RIGHT_MISSING,
     EnvironmentFailedError,
     describe_halt,
 )
@@ -19,6 +21,14 @@ from sidecar.projections.retry import delay_seconds
 
 # However long it lasts, its end is noticed within about this time.
 MAX_LOOK_SECONDS: Final = 5.0
+
+
+class _Trial(Enum):
+    """What became of an event that was tried again."""
+
+    APPLIED = auto()
+    REFUSED = auto()
+    FAILED_OTHERWISE = auto()
 
 
 class _TrialError(Exception):
@@ -33,10 +43,12 @@ class Standstill:
         self._cursor: Final = cursor
         self._failed: EnvironmentFailedError | None = None
         self._looks = 0
+        self._grants: tuple[str, ...] = ()
 
-    def begin(self, failed: EnvironmentFailedError) -> None:
+    async def begin(self, failed: EnvironmentFailedError) -> None:
         """Stand still from here on."""
         self._failed, self._looks = failed, 0
+        self._grants = await self._list_grants(failed)
         self._cursor.is_halted = True
         self._context.tally.add_failure(failed.error_type, Action.HALT)
         log_halted(self._context.partition, self._describe(failed), failed.cause)
@@ -72,6 +84,8 @@ class Standstill:
 
     async def _is_over(self, failed: EnvironmentFailedError) -> bool:
         """Return True when any of the events is refused no more; nothing is kept of the trial."""
+        if not self._context.subscription.is_repeatable:
+            return await self._try_for_good(failed)
         is_over = False
         with suppress(_TrialError):
             async with self._cursor.begin(eager=True) as transaction:
@@ -79,24 +93,55 @@ class Standstill:
                 raise _TrialError
         return is_over
 
+    async def _try_for_good(self, failed: EnvironmentFailedError) -> bool:
+        """Apply the event that is next, whose effects outside stay; return False when refused."""
+        record = failed.records[-1]
+        deliveries = self._context.router.route([record])
+        if not deliveries or record.position <= self._cursor.stored:
+            return True
+        async with self._cursor.begin(eager=True) as transaction:
+            trial = await self._try_one(transaction, deliveries[0], failed)
+            if trial is _Trial.APPLIED:
+                await transaction.move(record.position)
+        if trial is _Trial.APPLIED:
+            self._cursor.moved(record.position, events=1)
+        return trial is not _Trial.REFUSED
+
     async def _try(self, transaction: Transaction, failed: EnvironmentFailedError) -> bool:
         """Return True when one of the events is applied, or fails in another way than before."""
         deliveries = self._context.router.route(failed.records)
         for delivery in deliveries:
-            self._context.tally.beat()
-            try:
-                await apply_one(transaction, self._context.subscription, delivery)
-            except EventFailedError as failure:
-                if self._context.store.is_transient(failure.cause):
-                    raise failure.cause from failure
-                if not failed.is_met_again(failure.cause):
-                    return True
-                if transaction.is_spoilt:
-                    return False
-            else:
+            if await self._try_one(transaction, delivery, failed) is not _Trial.REFUSED:
                 return True
+            if transaction.is_spoilt:
+                return False
         # None is wanted any more.
         return not deliveries
 
+    async def _try_one(
+        self, transaction: Transaction, delivery: Delivery, failed: EnvironmentFailedError
+    ) -> _Trial:
+        self._context.tally.beat()
+        try:
+            await apply_one(transaction, self._context.subscription, delivery)
+        except EventFailedError as failure:
+            if self._context.store.is_transient(failure.cause):
+                raise failure.cause from failure
+            is_same = failed.is_met_again(failure.cause)
+            return _Trial.REFUSED if is_same else _Trial.FAILED_OTHERWISE
+        return _Trial.APPLIED
+
+    async def _list_grants(self, failed: EnvironmentFailedError) -> tuple[str, ...]:
+        """Return the statements that give the role its rights to the read model."""
+        context = self._context
+        if failed.sqlstate != RIGHT_MISSING:
+            return ()
+        try:
+            return tuple(await context.store.list_missing_grants(context.subscription.tables))
+        # What it is about is told without them.
+        except Exception:  # noqa: BLE001 - the loop meets it next, and tells it
+            return ()
+
     def _describe(self, failed: EnvironmentFailedError) -> str:
-        return describe_halt(failed.cause, failed.sqlstate, self._context.observer.redact)
+        redact = self._context.observer.redact
+        return describe_halt(failed.cause, failed.sqlstate, redact, self._grants)

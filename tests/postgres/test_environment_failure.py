@@ -8,6 +8,8 @@ import pytest
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.projection_store import PostgresProjectionStore
+from sidecar.postgres.query import sql
 from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
@@ -188,6 +190,116 @@ async def test_event_that_alone_meets_such_an_error_is_parked(database: str) -> 
         assert [letter["stream"] for letter in letters] == ["order-20", "order-40", "order-7"]
         assert {letter["attempts"] for letter in letters} == {3}
         assert await state_of(stage) == ("running", None)
+
+
+async def count_waiting(stage: Stage) -> int:
+    query = "SELECT count(*) FROM sidecar.dead_letters WHERE resolution IS NULL"
+    return int(await stage.pool.fetchval(query))
+
+
+async def test_constraint_that_every_event_violates_halts_it_until_it_is_gone(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_stage(database, Journal()) as stage:
+        await stage.pool.execute("ALTER TABLE journal ADD note text NOT NULL")
+        await place_streams(stage)
+        stage.start()
+        await stage.advance()
+        await until_state(stage, "failed")
+        told = (await state_of(stage))[1] or ""
+        assert "NotNullViolationError (SQLSTATE 23502)" in told
+        assert "column note of table journal" in told
+        await stage.pool.execute("ALTER TABLE journal DROP note")
+        await until_state(stage, "running")
+        await stage.settle()
+        await stage.until_retried()
+        assert len(await stage.lines()) == STREAMS
+        assert await count_waiting(stage) == 0
+        assert len(halts(caplog)) == 1
+        await stage.stop()
+
+
+async def test_limit_of_the_database_for_statements_is_told_by_its_name(database: str) -> None:
+    slow = (
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql "
+        "AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END'; "
+        "CREATE TRIGGER slow BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    async with open_stage(database, Journal()) as stage:
+        name = await stage.pool.fetchval("SELECT current_database()")
+        await stage.pool.execute(slow)
+        await stage.pool.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '50ms'")
+        await stage.pool.expire_connections()
+        await place_streams(stage)
+        stage.start()
+        await stage.advance()
+        await until_state(stage, "failed")
+        assert "`statement_timeout`" in ((await state_of(stage))[1] or "")
+        assert await count_letters(stage) == 0
+        await stage.pool.execute("DROP TRIGGER slow ON journal")
+        await until_state(stage, "running")
+        await stage.settle()
+        assert len(await stage.lines()) == STREAMS
+        await stage.stop()
+
+
+@pytest.mark.parametrize("kind", ["handler", "projection"])
+async def test_what_acts_outside_halts_as_well_and_does_nothing_twice(
+    database: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    called: list[str] = []
+
+    class Outside:
+        name = "outside"
+        handles = (Placed,)
+
+        async def handle(self, event: Placed) -> None:
+            called.append(event.order)
+            await stage.pool.execute("INSERT INTO effects VALUES ($1)", event.order)
+
+    handlers = [Outside()] if kind == "handler" else []
+    projections = [Outside()] if kind == "projection" else []
+    async with open_stage(database, *projections, handlers=handlers) as stage:
+        await stage.pool.execute("CREATE TABLE away (stream text)")
+        await place_streams(stage)
+        stage.start()
+        await stage.advance()
+        await until_state(stage, "failed")
+        assert 'relation "effects" does not exist' in ((await state_of(stage))[1] or "")
+        assert set(called) == {"order-0", "order-1", "order-2"}
+        await stage.pool.execute("ALTER TABLE away RENAME TO effects")
+        await until_state(stage, "running")
+        await stage.settle()
+        await stage.until_retried()
+        rows = await stage.pool.fetch("SELECT stream FROM effects")
+        assert sorted(row["stream"] for row in rows) == sorted(f"order-{n}" for n in range(STREAMS))
+        assert await count_waiting(stage) == 0
+        assert len(halts(caplog)) == 1
+        await stage.stop()
+
+
+async def test_right_that_is_missing_is_told_as_the_statement_that_grants_it(database: str) -> None:
+    role = f"reader_{database.rpartition('test_')[2].partition('?')[0]}"
+    async with open_stage(database, Journal()) as owner:
+        await owner.pool.execute(
+            f'CREATE ROLE "{role}" LOGIN; GRANT ALL ON SCHEMA sidecar TO "{role}"; '
+            f'GRANT ALL ON ALL TABLES IN SCHEMA sidecar TO "{role}"; '
+            f'GRANT SELECT ON journal TO "{role}"'
+        )
+        try:
+            store = PostgresProjectionStore(owner.pool)
+            assert list(await store.list_missing_grants(["journal", "nowhere"])) == []
+            async with owner.pool.acquire() as connection:
+                await connection.execute(f'SET ROLE "{role}"')
+                query = sql("list_missing_grants")
+                rows = await connection.fetch(query, ["journal", "nowhere"])
+                await connection.execute("RESET ROLE")
+                assert [row["statement"] for row in rows] == [
+                    f"GRANT DELETE, INSERT, UPDATE ON TABLE journal TO {role}",
+                    f"GRANT USAGE ON SEQUENCE journal_line_seq TO {role}",
+                ]
+        finally:
+            await owner.pool.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
 
 
 class Wrapping(Journal):
