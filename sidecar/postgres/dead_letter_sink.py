@@ -20,7 +20,7 @@ from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.postgres.rights import missing_rights, translate_refusal
 from sidecar.postgres.schema import choose_schema, use_schema
-from sidecar.projections.dead_letter import Redact, describe_error
+from sidecar.projections.dead_letter import Redact, categorize, describe_error
 
 StreamOf = Callable[[object], str]
 
@@ -82,7 +82,13 @@ class PostgresDeadLetterSink:
         """
         kept = (self._name_stream(event), *self._encode(event))
         rows = [
-            (failure.name, *kept, *describe_error(failure.error, self._redact), trace_id)
+            (
+                failure.name,
+                *kept,
+                *describe_error(failure.error, self._redact),
+                trace_id,
+                categorize(failure.error),
+            )
             for failure in failures
         ]
         try:
@@ -141,7 +147,9 @@ class PostgresDeadLetterSink:
             return
         described = describe_error(error, self._redact)
         attempts = letter["attempts"] + 1
-        await connection.execute(sql("fail_pushed"), letter["id"], *described, attempts)
+        await connection.execute(
+            sql("fail_pushed"), letter["id"], *described, attempts, categorize(error)
+        )
         place = (letter["projection"], letter["stream"], letter["id"])
         await connection.execute(sql("hold_pushed_behind"), *place)
 

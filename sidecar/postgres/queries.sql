@@ -891,7 +891,7 @@ SELECT clock_timestamp();
 INSERT INTO sidecar.dead_letters (
     projection, stream, event_type, schema_version, event,
     error_type, error_message, traceback, trace_id, category, attempts, version, event_id
-) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8, $9, 'push', 1, 0, gen_random_uuid());
+) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8, $9, $10, 1, 0, gen_random_uuid());
 
 -- name: lock_due_pushed
 -- The oldest due dead letter of the projections $1 whose stream has no older open one.
@@ -911,7 +911,7 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: fail_pushed
 UPDATE sidecar.dead_letters
-SET error_type = $2, error_message = $3, traceback = $4, attempts = $5,
+SET error_type = $2, error_message = $3, traceback = $4, attempts = $5, category = $6,
     last_failed_at = clock_timestamp(), retry_at = NULL
 WHERE id = $1;
 

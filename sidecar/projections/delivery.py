@@ -8,6 +8,7 @@ import msgspec
 
 from sidecar.errors import UnknownTypeError
 from sidecar.events.event_type import EventType
+from sidecar.events.exit import as_failure
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventTypes
@@ -138,8 +139,8 @@ class Router:
                 event = event_type.decode(record)
                 if accepts_all or accepts(event):
                     deliveries.append(Delivery(record, event))
-            except Exception as failure:  # noqa: BLE001 - kept with the delivery, handled later
-                deliveries.append(Delivery(record, None, failure))
+            except BaseException as failure:  # noqa: BLE001 - kept with the delivery, handled later
+                deliveries.append(Delivery(record, None, as_failure(failure)))
         return deliveries
 
     def _route_records(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
@@ -148,8 +149,8 @@ class Router:
             try:
                 if self._subscriber.accepts(record):
                     deliveries.append(Delivery(record, record))
-            except Exception as error:  # noqa: BLE001 - likewise
-                deliveries.append(Delivery(record, None, error))
+            except BaseException as error:  # noqa: BLE001 - likewise
+                deliveries.append(Delivery(record, None, as_failure(error)))
         return deliveries
 
     def _find(self, name: str) -> EventType | None:

@@ -117,7 +117,7 @@ async def test_each_failed_projection_gets_a_letter(
         ("mails", "b", "Shipped", data % "b", 1),
     ]
     [row] = await pool.fetch("SELECT * FROM sidecar.dead_letters WHERE id = 1")
-    assert (row["category"], row["error_type"], row["position"]) == ("push", "ValueError", None)
+    assert (row["category"], row["error_type"], row["position"]) == ("apply", "ValueError", None)
     assert row["error_message"] == "no mail for 1"
     assert "in handle" in row["traceback"]
 

@@ -1,6 +1,7 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -182,6 +183,77 @@ async def test_subscriber_that_wants_to_end_the_process_fails_alone(
     publisher.add_handler(make("leaving", SystemExit(3)))
     publisher.add_handler(make("staying"))
     result = await publisher.publish(Placed())
+    assert [(f.name, f.error_type) for f in result.failures] == [("leaving", "HandlerExitError")]
+    assert result.handled == ("staying",)
+
+
+class PanicError(BaseException):
+    """What extension modules raise when they panic."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GeneratorExit(),
+        PanicError(),
+        BaseExceptionGroup("many", [SystemExit(1), ValueError()]),
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_ends_a_caller_is_the_failure_of_who_raised_it(
+    heard: list[str], make: Callable[..., Listener], error: BaseException
+) -> None:
+    class Choosing:
+        def can_handle(self, event: object) -> bool:
+            raise error
+
+        async def handle(self, event: object) -> None:
+            raise NotImplementedError
+
+    publisher = EventPublisher(sink=Sink(error))
+    publisher.add_handler(make("leaving", error))
+    publisher.add_projection(make("raising", error))
+    publisher.add_projection(Choosing())
+    publisher.add_projection(make("staying"))
+    result = await publisher.publish(Placed())
+    assert [(f.name, f.error_type) for f in result.failures] == [
+        (name, "HandlerExitError") for name in ("leaving", "raising", "Choosing")
+    ]
+    assert result.handled == ("staying",)
+
+
+async def test_publish_that_is_closed_ends_there(
+    heard: list[str], make: Callable[..., Listener]
+) -> None:
+    class Pause:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def wait(_event: object) -> None:
+        await Pause()
+
+    publisher = EventPublisher()
+    publisher.add_handler(wait)
+    publisher.add_projection(make("totals"))
+    publishing = publisher.publish(Placed())
+    publishing.send(None)
+    publishing.close()
+    assert heard == []
+
+
+async def test_ctrl_c_that_raises_nothing_here_was_raised_by_the_subscriber(
+    make: Callable[..., Listener],
+) -> None:
+    """As in workers, and under servers that handle signals themselves."""
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        publisher = EventPublisher()
+        publisher.add_handler(make("leaving", KeyboardInterrupt()))
+        publisher.add_handler(make("staying"))
+        result = await publisher.publish(Placed())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [(f.name, f.error_type) for f in result.failures] == [("leaving", "HandlerExitError")]
     assert result.handled == ("staying",)
 
