@@ -200,8 +200,11 @@ SELECT c.reached, c.state, c.detail,
            WHERE d.projection = a.projection AND (a.stream IS NULL OR d.stream = a.stream)
              AND d.resolution IS NULL AND d.position <= a.position AND d.category = 'retry'
        ) AS is_retried
-FROM unnest($1::text[], $2::text[], $3::bigint[])
-    WITH ORDINALITY AS a (projection, stream, position, place)
+FROM (
+    SELECT projection, stream, position::bigint, place
+    FROM unnest($1::text[], $2::text[], $3::text[])
+        WITH ORDINALITY AS w (projection, stream, position, place)
+) AS a
 LEFT JOIN sidecar.events e ON a.stream IS NULL AND e.position = a.position
 LEFT JOIN LATERAL (
     SELECT min(c.position) AS reached,

@@ -119,7 +119,7 @@ class ReadYourWrites:
             pause_seconds = FIRST_SECONDS if is_new else _grow(pause_seconds)
 
     async def _ask(self, waiters: Sequence[_Waiter]) -> None:
-        asked = [(each.projection, each.stream, each.position) for each in waiters]
+        asked = [(each.projection, each.stream, str(each.position)) for each in waiters]
         projections, streams, positions = map(list, zip(*asked, strict=True))
         rows = await self._pool.fetch(sql("read_reached"), projections, streams, positions)
         for waiter, row in zip(waiters, rows, strict=True):
