@@ -13,7 +13,7 @@ def annotations() -> tuple[dashboard.AnnotationQuery, ...]:
     """
     versions = fold("count", recorded("sidecar_build_info"), "version")
     before = fold("count", f"{recorded('sidecar_build_info')} offset 2m", "version")
-    rebuilding = recorded("sidecar_projection_rebuild", 'status="running"')
+    rebuilding = recorded("sidecar_projection_rebuild", 'status=~"running|in_place"')
     alerts = recorded("ALERTS", 'alertname=~"Sidecar.+"', 'alertstate="firing"')
     return (
         _mark("Firing alerts", Color.BAD, alerts),

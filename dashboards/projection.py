@@ -19,6 +19,7 @@ _REBUILDS = (
     State(0, "none", Color.GOOD),
     State(1, "running", Color.BUSY),
     State(2, "halted", Color.WARNING),
+    State(3, "in_place", Color.WARNING),
 )
 _GROUP = "messaging_consumer_group_name"
 _BATCHES = series("messaging_process_duration_seconds_bucket", f'{_GROUP}=~"$projection"')
@@ -200,7 +201,7 @@ PROJECTIONS = Row(
             id=210,
             kind=Kind.STATES,
             title="Rebuild",
-            about="Whether a new copy is being filled beside the live one, or had to stop.",
+            about="Whether a new copy is filled, had to stop, or the live one is filled again.",
             unit="none",
             queries=(
                 Query(

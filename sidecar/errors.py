@@ -113,6 +113,10 @@ class SharedTableError(ProjectionError, code="table_shared"):
     """Two projections declare one table; a rebuild of one would wipe what the other keeps there."""
 
 
+class ApprovalNeededError(ProjectionError, code="approval_needed"):
+    """A rebuild would take rows away that are read now; it waits until a person approves that."""
+
+
 class CheckpointMovedError(SidecarError, code="checkpoint_moved"):
     """Another owner moved the checkpoint first; this batch was rolled back and nothing is lost."""
 

@@ -6,6 +6,7 @@ from sidecar.cli.configuration import check, own_rules, secret
 from sidecar.cli.dead_letters import dead_letters
 from sidecar.cli.invocation import SidecarGroup
 from sidecar.cli.projections import projections
+from sidecar.cli.rebuild_command import rebuild
 from sidecar.cli.start import demo, migrate, run, serve
 from sidecar.cli.step import step
 from sidecar.cli.token import token
@@ -32,6 +33,7 @@ def main(context: click.Context) -> None:
 
 _COMMANDS = (serve, run, check, demo, migrate, projections, dead_letters, secret, token, own_rules)
 
+projections.add_command(rebuild)
 projections.add_command(verify)
 projections.add_command(step)
 

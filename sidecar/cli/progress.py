@@ -8,7 +8,6 @@ from typing import Final, Self
 from sidecar.health.duration import Stretch
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.dead_letter import (
-    count_discarded,
     count_open,
     list_logged,
     list_paused,
@@ -19,7 +18,7 @@ from sidecar.postgres.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild
 from sidecar.telemetry.terminal import Screen, say
 from sidecar.telemetry.visible import visible
-from sidecar.wiring.admin import open_session, with_store
+from sidecar.wiring.admin import open_session
 from sidecar.wiring.boot import Boot
 
 POLL_SECONDS: Final = 0.5
@@ -108,20 +107,16 @@ async def _watch_retry(connection: RawConnection, ids: Sequence[int], meter: Met
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def follow_rebuild(boot: Boot, name: str) -> bool:
-    """Watch a rebuild to its end; return True when the new copy was swapped in."""
+async def watch_rebuild(boot: Boot, name: str) -> ProjectionStatus | None:
+    """Watch a rebuild until it is swapped in, has halted, or no worker goes on with it.
+
+    Returns:
+        The last status, whose rebuild still runs where no worker goes on; None once the projection
+        is gone.
+    """
     async with open_session(boot) as connection:
         with Meter(f"rebuilding {name}", 1) as meter:
-            status = await _watch_rebuild(connection, name, meter)
-    if status is not None and status.rebuild is Rebuild.RUNNING:
-        return False
-    if status is not None and status.rebuild is Rebuild.HALTED:
-        say(f"The rebuild stopped: {status.detail}. The live copy goes on.", err=True)
-        return False
-    say(f"The new copy of {name} is in place; --drop-old drops the one it replaced.")
-    if discarded := await with_store(boot, count_discarded, name):
-        say(f"{discarded} discarded event(s) were passed over, as they are to be.")
-    return True
+            return await _watch_rebuild(connection, name, meter)
 
 
 async def _watch_rebuild(

@@ -1,23 +1,13 @@
 """`sidecar projections`: how they stand; pause, resume, rebuild, accept, restore, remove."""
 
-import sys
-
 import click
 
 from sidecar.cli.invocation import finish
 from sidecar.cli.printing import FORMAT, print_rows
-from sidecar.cli.progress import follow_rebuild
 from sidecar.cli.start_option import start as place_in_log
 from sidecar.errors import UsageError
 from sidecar.postgres import block
 from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.rebuild import (
-    cancel_rebuild,
-    drop_old_copy,
-    replay_handler,
-    start_rebuild,
-)
-from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.log_start import Start
 from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say
@@ -39,7 +29,6 @@ _COLUMNS = {
 
 _NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 _AT_HELP = "The last position whose effects it holds, `now`, or a time; it goes on after that."
-_START_HELP = "Have only what is after a position, from a time on, or from `now` on."
 
 
 @click.group()
@@ -72,45 +61,6 @@ def resume(name: str) -> None:
     """Let NAME go on from its checkpoint."""
     finish(with_store(_boot(), set_state, name, State.RUNNING))
     say(f"{name} goes on.")
-
-
-@projections.command()
-@click.argument("name")
-@click.option("--cancel", is_flag=True, help="Drop the new copy; the live one is not touched.")
-@click.option("--drop-old", is_flag=True, help="Drop the copy that the last rebuild replaced.")
-@click.option("--no-wait", is_flag=True, help="Return at once; workers go on.")
-@click.option("--replay-effects", is_flag=True, help="For a handler: have every event again.")
-@click.option("--start-at", type=place_in_log, metavar="START", help=_START_HELP)
-def rebuild(
-    name: str,
-    *,
-    cancel: bool,
-    drop_old: bool,
-    no_wait: bool,
-    replay_effects: bool,
-    start_at: Start | None,
-) -> None:
-    """Fill a new copy of NAME's read model beside the live one, then swap it in.
-
-    Workers do the work. Ctrl-C only ends the watching; calling it again watches on, and takes up a
-    rebuild that failed.
-    """
-    boot = _boot()
-    if replay_effects:
-        finish(with_store(boot, replay_handler, name, start_at))
-        say(f"{name} hears of every event again.")
-    elif cancel:
-        finish(with_store(boot, cancel_rebuild, name))
-        say(f"The rebuild of {name} is cancelled.")
-    elif drop_old:
-        finish(with_store(boot, drop_old_copy, name))
-        say(f"The old copy of {name} is dropped.")
-    else:
-        finish(with_store(boot, start_rebuild, name, start_at))
-        if no_wait:
-            say(f"The rebuild of {name} is under way; see `sidecar projections list`.")
-        elif not finish(follow_rebuild(boot, name)):
-            sys.exit(EX_FAILED)
 
 
 @projections.command()

@@ -157,6 +157,7 @@ async def remove(connection: RawConnection, projection: str) -> bool:
         await connection.execute(sql("forget_handled_ranges"), projection, None)
         await connection.execute(sql("forget_marks"), projection)
         await connection.execute(sql("forget_accepted_gaps"), projection)
+        await connection.execute(sql("forget_preview"), projection)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
         await connection.execute(sql("delete_verifications"), projection)

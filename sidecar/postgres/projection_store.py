@@ -19,12 +19,14 @@ from sidecar.postgres.copies import new_schema
 from sidecar.postgres.kept_codecs import keep_codecs
 from sidecar.postgres.page import read_span
 from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.preview_store import Preview, open_preview, read_verdict
 from sidecar.postgres.projection_transaction import PostgresTransaction, checkpoint_key
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import swap
 from sidecar.postgres.transient import is_transient
 from sidecar.projections.passed_over import ALL_TYPES
-from sidecar.projections.ports import Checkpoint, Span, State
+from sidecar.projections.ports import Checkpoint, PreviewVerdict, Span, State
+from sidecar.projections.preview import MAX_LAG_POSITIONS
 from sidecar.projections.projection import Partition
 
 T = TypeVar("T", bound=PostgresTransaction)
@@ -208,6 +210,20 @@ class PostgresProjectionStore:
     async def halt(self, partition: Partition, reason: str) -> None:
         """Stop a rebuild until a person resumes it."""
         await self._pool.execute(sql("halt_rebuild"), partition.projection, reason)
+
+    async def read_preview(self, projection: str) -> PreviewVerdict:
+        """Return what is known of the swap of its new copy."""
+        async with self._pool.acquire() as raw:
+            return await read_verdict(raw, projection)
+
+    async def open_preview(self, partition: Partition) -> Preview:
+        """Begin to compare its new copy with the live one."""
+        return await open_preview(self._pool, partition, self._handling)
+
+    async def holds_copy(self, partition: Partition) -> bool:
+        """Return True while a new copy is compared, and need not catch up."""
+        place = (partition.projection, partition.index, MAX_LAG_POSITIONS // 2)
+        return bool(await self._pool.fetchval(sql("is_copy_held"), *place))
 
     async def swap(self, projection: str) -> bool:
         """Swap a rebuilt copy in."""

@@ -804,7 +804,9 @@ WHERE locktype = 'advisory' AND classid = 7236175 AND objid::bigint = $1 AND obj
 -- name: sample_projections
 -- Lag in one snapshot against safe head $1. The age is that of the oldest event not yet applied.
 SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.state, c.detail,
-       c.moved_at, c.created_at, c.block, c.release, c.code_changed_at,
+       c.moved_at, c.created_at, c.block, c.release, c.code_changed_at, c.refilled_upto,
+       c.copy = 'rebuild' AND c.state = 'failed'
+           AND coalesce(p.needs_approval AND NOT p.is_approved, false) AS awaits_approval,
        greatest($1::bigint - c.position, 0) AS lag_events,
        coalesce((
            SELECT greatest(extract(epoch FROM clock_timestamp() - e.recorded_at), 0)::float8
@@ -813,7 +815,7 @@ SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.st
            ORDER BY e.position LIMIT 1
        ), 0) AS lag_seconds,
        c.start_position
-FROM sidecar.checkpoints c
+FROM sidecar.checkpoints c LEFT JOIN sidecar.previews p USING (projection)
 ORDER BY c.projection, c.copy, c.partition;
 
 -- name: sample_dead_letters
@@ -1024,9 +1026,13 @@ SELECT EXISTS (
 );
 
 -- name: may_swap
--- Without locks: whether no part of the new copy lags more than $2 positions behind the live copy
--- or, where that one never ran, behind its own other parts.
-SELECT coalesce(
+-- Without locks: whether the new copy was compared with the live one, with nothing left to approve,
+-- and no part of it lags more than $2 positions behind the live copy or, where that one never ran,
+-- behind its own other parts.
+SELECT EXISTS (
+           SELECT FROM sidecar.previews
+           WHERE projection = $1 AND report IS NOT NULL AND (is_approved OR NOT needs_approval)
+       ) AND coalesce(
            bool_and(
                n.state = 'running'
                AND greatest(

@@ -17,6 +17,8 @@ _FILES: Final = (
     "scratch.sql",
     "table_marks.sql",
     "verification.sql",
+    "preview.sql",
+    "refill.sql",
 )
 _REMARKS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 

@@ -16,7 +16,7 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.query import sql
 from sidecar.postgres.start_position import find_position
-from sidecar.postgres.table_claims import require_unshared
+from sidecar.postgres.table_claims import require_same_tables, require_unshared
 from sidecar.postgres.table_copy import copy_shape, require_table
 from sidecar.postgres.table_marks import mark_tables
 from sidecar.projections.log_start import Start
@@ -37,9 +37,13 @@ _CONSEQUENCE: Final = "it cannot be rebuilt by swapping"
 
 
 async def start_rebuild(
-    connection: RawConnection, projection: str, start: Start | None = None
+    connection: RawConnection,
+    projection: str,
+    start: Start | None = None,
+    *,
+    is_approved: bool = False,
 ) -> None:
-    """Begin a rebuild, or resume one that failed; workers do the rest.
+    """Begin a rebuild, or resume one that halted; workers do the rest.
 
     One whose tables are no longer those declared begins anew.
 
@@ -47,6 +51,7 @@ async def start_rebuild(
         connection: In no transaction.
         projection: Its name.
         start: Where the new copy starts; None for where the live one did.
+        is_approved: It is swapped in even if rows of the live tables vanish; else it halts before.
 
     Raises:
         ProjectionError: The projection is unknown, declares no tables, or a table cannot be copied
@@ -57,6 +62,7 @@ async def start_rebuild(
         # Without a lock on its rows, which would wait for the running batches.
         if await connection.fetchval(sql("has_rebuild"), projection):
             _refuse_start(projection, start)
+            await connection.execute(sql("resume_preview"), projection, is_approved)
             await connection.execute(sql("resume_rebuild"), projection)
             return
         # This locks the live rows: of two callers the second finds the rebuild of the first.
@@ -72,6 +78,7 @@ async def start_rebuild(
             place = await require_table(connection, table, OBSTACLES, _CONSEQUENCE)
             await copy_shape(connection, place, schema)
         await _forget_rebuild(connection, projection)
+        await connection.execute(sql("begin_preview"), projection, is_approved)
         await connection.execute(sql("create_rebuild"), projection)
         if start is not None:
             position = await find_position(connection, start)
@@ -96,6 +103,7 @@ async def cancel_rebuild(connection: RawConnection, projection: str) -> None:
         if not await connection.fetch(sql("read_rebuild_rows"), projection):
             raise ProjectionError(f"No rebuild of {projection} is under way.")
         await _forget_rebuild(connection, projection)
+        await connection.execute(sql("forget_preview"), projection)
         await drop_copy(connection, new_schema(projection))
 
 
@@ -129,7 +137,9 @@ async def refuse_stray_writes(connection: RawConnection, projection: str, schema
 
 
 async def swap(connection: RawConnection, projection: str) -> bool:
-    """Swap the new copy in, if it has caught up and the tables are free at once.
+    """Swap the new copy in, if it has caught up, may be, and the tables are free at once.
+
+    It may once it was compared with the live one, and approved where rows vanish.
 
     One transaction: the live checkpoints are locked, the tables change places, positions are taken
     over, dead letters are closed, since the new copy applied their events.
@@ -157,11 +167,7 @@ async def swap(connection: RawConnection, projection: str) -> bool:
 
 
 async def _swap(connection: RawConnection, projection: str) -> None:
-    if not await connection.fetchval(sql("has_rebuild"), projection):
-        raise ProjectionError(
-            f"the `tables` of {projection} changed since it began; `sidecar projections rebuild "
-            f"{projection}` begins it anew with those of today, `--cancel` drops it"
-        )
+    await require_same_tables(connection, projection)
     await require_unshared(connection, projection)
     tables = await _read_tables(connection, projection)
     await connection.execute(sql("take_over_positions"), projection)

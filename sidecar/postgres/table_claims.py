@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from sidecar.errors import SharedTableError
+from sidecar.errors import ProjectionError, SharedTableError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import key_of, list_held
 from sidecar.postgres.query import sql
@@ -37,6 +37,19 @@ async def require_unshared(connection: RawConnection, projection: str) -> None:
         SharedTableError: Another one declares one of them.
     """
     _refuse(projection, await _list_claims(connection, ()), find_sharers)
+
+
+async def require_same_tables(connection: RawConnection, projection: str) -> None:
+    """Make sure that a projection declares the tables that its rebuild was begun with.
+
+    Raises:
+        ProjectionError: It declares others.
+    """
+    if not await connection.fetchval(sql("has_rebuild"), projection):
+        raise ProjectionError(
+            f"the `tables` of {projection} changed since it began; `sidecar projections rebuild "
+            f"{projection}` begins it anew with those of today, `--cancel` drops it"
+        )
 
 
 def _refuse(

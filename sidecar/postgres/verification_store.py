@@ -15,6 +15,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.postgres.accepted_gaps import list_accepted
 from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.erased import find_erased
 from sidecar.postgres.key_events import add_key_events
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
@@ -305,6 +306,7 @@ class VerificationStore(PostgresProjectionStore):
             await self._require_running(raw)
             if is_last:
                 self._report = await add_key_events(raw, self._report)
+                await self._find_erased(raw)
             place, report = _write(self._progress), _write(self._report)
             statement = self._shadow.sql("keep_compared")
             await raw.execute(statement, self._verification, place, report)
@@ -319,6 +321,11 @@ class VerificationStore(PostgresProjectionStore):
         async with self._begin_short() as raw:
             await raw.execute(sql("end_verification"), self._projection, "failed", reason)
             await self._shadow.drop(raw)
+
+    async def _find_erased(self, raw: RawConnection) -> None:
+        """Note what the log lost: rows that were made of it seem to be wrong."""
+        erased = await find_erased(raw, self._projection)
+        self._report = msgspec.structs.replace(self._report, erased=erased)
 
     async def _judge(self, raw: RawConnection) -> None:
         drift_rows = self._report.drift_rows

@@ -135,6 +135,14 @@ class Part:
     more: Mapping[Kind, int] = field(default_factory=dict)
 
 
+class Erased(msgspec.Struct, frozen=True):
+    """Positions of events that the log held once and holds no more."""
+
+    positions: int
+    first: int
+    last: int
+
+
 class Report(msgspec.Struct, frozen=True):
     """What one verification found.
 
@@ -142,11 +150,13 @@ class Report(msgspec.Struct, frozen=True):
         tables: In the order in which they were compared.
         from_position: The lowest position at which any part was compared.
         upto_position: The highest.
+        erased: What no replay can apply, since the log lost it; None when it holds all.
     """
 
     tables: tuple[TableReport, ...] = ()
     from_position: int = 0
     upto_position: int = 0
+    erased: Erased | None = None
 
     @property
     def drift_rows(self) -> int:
@@ -173,12 +183,23 @@ class Report(msgspec.Struct, frozen=True):
 def describe(projection: str, report: Report) -> str:
     """Say in one sentence what was found."""
     place = _describe_place(report)
+    lost = f"; {describe_erased(report.erased)}" if report.erased else ""
     if not report.drift_rows:
-        return f"{projection}: no difference in {report.rows} rows, verified {place}"
+        return f"{projection}: no difference in {report.rows} rows, verified {place}{lost}"
     counts = _sum_up(report.tables)
     parts = [f"{counts[kind]} {kind}" for kind in Kind if kind in DRIFT and counts[kind]]
     wrong = ", ".join(parts)
-    return f"{projection}: {report.drift_rows} rows are wrong ({wrong}), verified {place}"
+    return f"{projection}: {report.drift_rows} rows are wrong ({wrong}), verified {place}{lost}"
+
+
+def describe_erased(erased: Erased) -> str:
+    """Say which events the log lost."""
+    if erased.positions == 1:
+        return f"the log lost the event at position {erased.first}"
+    where = f"positions {erased.first} to {erased.last}"
+    if erased.positions == erased.last - erased.first + 1:
+        return f"the log lost the events at {where}"
+    return f"the log lost {erased.positions} events at {where}"
 
 
 def _describe_place(report: Report) -> str:

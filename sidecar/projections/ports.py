@@ -8,7 +8,9 @@ from typing import Protocol
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
+from sidecar.projections.comparison import Report
 from sidecar.projections.dead_letter import DeadLetter
+from sidecar.projections.preview import Pair
 from sidecar.projections.projection import Partition
 
 
@@ -177,6 +179,59 @@ class EventSource(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewVerdict:
+    """What is known of a swap before it.
+
+    Attributes:
+        report: What it changes; None while the copies were not compared.
+        is_approved: Whether a person agreed that rows go.
+    """
+
+    report: Report | None = None
+    is_approved: bool = False
+
+
+class CopyComparison(Transaction, Protocol):
+    """One look at a new copy and the live one in one snapshot; all that is written is rolled back.
+
+    Attributes:
+        pairs: How both stand, by partition.
+    """
+
+    pairs: Sequence[Pair]
+
+    async def missing_events(self, after: int, limit: int) -> Sequence[RecordedEvent]:
+        """Return what the live copy has passed and the new one has not, above a position."""
+
+    async def compare_next(self) -> None:
+        """Compare the part of a table that is next."""
+
+
+class Preview(Protocol):
+    """A comparison of a new copy with the live one, from its first part to the last."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all was compared."""
+
+    def compare(self, position: int) -> AbstractAsyncContextManager[CopyComparison | None]:
+        """Look at both copies; None when the new one moved at that moment.
+
+        Raises:
+            CheckpointGoneError: The rebuild is over.
+            CheckpointMovedError: The partition that compares is not at this position.
+            ProjectionError: A table is not what it was when the rebuild began.
+        """
+
+    async def judge(self) -> Report:
+        """Keep what was found, and return it.
+
+        Raises:
+            CheckpointGoneError: The rebuild is over.
+        """
+
+
 class ProjectionStore(EventSource, Protocol):
     """Where a partition's loop reads events, and where read models and checkpoints are kept."""
 
@@ -241,8 +296,23 @@ class ProjectionStore(EventSource, Protocol):
     async def count_discarded(self, projection: str) -> int:
         """Return how many events people gave up, which a rebuild passes over."""
 
+    async def read_preview(self, projection: str) -> PreviewVerdict:
+        """Return what is known of the swap of its new copy."""
+
+    async def open_preview(self, partition: Partition) -> Preview:
+        """Begin to compare its new copy with the live one.
+
+        Raises:
+            ProjectionError: The tables are not those that the rebuild was begun with.
+        """
+
+    async def holds_copy(self, partition: Partition) -> bool:
+        """Return True while a new copy is compared, and need not catch up."""
+
     async def swap(self, projection: str) -> bool:
         """Swap the rebuilt copy in; False when that has to be tried again.
+
+        It was compared with the live one before, and approved where rows go.
 
         Raises:
             ProjectionError: That can never be done.

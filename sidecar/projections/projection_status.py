@@ -44,6 +44,8 @@ class Rebuild(StrEnum):
     NONE = "none"
     RUNNING = "running"
     HALTED = "halted"
+    IN_PLACE = "in_place"
+    """Readers see an incomplete read model until it is filled again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class PartitionSample:
         code_changed_at: Aware wall time at which its code was another one than before; None for
             never.
         owner: `application_name` of the lease's holder; None when it is free.
+        refilled_upto: Below this position a read model is incomplete that was emptied to be filled
+            again; None when it never was.
+        awaits_approval: Whether a rebuilt copy waits for a person to approve its swap.
     """
 
     projection: str
@@ -80,6 +85,8 @@ class PartitionSample:
     release: str | None = None
     code_changed_at: dt.datetime | None = None
     owner: str | None = None
+    refilled_upto: int | None = None
+    awaits_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class ProjectionStatus:
         detail: What its rows say, why a rebuild halted included.
         rebuild: One that halted waits to be taken up or cancelled.
         progress: Share of a rebuild done, 0..1; None when there is none.
+        approval: What the swap of a halted rebuild would take away, and how that is approved.
         dead_letters: Those of parked streams, and those of in-process publishing, which park none.
         oldest_letter_at: Since when there is a dead letter.
         passed_over: What its read model lacks, for a release that moved it did not handle it.
@@ -131,6 +139,7 @@ class ProjectionStatus:
     detail: str | None = None
     rebuild: Rebuild = Rebuild.NONE
     progress: float | None = None
+    approval: str | None = None
     oldest_letter_at: dt.datetime | None = None
     passed_over: tuple[PassedOver, ...] = ()
     start_position: int = 0
@@ -189,6 +198,7 @@ def _fold(
 ) -> ProjectionStatus:
     live = [row for row in rows if row.copy == "live"]
     rebuild = [row for row in rows if row.copy == "rebuild"]
+    refilled = [row for row in live if row.position < (row.refilled_upto or 0)]
     name, kind = live[0].projection, live[0].kind
     moves = [row.moved_at for row in live if row.moved_at is not None]
     # What halts a rebuild is written to each of its partitions.
@@ -210,8 +220,9 @@ def _fold(
         owners=tuple(sorted({row.owner for row in live if row.owner})),
         moved_at=max(moves, default=None),
         detail="; ".join(filter(None, told)) or None,
-        rebuild=_judge_rebuild(rebuild),
-        progress=_progress(rebuild, safe_head),
+        rebuild=_judge_rebuild(rebuild, refilled),
+        progress=_progress(rebuild or (refilled and live), safe_head),
+        approval=next((row.detail for row in rebuild if row.awaits_approval), None),
         oldest_letter_at=letters.oldest_at if letters else None,
         passed_over=passed_over,
         start_position=live[0].start_position,
@@ -238,7 +249,11 @@ def partition_status(row: PartitionSample, now: dt.datetime) -> Status:
     return Status.RUNNING
 
 
-def _judge_rebuild(rebuild: Sequence[PartitionSample]) -> Rebuild:
+def _judge_rebuild(
+    rebuild: Sequence[PartitionSample], refilled: Sequence[PartitionSample]
+) -> Rebuild:
+    if refilled:
+        return Rebuild.IN_PLACE
     if any(row.state is State.FAILED for row in rebuild):
         return Rebuild.HALTED
     return Rebuild.RUNNING if rebuild else Rebuild.NONE

@@ -1,14 +1,15 @@
-"""Filling a new copy of a read model, and asking for the swap once it has caught up."""
+"""Filling a new copy of a read model, looking at what it changes, and asking for the swap."""
 
 import logging
 import time
 from typing import Final
 
-from sidecar.errors import ProjectionError, RebuildStrayedError
+from sidecar.errors import ApprovalNeededError, ProjectionError, RebuildStrayedError
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.failure_handler import FailureHandler, RebuildHaltedError
 from sidecar.projections.retry import GaplessPolicy
+from sidecar.projections.swap_preview import LOOK_SECONDS, SwapPreview
 
 SWAP_RETRY_SECONDS: Final = 0.2
 
@@ -22,16 +23,21 @@ class RebuildCopy:
         self.failures: Final = FailureHandler(context, GaplessPolicy(context.policy))
         self._context: Final = context
         self._cursor: Final = cursor
+        self._preview: Final = SwapPreview(context, cursor)
         self._swap_due_mono = 0.0
 
     async def before_page(self) -> None:
         """Leave them to the live copy."""
 
     async def caught_up(self) -> None:
-        """Ask for the swap; after it this loop ends."""
+        """Look at what the swap changes, and ask for it; after it this loop ends."""
         if self._cursor.is_ahead:
             await self._cursor.pass_over()
             self.failures.recovered()
+        if self._context.partition.index == 0:
+            await self._preview.look()
+        else:
+            await self._hold()
         if not await self._try_swap():
             await self._context.head.wait_beyond(self._cursor.seen, SWAP_RETRY_SECONDS)
             return
@@ -49,6 +55,13 @@ class RebuildCopy:
         )
         self._context.stop()
 
+    async def _hold(self) -> None:
+        """Stay where this part is while both copies are compared."""
+        context = self._context
+        while not context.stopping.is_set() and await context.store.holds_copy(context.partition):
+            context.tally.beat()
+            await context.rest(LOOK_SECONDS)
+
     async def _try_swap(self) -> bool:
         # While it waits for the tables, newcomers wait behind it: never more often than this,
         # however fast events come.
@@ -60,7 +73,10 @@ class RebuildCopy:
 
     async def halts(self, error: Exception) -> bool:
         """Record an error that the rebuild cannot go on after; the live copy goes on."""
+        self._preview.forget()
         match error:
+            case ApprovalNeededError():
+                await self._wait_for_approval(str(error))
             case RebuildHaltedError(error_type=error_type):
                 await self._halt(str(error), error_type)
             case RebuildStrayedError():
@@ -70,6 +86,20 @@ class RebuildCopy:
             case _:
                 return False
         return True
+
+    async def _wait_for_approval(self, reason: str) -> None:
+        projection = self._context.partition.projection
+        await self._context.store.halt(self._context.partition, reason)
+        logger.critical(
+            "The rebuild of projection %s waits for a decision: %s. The live copy goes on",
+            projection,
+            reason,
+            extra={
+                "event": "sidecar.rebuild.halted",
+                "projection": projection,
+                "error_type": ApprovalNeededError.__name__,
+            },
+        )
 
     async def _halt(self, reason: str, error_type: str) -> None:
         projection = self._context.partition.projection

@@ -164,7 +164,8 @@ REBUILD_STATE: Final = Attribute(
     members={
         Rebuild.NONE: "None is under way",
         Rebuild.RUNNING: "Filling a new copy",
-        Rebuild.HALTED: "Stopped by a failure",
+        Rebuild.HALTED: "Stopped by a failure, or until a person approves that rows vanish",
+        Rebuild.IN_PLACE: "Filling the live copy again, which was emptied",
     },
 )
 SERVICE: Final = Attribute(

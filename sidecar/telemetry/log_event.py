@@ -50,7 +50,8 @@ _DECLARED: Final = {
             "Read models lack an event that could not be applied.", "event_type projections streams"
         ),
         "sidecar.rebuild.halted": _says(
-            "A failure stopped a rebuild; the live copy goes on.", "projection error_type"
+            "A failure stopped a rebuild, or rows would vanish; the live copy goes on.",
+            "projection error_type",
         ),
         "sidecar.store.unsafe": _says("Projections could miss events by the positions handed out."),
         "sidecar.thread.uncaught": _says("An exception ended a thread."),

@@ -23,6 +23,11 @@ MOST_DESCRIBED: Final = 5
 """Projections in the headline; the page has a row for each."""
 
 _WORST_FIRST: Final = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.WARN, Outcome.PASS)
+_REBUILDS: Final = {
+    Rebuild.RUNNING: "is being rebuilt",
+    Rebuild.HALTED: "has a rebuild that failed",
+    Rebuild.IN_PLACE: "is incomplete while it is rebuilt in place",
+}
 _ALARMING: Final = (Status.FAILED, Status.STALLED, Status.UNOWNED)
 
 
@@ -117,10 +122,8 @@ def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) ->
     parts = []
     if projection.status in {*_ALARMING, Status.PAUSED}:
         parts.append(f"is {projection.status.value}")
-    if projection.rebuild is Rebuild.RUNNING:
-        parts.append("is being rebuilt")
-    if projection.rebuild is Rebuild.HALTED:
-        parts.append("has a rebuild that failed")
+    if rebuild := _describe_rebuild(projection):
+        parts.append(rebuild)
     if projection.lag_seconds >= 1:
         parts.append(f"is {projection.lag_seconds:.0f} s behind")
     if projection.parked_streams:
@@ -137,6 +140,12 @@ def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) ->
     )
     sentences += [f"Of {projection.name} {wrong}." for wrong in wrongs if wrong]
     return " ".join(sentences)
+
+
+def _describe_rebuild(projection: ProjectionStatus) -> str:
+    if projection.approval is not None:
+        return "has a rebuild that waits for a decision"
+    return _REBUILDS.get(projection.rebuild, "")
 
 
 def _describe_published(name: str, count: DeadLetterCount, errors: dict[str, list[str]]) -> str:

@@ -51,7 +51,8 @@ def judge_projection(
         return failed(f"{check_name}.{projection.worst_change}", projection.lost_tables, "table")
     blemish = _find_blemish(projection, lag_limit_seconds)
     if blemish:
-        return warned(f"{check_name}.{blemish}", lag_seconds, "s")
+        detail = _describe(projection) if blemish == "rebuild-halted" else ""
+        return warned(f"{check_name}.{blemish}", lag_seconds, "s", detail=detail)
     return passed(lag_seconds, "s")
 
 
@@ -60,14 +61,21 @@ def _find_blemish(projection: ProjectionStatus, lag_limit_seconds: float) -> str
 
     What readers see comes first: a rebuild that runs changes nothing, one that halted comes last.
     """
-    if projection.dead_letters:
-        return "dead-letters"
-    if projection.passed_over:
-        return "passed-over"
-    if projection.worst_change is not None:
-        return projection.worst_change.value
-    if projection.status is Status.PAUSED:
-        return "paused"
-    if projection.lag_seconds > lag_limit_seconds:
-        return "late"
-    return "rebuild-halted" if projection.rebuild is Rebuild.HALTED else ""
+    change = projection.worst_change
+    blemishes = {
+        "dead-letters": projection.dead_letters,
+        "passed-over": projection.passed_over,
+        change.value if change else "": change,
+        "paused": projection.status is Status.PAUSED,
+        "incomplete": projection.rebuild is Rebuild.IN_PLACE,
+        "late": projection.lag_seconds > lag_limit_seconds,
+        "rebuild-halted": projection.rebuild is Rebuild.HALTED,
+    }
+    return next((word for word, holds in blemishes.items() if holds), "")
+
+
+def _describe(projection: ProjectionStatus) -> str:
+    """Say what a person has to decide about a rebuild; empty when a failure halted it."""
+    if projection.approval is None:
+        return ""
+    return f"The rebuild of {projection.name} waits for a decision: {projection.approval}"
