@@ -193,6 +193,8 @@ class EventStore(EventLog):
     ) -> None:
         """Return once a projection has applied the log up to a position: read what was written.
 
+        A rebuilt copy that takes over just then may be a few events behind for a moment.
+
         Args:
             position: That of the append: `(await store.append(...)).position`.
             projection: Its name.
