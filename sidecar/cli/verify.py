@@ -123,6 +123,9 @@ def _write(found: Verification) -> Iterator[str]:
         yield f"{found.projection} was not verified: {found.detail or found.state}"
         return
     yield describe(found.projection, found.report)
+    if found.report.reads and found.report.drift_rows:
+        reads = ", ".join(found.report.reads)
+        yield f"  the handler reads {reads}, too: if that has changed since, so have its rows"
     for table in found.report.tables:
         yield from _write_table(table)
         yield from _write_events(found.projection, table)

@@ -171,11 +171,7 @@ def compose(
     verifications, changes = read_models or ({}, {})
     folded = fold_status(partitions, counts, known.safe_head, known.taken_at, passed_over)
     projections = tuple(
-        replace(
-            each,
-            verification=verifications.get(each.name, UNVERIFIED),
-            changes=changes.get(each.name, ()),
-        )
+        each.with_doubts(verifications.get(each.name, UNVERIFIED), changes.get(each.name, ()))
         for each in folded
     )
     followed = {projection.name for projection in projections}

@@ -23,12 +23,14 @@ class Shadow:
     Attributes:
         schema: Its schema.
         quoted: The same as statements spell it.
+        reads: Other tables that filling it has read so far.
     """
 
     def __init__(self, projection: str) -> None:
         self._projection: Final = projection
         self.schema: Final = verify_schema(projection)
         self.quoted: Final = quote(self.schema)
+        self.reads: Final[set[str]] = set()
 
     def sql(self, name: str) -> str:
         """Return a statement on this copy."""

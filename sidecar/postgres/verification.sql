@@ -156,6 +156,16 @@ WITH moved AS (
 )
 UPDATE sidecar.verifications v SET filled_position = $2 FROM moved WHERE v.id = moved.verification;
 
+-- name: list_read_tables
+-- What this transaction has read, beside the schema $1 of its own copy and the tables of this one.
+SELECT DISTINCT c.oid::regclass::text AS name
+FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'AccessShareLock'
+  AND c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace NOT IN (
+      $1::text::regnamespace, 'pg_catalog'::regnamespace, 'pg_toast'::regnamespace,
+      (SELECT relnamespace FROM pg_class WHERE oid = 'sidecar.events'::regclass)
+  );
+
 -- name: list_withheld
 SELECT stream FROM {shadow}.sidecar_withheld
 UNION

@@ -61,6 +61,8 @@ class ShadowTransaction(PostgresTransaction):
         if withheld := await self._list_withheld():
             names = list(withheld)
             await self._raw.execute(self._shadow.sql("withhold"), begun, position, names)
+        rows = await self._raw.fetch(sql("list_read_tables"), self._shadow.quoted)
+        self._shadow.reads.update(row["name"] for row in rows)
         statement = self._shadow.sql("move_progress")
         status = await self._raw.execute(statement, begun, position, self._row["transaction"])
         if status != "UPDATE 1":
@@ -302,6 +304,7 @@ class VerificationStore(PostgresProjectionStore):
         is_done = part.last_key is None
         self._progress = Progress(index + is_done, None if is_done else part.last_key)
         is_last = self._progress.table == len(self._shapes)
+        self._report = self._report.with_reads(self._shadow.reads)
         async with self._begin_short() as raw:
             await self._require_running(raw)
             if is_last:

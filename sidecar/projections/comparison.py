@@ -1,7 +1,7 @@
 """What a comparison of a read model with a replay of the log finds. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -151,12 +151,14 @@ class Report(msgspec.Struct, frozen=True):
         from_position: The lowest position at which any part was compared.
         upto_position: The highest.
         erased: What no replay can apply, since the log lost it; None when it holds all.
+        reads: Other tables that the handler has read: a change of one is in no event.
     """
 
     tables: tuple[TableReport, ...] = ()
     from_position: int = 0
     upto_position: int = 0
     erased: Erased | None = None
+    reads: tuple[str, ...] = ()
 
     @property
     def drift_rows(self) -> int:
@@ -173,6 +175,10 @@ class Report(msgspec.Struct, frozen=True):
         lowest = min(self.from_position or position, position)
         highest = max(self.upto_position, position)
         return msgspec.structs.replace(self, from_position=lowest, upto_position=highest)
+
+    def with_reads(self, names: Iterable[str]) -> "Report":
+        """Return the report with more of the tables that the handler has read."""
+        return msgspec.structs.replace(self, reads=tuple(sorted({*self.reads, *names})))
 
     def with_table(self, table: TableReport) -> "Report":
         """Return the report with what is known of one table, in place of what was."""

@@ -2,16 +2,22 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
-from sidecar.projections.drift import UNVERIFIED, VerificationStatus
+from sidecar.projections.drift import UNVERIFIED, VerificationStatus, describe_drift
 from sidecar.projections.log_start import describe_start
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
-from sidecar.projections.table_change import LOSSES, Change, TableChange, find_worst
+from sidecar.projections.table_change import (
+    LOSSES,
+    Change,
+    TableChange,
+    describe_changes,
+    find_worst,
+)
 
 # Marten's default for a high-water mark that does not move while there is work.
 STALL_SECONDS: Final = 30.0
@@ -148,6 +154,18 @@ class ProjectionStatus:
     block: str | None = None
     release: str | None = None
     code_changed_at: dt.datetime | None = None
+
+    def with_doubts(
+        self, verification: VerificationStatus, changes: tuple[TableChange, ...]
+    ) -> "ProjectionStatus":
+        """Return it with what is known of its read model besides."""
+        told = (
+            self.detail,
+            describe_drift(self.name, verification),
+            describe_changes(self.name, changes),
+        )
+        detail = "; ".join(filter(None, told)) or None
+        return replace(self, detail=detail, verification=verification, changes=changes)
 
     @property
     def lost_tables(self) -> int:

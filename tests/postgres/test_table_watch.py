@@ -188,6 +188,7 @@ async def test_what_was_done_while_no_worker_ran_is_told_at_a_start(database: st
         sample = await take_sample(connection, SafeHeadFollower())
     (status,) = sample.projections
     assert (status.lost_tables, status.worst_change) == (1, "emptied")
+    assert "table totals lost all of its rows at once" in str(status.detail)
 
 
 async def test_rows_that_somebody_deletes_are_told_as_far_as_the_server_counts(

@@ -209,3 +209,34 @@ async def test_of_very_many_rows_without_a_key_all_are_counted_and_few_are_kept(
     assert table.counts == {"extra": 101, "missing": 30}
     assert len(table.differences) == 20
     assert report.drift_rows == 131
+
+
+async def test_other_tables_that_a_handler_reads_are_named(database: str) -> None:
+    kept = Kept("v int", "$2::int * (SELECT factor FROM rates)")
+    kept._table += "; CREATE TABLE IF NOT EXISTS rates AS SELECT 1 AS factor"
+    async with open_stage(database, kept) as stage:
+        await stage.place("a", 1, 2, 3)
+        report = await verify(stage, "UPDATE rates SET factor = 2")
+    assert (report.reads, report.drift_rows) == (("rates",), 3)
+
+
+async def test_what_differs_in_how_it_is_stored_alone_is_no_difference(database: str) -> None:
+    columns = (
+        "v jsonb, n int GENERATED ALWAYS AS IDENTITY, by text DEFAULT CURRENT_USER, "
+        "at date DEFAULT CURRENT_DATE, twice text GENERATED ALWAYS AS (id || id) STORED"
+    )
+    kept = Kept("v jsonb", """jsonb_build_object('n', $2::int, 'text', repeat('x', 5000))""")
+    kept._table = f"CREATE TABLE IF NOT EXISTS kept (id text PRIMARY KEY, {columns})"
+    async with open_stage(database, kept) as stage:
+        await stage.place("a", 1, 2, 3)
+        report = await verify(
+            stage,
+            "ALTER TABLE kept ADD COLUMN fast int DEFAULT 7",
+            "ALTER TABLE kept ADD COLUMN gone int DEFAULT 8",
+            "ALTER TABLE kept DROP COLUMN gone",
+            "ALTER TABLE kept ALTER v SET STORAGE EXTERNAL",
+            """UPDATE kept SET v = '{"text": 1}'::jsonb || v""",
+        )
+    (table,) = report.tables
+    assert (table.counts, table.rows) == ({}, 3)
+    assert table.left_out.keys() == {"n", "by", "at"}
