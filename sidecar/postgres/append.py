@@ -1,6 +1,6 @@
 """The statement that appends: its arguments, its transaction, its retries and its errors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import cache
 from typing import Final, NamedTuple
@@ -40,15 +40,15 @@ class AppendArguments(NamedTuple):
     data: object
     headers: str | None
 
-    async def insert(self, connection: RawConnection) -> Sequence[asyncpg.Record]:
+    def insert(self, connection: RawConnection) -> Awaitable[Sequence[asyncpg.Record]]:
         """Run the statement that takes them: of one event it is the cheaper one."""
         if isinstance(self.schema_versions, int):
-            return await fetch_own(connection, sql("append_one"), *self)
+            return fetch_own(connection, sql("append_one"), *self)
         if getattr(connection, "has_own_codecs", True):
             # Of arrays, only those of text pass by the codecs that the connection's owner has set.
             own = self._replace(schema_versions=[str(each) for each in self.schema_versions])
-            return await fetch_own(connection, sql("append_many"), *own)
-        return await connection.fetch(_take_binary(sql("append_many")), *self)
+            return fetch_own(connection, sql("append_many"), *own)
+        return connection.fetch(_take_binary(sql("append_many")), *self)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Statements of the product on connections whose owner has set codecs: they pass these by."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
@@ -90,18 +90,18 @@ def _is_aware(raw: object) -> TypeGuard[CodecAwareConnection]:
     return CodecAwareConnection in type(raw).__mro__
 
 
-async def fetch_own(
+def fetch_own(
     connection: Any,  # noqa: ANN401 - of asyncpg in whatever class, or what stands for one
     query: str,
     *args: object,
-) -> Sequence[asyncpg.Record]:
+) -> Awaitable[Sequence[asyncpg.Record]]:
     """Run a statement of the product on a connection that a service gave."""
+    # Not a coroutine, which would cost each append one more frame.
     raw = getattr(connection, "_con", connection)
-    is_foreign = isinstance(raw, asyncpg.Connection) and not _is_aware(raw)
-    done = (
+    is_foreign = not _is_aware(raw) and isinstance(raw, asyncpg.Connection)
+    done: Awaitable[Sequence[asyncpg.Record]] = (
         _execute(raw, query, args, 0, None, ignore_custom_codec=True)
         if is_foreign and _execute is not None
         else connection.fetch(query, *args)
     )
-    rows: Sequence[asyncpg.Record] = await done
-    return rows
+    return done
