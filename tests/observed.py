@@ -12,6 +12,7 @@ from sidecar.lint.finding import Finding
 from sidecar.lint.rules.secrets import SEC01
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerStatus
+from sidecar.projections.deleted_letters import DeletedLetters
 from sidecar.projections.drift import VerificationStatus
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
@@ -34,6 +35,7 @@ TOTALS: Final = ProjectionStatus(
     rebuild=Rebuild.RUNNING,
     passed_over=(PassedOver("Placed", 2, 1, 9),),
     verification=VerificationStatus(verified_at=NOW, position=7, drift_rows=1),
+    deleted=DeletedLetters(1, 2, ("ada",), NOW),
 )
 
 

@@ -1,6 +1,7 @@
 """`sidecar dead-letters`: what a projection could not apply, and the cure."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 
 import click
@@ -11,7 +12,9 @@ from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError
 from sidecar.postgres import dead_letter
 from sidecar.postgres.dead_letter import DeadLetterDetail, DeadLetterFilter
+from sidecar.postgres.letter_deletions import list_deleted
 from sidecar.process.exit_code import EX_FAILED
+from sidecar.projections.deleted_letters import DeletedLetters, describe_deleted
 from sidecar.telemetry.terminal import say, say_json
 from sidecar.telemetry.visible import visible
 from sidecar.wiring.admin import show_dead_letter, with_store
@@ -58,8 +61,11 @@ def list_(
         older_than_seconds=older_than,
         open_only=not everything,
     )
-    rows = finish(with_store(_boot(), dead_letter.list_dead_letters, which))
+    boot = _boot()
+    rows = finish(with_store(boot, dead_letter.list_dead_letters, which))
     print_rows(rows, _COLUMNS, output=output, empty="No dead letters.")
+    if output != "json":
+        _tell_deleted(finish(with_store(boot, list_deleted)), projection)
 
 
 @dead_letters.command()
@@ -114,11 +120,17 @@ def discard(letter_id: int, reason: str) -> None:
     say(f"Dead letter {letter_id} is discarded.")
 
 
+def _tell_deleted(deleted: Mapping[str, DeletedLetters], projection: str | None) -> None:
+    for name, one in deleted.items():
+        if projection in {None, name}:
+            say(visible(f"Of {name} {describe_deleted(name, one)}."))
+
+
 def _describe(detail: DeadLetterDetail) -> str:
     facts = {
         "dead letter": detail.id,
         "projection": detail.projection,
-        "event": f"{detail.event_type} at position {detail.position}",
+        "event": f"{detail.event_type} at position {detail.position}{_describe_erasure(detail)}",
         "stream": f"{detail.stream}, version {detail.version}; {detail.queued} more wait behind it",
         "error": f"{detail.error_type}: {detail.error_message} ({detail.category})",
         "attempts": detail.attempts,
@@ -132,6 +144,12 @@ def _describe(detail: DeadLetterDetail) -> str:
     # One line each: a line end in an event must not look like one of these.
     lines = [f"{name:{width}}  {visible(str(value))}" for name, value in facts.items()]
     return "\n".join([*lines, "", detail.traceback.rstrip()])
+
+
+def _describe_erasure(detail: DeadLetterDetail) -> str:
+    if not detail.is_erased:
+        return ""
+    return ", erased from the log: a retry ends this, and takes up what is left of the stream"
 
 
 def _boot() -> Boot:

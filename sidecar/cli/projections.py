@@ -1,5 +1,7 @@
 """`sidecar projections`: how they stand; pause, resume, rebuild, accept, restore, remove."""
 
+import re
+
 import click
 
 from sidecar.cli.invocation import finish
@@ -8,6 +10,7 @@ from sidecar.cli.start_option import start as place_in_log
 from sidecar.errors import UsageError
 from sidecar.postgres import block
 from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.log_loss import accept_log
 from sidecar.projections.log_start import Start
 from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say
@@ -64,34 +67,49 @@ def resume(name: str) -> None:
 
 
 @projections.command()
-@_NAMES
+@click.argument("names", metavar="NAME...", nargs=-1)
 @click.option("--at", "start", type=place_in_log, metavar="START", help=_AT_HELP)
 @click.option("--retire", "types", multiple=True, help="A type that nobody wants any more.")
 @click.option("--renamed-from", "old", help="The name that it had; nobody runs it any more.")
 @click.option("--reason", required=True, help="Why it is right as it is; kept for the audit.")
 def accept(
     names: tuple[str, ...],
+    token: str | None,
     start: Start | None,
     types: tuple[str, ...],
     old: str | None,
     reason: str,
 ) -> None:
-    """Take NAMES as they are.
+    """Take NAMES as they are, or the log.
 
     That is with tables that somebody else changed, without the events that they passed over, as
     taken over from another service or, where one waits for a decision, as of a position; without
-    types of events that nobody wants any more; or as what another name stood for.
+    types of events that nobody wants any more; or as what another name stood for. A log is taken
+    that has lost its end, with all handlers that wait, or that is another database's.
     """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
-    if sum((start is not None, bool(types), old is not None)) > 1:
-        raise UsageError("Give one of --at, --retire and --renamed-from at a time.")
+    if bool(names) == (token is not None):
+        raise UsageError("Say what: NAME, or --log TOKEN.")
+    if sum((token is not None, start is not None, bool(types), old is not None)) > 1:
+        raise UsageError("Give one of --log, --at, --retire and --renamed-from at a time.")
     if old is not None and len(names) > 1:
         raise UsageError("A name is handed over to one other: give one NAME.")
     boot = _boot()
+    if token is not None:
+        _accept_log(boot, token, reason.strip())
     for name in names:
         decision = Decision(reason.strip(), start, types, old)
         say(f"{name}: {finish(with_store(boot, decide, boot.service, name, decision))}.")
+
+
+def _accept_log(boot: Boot, token: str, reason: str) -> None:
+    if not re.fullmatch("[0-9a-f]{12}", token):
+        raise UsageError("The token has 12 digits; the message about the log names it.")
+    handlers = finish(with_store(boot, accept_log, token, reason))
+    say("The log is taken as it is.")
+    for handler in handlers:
+        say(f"{handler} goes on.")
 
 
 @projections.command()

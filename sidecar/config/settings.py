@@ -193,7 +193,7 @@ class Settings:
     data_directory: Path = setting(
         "SIDECAR_DATA_DIR",
         Path(".sidecar"),
-        "where the embedded server keeps its data, and the token that is made",
+        "for the embedded server, the token that is made, and what was seen of the log",
     )
 
     @property

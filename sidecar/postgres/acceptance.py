@@ -10,6 +10,7 @@ from sidecar.postgres.block import Block, unknown_projection
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.lease import is_any_held
+from sidecar.postgres.log_loss import settle_unless_held
 from sidecar.postgres.passed_over_counter import count_on
 from sidecar.postgres.query import sql
 from sidecar.postgres.release import retire
@@ -47,6 +48,7 @@ async def accept_position(
     async with read_committed(connection):
         position = await find_position(connection, start)
         rows = await connection.fetch(sql("list_partitions"), projection)
+        is_held = await connection.fetchval(sql("is_held"), projection)
         taken = await connection.fetch(sql("accept_position"), projection, position)
         if not taken:
             raise await _nothing_to_accept(connection, projection)
@@ -55,6 +57,8 @@ async def accept_position(
                 f"Only {len(taken)} of {len(rows)} partitions of {projection} have no checkpoint; "
                 f"`sidecar projections restore {projection}` puts them back, or rebuild it."
             )
+        if is_held:
+            await settle_unless_held(connection, reason)
         await connection.execute(sql("close_letters_above"), projection, position)
         await connection.execute(sql("end_handled_ranges"), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, "live")

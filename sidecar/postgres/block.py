@@ -23,6 +23,7 @@ class Block(StrEnum):
     GONE = "gone"
     AHEAD = "ahead"
     PASSED_OVER = "passed_over"
+    LOST = "lost"
 
 
 def describe_filled(projection: str, tables: Sequence[str], kept: str = "") -> str:
@@ -160,6 +161,7 @@ async def remove(connection: RawConnection, projection: str) -> bool:
         await connection.execute(sql("forget_preview"), projection)
         reason = "its projection was removed"
         await connection.execute(sql("resolve_rebuilt_letters"), projection, reason)
+        await connection.execute(sql("settle_deleted_letters"), projection)
         await connection.execute(sql("delete_verifications"), projection)
         for schema in (new_schema(projection), verify_schema(projection)):
             await drop_copy(connection, schema)

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import asyncpg
 
-from sidecar.errors import MigrationError, SidecarError
+from sidecar.errors import MigrationError, SidecarError, StoreUnavailableError
 from sidecar.postgres.connect_failure import no_answer, unreachable
 from sidecar.postgres.connection import (
     SESSION_ERRORS,
@@ -17,10 +19,12 @@ from sidecar.postgres.connection import (
     open_session,
 )
 from sidecar.postgres.database_sampler import DatabaseSampler
+from sidecar.postgres.log_keeper import LogKeeper
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.query import sql
 from sidecar.postgres.rights import translate_refusal
 from sidecar.postgres.sample import Sample
+from sidecar.projections.deleted_letters import DeletedLetters, describe_deleted
 from sidecar.projections.safe_head import Writer
 
 INTERVAL_SECONDS: Final = 1.0
@@ -55,9 +59,12 @@ class DatabasePoller:
         dsn: Where the server is. It appears in no message.
         application_name: The name of the connection at the server.
         auto_migrate: Apply missing migrations.
+        directory: Where the log is remembered beside the database; None for nowhere.
     """
 
-    def __init__(self, dsn: str, *, application_name: str, auto_migrate: bool) -> None:
+    def __init__(
+        self, dsn: str, *, application_name: str, auto_migrate: bool, directory: Path | None = None
+    ) -> None:
         self.sample: Sample | None = None
         self.sampled_mono: float | None = None
         self.failed = False
@@ -67,10 +74,12 @@ class DatabasePoller:
         self._application_name = application_name
         self._auto_migrate = auto_migrate
         self._sampler = DatabaseSampler()
+        self.log: Final = LogKeeper(dsn, directory)
         self._connection: RawConnection | None = None
-        self._is_schema_seen = False
+        self._is_schema_seen = self._is_log_known = False
         self._is_hold_logged = False
         self._is_unsafe_logged = False
+        self._deleted: Mapping[str, DeletedLetters] = {}
 
     async def run(self) -> None:
         """Poll every second until cancelled."""
@@ -80,15 +89,18 @@ class DatabasePoller:
                 await asyncio.sleep(INTERVAL_SECONDS)
         finally:
             self._drop()
+            await self.log.close()
 
     async def poll(self) -> None:
         """Check the schema, then take a sample; a failure is kept in `trouble`, not raised."""
         try:
             connection = await self._connect()
             async with translate_refusal(connection):
+                await self._require_known_log(connection)
                 await self._check_schema(connection)
             if self.pending_migrations == ():
                 await self._take_sample(connection)
+                await self._remember_log(connection)
         except (*SESSION_ERRORS, TimeoutError, SidecarError) as error:
             self._record_failure(self._describe(error), type(error).__name__)
             self._drop()
@@ -100,11 +112,21 @@ class DatabasePoller:
                 application_name=self._application_name,
                 command_timeout_seconds=TIMEOUT_SECONDS,
             )
-            self._is_schema_seen = False
+            self._is_schema_seen = self._is_log_known = False
             self._sampler.begin_session()
             limits = (f"{seconds * 1000:.0f}" for seconds in (STATEMENT_SECONDS, LOCK_SECONDS))
             await self._connection.execute(sql("bound_watch"), *limits)
         return self._connection
+
+    async def _require_known_log(self, connection: RawConnection) -> None:
+        """Leave a database alone that took the place of the one that was seen before."""
+        if not self._is_log_known and (refusal := await self.log.compare(connection)):
+            raise StoreUnavailableError(refusal)
+        self._is_log_known = True
+
+    async def _remember_log(self, connection: RawConnection) -> None:
+        if self.sample is not None and not self.failed:
+            await self.log.attend(connection, self.sample.safe_head)
 
     async def _check_schema(self, connection: RawConnection) -> None:
         """Ask on each new session, which may reach another server, and until nothing is pending.
@@ -146,6 +168,7 @@ class DatabasePoller:
         self.failed, self.trouble = False, trouble
         self._log_hold(sample)
         self._log_unsafe(sample)
+        self._log_deleted(sample)
 
     def _log_hold(self, sample: Sample) -> None:
         """Log once which transactions hold the safe head, once that has lasted a while."""
@@ -169,6 +192,18 @@ class DatabasePoller:
                 "Events may be missed: %s", sample.unsafe, extra={"event": "sidecar.store.unsafe"}
             )
         self._is_unsafe_logged = bool(sample.unsafe)
+
+    def _log_deleted(self, sample: Sample) -> None:
+        """Log each deletion of dead letters once."""
+        for name, deleted in sample.deleted.items():
+            if self._deleted.get(name) != deleted:
+                logger.error(
+                    "Of projection %s %s",
+                    name,
+                    describe_deleted(name, deleted),
+                    extra={"event": "sidecar.letters.missing", "projection": name},
+                )
+        self._deleted = sample.deleted
 
     def _record_failure(self, trouble: str, error_type: str) -> None:
         if not self.failed:

@@ -63,6 +63,7 @@ class DeadLetterDetail(DeadLetterRow):
     Attributes:
         data: The event's JSON text as stored.
         queued: How many later events of the stream wait behind it.
+        is_erased: Whether its event was erased from the log; nothing of it is shown then.
     """
 
     event_id: uuid.UUID
@@ -72,6 +73,7 @@ class DeadLetterDetail(DeadLetterRow):
     data: str | None
     metadata: str | None
     queued: int
+    is_erased: bool = False
 
 
 async def list_dead_letters(

@@ -17,6 +17,7 @@ from sidecar.postgres.accepted_gaps import list_accepted
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.copies import new_schema
 from sidecar.postgres.kept_codecs import keep_codecs
+from sidecar.postgres.log_keeper import LogKeeper
 from sidecar.postgres.page import read_span
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.preview_store import Preview, open_preview, read_verdict
@@ -38,12 +39,18 @@ class PostgresProjectionStore:
     Args:
         pool: Connections come from it; its owner closes it.
         handled: The types that each projection handles, kept with its checkpoint.
+        log: Compares the log of each server with what is remembered, which handlers wait for; None
+            for those that do not.
     """
 
     def __init__(
-        self, pool: MeteredPool, handled: Mapping[str, Sequence[str]] | None = None
+        self,
+        pool: MeteredPool,
+        handled: Mapping[str, Sequence[str]] | None = None,
+        log: LogKeeper | None = None,
     ) -> None:
         self._pool = pool
+        self._keeper: Final = log
         self._handled: Final = {name: list(types) for name, types in (handled or {}).items()}
         # Positions and types that each loop got with its checkpoint.
         self._discarded: Final[dict[Partition, frozenset[int]]] = {}
@@ -173,6 +180,7 @@ class PostgresProjectionStore:
         key = checkpoint_key(partition)
         found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
         row = self._require_current(found, partition, position)
+        self._require_compared(row, partition)
         await self._keep_handled(raw, row, partition)
         schema = new_schema(partition.projection) if partition.copy == "rebuild" else None
         handled = self._handled_by(partition)
@@ -188,6 +196,15 @@ class PostgresProjectionStore:
         if not self._discarded.get(partition, frozenset()).issuperset(map(int, row["discarded"])):
             raise CheckpointMovedError(f"An event ahead of {partition} was discarded.")
         return row
+
+    def _require_compared(self, row: asyncpg.Record, partition: Partition) -> None:
+        """Let no handler run on a log that was not compared: its positions may be given anew."""
+        if self._keeper is None or row["server_key"] in {None, self._keeper.server_key}:
+            return
+        self._keeper.recompare()
+        raise StoreUnavailableError(
+            f"{partition} waits until the log of this server is compared with what is remembered."
+        )
 
     async def _keep_handled(
         self, raw: RawConnection, row: asyncpg.Record, partition: Partition

@@ -188,6 +188,14 @@ class PostgresTransaction:
         rows = await self._raw.fetch(sql("read_stream_until"), stream, *bounds, projection)
         return [RecordedEvent(*row) for row in rows]
 
+    async def events_left(
+        self, letter: OpenDeadLetter, upto_position: int, limit: int
+    ) -> list[RecordedEvent]:
+        """Return what its stream has above the event of a dead letter that was erased."""
+        place = (letter.stream, letter.position, upto_position, limit, self._partition.projection)
+        rows = await self._raw.fetch(sql("read_stream_left"), *place)
+        return [RecordedEvent(*row) for row in rows]
+
     async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:
         """Close a dead letter."""
         if letter.is_waiting:

@@ -240,8 +240,8 @@ FROM (
         FROM sidecar.events e
         WHERE stream = $1 AND version >= $2 AND position <= $3
           AND NOT EXISTS (
-              SELECT FROM sidecar.dead_letters d
-              WHERE d.projection = $6 AND d.resolution = 'discarded' AND d.position = e.position
+              SELECT FROM sidecar.discards d
+              WHERE d.projection = $6 AND d.position = e.position
           )
         ORDER BY version
         LIMIT $4
@@ -249,6 +249,17 @@ FROM (
 ) AS measured
 WHERE coalesce(weight, 0) < $5::bigint
 ORDER BY version;
+
+-- name: read_stream_left
+-- What a stream has above position $2, up to $3, whatever its versions, without what was discarded.
+SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
+       metadata::text, date_part('epoch', recorded_at)
+FROM sidecar.events e
+WHERE stream = $1 AND position > $2 AND position <= $3
+  AND NOT EXISTS (
+      SELECT FROM sidecar.discards d WHERE d.projection = $5 AND d.position = e.position
+  )
+ORDER BY position LIMIT $4;
 
 -- name: read_log
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
@@ -438,7 +449,7 @@ WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL LIMIT 1;
 UPDATE sidecar.checkpoints
 SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL,
     start_position = CASE WHEN block = 'ahead' THEN $2 ELSE start_position END
-WHERE projection = $1 AND copy = 'live' AND block IN ('filled', 'gone', 'ahead')
+WHERE projection = $1 AND copy = 'live' AND block IN ('filled', 'gone', 'ahead', 'lost')
 RETURNING partition;
 
 -- name: keep_acceptance
@@ -449,9 +460,8 @@ INSERT INTO sidecar.acceptances (projection, what, reason) VALUES ($1, $2, $3);
 -- reads other streams, and must not move the row past streams that it does not read.
 SELECT position, state,
        ARRAY(
-           SELECT d.position::text FROM sidecar.dead_letters d
-           WHERE d.projection = c.projection AND d.resolution = 'discarded'
-             AND d.position > c.position
+           SELECT d.position::text FROM sidecar.discards d
+           WHERE d.projection = c.projection AND d.position > c.position
        ) AS discarded,
        ARRAY(
            SELECT h.type FROM sidecar.declarations h
@@ -466,7 +476,8 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 -- checkpoint too, and the events are applied again. So the commit need not wait for the disk. While
 -- a handler waits for something else the session is idle, under the limit of the handler instead of
 -- the server's, as is the whole transaction (a limit since version 17): the end of a session is
--- transient, so that such an event would be tried for ever.
+-- transient, so that such an event would be tried for ever. What a handler does cannot be undone, so
+-- that it is asked on which server it would be.
 SELECT position,
        CASE WHEN $6::boolean AND state = 'failed' AND block IS NULL THEN 'running' ELSE state END
            AS state,
@@ -477,15 +488,17 @@ SELECT position,
              AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
        ARRAY(
-           SELECT d.position::text FROM sidecar.dead_letters d
-           WHERE d.projection = c.projection AND d.resolution = 'discarded'
-             AND d.position > c.position
+           SELECT d.position::text FROM sidecar.discards d
+           WHERE d.projection = c.projection AND d.position > c.position
        ) AS discarded,
        ARRAY(
            SELECT h.type FROM sidecar.declarations h
            WHERE h.projection = c.projection AND h.retired_at IS NULL ORDER BY h.type
        ) AS declared,
        handles,
+       CASE WHEN kind = 'handler'
+            THEN extract(epoch FROM pg_postmaster_start_time())::text || ' '
+                 || 'sidecar.events'::regclass::oid END AS server_key,
        set_config('idle_in_transaction_session_timeout', '0', true),
        CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
             THEN set_config('transaction_timeout', '0', true) END,
@@ -707,7 +720,7 @@ WHERE projection = $1 AND copy = $2 AND partition = $3 AND partitions = $4;
 -- name: lock_due_letter
 -- The one that has been due longest among the streams of partition $2 of $3, with $4 as the types
 -- that are handled.
-SELECT id, stream, version, attempts, category = 'retry' FROM sidecar.dead_letters
+SELECT id, stream, position, version, attempts, category = 'retry' FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
   AND position IS NOT NULL
   AND (hashtext(stream) & 2147483647) % $3::integer = $2::integer
@@ -729,8 +742,10 @@ SET resolution = 'erased', reason = 'its event is no longer in the log', error_m
 WHERE id = $1;
 
 -- name: forget_letter
--- Of an event that waited for a retry, and has been applied.
-DELETE FROM sidecar.dead_letters WHERE id = $1;
+-- Of an event that waited for a retry, and has been applied; who forgets it is told to the trigger
+-- that traces deletions.
+DELETE FROM sidecar.dead_letters
+WHERE id = $1 AND set_config('event_sidecar.forgets', projection, true) = projection;
 
 -- name: delete_resolved_letters
 -- Of those resolved more than $1 days ago at most $2, by one process of the service at a time. What
@@ -751,11 +766,19 @@ WITH turn AS MATERIALIZED (
 SELECT count(*) FROM deleted;
 
 -- name: advance_letter
--- The dead letter now stands for a later event of its stream, not yet tried.
+-- The dead letter now stands for a later event of its stream, not yet tried. Nothing is kept of one
+-- that was erased from the log.
+WITH kept AS (
+    SELECT EXISTS (
+        SELECT FROM sidecar.events e JOIN sidecar.dead_letters o USING (position) WHERE o.id = $1
+    ) AS is_there
+)
 UPDATE sidecar.dead_letters
 SET position = $2, version = $3, event_id = $4::text::uuid, event_type = $5, attempts = 0,
-    category = CASE category WHEN 'unknown-type' THEN 'queued' ELSE category END
-WHERE id = $1;
+    category = CASE category WHEN 'unknown-type' THEN 'queued' ELSE category END,
+    error_message = CASE WHEN is_there THEN error_message ELSE '' END,
+    traceback = CASE WHEN is_there THEN traceback ELSE '' END
+FROM kept WHERE id = $1;
 
 -- name: fail_letter
 -- $12 as in `park`.
@@ -837,6 +860,24 @@ LEFT JOIN (
     FROM sidecar.dead_letters WHERE resolution IS NULL AND category = 'retry' GROUP BY projection
 ) AS w USING (projection)
 WHERE o.letters > coalesce(w.events, 0);
+
+-- name: sample_deleted_letters
+-- Those of events that were erased from the log since lack nothing.
+SELECT d.projection, count(*) AS letters, sum(d.events)::bigint AS events,
+       array_agg(DISTINCT d.deleted_by ORDER BY d.deleted_by) AS roles,
+       max(d.deleted_at) AS last_at,
+       coalesce((
+           SELECT min(c.kind) FROM sidecar.checkpoints c WHERE c.projection = d.projection
+       ), '') AS kind
+FROM sidecar.deleted_dead_letters d
+WHERE NOT d.is_settled
+  AND (d.position IS NULL OR EXISTS (SELECT FROM sidecar.events e WHERE e.position = d.position))
+GROUP BY d.projection;
+
+-- name: settle_deleted_letters
+UPDATE sidecar.deleted_dead_letters SET is_settled = true
+WHERE projection = $1 AND NOT is_settled
+RETURNING events;
 
 -- name: sample_recent_failures
 SELECT id, projection, stream, position, event_type, error_type, attempts, trace_id, last_failed_at
@@ -944,7 +985,9 @@ LIMIT $6;
 
 -- name: show_dead_letter
 SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_id, d.event_type, d.category,
-       d.error_type, d.error_message, d.traceback, d.attempts, d.trace_id, d.first_failed_at,
+       d.error_type, CASE WHEN g.is_erased THEN '' ELSE d.error_message END AS error_message,
+       CASE WHEN g.is_erased THEN '' ELSE d.traceback END AS traceback, g.is_erased,
+       d.attempts, d.trace_id, d.first_failed_at,
        d.last_failed_at, d.retry_at, d.resolution, d.reason, d.resolved_at,
        coalesce(e.data, d.event)::text AS data, e.metadata::text,
        (
@@ -954,6 +997,9 @@ SELECT d.id, d.projection, d.stream, d.position, d.version, d.event_id, d.event_
        ) AS queued
 FROM sidecar.dead_letters d
 LEFT JOIN sidecar.events e ON e.position = d.position
+CROSS JOIN LATERAL (
+    SELECT d.position IS NOT NULL AND e.position IS NULL AS is_erased
+) AS g
 WHERE d.id = $1;
 
 -- name: lock_letter
@@ -973,8 +1019,7 @@ WHERE projection = $1 AND copy = 'rebuild'
 FOR UPDATE;
 
 -- name: count_discarded
-SELECT count(*) FROM sidecar.dead_letters
-WHERE projection = $1 AND resolution = 'discarded' AND position IS NOT NULL;
+SELECT count(*) FROM sidecar.discards WHERE projection = $1;
 
 -- name: read_next_queued
 SELECT position, version, id::text, type FROM sidecar.events
@@ -1119,6 +1164,7 @@ WHERE live.projection = $1 AND live.copy = 'live'
 WITH forgotten AS (
     DELETE FROM sidecar.dead_letters
     WHERE projection = $1 AND resolution IS NULL AND category = 'retry' AND position IS NOT NULL
+      AND set_config('event_sidecar.forgets', projection, true) = projection
 )
 UPDATE sidecar.dead_letters
 SET resolution = 'retried', reason = $2, resolved_at = clock_timestamp(),
@@ -1131,6 +1177,7 @@ WHERE projection = $1 AND resolution IS NULL AND category <> 'retry' AND positio
 WITH forgotten AS (
     DELETE FROM sidecar.dead_letters
     WHERE projection = $1 AND resolution IS NULL AND category = 'retry' AND position > $2
+      AND set_config('event_sidecar.forgets', projection, true) = projection
 )
 UPDATE sidecar.dead_letters
 SET resolution = 'retried', reason = 'met again by a loop that began at an earlier position',

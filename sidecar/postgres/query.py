@@ -13,6 +13,7 @@ _FILES: Final = (
     "accepted_gaps.sql",
     "declaration.sql",
     "handler_session.sql",
+    "log_memory.sql",
     "queries.sql",
     "scratch.sql",
     "table_marks.sql",

@@ -172,6 +172,7 @@ async def _swap(connection: RawConnection, projection: str) -> None:
     tables = await _read_tables(connection, projection)
     await connection.execute(sql("take_over_positions"), projection)
     await connection.execute(sql("resolve_rebuilt_letters"), projection, "applied by a rebuild")
+    await connection.execute(sql("settle_deleted_letters"), projection)
     await connection.execute(sql("forget_handled_ranges"), projection, "live")
     await connection.execute(sql("take_over_handled_ranges"), projection)
     await connection.execute(sql("outdate_verifications"), projection)
@@ -204,6 +205,7 @@ async def replay_handler(
         await connection.execute(sql("end_handled_ranges"), handler)
         await connection.execute(sql("forget_handled_ranges"), handler, "live")
         await connection.execute(sql("resolve_rebuilt_letters"), handler, "heard again in a replay")
+        await connection.execute(sql("settle_deleted_letters"), handler)
 
 
 async def _forget_rebuild(connection: RawConnection, projection: str) -> None:

@@ -76,6 +76,7 @@ async def refill(connection: RawConnection, projection: str, start: Start | None
         await connection.execute(sql("end_handled_ranges"), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, "live")
         await connection.execute(sql("resolve_rebuilt_letters"), projection, "applied by a rebuild")
+        await connection.execute(sql("settle_deleted_letters"), projection)
         await connection.execute(sql("outdate_verifications"), projection)
         await connection.execute(sql("set_back_to_refill"), projection)
         await mark_tables(connection, projection, settles=True)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from sidecar.errors import StoreUnavailableError
 from sidecar.events.wait import wait_at_most
 from sidecar.postgres.connection import (
     ANSWER_SECONDS,
@@ -13,6 +14,7 @@ from sidecar.postgres.connection import (
     open_session,
     translate_loss,
 )
+from sidecar.postgres.log_keeper import LogKeeper
 from sidecar.postgres.query import sql
 from sidecar.postgres.schema import events_channel
 from sidecar.projections.safe_head import (
@@ -102,8 +104,9 @@ def _ids(writers: Iterable[Writer]) -> frozenset[str]:
 class ListeningHead:
     """A follower on a session of its own, woken by the notifications of writers."""
 
-    def __init__(self, connection: RawConnection) -> None:
+    def __init__(self, connection: RawConnection, log: LogKeeper | None = None) -> None:
         self._connection = connection
+        self._log = log
         self._follower = SafeHeadFollower()
         self._notified = asyncio.Event()
 
@@ -114,7 +117,10 @@ class ListeningHead:
             StoreUnavailableError: The session ended.
         """
         with translate_loss(self._connection, "The session that follows the safe head ended."):
-            return (await self._follower.advance(self._connection)).position
+            position = (await self._follower.advance(self._connection)).position
+            if self._log is not None:
+                await self._log.attend(self._connection, position)
+            return position
 
     async def rest(self, limit_seconds: float) -> None:
         """Wait for a notification, at most as long as the limit."""
@@ -128,17 +134,30 @@ class ListeningHead:
 
 @asynccontextmanager
 async def open_safe_head(
-    dsn: str, *, application_name: str, answer_seconds: float = ANSWER_SECONDS
+    dsn: str,
+    *,
+    application_name: str,
+    answer_seconds: float = ANSWER_SECONDS,
+    log: LogKeeper | None = None,
 ) -> AsyncIterator[ListeningHead]:
     """Open the session that a worker follows the safe head on.
 
+    Args:
+        dsn: Where the server is. It appears in no message.
+        application_name: The name of the session at the server.
+        answer_seconds: How long a statement may go without an answer.
+        log: Compares the log before anything of it is followed, and remembers it; None for nothing.
+
     Raises:
-        StoreUnavailableError: It cannot be opened, ended, or had no answer in time.
+        StoreUnavailableError: It cannot be opened, ended, had no answer in time, or is of another
+            database than before.
     """
     async with open_session(
         dsn, application_name=application_name, answer_seconds=answer_seconds
     ) as session:
-        head = ListeningHead(session)
+        if log is not None and (refusal := await log.compare(session)):
+            raise StoreUnavailableError(refusal)
+        head = ListeningHead(session, log)
         # Behind a transaction pooler nothing arrives, and polling is enough.
         await session.add_listener(events_channel(), head.notify)
         yield head

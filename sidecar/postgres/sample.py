@@ -10,12 +10,16 @@ from typing import Any, Final, TypeAlias
 from sidecar.postgres.activity import Activity, sample_activity
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import key_of
+from sidecar.postgres.letter_deletions import list_deleted
+from sidecar.postgres.log_loss import list_losses
 from sidecar.postgres.migration import find_unsafe_sequence
 from sidecar.postgres.passed_over_counter import list_passed_over
 from sidecar.postgres.query import sql
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.table_watch import TableWatch
+from sidecar.projections.deleted_letters import DeletedLetters
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus
+from sidecar.projections.log_memory import LogLoss
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
@@ -36,8 +40,10 @@ LogSample: TypeAlias = tuple[
     "Sample", Sequence[PartitionSample], Mapping[str, tuple[PassedOver, ...]]
 ]
 """What is known of the log alone, the partitions, and what they passed over by projection."""
-LetterSample: TypeAlias = tuple[Mapping[str, DeadLetterCount], tuple[FailureSample, ...]]
-"""Open dead letters by projection, and the latest of them."""
+LetterSample: TypeAlias = tuple[
+    Mapping[str, DeadLetterCount], tuple[FailureSample, ...], Mapping[str, DeletedLetters]
+]
+"""Open dead letters by projection, the latest of them, and those that were deleted by hand."""
 ReadModelSample: TypeAlias = tuple[
     Mapping[str, VerificationStatus], Mapping[str, tuple[TableChange, ...]]
 ]
@@ -59,6 +65,8 @@ class Sample:
         activity: Sessions at the server.
         server: Numbers of the server's own, by column of `sample_server`.
         published: Dead letters of projections that an application publishes to and no worker runs.
+        deleted: Dead letters that were deleted by hand, by projection.
+        losses: What the log lost at its end, as long as nobody has taken it as it is.
         unanswered: Names of queries that have failed for so long that their results here are old.
     """
 
@@ -74,6 +82,8 @@ class Sample:
     unsafe: str = ""
     server: Mapping[str, float] = field(default_factory=dict)
     published: Mapping[str, DeadLetterCount] = field(default_factory=dict)
+    deleted: Mapping[str, DeletedLetters] = field(default_factory=dict)
+    losses: tuple[LogLoss, ...] = ()
     unanswered: tuple[str, ...] = ()
 
 
@@ -121,7 +131,8 @@ async def _sample_log(follower: SafeHeadFollower, connection: RawConnection) -> 
     held = held_seconds(head, time.monotonic())
     place = (head.position, head.highest, held, follower.writers)
     partitions = await _sample_partitions(connection, head.position)
-    return Sample(taken_at, *place), partitions, await list_passed_over(connection)
+    sample = Sample(taken_at, *place, losses=await list_losses(connection))
+    return sample, partitions, await list_passed_over(connection)
 
 
 async def _sample_dead_letters(connection: RawConnection) -> LetterSample:
@@ -130,7 +141,7 @@ async def _sample_dead_letters(connection: RawConnection) -> LetterSample:
         for row in await connection.fetch(sql("sample_dead_letters"))
     }
     failures = await connection.fetch(sql("sample_recent_failures"), RECENT_FAILURES)
-    return counts, tuple(FailureSample(*row) for row in failures)
+    return counts, tuple(FailureSample(*row) for row in failures), await list_deleted(connection)
 
 
 async def _sample_verifications(watch: TableWatch, connection: RawConnection) -> ReadModelSample:
@@ -167,9 +178,10 @@ def compose(
 ) -> Sample:
     """Put the results of the queries together; None for those that never had one. Pure."""
     known, partitions, passed_over = log
-    counts, failures = letters
+    counts, failures, deleted = letters
     verifications, changes = read_models or ({}, {})
-    folded = fold_status(partitions, counts, known.safe_head, known.taken_at, passed_over)
+    at = (known.safe_head, known.taken_at)
+    folded = fold_status(partitions, counts, *at, passed_over, deleted)
     projections = tuple(
         each.with_doubts(verifications.get(each.name, UNVERIFIED), changes.get(each.name, ()))
         for each in folded
@@ -184,6 +196,7 @@ def compose(
         unsafe=unsafe or "",
         server=server or {},
         published={name: n for name, n in counts.items() if name not in followed},
+        deleted=deleted,
         unanswered=unanswered,
     )
 

@@ -116,8 +116,8 @@ SELECT to_regclass($1 || '.sidecar_progress') IS NOT NULL;
 -- name: read_progress
 SELECT p.verification, p.shape, p.position, p.place, p.report,
        ARRAY(
-           SELECT d.position::text FROM sidecar.dead_letters d
-           WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
+           SELECT d.position::text FROM sidecar.discards d
+           WHERE d.projection = $1 AND d.position > p.position
        ) AS discarded,
        ARRAY(
            SELECT h.type FROM sidecar.declarations h
@@ -133,8 +133,8 @@ SELECT p.verification, p.shape, p.position, pg_current_xact_id()::text AS transa
            WHERE d.projection = $1 AND d.resolution IS NULL AND d.position IS NOT NULL
        ) AS has_parked,
        ARRAY(
-           SELECT d.position::text FROM sidecar.dead_letters d
-           WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position > p.position
+           SELECT d.position::text FROM sidecar.discards d
+           WHERE d.projection = $1 AND d.position > p.position
        ) AS discarded,
        ARRAY(
            SELECT h.type FROM sidecar.declarations h
@@ -190,8 +190,7 @@ LEFT JOIN sidecar.dead_letters o
     ON o.projection = $1 AND o.stream = w.stream AND o.resolution IS NULL AND o.position IS NOT NULL
 WHERE e.position <= $2 AND (o.version IS NULL OR e.version < o.version)
   AND NOT EXISTS (
-      SELECT FROM sidecar.dead_letters d
-      WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position = e.position
+      SELECT FROM sidecar.discards d WHERE d.projection = $1 AND d.position = e.position
   )
   AND NOT EXISTS (
       SELECT FROM sidecar.accepted_gaps g
@@ -231,8 +230,7 @@ LEFT JOIN sidecar.dead_letters o
     ON o.projection = $1 AND o.stream = e.stream AND o.resolution IS NULL AND o.position IS NOT NULL
 WHERE c.projection = $1 AND c.copy = 'live' AND (o.version IS NULL OR e.version < o.version)
   AND NOT EXISTS (
-      SELECT FROM sidecar.dead_letters d
-      WHERE d.projection = $1 AND d.resolution = 'discarded' AND d.position = e.position
+      SELECT FROM sidecar.discards d WHERE d.projection = $1 AND d.position = e.position
   )
   AND NOT EXISTS (
       SELECT FROM sidecar.accepted_gaps g

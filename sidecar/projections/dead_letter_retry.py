@@ -176,9 +176,12 @@ class DeadLetterRetrier:
         records = await transaction.queued_events(
             letter.stream, letter.version, self._cursor.stored, limit
         )
+        is_erased = not records or records[0].position != letter.position
+        if is_erased:
+            records = await transaction.events_left(letter, self._cursor.stored, limit)
         projection = self._context.partition.projection
         span.enter_context(self._context.observer.batch(projection, records))
-        return await self._apply(transaction, letter, records, blamed)
+        return await self._apply(transaction, letter, records, blamed, is_erased=is_erased)
 
     async def _apply(
         self,
@@ -186,6 +189,8 @@ class DeadLetterRetrier:
         letter: OpenDeadLetter,
         records: Sequence[RecordedEvent],
         blamed: Exception | None,
+        *,
+        is_erased: bool,
     ) -> RetryOutcome:
         """Apply events up to the first that fails, or until the transaction has lasted enough.
 
@@ -205,7 +210,6 @@ class DeadLetterRetrier:
             if time.monotonic() > ends_mono:
                 upto_version = delivery.record.version
                 break
-        is_erased = not records or records[0].version != letter.version
         rest = await transaction.queued_events(
             letter.stream, upto_version + 1, self._cursor.stored, 1
         )
@@ -230,7 +234,7 @@ class DeadLetterRetrier:
     ) -> Interrupted | FailedAgain:
         """Keep a dead letter at the event that failed now; a transient failure leaves it due."""
         record, is_repeatable = failure.delivery.record, self._context.subscription.is_repeatable
-        is_same = record.version == letter.version
+        is_same = record.position == letter.position
         if self._context.store.is_transient(failure.cause):
             if is_repeatable:
                 raise failure.cause

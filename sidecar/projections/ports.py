@@ -56,12 +56,14 @@ class OpenDeadLetter:
     """An unresolved dead letter, or an event that waits for its next try.
 
     Attributes:
-        version: That of the event it stands for.
+        position: That of the event it stands for.
+        version: The same event's in its stream.
         is_waiting: Whether it is not dead yet.
     """
 
     id: int
     stream: str
+    position: int
     version: int
     attempts: int
     is_waiting: bool
@@ -140,6 +142,14 @@ class Transaction(Protocol):
         """Return the events of a parked stream from a version on, ascending by version.
 
         Bounded in bytes as well; empty only when there is none up to the position.
+        """
+
+    async def events_left(
+        self, letter: OpenDeadLetter, upto_position: int, limit: int
+    ) -> list[RecordedEvent]:
+        """Return what its stream has above the event of a dead letter that was erased.
+
+        A stream whose end was erased goes on with versions that it had before.
         """
 
     async def resolve(self, letter: OpenDeadLetter, *, is_erased: bool = False) -> None:

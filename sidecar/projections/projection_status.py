@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
+from sidecar.projections.deleted_letters import DeletedLetters, describe_deleted
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus, describe_drift
 from sidecar.projections.log_start import describe_start
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
@@ -130,6 +131,7 @@ class ProjectionStatus:
         block: Why it waits for a person's decision; None when it does not.
         release: Version of the release that runs it; None where none is known.
         code_changed_at: Aware wall time at which its code was last another one than before.
+        deleted: Dead letters that were deleted by hand; None when there are none.
     """
 
     name: str
@@ -154,6 +156,7 @@ class ProjectionStatus:
     block: str | None = None
     release: str | None = None
     code_changed_at: dt.datetime | None = None
+    deleted: DeletedLetters | None = None
 
     def with_doubts(
         self, verification: VerificationStatus, changes: tuple[TableChange, ...]
@@ -193,17 +196,20 @@ def fold_status(
     safe_head: int,
     now: dt.datetime,
     passed_over: Mapping[str, tuple[PassedOver, ...]] | None = None,
+    deleted: Mapping[str, DeletedLetters] | None = None,
 ) -> tuple[ProjectionStatus, ...]:
     """Fold samples, ascending by projection, into one status for each that has a live copy.
 
-    `now` is the aware wall time of the samples; those that passed nothing over may be left out.
+    `now` is the aware wall time of the samples; those that passed nothing over, or
+    lost no dead letters, may be left out.
     """
     folded = []
     for name, group in groupby(samples, key=lambda sample: sample.projection):
         rows = list(group)
         if any(row.copy == "live" for row in rows):
             passed = (passed_over or {}).get(name, ())
-            folded.append(_fold(rows, letters.get(name), passed, safe_head, now))
+            lost = (deleted or {}).get(name)
+            folded.append(_fold(rows, letters.get(name), passed, lost, safe_head, now))
     return tuple(folded)
 
 
@@ -211,6 +217,7 @@ def _fold(
     rows: Sequence[PartitionSample],
     letters: DeadLetterCount | None,
     passed_over: tuple[PassedOver, ...],
+    deleted: DeletedLetters | None,
     safe_head: int,
     now: dt.datetime,
 ) -> ProjectionStatus:
@@ -225,7 +232,7 @@ def _fold(
     block = next((row.block for row in live if row.block), None)
     # Why it is blocked says what was passed over, and more.
     passed = "" if block else describe_passed_over(name, kind, passed_over)
-    told = (*details, passed, start)
+    told = (*details, passed, describe_deleted(name, deleted), start)
     return ProjectionStatus(
         name=name,
         kind=kind,
@@ -247,6 +254,7 @@ def _fold(
         block=block,
         release=live[0].release or None,
         code_changed_at=live[0].code_changed_at,
+        deleted=deleted,
     )
 
 

@@ -35,6 +35,9 @@ _DECLARED: Final = {
             "Checkpoints were deleted; their projections do not run.", "projections"
         ),
         "sidecar.letters.lost": _says("Failures could not be kept as dead letters.", "event_type"),
+        "sidecar.log.end_lost": _says(
+            "The log lacks events at its end that were seen, and handlers wait.", "position"
+        ),
         "sidecar.process.ignored": _says("An exception could not be raised anywhere."),
         "sidecar.process.uncaught": _says("An exception ended the process."),
         "sidecar.process.{code}": _says(
@@ -63,6 +66,9 @@ _DECLARED: Final = {
         "sidecar.event.failed": _says(
             "A projection failed to apply an event.",
             "projection position stream event_type error_type action attempt",
+        ),
+        "sidecar.letters.missing": _says(
+            "Dead letters were deleted by hand; the projection lacks their events.", "projection"
         ),
         "sidecar.letters.no_place": _says(
             "Dead letters of a publisher have no table to be kept in."
@@ -121,6 +127,7 @@ _DECLARED: Final = {
         "sidecar.letters.unreadable": _says(
             "A dead letter was kept that cannot be retried until its class is mended.", "event_type"
         ),
+        "sidecar.log.unkept": _says("What is remembered of the log cannot be kept in one place."),
         "sidecar.passed_over.uncounted": _says("Passed-over events cannot be counted at present."),
         "sidecar.pool.leak": _says(
             "A connection is held for longer than the pool's limit.", "pool task held_seconds"
@@ -191,6 +198,7 @@ _DECLARED: Final = {
         "sidecar.token.rotated": _says("The token was replaced."),
     },
     ("warning", "critical"): {
+        "sidecar.log.other_database": _says("DATABASE_URL leads to another database than before."),
         "sidecar.table.changed": _says(
             "Somebody else changed a table of a read model.", "projection table change"
         ),

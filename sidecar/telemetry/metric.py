@@ -55,6 +55,11 @@ PASSED_OVER: Final = _of_projection.gauge(
     "{event}",
     "Events below a projection's checkpoint that a release which does not handle them passed over.",
 )
+DELETED_DEAD_LETTERS: Final = _of_projection.gauge(
+    "sidecar.dead_letters.deleted",
+    "{event}",
+    "Dead letters that were deleted from their table before they were settled; 0 once that is.",
+)
 DRIFT_ROWS: Final = _of_projection.gauge(
     "sidecar.projection.drift.rows",
     "{row}",
@@ -102,6 +107,11 @@ STORE_UNSAFE: Final = PROBE.gauge(
     "sidecar.store.unsafe",
     "{state}",
     "1 while projections could miss events by the positions handed out, else 0.",
+)
+LOST_EVENTS: Final = PROBE.gauge(
+    "sidecar.store.lost_events",
+    "{event}",
+    "Events that were seen at the end of the log and are gone; 0 once that is accepted.",
 )
 CAUSES: Final = PROBE.gauge(
     "sidecar.cause",

@@ -32,7 +32,9 @@ class Entry:
         """The same as a retry takes it."""
         is_waiting = self.category is Category.RETRY
         record = self.record
-        return OpenDeadLetter(self.id, record.stream, record.version, self.attempts, is_waiting)
+        return OpenDeadLetter(
+            self.id, record.stream, record.position, record.version, self.attempts, is_waiting
+        )
 
 
 @dataclass(slots=True)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from sidecar.errors import NothingToAcceptError
 from sidecar.postgres import acceptance
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.letter_deletions import accept_deleted
+from sidecar.postgres.log_loss import accept_loss
+from sidecar.postgres.passed_over_counter import list_passed_over
 from sidecar.postgres.table_marks import accept_changes
 from sidecar.projections.log_start import Start
 
@@ -65,5 +68,10 @@ async def _accept(
         return f"it belongs to {service} now; start its workers again"
     if tables := await accept_changes(connection, name, decision.reason):
         return f"it goes on with {', '.join(tables)} as it is now"
+    if await accept_loss(connection, name, decision.reason):
+        return "it goes on after its checkpoint, on the log as it is now"
+    deleted = await accept_deleted(connection, name, decision.reason)
+    if deleted and name not in await list_passed_over(connection):
+        return f"it goes on without {deleted} event(s) of deleted dead letters"
     events = await acceptance.accept_passed_over(connection, name, decision.reason)
-    return f"it goes on without {events} event(s) that it passed over"
+    return f"it goes on without {events + deleted} event(s) that it passed over"

@@ -9,7 +9,9 @@ from sidecar.health.outcome import Outcome
 from sidecar.health.verdict import fold
 from sidecar.postgres.sample import Sample
 from sidecar.process.worker_place import WorkerState, WorkerStatus
+from sidecar.projections.deleted_letters import describe_deleted
 from sidecar.projections.drift import describe_drift
+from sidecar.projections.log_memory import describe_loss
 from sidecar.projections.passed_over import describe_passed_over
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus, Rebuild, Status
 from sidecar.projections.table_change import describe_changes
@@ -42,7 +44,7 @@ def describe(state: ObservedState) -> str:
         *describe_failures(state.subscribers.values(), state.now_mono),
         *(_describe_store(state.sample) if state.sample else ()),
     ]
-    return " ".join(filter(None, sentences))
+    return " ".join(dict.fromkeys(filter(None, sentences)))
 
 
 def weigh(ready: bool, statuses: Iterable[CheckStatus]) -> str:  # noqa: FBT001
@@ -93,10 +95,13 @@ def _describe_store(sample: Sample) -> list[str]:
     errors: dict[str, list[str]] = {}
     for failure in sample.failures:
         errors.setdefault(failure.projection, []).append(failure.error_type)
+    lost = [f"{describe_loss(loss)}." for loss in sample.losses]
     unsafe = [f"Events may be missed: {sample.unsafe}"] if sample.unsafe else []
     return [
+        *lost,
         *_describe_projections(sample, errors),
         *(_describe_published(*each, errors) for each in sample.published.items()),
+        *_describe_deleted(sample),
         # Last and without a full stop, for it ends with a statement to copy.
         *unsafe,
     ]
@@ -135,6 +140,7 @@ def _describe_projection(projection: ProjectionStatus, errors: Sequence[str]) ->
     sentences = [f"Projection {projection.name} {' and '.join(parts)}."] if parts else []
     wrongs = (
         describe_passed_over(projection.name, projection.kind, projection.passed_over),
+        describe_deleted(projection.name, projection.deleted),
         describe_drift(projection.name, projection.verification),
         describe_changes(projection.name, projection.changes),
     )
@@ -146,6 +152,14 @@ def _describe_rebuild(projection: ProjectionStatus) -> str:
     if projection.approval is not None:
         return "has a rebuild that waits for a decision"
     return _REBUILDS.get(projection.rebuild, "")
+
+
+def _describe_deleted(sample: Sample) -> Iterator[str]:
+    """Yield what was deleted of those that no worker runs."""
+    followed = {projection.name for projection in sample.projections}
+    for name, deleted in sample.deleted.items():
+        if name not in followed:
+            yield f"Of {name} {describe_deleted(name, deleted)}."
 
 
 def _describe_published(name: str, count: DeadLetterCount, errors: dict[str, list[str]]) -> str:

@@ -19,6 +19,7 @@ from sidecar.process.application import Application, ProcessStatus
 from sidecar.process.background import Background
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerStatus
+from sidecar.projections.deleted_letters import DeletedLetters
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool_metrics import PoolReport, read_pools
@@ -91,6 +92,11 @@ class ObservedState:
     def published(self) -> Mapping[str, DeadLetterCount]:
         """Open dead letters of what the application publishes to, by projection."""
         return self.sample.published if self.sample else {}
+
+    @property
+    def deleted(self) -> Mapping[str, DeletedLetters]:
+        """Dead letters that were deleted by hand, by projection."""
+        return self.sample.deleted if self.sample else {}
 
     @property
     def processes(self) -> tuple[WorkerStatus | ProcessStatus, ...]:

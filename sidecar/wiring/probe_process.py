@@ -100,7 +100,10 @@ class ProbeProcess:
         settings = self._boot.settings
         name = self._boot.session_name
         watch = DatabasePoller(
-            dsn, application_name=f"{name} watch", auto_migrate=settings.auto_migrate
+            dsn,
+            application_name=f"{name} watch",
+            auto_migrate=settings.auto_migrate,
+            directory=settings.data_directory,
         )
         self._observer.database = watch
         self.examination.attach_database(dsn)
@@ -108,6 +111,7 @@ class ProbeProcess:
         self.monitor.add(database.postgres_check(ping))
         self.monitor.add(database.login_check(ping))
         self.monitor.add(database.migrations_check(watch))
+        self.monitor.add(database.log_check(watch))
         self.monitor.add(database.store_check(watch))
         if settings.database_url is None:
             self.monitor.add(this_process.disk_check(settings.data_directory))

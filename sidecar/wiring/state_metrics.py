@@ -62,6 +62,12 @@ def count_parked_streams(state: ObservedState) -> dict[str, int]:
     return {each.name: each.parked_streams for each in state.projections} | published
 
 
+def count_deleted_letters(state: ObservedState) -> dict[str, int]:
+    """Return the dead letters that were deleted by hand, by projection, run by workers or not."""
+    none = dict.fromkeys((each.name for each in state.projections), 0)
+    return none | {name: deleted.letters for name, deleted in state.deleted.items()}
+
+
 def count_findings(state: ObservedState) -> Mapping[tuple[str, str], int]:
     """Return how many findings there are by (rule id, severity), without silenced ones."""
     return Counter((each.id, each.severity.value) for each in state.findings if each.is_active)
@@ -82,6 +88,7 @@ def _store(sample: Sample) -> dict[Instrument, float]:
         metric.HOLD_DURATION: sample.held_seconds,
         metric.SKIPPED_POSITIONS: sample.skipped_positions,
         metric.STORE_UNSAFE: bool(sample.unsafe),
+        metric.LOST_EVENTS: sum(loss.events for loss in sample.losses),
         **{SERVER_METRICS[column]: value for column, value in sample.server.items()},
     }
 
@@ -143,6 +150,7 @@ _READERS: Final[Mapping[Instrument, ToReadings]] = {
     metric.PASSED_OVER: lambda s: _by_projection(
         s, lambda p: sum(each.events for each in p.passed_over)
     ),
+    metric.DELETED_DEAD_LETTERS: lambda s: _by(attribute.PROJECTION, count_deleted_letters(s)),
     metric.DRIFT_ROWS: lambda s: _by_verified(s, lambda v: v.drift_rows),
     metric.LOST_TABLES: lambda s: _by_projection(s, lambda p: p.lost_tables),
     metric.VERIFIED: lambda s: _by_verified(

@@ -21,6 +21,7 @@ from sidecar.postgres.connection import explain_init, open_session
 from sidecar.postgres.dead_letter_retention import DeadLetterRetention
 from sidecar.postgres.leak import watch_leaks
 from sidecar.postgres.lease import open_leases
+from sidecar.postgres.log_keeper import LogKeeper
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.projection_setup import Setups
@@ -85,6 +86,7 @@ class WorkerProcess:
             self._release,
             boot.service,
         )
+        self._log: Final = LogKeeper(dsn, boot.settings.data_directory)
         self._worker: Worker | None = None
         self._violations: tuple[Violation, ...] = ()
 
@@ -130,7 +132,7 @@ class WorkerProcess:
         return tuple(partition for each in self._setups.ready for partition in each.split())
 
     async def _work(self, pool: MeteredPool, shutdown: Shutdown) -> None:
-        store = PostgresProjectionStore(pool, self._release.handled)
+        store = PostgresProjectionStore(pool, self._release.handled, self._log)
 
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
             subscription = self._subscriptions[partition.projection]
@@ -147,7 +149,9 @@ class WorkerProcess:
             return make_verifier(context, pool) if partition.copy == "verify" else Runner(context)
 
         worker = self._worker = Worker(
-            open_safe_head=partial(open_safe_head, self._dsn, application_name=self._name("head")),
+            open_safe_head=partial(
+                open_safe_head, self._dsn, application_name=self._name("head"), log=self._log
+            ),
             open_leases=partial(
                 open_leases,
                 self._dsn,
@@ -195,6 +199,8 @@ class WorkerProcess:
             open_session(self._dsn, application_name=self._name("setup")) as connection,
             translate_refusal(connection),
         ):
+            if refusal := await self._log.compare(connection):
+                return refusal
             if self._boot.settings.auto_migrate:
                 await migrate(connection)
             steps = await pending(connection)

@@ -83,6 +83,7 @@ RETRIED = FAILED.replace("park", "retry")
 APPLIED = f"sidecar_projection_events_total{{{WORKER}}}"
 HEAD = f'sidecar_store_head_position{{{ONE}, process="probe"}}'
 UNSAFE = f'sidecar_store_unsafe{{{ONE}, process="probe"}}'
+LOST = f'sidecar_store_lost_events{{{ONE}, process="probe"}}'
 READY = f'sidecar_ready{{{ONE}, process="probe"}}'
 DRAINING = f'sidecar_draining{{{ONE}, process="probe"}}'
 UP = f"up{{{SCRAPED}}}"
@@ -146,6 +147,14 @@ CASES = {
         0,
         1,
     ),
+    "SidecarDeadLettersDeleted": AlertCase(
+        {f"sidecar_dead_letters_deleted{{{ORDERS}}}": "0 1x{n}"},
+        {f"sidecar_dead_letters_deleted{{{ORDERS}}}": "0x{n}"},
+        {f"sidecar_dead_letters_deleted{{{ORDERS}}}": "0x{n}"},
+        LABELS_PROJECTION,
+        0,
+        1,
+    ),
     "SidecarDeadLetters": gauge(
         f"sidecar_dead_letters{{{ORDERS}}}", "1", "0", LABELS_PROJECTION, 5
     ),
@@ -197,6 +206,9 @@ CASES = {
     ),
     "SidecarStoreUnsafe": AlertCase(
         {UNSAFE: "0 0 1x{n}"}, {UNSAFE: "0x{n}"}, {UNSAFE: "0x{n}"}, LABELS_SERVICE, 1, 3
+    ),
+    "SidecarLogEndLost": AlertCase(
+        {LOST: "0 30x{n}"}, {LOST: "0x{n}"}, {LOST: "0x{n}"}, LABELS_SERVICE, 0, 1
     ),
     "SidecarSlotInactive": gauge(
         f'sidecar_store_inactive_slots{{{ONE}, process="probe"}}', "1", "0", LABELS_SERVICE, 10

@@ -60,7 +60,7 @@ class Cluster:
         self._user: Final = _system_user(self._bin)
         self._folder: Final = folder
         self._data: Final = folder / "data"
-        self._port: Final = free_port()
+        self._port: Final = self._choose_port()
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         folder.chmod(0o755)
@@ -154,6 +154,9 @@ class Cluster:
             yield self.dsn(name)
         finally:
             await self.drop_database(name)
+
+    def _choose_port(self) -> int:
+        return free_port()
 
     def _init(self) -> None:
         arguments = [

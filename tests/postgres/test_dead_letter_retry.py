@@ -262,3 +262,52 @@ async def test_retry_of_an_erased_event_says_so_and_keeps_nothing_of_it(stage: S
     for row in rows:
         assert row["reason"] == "its event is no longer in the log"
         assert (row["error_message"], row["traceback"]) == ("", "")
+
+
+@pytest.mark.parametrize("failed", [1, 3])
+async def test_a_stream_that_begins_again_after_it_was_erased_is_applied_from_its_beginning(
+    stage: Stage, failed: int
+) -> None:
+    letter = await letter_of(stage, "journal", "a")
+    await stage.pool.execute(
+        "UPDATE sidecar.dead_letters d SET version = e.version, position = e.position "
+        "FROM sidecar.events e WHERE d.id = $1 AND e.stream = 'a' AND e.version = $2",
+        letter,
+        failed,
+    )
+    await stage.pool.execute("DELETE FROM sidecar.events WHERE stream = 'a'")
+    await stage.place("a", 7, 8)
+    await stage.catch_up()
+    async with stage.pool.acquire() as connection:
+        shown = await show_dead_letter(connection, letter)
+    assert (shown.is_erased, shown.error_message, shown.traceback) == (True, "", "")
+    await retry(stage, letter)
+    assert await versions(stage, "a") == [1, 2]
+    row = await stage.pool.fetchrow("SELECT * FROM sidecar.dead_letters WHERE id = $1", letter)
+    assert row is not None
+    assert (row["resolution"], row["error_message"], row["traceback"]) == ("erased", "", "")
+
+
+async def test_a_dead_letter_that_goes_on_behind_an_erased_event_keeps_nothing_of_it(
+    stage: Stage, journals: tuple[Journal, Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.projections.dead_letter_retry.BATCH_SECONDS", 0.0)
+    letter = await letter_of(stage, "journal", "a")
+    await stage.pool.execute("DELETE FROM sidecar.events WHERE stream = 'a' AND version = 1")
+    kept: list[tuple[str, str]] = []
+    query = "SELECT error_message, traceback FROM sidecar.dead_letters WHERE id = $1"
+
+    async def look() -> bool:
+        row = await stage.pool.fetchrow(query, letter)
+        assert row is not None
+        kept.append(tuple(row))
+        return bool(await versions(stage, "a") == [2, 3])
+
+    async with stage.pool.acquire() as connection:
+        await request_retry(connection, letter_id=letter)
+    stage.start()
+    await eventually(look)
+    await stage.until_retried()
+    await stage.stop()
+    assert await look()
+    assert kept[-1] == ("", "")

@@ -12,6 +12,7 @@ from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
 from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.ping import Ping
 from sidecar.postgres.sample import Sample
+from sidecar.projections.log_memory import describe_loss
 from sidecar.wiring.checks import check
 from sidecar.wiring.observed import fresh_sample
 
@@ -117,6 +118,34 @@ def migrations_check(watch: DatabasePoller) -> Check:
             cure = f"Run `sidecar migrate`; pending: {', '.join(pending)}."
             return failed("migrations.pending", len(pending), detail=watch.trouble or cure)
         return passed(0)
+
+    return ask
+
+
+def log_check(watch: DatabasePoller) -> Check:
+    """Is the log the one that was seen before, with all that was seen?"""
+
+    # As soon as `migrations`, after which the first look begins.
+    @check(
+        "event-log",
+        GROUP,
+        component_type=DATASTORE,
+        measurement="lost",
+        interval_seconds=0.2,
+        recover_after=1,
+    )
+    async def ask() -> CheckResult:
+        if watch.log.refusal:
+            return failed("event-log.other-database", detail=watch.log.refusal)
+        if watch.log.server_key is None:
+            return CheckResult(Outcome.UNKNOWN, "event-log.unknown", detail=watch.trouble)
+        sample = watch.sample
+        if sample is None or not sample.losses:
+            return passed(0)
+        sentence = f"{describe_loss(sample.losses[0])}."
+        return warned(
+            "event-log.end-lost", sum(one.events for one in sample.losses), detail=sentence
+        )
 
     return ask
 

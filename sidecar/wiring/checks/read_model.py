@@ -63,6 +63,7 @@ def _find_blemish(projection: ProjectionStatus, lag_limit_seconds: float) -> str
     """
     change = projection.worst_change
     blemishes = {
+        "dead-letters-deleted": projection.deleted,
         "dead-letters": projection.dead_letters,
         "passed-over": projection.passed_over,
         change.value if change else "": change,

@@ -171,6 +171,22 @@ async def swallowing(stand: Stand) -> AsyncIterator[None]:
     await stand.command("projections", "rebuild", "order_totals", "--drop-old")
 
 
+@asynccontextmanager
+async def forgotten(stand: Stand) -> AsyncIterator[None]:
+    parked = "FROM sidecar.dead_letters WHERE resolution IS NULL AND category <> 'retry'"
+    await stand.append("order-lost", OrderPlaced("lost", "Ada", "Atlantis", 1200))
+
+    async def is_parked() -> bool:
+        return bool(await stand.run(f"SELECT id {parked}"))
+
+    await eventually(is_parked)
+    await stand.run(f"DELETE {parked}")
+    await stand.run("INSERT INTO shipping_rates VALUES ('Atlantis', 9900)")
+    yield
+    await stand.command("projections", "rebuild", "shipping_labels")
+    await stand.command("projections", "rebuild", "shipping_labels", "--drop-old")
+
+
 DRILLS: Final = (
     Drill(
         name="errors swallowed by a release",
@@ -209,6 +225,26 @@ DRILLS: Final = (
         quiet=(OTHERS_FAILING.format(name="country_revenue"), "sidecar_ready == 0"),
         lasts_seconds=0.0,
         after=('max(sidecar_projection_lost_tables{projection="country_revenue"}) == 0',),
+    ),
+    Drill(
+        name="dead letters deleted by hand",
+        injected="the row of a dead letter is deleted by a statement, its cause is mended after",
+        fault=forgotten,
+        signals=Signals(
+            alert=Alert("SidecarDeadLettersDeleted"),
+            check=Check(
+                "projection-shipping-labels",
+                "warn",
+                "projection-shipping-labels.dead-letters-deleted",
+            ),
+            metric=Metric('sidecar_dead_letters_deleted{projection="shipping_labels"} == 1'),
+            log=Log("sidecar.letters.missing", {"projection": "shipping_labels"}),
+            letter=None,
+            sentence=Sentence(r"Of shipping_labels 1 dead letter was deleted by"),
+        ),
+        echoes=frozenset({"SidecarProjectionFailing"}),
+        quiet=(OTHERS_FAILING.format(name="shipping_labels"), "sidecar_ready == 0"),
+        after=('max(sidecar_dead_letters_deleted{projection="shipping_labels"}) == 0',),
     ),
     Drill(
         name="read model changed by hand",
