@@ -153,7 +153,8 @@ async def remove(connection: RawConnection, projection: str) -> bool:
             raise ProjectionError(
                 f"A worker runs {projection}; take it out of the service and deploy that first."
             )
-        for forget in ("delete_checkpoints", "forget_declared", "forget_deleted"):
+        forgotten = ("delete_checkpoints", "forget_declared", "forget_deleted", "forget_discards")
+        for forget in forgotten:
             await connection.execute(sql(forget), projection)
         await connection.execute(sql("forget_handled_ranges"), projection, None)
         await connection.execute(sql("forget_marks"), projection)

@@ -741,6 +741,10 @@ SET resolution = 'erased', reason = 'its event is no longer in the log', error_m
     traceback = '', event = NULL, resolved_at = clock_timestamp(), retry_at = NULL
 WHERE id = $1;
 
+-- name: forget_discards
+-- A projection that is removed gave up nothing for a later one of its name.
+DELETE FROM sidecar.discards WHERE projection = $1;
+
 -- name: forget_letter
 -- Of an event that waited for a retry, and has been applied; who forgets it is told to the trigger
 -- that traces deletions.
@@ -749,14 +753,17 @@ WHERE id = $1 AND set_config('event_sidecar.forgets', projection, true) = projec
 
 -- name: delete_resolved_letters
 -- Of those resolved more than $1 days ago at most $2, by one process of the service at a time. What
--- was discarded is never applied, and so stays.
+-- was discarded is never applied, and so stays known.
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(7236173, 4) AS is_ours
 ), due AS (
     SELECT d.id FROM sidecar.dead_letters d
     WHERE (SELECT is_ours FROM turn) AND d.resolution IS NOT NULL
       AND d.resolved_at < now() - make_interval(days => $1::integer)
-      AND (d.resolution <> 'discarded' OR d.position IS NULL)
+      AND (d.resolution <> 'discarded' OR d.position IS NULL OR EXISTS (
+          SELECT FROM sidecar.discards x
+          WHERE x.projection = d.projection AND x.position = d.position
+      ))
     ORDER BY d.resolved_at
     LIMIT $2
     FOR UPDATE OF d SKIP LOCKED

@@ -36,6 +36,8 @@ async def test_only_what_was_resolved_long_ago_is_deleted(database: str) -> None
         assert await DeadLetterRetention(7).delete_batch(connection) == 0
         assert await connection.fetchval(COUNT) == 4
         assert await connection.fetchval(f"{COUNT} WHERE resolution IS NULL") == 1
+        told = "SELECT count(*) FROM sidecar.deleted_dead_letters"
+        assert await connection.fetchval(told) == 0
 
 
 async def test_what_was_discarded_is_never_applied_however_long_ago(database: str) -> None:
@@ -50,7 +52,7 @@ async def test_what_was_discarded_is_never_applied_however_long_ago(database: st
             "UPDATE sidecar.dead_letters SET resolved_at = now() - interval '99 days' "
             "WHERE resolution IS NOT NULL"
         )
-        assert await DeadLetterRetention(90).delete_batch(connection) == 0
+        assert await DeadLetterRetention(90).delete_batch(connection) == 1
         assert await count_discarded(connection, "journal") == 1
         journal.broken = set()
         await start_anew(stage)

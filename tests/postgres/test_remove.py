@@ -1,6 +1,7 @@
 """`projections remove`: nothing of a projection's former life reaches a new one of its name."""
 
 from sidecar.postgres.block import remove
+from sidecar.postgres.dead_letter import discard
 from sidecar.postgres.rebuild import start_rebuild
 from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.sample import take_sample
@@ -44,7 +45,9 @@ async def live(stage: Stage) -> None:
     await stage.place("b", 4, order="worse")
     await stage.place("c", 8)
     await stage.catch_up()
+    letters = {letter["stream"]: letter["id"] for letter in await stage.letters()}
     async with session(stage.dsn) as connection:
+        await discard(connection, letters["b"], "wrong")
         async with verifying.working(stage):
             await verifying.verify(stage)
         await verifying.start(stage)
