@@ -7,6 +7,7 @@ from tests.incidents.drills.faults import (
     alerting,
     application,
     clock,
+    deployment,
     disk,
     log,
     network,
@@ -21,6 +22,7 @@ from tests.incidents.drills.faults import (
 
 DRILLS: Final[tuple[Drill, ...]] = (
     *projection.DRILLS,
+    *deployment.DRILLS,
     *application.DRILLS,
     *postgres.DRILLS,
     *sidecar.DRILLS,
