@@ -39,7 +39,26 @@ WHERE NOT EXISTS (
 )
 ORDER BY n.projection, t.type
 ON CONFLICT (projection, type) DO UPDATE
-SET retired_at = excluded.retired_at, retired_reason = excluded.retired_reason;
+SET retired_at = excluded.retired_at, retired_reason = excluded.retired_reason
+RETURNING projection;
+
+-- name: keep_given_up
+-- Of projection $1, whose checkpoints are locked: events of the types $2 that wait in parked streams
+-- are passed over from here on, each as a part of the log of its own.
+INSERT INTO sidecar.handled_ranges
+    (projection, copy, partition, partitions, types, from_position, upto_position)
+SELECT c.projection, 'live', c.partition, c.partitions,
+       ARRAY(
+           SELECT type FROM sidecar.declarations d
+           WHERE d.projection = $1 AND d.retired_at IS NULL AND d.type <> ALL($2::text[])
+       ),
+       e.position - 1, e.position
+FROM sidecar.dead_letters l
+JOIN sidecar.events e ON e.stream = l.stream AND e.version >= l.version AND e.type = ANY($2::text[])
+JOIN sidecar.checkpoints c
+    ON c.projection = l.projection AND c.copy = 'live' AND e.position <= c.position
+    AND c.partition = (hashtext(l.stream) & 2147483647) % c.partitions
+WHERE l.projection = $1 AND l.resolution IS NULL AND l.position IS NOT NULL;
 
 -- name: list_declarations
 SELECT type, retired_at IS NOT NULL AS is_retired FROM sidecar.declarations

@@ -227,7 +227,7 @@ LIMIT $3;
 
 -- name: read_stream_until
 -- A parked stream's events from version $2 up to the checkpoint, bounded as in read_page, without
--- those that were discarded for projection $6.
+-- those that were discarded for projection $6, or that it does without.
 SELECT position, stream, version, uuid_send(id), type, schema_version, data::text,
        metadata::text, date_part('epoch', recorded_at)
 FROM (
@@ -242,6 +242,12 @@ FROM (
           AND NOT EXISTS (
               SELECT FROM sidecar.discards d
               WHERE d.projection = $6 AND d.position = e.position
+          )
+          AND NOT EXISTS (
+              SELECT FROM sidecar.accepted_gaps g
+              WHERE g.projection = $6 AND g.type = e.type
+                AND e.position BETWEEN g.first_position AND g.last_position
+                AND (hashtext(e.stream) & 2147483647) % g.partitions = g.partition
           )
         ORDER BY version
         LIMIT $4

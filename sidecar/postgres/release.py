@@ -52,11 +52,22 @@ class Release:
             pairs = self._pair(names)
             rows = await connection.fetch(sql("declare_types"), *pairs, self._version)
             if self._retired:
-                await retire(connection, list(names), self._retired, RETIRED)
+                await self._retire(connection, list(names))
             await self._mark(connection, names)
         for name in sorted({row["projection"] for row in rows}):
             # The lock is free once a batch under way, which may not know it, has ended.
             await connection.fetch(sql("list_partitions"), name)
+
+    async def _retire(self, connection: RawConnection, names: Sequence[str]) -> None:
+        """End the declarations of types that the code retires; what waits for them is passed over.
+
+        It is told to a release that handles them again, as after a rollback.
+        """
+        rows = await connection.fetch(sql("retire_types"), names, self._retired, RETIRED)
+        for name in sorted({row["projection"] for row in rows}):
+            await connection.fetch(sql("list_partitions"), name)
+            await connection.execute(sql("keep_given_up"), name, self._retired)
+        await connection.fetch(sql("take_up_retired"), names, self._retired)
 
     async def _mark(self, connection: RawConnection, names: Collection[str]) -> None:
         """Mark checkpoints with the code that moves them from here on."""
@@ -108,5 +119,5 @@ async def retire(
     connection: RawConnection, names: Sequence[str], types: Sequence[str], reason: str
 ) -> int:
     """End the declarations of types, in a transaction; return how many events waited for them."""
-    await connection.execute(sql("retire_types"), names, types, reason)
+    await connection.fetch(sql("retire_types"), names, types, reason)
     return len(await connection.fetch(sql("take_up_retired"), names, types))

@@ -152,8 +152,12 @@ class Deployments:
         else:
             self.did["accept"] += 1
             missing = await self.service.missing(self.worker_code)
-            passed_over = {row["position"] for row in missing if not row["is_parked"]}
-            self.service.oracle.accepted |= passed_over
+            told = {one.type: one for one in status.passed_over}
+            for row in missing:
+                one = told.get(row["type"])
+                is_told = one and one.first_position <= row["position"] <= one.last_position
+                if is_told or not row["is_parked"]:
+                    self.service.oracle.accepted.add(row["position"])
             async with session(self.service.dsn) as connection:
                 await accept_passed_over(connection, NAME, "not wanted")
 

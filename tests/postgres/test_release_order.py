@@ -221,6 +221,12 @@ async def test_a_type_that_is_retired_in_the_code_waits_no_more(database: str) -
         await gone.run_on()
         assert await seen(stage) == [1, 3]
         assert await stage.letters() == []
+        assert await gone.told() == {}
+        # That release is rolled back, and what waited until then is not forgotten.
+        both = Release(stage, BOTH)
+        await set_up(both.stage)
+        assert await both.told() == {"Refunded": 1}
+        assert (await status_of(stage)).block == "passed_over"
 
 
 async def test_too_many_streams_that_wait_halt_the_projection_until_a_release_has_the_type(

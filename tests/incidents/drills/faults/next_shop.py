@@ -19,8 +19,8 @@ class OrderRefunded:
 class RefundedTotals(OrderTotals):
     """Keeps what was refunded as well."""
 
-    handles = (OrderPlaced, OrderRefunded)
-    tables = ("order_totals", "refunds")
+    handles = (OrderPlaced, OrderRefunded)  # type: ignore[assignment] # a tuple of one there
+    tables = ("order_totals", "refunds")  # type: ignore[assignment] # likewise
 
     async def setup(self, connection: Connection) -> None:
         await super().setup(connection)
