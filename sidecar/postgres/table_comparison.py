@@ -14,6 +14,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.copies import quote
 from sidecar.postgres.query import sql
@@ -119,6 +120,10 @@ class TableComparer:
 
     async def compare(self, connection: RawConnection, after: tuple[str, ...] | None) -> Part:
         """Compare the part behind a key; of a table without a key, all of it."""
+        with without_codecs(connection):
+            return await self._compare(connection, after)
+
+    async def _compare(self, connection: RawConnection, after: tuple[str, ...] | None) -> Part:
         if not self._shape.key:
             return await self._compare_whole(connection)
         began_mono = time.monotonic()

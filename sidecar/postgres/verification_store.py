@@ -13,7 +13,6 @@ from typing_extensions import override
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionError
 from sidecar.events.record import RecordedEvent
 from sidecar.postgres.accepted_gaps import list_accepted
-from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.erased import find_erased
 from sidecar.postgres.key_events import add_key_events
@@ -121,8 +120,7 @@ class Comparison(ShadowTransaction):
 
     async def compare_next(self) -> Part:
         """Compare the next part of a table."""
-        with without_codecs(self._raw):
-            return await self._comparer.compare(self._raw, self._after)
+        return await self._comparer.compare(self._raw, self._after)
 
 
 class VerificationStore(PostgresProjectionStore):

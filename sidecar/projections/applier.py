@@ -9,6 +9,7 @@ from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Applied, Batch, EventFailedError
 from sidecar.projections.eager_statements import EagerStatements
+from sidecar.projections.environment_failure import is_of_environment
 from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
 from sidecar.projections.failure_log import log_eager, log_parked, log_unfit
 from sidecar.projections.one_by_one import OneByOne
@@ -69,6 +70,10 @@ class Applier:
         while rest is not None:
             match await self._try_together(rest):
                 case Applied():
+                    return
+                # What may concern every event is looked for among several of them at a time.
+                case EventFailedError(cause=cause) if is_of_environment(cause):
+                    await self._search(rest)
                     return
                 case EventFailedError(delivery=delivery):
                     before, one, rest = rest.around(delivery)

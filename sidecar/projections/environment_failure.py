@@ -89,6 +89,12 @@ def halt_streams(sqlstate: str) -> int:
     return HALT_STREAMS if sqlstate[:2] in _CLASSES else HALT_STREAMS_BY_VALUE
 
 
+def is_of_environment(error: BaseException) -> bool:
+    """Return True when an error speaks of what every event needs, and of no value."""
+    found = find_sqlstate(error)
+    return found is not None and found[0][:2] in _CLASSES
+
+
 def describe_halt(
     cause: BaseException, sqlstate: str, redact: Callable[[str], str], grants: Sequence[str] = ()
 ) -> str:
