@@ -11,13 +11,10 @@ import psutil
 
 from tests.incidents.drills.drill import Alert, Check, Drill, Log, Metric, Sentence, Signals
 from tests.incidents.drills.stand import Plan, Stand, durable_cluster
-from tests.incidents.patience import eventually
-from tests.postgres.restoring import restore, save
 
 MAX_CONNECTIONS: Final = 30
 GRAB_SECONDS: Final = 0.2
 UNREACHABLE: Final = 'sidecar_check_status{check="postgres",status="fail"} == 1'
-_OUTAGE: Final = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 _END_ALL: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'greedy'
@@ -64,30 +61,6 @@ async def set_back(stand: Stand) -> AsyncIterator[None]:
     yield
     message: str = stand.lines("sidecar.store.unsafe")[-1]["message"]
     await stand.run(message.rpartition(": ")[2])
-
-
-@asynccontextmanager
-async def restored(stand: Stand) -> AsyncIterator[None]:
-    """Go back to a copy of the data directory; cured by the command that the sidecar gives."""
-    await asyncio.to_thread(save, stand.cluster)
-    last = await _last_position(stand)
-
-    async def has_grown() -> bool:
-        return await _last_position(stand) > last + 60
-
-    await eventually(has_grown)
-    await asyncio.to_thread(restore, stand.cluster)
-    yield
-    message: str = stand.lines("sidecar.log.end_lost")[-1]["message"]
-    token = message.partition("--log ")[2].split()[0]
-    await stand.command("projections", "accept", "--log", token, "--reason", "a drill")
-
-
-async def _last_position(stand: Stand) -> int:
-    with suppress(*_OUTAGE):
-        [row] = await stand.run("SELECT coalesce(max(position), 0) AS last FROM sidecar.events")
-        return int(row["last"])
-    return 0
 
 
 @asynccontextmanager
@@ -187,22 +160,6 @@ DRILLS: Final = (
         after=("max(sidecar_store_unsafe) == 0",),
         # Each order that is refused draws a position: in the end the sequence would be past all.
         lasts_seconds=0.0,
-    ),
-    Drill(
-        name="log restored without its end",
-        injected="the data directory is put back to a copy, events that were seen are gone",
-        fault=restored,
-        signals=Signals(
-            alert=Alert("SidecarLogEndLost"),
-            check=Check("event-log", "warn", "event-log.end-lost"),
-            metric=Metric("sidecar_store_lost_events > 20"),
-            log=Log("sidecar.log.end_lost"),
-            letter=None,
-            sentence=Sentence(r"The log has lost its end.* events are gone, positions \d+ to \d+"),
-        ),
-        symptoms=frozenset({"SidecarStoreUnreachable", "SidecarNotReady"}),
-        quiet=("sidecar_dead_letters > 0",),
-        after=("max(sidecar_store_lost_events) == 0",),
     ),
     Drill(
         name="replication slot left behind",

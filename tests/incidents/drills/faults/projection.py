@@ -242,7 +242,7 @@ DRILLS: Final = (
             letter=None,
             sentence=Sentence(r"Of shipping_labels 1 dead letter was deleted by"),
         ),
-        echoes=frozenset({"SidecarProjectionFailing"}),
+        told_too=frozenset({"SidecarProjectionFailing"}),
         quiet=(OTHERS_FAILING.format(name="shipping_labels"), "sidecar_ready == 0"),
         after=('max(sidecar_dead_letters_deleted{projection="shipping_labels"}) == 0',),
     ),
