@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionError
 from sidecar.events.record import RecordedEvent
+from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.copies import new_schema
 from sidecar.postgres.copy_comparison import CountingComparer
@@ -66,7 +67,8 @@ class CopyComparison(PostgresTransaction):
 
     async def compare_next(self) -> None:
         """Compare the part of a table that is next."""
-        await self._compare_next(self._raw)
+        with without_codecs(self._raw):
+            await self._compare_next(self._raw)
 
 
 class Preview:

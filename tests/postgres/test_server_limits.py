@@ -63,6 +63,7 @@ async def test_swap_waits_for_the_batch_under_way_past_the_limit(database: str) 
         async with open_stage(database, Totals()) as stage:
             async with stage.pool.acquire() as connection:
                 await start_rebuild(connection, "totals")
+                await connection.execute("UPDATE sidecar.previews SET report = '{}'")
             live = Partition("totals")
             async with stage.projection_store.begin(live, 0, eager=False, repeatable=True):
                 swapping = asyncio.create_task(stage.projection_store.swap("totals"))

@@ -152,6 +152,7 @@ async def cancel(stage: Stage) -> None:
 
 async def swap_in(stage: Stage) -> None:
     async with stage.pool.acquire() as connection:
+        await connection.execute("UPDATE sidecar.previews SET report = '{}'")
         assert await swap(connection, "totals")
 
 
