@@ -3,7 +3,9 @@
 import hashlib
 from typing import Final
 
+from sidecar.errors import MissingRightsError
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql
 from sidecar.postgres.schema import DEFAULT_SCHEMA, current_schema
 
 MAX_NAME_BYTES: Final = 63
@@ -40,6 +42,21 @@ def _name(prefix: str, projection: str) -> str:
         return whole.decode()
     mark = "_" + hashlib.sha256(key.encode()).hexdigest()[: _MARK_LENGTH - 1]
     return whole[: MAX_NAME_BYTES - _MARK_LENGTH].decode(errors="ignore") + mark
+
+
+async def create_schema(connection: RawConnection, schema: str) -> None:
+    """Make a schema for a copy.
+
+    Raises:
+        MissingRightsError: The role may make none.
+    """
+    row = await connection.fetchrow(sql("may_make_schema"))
+    if row is not None and not row["may"]:
+        raise MissingRightsError(
+            "A copy of the read model needs a schema of its own, and the role may make none. Let "
+            f"the owner of the database run: {row['statement']}"
+        )
+    await connection.execute(f"CREATE SCHEMA {quote(schema)}")
 
 
 async def drop_copy(connection: RawConnection, schema: str) -> None:

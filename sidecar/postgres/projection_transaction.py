@@ -86,14 +86,22 @@ class PostgresTransaction:
         try:
             with keep_transaction(self._raw, str(self._partition)):
                 yield
-            if self._schema is not None:
-                await refuse_stray_writes(self._raw, self._partition.projection, self._schema)
+            await self.refuse_stray_writes()
         except BaseException as error:
             if not await self._free():
                 self.session_ended_by = error
             raise
         finally:
             self.connection.end()
+
+    async def refuse_stray_writes(self) -> None:
+        """Make sure that nothing but the copy was written to.
+
+        Raises:
+            RebuildStrayedError: It was, and must be rolled back.
+        """
+        if self._schema is not None:
+            await refuse_stray_writes(self._raw, self._partition.projection, self._schema)
 
     async def _free(self) -> bool:
         """Leave the connection free for the rollback; False when its session is ended instead."""

@@ -10,7 +10,7 @@ import msgspec
 
 from sidecar.errors import ProjectionError
 from sidecar.postgres.connection import RawConnection, open_session, read_committed
-from sidecar.postgres.copies import drop_copy, quote
+from sidecar.postgres.copies import create_schema, drop_copy, quote
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import OBSTACLES
 from sidecar.postgres.setup_call import call_setup
@@ -48,11 +48,12 @@ class Scratch:
 
         Raises:
             ProjectionError: There are none, one cannot be made, or something was made elsewhere.
+        MissingRightsError: The role may make no schema.
             Exception: Raised by `setup`.
         """
         async with read_committed(self._keeper):
             await self.drop()
-            await self._keeper.execute(f"CREATE SCHEMA {quote(self.schema)}")
+            await create_schema(self._keeper, self.schema)
             declared = [await self._find(table) for table in subscription.tables]
             await self._keeper.fetchval(sql("prepend_search_path"), self.schema)
             await self.set_up(subscription)
@@ -95,7 +96,7 @@ class Scratch:
         for shape in shapes:
             place = f"{quote(schema)}.{quote(shape.place.name)}"
             left_out = list(shape.left_out)
-            query = f"SELECT (to_jsonb(t) - $1::text[])::text AS row FROM {place} AS t"  # noqa: S608
+            query = f"SELECT (to_jsonb(t.*) - $1::text[])::text AS row FROM {place} AS t"  # noqa: S608
             rows = await self._keeper.fetch(query, left_out)
             found[shape.table] = [_decode_row(row["row"]) for row in rows]
         return found
@@ -141,7 +142,6 @@ async def open_scratch(dsn: str) -> AsyncIterator[Scratch]:
     What a killed process has left behind is dropped by the next one.
 
     Raises:
-        ProjectionError: The role may not make schemas in this database.
         StoreUnavailableError: The server cannot be reached, or ended the session.
     """
     schema = PREFIX + secrets.token_hex(4)
@@ -152,12 +152,6 @@ async def open_scratch(dsn: str) -> AsyncIterator[Scratch]:
         scratch = Scratch(keeper, schema)
         try:
             yield scratch
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise ProjectionError(
-                "The role of this database may not make a schema, or use one of the tables. Let "
-                "its owner run: GRANT CREATE ON DATABASE ... TO ...; or give the tests a database "
-                "of their own."
-            ) from error
         finally:
             if not keeper.is_closed():
                 await scratch.drop()

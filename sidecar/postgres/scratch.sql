@@ -1,5 +1,10 @@
 -- Statements on a read model that is made to be thrown away.
 
+-- name: may_make_schema
+-- Whether the role may, and the statement that lets it.
+SELECT has_database_privilege(current_database(), 'CREATE') AS may,
+       format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user) AS statement;
+
 -- name: list_scratch
 SELECT nspname AS schema FROM pg_namespace WHERE nspname LIKE 'sidecar\_check\_%';
 
@@ -37,3 +42,13 @@ FROM unnest($1::text[]) AS s (stream);
 -- What a transaction has to know of its checkpoint, which is kept elsewhere.
 SELECT 0::bigint AS position, pg_current_xact_id()::text AS transaction, false AS has_parked,
        0::bigint AS start_position;
+
+-- name: stamp_tables
+-- Of each of tables $1 a text that is another one once this transaction has changed its rows; null
+-- where the server does not count.
+SELECT CASE WHEN current_setting('track_counts')::boolean THEN concat_ws(
+    ' ', pg_stat_get_xact_tuples_inserted(t.oid), pg_stat_get_xact_tuples_updated(t.oid),
+    pg_stat_get_xact_tuples_deleted(t.oid), pg_relation_filenode(t.oid)
+) END AS stamp
+FROM unnest($1::oid[]) WITH ORDINALITY AS t (oid, place)
+ORDER BY t.place;

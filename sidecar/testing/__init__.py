@@ -168,8 +168,8 @@ async def check_projection(
     Raises:
         AssertionError: It differs, or does what cannot end the same: which way, table, key and
             columns, the first event, and what that means.
-        ProjectionError: It cannot be checked: its handler takes no connection, it has no tables, or
-            the role may make none.
+        ProjectionError: It cannot be checked: its handler takes no connection, or it has no tables.
+        MissingRightsError: The role may make no schema.
         EmbeddedServerError: There is no server.
 
     Example:
