@@ -183,6 +183,7 @@ class DeferredConnection(HandlerTurns):
             with _explained():
                 await self._raw.execute(f"RELEASE SAVEPOINT sidecar_{self._savepoints - 1}")
             self._savepoints -= 1
+        self._failed_inside = min(self._failed_inside, self._savepoints)
 
     def is_innermost(self, depth: int) -> bool:
         """Return True when no savepoint was set later than that of a depth."""
@@ -197,6 +198,8 @@ class DeferredConnection(HandlerTurns):
             name = f"sidecar_{self._savepoints}"
             # Not by asyncpg's class, which cannot roll back to a savepoint once its release failed.
             await self._raw.execute(f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")
+        if self._failed_inside >= depth:
+            self.failure = None
 
     async def undo_event(self, depth: int) -> None:
         """Roll back to the savepoint before an event, and undo what no rollback undoes."""

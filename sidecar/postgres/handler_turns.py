@@ -51,7 +51,6 @@ class HandlerTurns(WriteBuffer):
         "_misuse",
         "_outer_savepoints",
         "_owner",
-        "_savepoints",
         "_task",
         "_turnstile",
         "is_touched",
@@ -66,7 +65,7 @@ class HandlerTurns(WriteBuffer):
         coroutine = None if self._task is None else self._task.get_coro()
         self._coroutine: Any = coroutine if hasattr(coroutine, "cr_running") else _UNSEEN
         self._turnstile = Turnstile(self._admit, self._record_misuse)
-        self._savepoints = self._outer_savepoints = 0
+        self._outer_savepoints = 0
         self._misuse: ConnectionMisuseError | None = None
 
     @property
@@ -91,7 +90,10 @@ class HandlerTurns(WriteBuffer):
         Raises:
             ConnectionMisuseError: It used the connection in a way that cannot work, whether it
                 caught the error of that or not, or left a statement or a savepoint open.
+            Exception: It caught the error of a deferred write, maybe of another event.
         """
+        if self.failure is not None:
+            raise self.failure
         if self._misuse is not None:
             raise self._misuse
         if self._turnstile.user is not None or self._savepoints > self._outer_savepoints:

@@ -23,6 +23,8 @@ class WriteBuffer:
 
     Attributes:
         is_blurred: Whether a statement failed that an earlier turn had made.
+        failure: The error of a deferred write that was not undone with the savepoint around it. A
+            handler may have caught it, as if it were that of another statement.
         failed_query: The deferred statement that failed first; None while none has.
 
     Args:
@@ -31,18 +33,25 @@ class WriteBuffer:
 
     __slots__ = (
         "_earlier_rows",
+        "_failed_inside",
         "_query",
         "_raw",
         "_rows",
+        "_savepoints",
         "_sending",
         "_turn",
         "failed_query",
+        "failure",
         "is_blurred",
     )
 
     def __init__(self, raw: RawConnection) -> None:
         self.is_blurred = False
         self.failed_query: str | None = None
+        self.failure: Exception | None = None
+        # Within how many open savepoints that was.
+        self._failed_inside = 0
+        self._savepoints = 0
         self._raw = raw
         # The number of the turn under way; 0 between turns.
         self._turn = 0
@@ -93,8 +102,10 @@ class WriteBuffer:
     async def _await(self, sending: Awaitable[None], turn: int) -> None:
         try:
             await sending
-        except Exception:
+        except Exception as error:
             self.is_blurred = self.is_blurred or turn != self._turn
+            if self.failure is None or self._savepoints < self._failed_inside:
+                self.failure, self._failed_inside = error, self._savepoints
             raise
 
     def _turn_of_batch(self) -> int:
