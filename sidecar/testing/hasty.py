@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.live_copy import LiveCopy
+from sidecar.projections.rebuild_copy import RebuildCopy
 from sidecar.projections.retry import Park, Retry, RetryPolicy
 
 RETRY_SECONDS: Final = 0.001
@@ -42,6 +43,17 @@ class ToTheHead(LiveCopy):
             self._context.partition, self._cursor.stored
         ):
             await asyncio.sleep(RETRY_SECONDS)
+        else:
+            self._context.stop()
+
+
+class FillToTheHead(RebuildCopy):
+    """Fills a new copy, and leaves the swap away."""
+
+    @override
+    async def caught_up(self) -> None:
+        if self._cursor.is_ahead:
+            await self._cursor.pass_over()
         else:
             self._context.stop()
 

@@ -14,16 +14,13 @@ from sidecar.events.types import EventTypes
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.scratch import Row, Scratch
 from sidecar.postgres.table_comparison import TableShape
-from sidecar.projections.context import PartitionContext
-from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.ports import LentConnection
 from sidecar.projections.projection import Partition, Subscription, subscriptions_of
-from sidecar.projections.rebuild_copy import RebuildCopy
 from sidecar.projections.runner import Runner
 from sidecar.testing.clone import clone
-from sidecar.testing.hasty import Deaf, HastyContext, RetryAtOnce, ToTheHead
+from sidecar.testing.hasty import Deaf, FillToTheHead, HastyContext, RetryAtOnce, ToTheHead
 from sidecar.testing.injected_fault import Fault
 from sidecar.testing.ledger import Entry, Log
 from sidecar.testing.run_store import RunStore
@@ -191,7 +188,7 @@ class Run:
             observer=Deaf(),
             policy=RetryAtOnce(max_attempts=1 if self._way.parks else ATTEMPTS),
         )
-        return Runner(context, ToTheHead if part.copy == "live" else _rebuilding)
+        return Runner(context, ToTheHead if part.copy == "live" else FillToTheHead)
 
     async def handle(
         self, event: object, connection: LentConnection, record: RecordedEvent
@@ -213,10 +210,6 @@ class Run:
         for cause in trace_back(error):
             if isinstance(cause, ConnectionMisuseError) and self._misuse is None:
                 self._misuse = cause, record
-
-
-def _rebuilding(context: PartitionContext, cursor: Cursor) -> RebuildCopy:
-    return RebuildCopy(context, cursor)
 
 
 def _wait_behind(entries: Sequence[Entry], log: Log) -> frozenset[int]:

@@ -86,6 +86,10 @@ class RunTransaction(PostgresTransaction):
         self._ledger.fail_again(letter.id, failure, is_due=retry_after_seconds is not None)
 
     @override
+    async def count_unknown(self) -> int:
+        return 0
+
+    @override
     async def move(self, position: int) -> None:
         self._require_open()
         self._ledger.positions[self._partition] = position
@@ -175,14 +179,6 @@ class RunStore(PostgresProjectionStore):
     @override
     async def halt(self, partition: Partition, reason: str) -> None:
         raise RunHaltedError(reason)
-
-    @override
-    async def count_discarded(self, projection: str) -> int:
-        return 0
-
-    @override
-    async def swap(self, projection: str) -> bool:
-        return True
 
     @override
     async def end_failure(self, partition: Partition) -> None:
