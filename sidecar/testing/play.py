@@ -1,8 +1,7 @@
 """One run: events played in one way through a projection, and what came of it."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -126,7 +125,7 @@ class Run:
         log = Log(self._records, await scratch.divide(streams, own.partitions))
         pool = MeteredPool(self._player.dsn, name="sidecar check", min_size=0, max_size=3)
         async with pool:
-            with _silence():
+            with _silence:
                 entries = await self._fill(pool, log, shapes)
         rows = await scratch.read(shapes, self._schema)
         projection = self._own.subscriber.target
@@ -221,13 +220,24 @@ def _wait_behind(entries: Sequence[Entry], log: Log) -> frozenset[int]:
     )
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Let loops not tell of failures that are made on purpose."""
-    logger = logging.getLogger("sidecar")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+class _Silence:
+    """Lets loops not tell of failures that are made on purpose, for as long as any run lasts."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+        self._level = logging.NOTSET
+
+    def __enter__(self) -> None:
+        logger = logging.getLogger("sidecar")
+        if not self._runs:
+            self._level = logger.level
+            logger.setLevel(logging.CRITICAL + 1)
+        self._runs += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._runs -= 1
+        if not self._runs:
+            logging.getLogger("sidecar").setLevel(self._level)
+
+
+_silence: Final = _Silence()

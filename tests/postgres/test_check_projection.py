@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import datetime as dt
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -341,6 +342,7 @@ async def test_two_checks_at_once_and_what_a_killed_one_left_do_not_meet(
         await connection.execute("CREATE SCHEMA sidecar_check_00000000_new")
     both = await asyncio.gather(*(check(empty_database, Sales()) for _ in range(2)))
     assert both[0].rows == both[1].rows
+    assert logging.getLogger("sidecar").level == logging.NOTSET
     assert await fetchval(empty_database, LEFT) == 0
 
 
