@@ -45,6 +45,11 @@ class DeferredConnection(HandlerTurns):
         self._session = HandlerSession(raw)
         self._status = DeferredStatus("", self._record_misuse)
 
+    @property
+    def last_query(self) -> str:
+        """The statement that was deferred last; empty for none."""
+        return self._status.query
+
     def send_at_once(self, queries: Container[str]) -> None:
         """Defer these statements no more: they were found to be unable to wait for others."""
         self._at_once = queries

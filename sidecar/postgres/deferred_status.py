@@ -26,15 +26,18 @@ _READS: Final = (
 class DeferredStatus:
     """Stands for PostgreSQL's status of a statement that is not sent yet.
 
+    Attributes:
+        query: The statement.
+
     Args:
         query: The statement.
         record_use: Called at each use, since a handler may catch the error.
     """
 
-    __slots__ = ("_query", "_record_use")
+    __slots__ = ("_record_use", "query")
 
     def __init__(self, query: str, record_use: Callable[[DeferredStatusError], None]) -> None:
-        self._query = query
+        self.query = query
         self._record_use = record_use
 
     def __repr__(self) -> str:
@@ -53,7 +56,7 @@ class DeferredStatus:
 
 
 def _refuse(status: DeferredStatus, *_: object) -> NoReturn:
-    query = status._query  # noqa: SLF001 - a method
+    query = status.query
     error = DeferredStatusError(
         "The status of a deferred statement was used: `execute` holds writes back, so PostgreSQL "
         "has not answered yet. Set `eager = True` on the projection, or ask with `fetchval` and "

@@ -1,6 +1,6 @@
 """Refusal of statements that would end a transaction which their author does not own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,18 +40,14 @@ class GuardedConnection(_Connection):
         finally:
             self._owner = None
 
-    def require_harmless(self, query: str, args: Sequence[object] = ()) -> None:
-        """Refuse a statement that would end the transaction, or its session.
+    def require_harmless(self, query: str) -> None:
+        """Refuse a statement that would end the transaction, or a session.
 
         Raises:
             TransactionEndError: It would.
         """
-        if self._owner is None:
-            return
-        if forbidden := effect_of(query).forbidden:
+        if self._owner is not None and (forbidden := effect_of(query).forbidden):
             self._refuse(forbidden)
-        if "pg_terminate_backend" in query and self.get_server_pid() in args:
-            self._refuse("ends the session")
 
     def _refuse(self, deed: str) -> NoReturn:
         raise TransactionEndError(
@@ -79,7 +75,7 @@ def _guarded(name: str) -> Callable[..., object]:
 
     @wraps(method)
     def call(self: GuardedConnection, query: str, *args: object, **options: object) -> object:
-        self.require_harmless(query, args)
+        self.require_harmless(query)
         return method(self, query, *args, **options)
 
     return call

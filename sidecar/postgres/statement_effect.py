@@ -58,14 +58,11 @@ _FORBIDDEN: Final = (
         re.compile(_BEGINS + r"set\s+(?:(?:local|session)\s+)?transaction\b", re.IGNORECASE),
     ),
     (
-        "ends the session",
-        re.compile(r"\bpg_terminate_backend\s*\(\s*pg_backend_pid\b", re.IGNORECASE),
-    ),
-    (
         "forgets what asyncpg has prepared",
         re.compile(_BEGINS + r"deallocate\s+(?:prepare\s+)?all\b", re.IGNORECASE),
     ),
 )
+_ENDS_SESSION: Final = re.compile(r"\bpg_terminate_backend\s*\(", re.IGNORECASE)
 # A table or a column may bear that name as well.
 _TEMPORARY: Final = (
     r"\bcreate\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b"
@@ -112,8 +109,10 @@ def _find(query: str) -> Effect:
     text = strip(query, "''")
     if _BODY.search(text):
         return NO_EFFECT
-    forbidden = next((deed for deed, pattern in _FORBIDDEN if pattern.search(text)), "")
     seen = query if _BLOCK.search(text) else text
+    forbidden = next((deed for deed, pattern in _FORBIDDEN if pattern.search(text)), "")
+    if _ENDS_SESSION.search(seen):
+        forbidden = "ends a session"
     traces = frozenset(trace for trace, pattern in _TRACES if pattern.search(seen))
     return Effect(forbidden, traces) if forbidden or traces else NO_EFFECT
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-from sidecar.errors import DeferredStatusError, trace_back
+from sidecar.errors import trace_back
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Applied, Batch, EventFailedError
-from sidecar.projections.eager_statements import EagerStatements
+from sidecar.projections.eager_statements import EagerStatements, query_of_status
 from sidecar.projections.environment_failure import is_of_environment
 from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
 from sidecar.projections.failure_log import log_eager, log_parked, log_unfit
@@ -116,9 +116,12 @@ class Applier:
         except NOT_OURS:
             raise
         except Exception as error:  # noqa: BLE001 - transient errors are raised again
-            self._look_at(error.cause if isinstance(error, EventFailedError) else error)
+            cause = error.cause if isinstance(error, EventFailedError) else error
+            self._pass_on(cause)
             self._context.tally.replays += 1
-            self._suspect = connection.failed_query if connection else None
+            if connection is not None:
+                self._suspect = connection.failed_query
+                self._learn(cause, connection.last_query)
             return error
         self._suspect = None
         self._cursor.moved(applied.upto, applied.events)
@@ -135,10 +138,14 @@ class Applier:
         if suspect is not None and is_sound and self._eager.suspect(suspect):
             log_unfit(self._context.partition, suspect, is_all=self._eager.is_all)
 
-    def _look_at(self, error: Exception) -> None:
-        """Raise a transient error, and learn from what would fail each batch."""
+    def _pass_on(self, error: Exception) -> None:
+        """Raise a transient error."""
         if self._context.store.is_transient(error):
             raise error
+
+    def _learn(self, error: Exception, last_query: str) -> None:
+        """Learn from the use of a status what would make each batch fail."""
         for cause in trace_back(error):
-            if isinstance(cause, DeferredStatusError) and self._eager.learn(cause.query):
-                log_eager(self._context.partition, cause, is_all=self._eager.is_all)
+            query = query_of_status(cause, last_query)
+            if query and self._eager.learn(query):
+                log_eager(self._context.partition, query, cause, is_all=self._eager.is_all)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from sidecar.errors import DeferredStatusError
+
 # A handler that needs more than these makes its statements anew each time, as it seems.
 MAX_STATEMENTS: Final = 16
 MAX_CHARACTERS: Final = 10_000
@@ -44,3 +46,14 @@ class EagerStatements:
         self._batches = self._batches + 1 if query == self._suspected else 1
         self._suspected = query
         return self._batches >= SUSPECTED_BATCHES and self.learn(query)
+
+
+def query_of_status(error: BaseException, last_query: str) -> str:
+    """Return the statement whose status was used; empty where an error is none of that.
+
+    What is written in C refuses a status by its class, and cannot say which: it is taken for that
+    of the statement deferred last.
+    """
+    if isinstance(error, DeferredStatusError):
+        return error.query
+    return last_query if isinstance(error, TypeError) and "DeferredStatus" in str(error) else ""

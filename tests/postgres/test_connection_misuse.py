@@ -62,6 +62,64 @@ async def ends_in_a_block(_event: Placed, connection: Any) -> None:
     await connection.execute("DO $$ BEGIN COMMIT; END $$")
 
 
+async def ends_in_a_procedure(_event: Placed, connection: Any) -> None:
+    await connection.execute(
+        "CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"
+    )
+    await connection.execute("CALL commits()")
+
+
+async def prepares_the_end(_event: Placed, connection: Any) -> None:
+    await connection.execute("PREPARE TRANSACTION 'mine'")
+
+
+async def prepares_a_statement_that_ends(_event: Placed, connection: Any) -> None:
+    await (await connection.prepare("COMMIT")).fetch()
+
+
+async def terminates(_event: Placed, connection: Any) -> None:
+    connection.terminate()
+
+
+async def terminates_raw(_event: Placed, connection: Any) -> None:
+    (await connection.raw()).terminate()
+
+
+async def resets_raw(_event: Placed, connection: Any) -> None:
+    await (await connection.raw()).reset()
+
+
+async def kills_itself(_event: Placed, connection: Any) -> None:
+    await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def kills_itself_by_number(_event: Placed, connection: Any) -> None:
+    await connection.fetchval("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+
+
+async def kills_itself_by_statement(_event: Placed, connection: Any) -> None:
+    statement = await connection.prepare("SELECT pg_terminate_backend($1)")
+    await statement.fetchval(await connection.fetchval("SELECT pg_backend_pid()"))
+
+
+async def makes_it_read_only(_event: Placed, connection: Any) -> None:
+    await connection.execute("SET TRANSACTION READ ONLY")
+
+
+async def makes_it_read_only_by_a_function(_event: Placed, connection: Any) -> None:
+    await connection.fetchval("SELECT set_config('transaction_read_only', 'on', true)")
+
+
+async def forgets_statements(_event: Placed, connection: Any) -> None:
+    await connection.execute("DEALLOCATE ALL")
+
+
+async def groups(event: Placed, connection: Any) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(connection.execute(ADD, f"{event.order}{number}"))
+
+
 async def gathers(event: Placed, connection: Any) -> None:
     await asyncio.gather(*(connection.execute(ADD, f"{event.order}{n}") for n in range(2)))
 
@@ -100,6 +158,19 @@ left_behind: Final[list[asyncio.Future[Any]]] = []
         (ends_raw, "TransactionEndError"),
         (closes_raw, "TransactionEndError"),
         (ends_in_a_block, "InvalidTransactionTerminationError"),
+        (ends_in_a_procedure, "InvalidTransactionTerminationError"),
+        (prepares_the_end, "TransactionEndError"),
+        (prepares_a_statement_that_ends, "TransactionEndError"),
+        (terminates, "TransactionEndError"),
+        (terminates_raw, "TransactionEndError"),
+        (resets_raw, "TransactionEndError"),
+        (kills_itself, "TransactionEndError"),
+        (kills_itself_by_number, "TransactionEndError"),
+        (kills_itself_by_statement, "TransactionEndError"),
+        (makes_it_read_only, "TransactionEndError"),
+        (makes_it_read_only_by_a_function, "ActiveSQLTransactionError"),
+        (forgets_statements, "TransactionEndError"),
+        (groups, "ExceptionGroup"),
         (gathers, "ConcurrentStatementsError"),
         (gathers_reads, "ConcurrentStatementsError"),
         (hides_a_refusal, "ConcurrentStatementsError"),

@@ -1,8 +1,15 @@
 """Deferred writes: travelling together, in order, seen by every read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+import copy
+import json
+import operator
+import pickle
+from array import array
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from decimal import Decimal, localcontext
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -170,7 +177,21 @@ USES: Final[dict[str, Callable[[Any], object]]] = {
     "format": lambda status: f"{status}",
     "percent": lambda status: "%s" % status,  # noqa: UP031 - one more way to read it
     "join": lambda status: "told " + status,
-    **{read.__name__: read for read in (str, bool, len, hash, list, int)},
+    "less": lambda status: status < "UPDATE 1",
+    "iterate": lambda status: [*status],
+    "unpack": lambda status: dict(**status),
+    "kind": lambda status: isinstance(status, str),
+    "f-string": lambda status: f"{status!s:>10}",
+    "path": Path,
+    "call": lambda status: status(),
+    "await": lambda status: status.__await__(),
+    "enter": lambda status: status.__enter__(),
+    "string format": "{}".format,
+    "json": json.dumps,
+    "json within": lambda status: json.dumps({"status": [status]}),
+    "pickle": pickle.dumps,
+    **{use.__name__: use for use in (copy.copy, copy.deepcopy, operator.index, round, reversed)},
+    **{read.__name__: read for read in (str, bool, len, hash, list, int, float, bytes, set, sum)},
 }
 
 
@@ -198,6 +219,41 @@ async def test_parameters_are_those_of_the_call(raw: RawConnection) -> None:
     assert [tuple(r) for r in await raw.fetch("SELECT a, b, c, d FROM p")] == [
         ([1], b"x", "one", ip_address("::1"))
     ] * 2
+
+
+class Money:
+    """What a codec knows how to write, and a handler goes on changing."""
+
+    def __init__(self, cents: int) -> None:
+        self.cents = [cents]
+
+
+async def test_values_of_every_kind_are_those_of_the_call(raw: RawConnection) -> None:
+    await raw.set_type_codec(
+        "money", schema="pg_catalog", encoder=lambda money: str(money.cents[0] / 100), decoder=str
+    )
+    await raw.execute("CREATE TEMP TABLE p (a int[], b bytea, c numeric, d money, e int[])")
+    connection = HandlerConnection(raw)
+    numbers, nested = array("i", [1, 2]), [[1, 2], [3, 4]]
+    buffer, money = bytearray(b"abc"), Money(150)
+
+    def lines() -> Iterator[tuple[Any, ...]]:
+        for third in (Decimal(1) / 3, Decimal("1.10")):
+            yield nested, memoryview(buffer)[1:], third, money, numbers
+
+    with localcontext() as context:
+        context.prec = 3
+        await connection.executemany("INSERT INTO p VALUES ($1, $2, $3, $4, $5)", lines())
+    nested[0].append(9)
+    nested.clear()
+    buffer[:] = b"xyz"
+    money.cents[0] = 1
+    numbers[0] = 9
+    await connection.flush()
+    found = await raw.fetch("SELECT a, b, c, d::numeric AS d, e FROM p")
+    expected = [[1, 2], [3, 4]], b"bc", Decimal("0.333"), Decimal("1.5"), [1, 2]
+    assert tuple(found[0]) == expected
+    assert found[1]["c"] == Decimal("1.10")
 
 
 async def test_text_of_several_statements_waits_and_travels_as_often_as_it_was_made(

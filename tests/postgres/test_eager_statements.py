@@ -1,5 +1,6 @@
 """Statements that cannot wait for others are learned: one or two batches are replayed, not each."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -37,9 +38,9 @@ async def reads_its_status(c: Any, e: Placed) -> None:
     assert (await c.execute("UPDATE r SET k = k WHERE k = 'hidden \x1b[31m'")).endswith("0")
 
 
-async def reads_it_in_json(c: Any, e: Placed) -> None:
+async def reads_it_in_c(c: Any, e: Placed) -> None:
     await c.execute("INSERT INTO r (k) VALUES ($1)", e.order)
-    assert [*(await c.execute("UPDATE r SET k = k WHERE k = 'hidden \x1b[31m'"))]
+    assert re.match("UPDATE 0", await c.execute("UPDATE r SET k = k WHERE k = 'hidden \x1b[31m'"))
 
 
 async def catches_after_a_savepoint(c: Any, e: Placed) -> None:
@@ -61,7 +62,7 @@ async def needs_it_once(c: Any, e: Placed) -> None:
     ("handle", "replays"),
     [
         (reads_its_status, 1),
-        (reads_it_in_json, 1),
+        (reads_it_in_c, 1),
         (needs_it_once, 1),
         (catches_after_a_savepoint, 2),
     ],

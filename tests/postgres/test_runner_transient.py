@@ -11,7 +11,7 @@ from sidecar.events.subscriber import Connection
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Mailer, Placed, Shaky
-from tests.postgres.stage import Stage, open_stage, session
+from tests.postgres.stage import Stage, fetchval, open_stage, session
 
 ONCE: Final = RetryPolicy(max_attempts=1)
 
@@ -81,7 +81,9 @@ async def test_session_killed_while_a_retried_stream_is_applied_keeps_the_reques
             await super().handle(event, connection, record)
             if not self.broken and not killed.is_set():
                 killed.set()
-                await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+                pid = await connection.fetchval("SELECT pg_backend_pid()")
+                await fetchval(database, "SELECT pg_terminate_backend($1, 5000)", pid)
+                await connection.fetchval("SELECT 1")
 
     journal = Killer()
     journal.broken.add("bad")

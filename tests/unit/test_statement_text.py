@@ -50,7 +50,9 @@ def test_what_a_statement_leaves_behind_is_known(query: str, traces: set[Trace])
     ("query", "deed"),
     [
         ("SET TRANSACTION READ ONLY", "changes the transaction"),
-        ("SELECT pg_terminate_backend(pg_backend_pid())", "ends the session"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "ends a session"),
+        ("DO $$ BEGIN PERFORM pg_terminate_backend(1); END $$", "ends a session"),
+        ("SELECT query_to_xml('SELECT pg_terminate_backend(1)')", ""),
         ("DEALLOCATE ALL", "forgets what asyncpg has prepared"),
         ("SET transaction_isolation TO x", ""),
         ("DEALLOCATE x", ""),
