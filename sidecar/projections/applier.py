@@ -12,8 +12,8 @@ from sidecar.projections.eager_statements import EagerStatements, query_of_statu
 from sidecar.projections.environment_failure import is_of_environment
 from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
 from sidecar.projections.failure_log import log_eager, log_parked, log_unfit
+from sidecar.projections.lent_connection import LentConnection
 from sidecar.projections.one_by_one import OneByOne
-from sidecar.projections.ports import LentConnection
 from sidecar.projections.together import Together
 
 # A batch in which something failed is divided so, again and again, to find it.

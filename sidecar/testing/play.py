@@ -15,7 +15,7 @@ from sidecar.postgres.scratch import Row, Scratch
 from sidecar.postgres.table_comparison import TableShape
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.ports import LentConnection
+from sidecar.projections.lent_connection import LentConnection
 from sidecar.projections.projection import Partition, Subscription, subscriptions_of
 from sidecar.projections.runner import Runner
 from sidecar.testing.clone import clone
