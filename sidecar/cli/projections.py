@@ -68,6 +68,7 @@ def resume(name: str) -> None:
 
 @projections.command()
 @click.argument("names", metavar="NAME...", nargs=-1)
+@click.option("--log", "token", metavar="TOKEN", help="The log itself, as its message names it.")
 @click.option("--at", "start", type=place_in_log, metavar="START", help=_AT_HELP)
 @click.option("--retire", "types", multiple=True, help="A type that nobody wants any more.")
 @click.option("--renamed-from", "old", help="The name that it had; nobody runs it any more.")

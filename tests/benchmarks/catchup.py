@@ -106,7 +106,7 @@ class Log:
         (subscription,) = subscriptions_of(publisher)
         async with self.pool.acquire() as connection:
             await connection.execute(
-                "DELETE FROM sidecar.checkpoints; TRUNCATE sidecar.dead_letters"
+                "UPDATE sidecar.checkpoints SET position = 0; TRUNCATE sidecar.dead_letters"
             )
             await register(connection, subscription)
             await prepare(connection, subscription)

@@ -8,14 +8,15 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.incidents.drills import rehearsal
+from tests.incidents.drills.drill import Alert
 from tests.incidents.drills.faults.projection import DRILLS
 from tests.incidents.drills.rehearsal import expect_cured, expect_resolved
 from tests.incidents.drills.stand import Stand
 from tests.incidents.drills.webhook import Receiver, listening
 
-DRILL = DRILLS[0]
 ALERT = "SidecarDeadLettersGrowing"
-ECHO = "SidecarDeadLetters"
+DRILL = next(drill for drill in DRILLS if drill.signals.alert == Alert(ALERT))
+ECHO = "SidecarReadModelDrift"
 
 
 async def tell(receiver: Receiver, status: str, name: str) -> None:

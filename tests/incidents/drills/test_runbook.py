@@ -80,12 +80,14 @@ def prepare(folder: Path) -> None:
 
 
 def type_in(command: str, stand: Stand, number: str) -> str:
-    """Fill in what a person would: the projection, the letter, this machine's port."""
+    """Fill in what a person would: the projection, the dead letter, this machine's port."""
     is_settled = "accept" in command or "remove" in command
     return (
         command.replace("<projection>", GONE if is_settled else "shipping_labels")
         .replace("<id>", number)
         .replace("<position>", "1")
+        .replace("<module:publisher>", "shop:publisher")
+        .replace("<stream>", "order-lost-0")
         .replace("<text>", "test")
         .replace("127.0.0.1:8686", f"127.0.0.1:{stand.port}")
     )
