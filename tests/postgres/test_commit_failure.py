@@ -69,6 +69,7 @@ async def test_copies_find_it_as_well(database: str) -> None:
         for number in range(1, 13):
             await stage.place(f"s{number}", number)
         async with verifying.working(stage):
+            await rebuilding.until_live(stage, "r")
             found = await verifying.verify(stage, "r")
             assert (found.state, found.compared_rows) == ("equal", 2 * len(GOOD))
         async with rebuilding.working(stage):
