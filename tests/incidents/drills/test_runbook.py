@@ -88,6 +88,8 @@ def type_in(command: str, stand: Stand, number: str) -> str:
         .replace("<position>", "1")
         .replace("<module:publisher>", "shop:publisher")
         .replace("<stream>", "order-lost-0")
+        # In a terminal it asks.
+        .replace("--in-place", "--in-place --yes")
         .replace("<text>", "test")
         .replace("127.0.0.1:8686", f"127.0.0.1:{stand.port}")
     )
