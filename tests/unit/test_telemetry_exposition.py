@@ -122,7 +122,7 @@ def test_exactly_one_word_is_on_for_how_a_rebuild_goes(telemetry: Telemetry) -> 
     families = {family.name: family for family in parse(render(telemetry))}
     shown = families["sidecar_projection_rebuild"].samples
     words = {sample.labels["status"]: sample.value for sample in shown}
-    assert words == {"none": 0, "running": 1, "halted": 0}
+    assert words == {"none": 0, "running": 1, "halted": 0, "in_place": 0}
 
 
 def test_what_is_not_known_has_no_series(telemetry: Telemetry) -> None:

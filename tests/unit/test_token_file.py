@@ -112,7 +112,7 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path: Path) -
 def test_a_place_that_keeps_nothing_private_is_told_and_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.config.token_file._OTHERS", 0o600)  # as if all could read it
+    monkeypatch.setattr("sidecar.config.private_file._OTHERS", 0o600)  # as if all could read it
     for take in (TokenFile(tmp_path).obtain, TokenFile(tmp_path).rotate):
         with pytest.raises(TokenFileError, match=r"others may read .* Set SIDECAR_TOKEN"):
             take()
