@@ -23,6 +23,7 @@ ORDER = (
 )
 # Which no worker runs: it waits for a decision, belongs to another service, and is gone from it.
 GONE = "old_labels"
+OLD = "older_labels"
 SECONDS = 30.0
 LETTERS = 4
 
@@ -54,7 +55,11 @@ async def test_every_command_of_the_runbooks_works(tmp_path: Path) -> None:
         await stand.run(
             "INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, tables,"
             " service, position, state, block)"
-            f" VALUES ('{GONE}', 0, 1, 'projection', '{{}}', 'old-shop', 0, 'failed', 'filled')"
+            f" VALUES ('{GONE}', 0, 1, 'projection', '{{}}', 'old-shop', 0, 'failed', 'filled');"
+            f"INSERT INTO sidecar.declarations (projection, type) VALUES ('{GONE}', 'LabelVoided');"
+            # A second time changes nothing.
+            "INSERT INTO sidecar.acceptances (projection, what, reason)"
+            f" VALUES ('{GONE}', 'renamed from {OLD}', 'test')"
         )
         async with stand.transaction("SELECT 1"):
             for command in in_order():
@@ -88,6 +93,9 @@ def type_in(command: str, stand: Stand, number: str) -> str:
         .replace("<position>", "1")
         .replace("<module:publisher>", "shop:publisher")
         .replace("<stream>", "order-lost-0")
+        .replace("<type>", "LabelVoided")
+        .replace("<old>", OLD)
+        .replace("<token>", "1")
         # In a terminal it asks.
         .replace("--in-place", "--in-place --yes")
         .replace("<text>", "test")
