@@ -24,6 +24,19 @@ ORDER = (
 # Which no worker runs: it waits for a decision, belongs to another service, and is gone from it.
 GONE = "old_labels"
 OLD = "older_labels"
+CHECKPOINT = (
+    "INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, tables, service,"
+    f" position, state, block) VALUES ('{GONE}', 0, 1, 'projection', '{{}}', 'old-shop', 0,"
+    " 'failed', 'filled')"
+)
+DECLARATION = (
+    f"INSERT INTO sidecar.declarations (projection, type) VALUES ('{GONE}', 'LabelVoided')"
+)
+# A second time changes nothing.
+RENAMED = (
+    "INSERT INTO sidecar.acceptances (projection, what, reason)"
+    f" VALUES ('{GONE}', 'renamed from {OLD}', 'test')"
+)
 SECONDS = 30.0
 LETTERS = 4
 
@@ -52,15 +65,8 @@ async def test_every_command_of_the_runbooks_works(tmp_path: Path) -> None:
             await stand.append(f"order-lost-{number}", order)
         letters = await eventually(lambda: open_letters(stand.program))
         await stand.run("INSERT INTO shipping_rates VALUES ('Atlantis', 9900)")
-        await stand.run(
-            "INSERT INTO sidecar.checkpoints (projection, partition, partitions, kind, tables,"
-            " service, position, state, block)"
-            f" VALUES ('{GONE}', 0, 1, 'projection', '{{}}', 'old-shop', 0, 'failed', 'filled');"
-            f"INSERT INTO sidecar.declarations (projection, type) VALUES ('{GONE}', 'LabelVoided');"
-            # A second time changes nothing.
-            "INSERT INTO sidecar.acceptances (projection, what, reason)"
-            f" VALUES ('{GONE}', 'renamed from {OLD}', 'test')"
-        )
+        for statement in (CHECKPOINT, DECLARATION, RENAMED):
+            await stand.run(statement)
         async with stand.transaction("SELECT 1"):
             for command in in_order():
                 number = letters.pop() if "<id>" in command else 0
@@ -95,7 +101,7 @@ def type_in(command: str, stand: Stand, number: str) -> str:
         .replace("<stream>", "order-lost-0")
         .replace("<type>", "LabelVoided")
         .replace("<old>", OLD)
-        .replace("<token>", "1")
+        .replace("<token>", "0123456789ab")
         # In a terminal it asks.
         .replace("--in-place", "--in-place --yes")
         .replace("<text>", "test")
