@@ -194,7 +194,8 @@ async def open_preview(pool: MeteredPool, partition: Partition, handling: Handli
     Raises:
         ProjectionError: The tables are not those that the rebuild was begun with.
     """
-    async with pool.acquire() as raw:
+    # One snapshot: a deployment may change the `tables` between two statements.
+    async with pool.acquire() as raw, raw.transaction(isolation="repeatable_read"):
         projection = partition.projection
         await require_same_tables(raw, projection)
         row = await raw.fetchrow(sql("list_tables"), projection)
