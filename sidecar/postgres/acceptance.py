@@ -26,7 +26,9 @@ _FORGOTTEN: Final = (
 )
 _HANDED_OVER: Final = (
     "checkpoints",
+    "discards",
     "letters",
+    "deletions",
     "ranges",
     "declared",
     "verifications",

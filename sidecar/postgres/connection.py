@@ -198,6 +198,19 @@ def translate_loss(connection: RawConnection, message: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def explain_failed_transaction() -> Iterator[None]:
+    """Add to the error of a failed transaction how that came about."""
+    try:
+        yield
+    except asyncpg.InFailedSQLTransactionError as error:
+        error.add_note(
+            "An error of a statement was caught before this. Put the statement into "
+            "`async with connection.transaction()`, and catch its error outside of that."
+        )
+        raise
+
+
 def _name_limit(error: BaseException) -> str:
     # The rollback fails as well, and its error replaces the first one.
     for cause in trace_back(error):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
-from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.connection import SESSION_ERRORS, RawConnection
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.outage import OutageLog
 from sidecar.postgres.query import sql
 
 BATCH_LETTERS: Final = 500
@@ -32,7 +32,11 @@ class DeadLetterRetention:
     def __init__(self, days: int) -> None:
         self._days: Final = days
         self._deleted = 0
-        self._failed = False
+        self._outages: Final = OutageLog(
+            logger,
+            "Dead letters that were resolved long ago cannot be deleted now: %s",
+            event="sidecar.letters.undeleted",
+        )
 
     async def delete_batch(self, connection: RawConnection) -> int:
         """Delete those that have been resolved for longest; return how many.
@@ -48,18 +52,14 @@ class DeadLetterRetention:
         while True:
             await asyncio.sleep(pause_seconds)
             pause_seconds = INTERVAL_SECONDS
-            try:
+            with self._outages.survive():
                 async with open_connection() as connection:
                     letters = await self.delete_batch(connection)
-            except (StoreUnavailableError, TimeoutError, *SESSION_ERRORS) as error:
-                self._log_failure(error)
-                continue
-            self._failed = False
-            self._deleted += letters
-            if letters == BATCH_LETTERS:
-                pause_seconds = PAUSE_SECONDS
-            else:
-                self._log_deleted()
+                self._deleted += letters
+                if letters == BATCH_LETTERS:
+                    pause_seconds = PAUSE_SECONDS
+                else:
+                    self._log_deleted()
 
     def _log_deleted(self) -> None:
         if self._deleted:
@@ -70,13 +70,3 @@ class DeadLetterRetention:
                 extra={"event": "sidecar.letters.deleted", "letters": self._deleted},
             )
             self._deleted = 0
-
-    def _log_failure(self, error: Exception) -> None:
-        """Log once that nothing is deleted."""
-        if not self._failed:
-            self._failed = True
-            logger.warning(
-                "Dead letters that were resolved long ago cannot be deleted now: %s",
-                type(error).__name__,
-                extra={"event": "sidecar.letters.undeleted"},
-            )

@@ -184,6 +184,16 @@ UPDATE sidecar.checkpoints SET projection = $1 WHERE projection = $2 AND copy = 
 -- name: hand_over_letters
 UPDATE sidecar.dead_letters SET projection = $1 WHERE projection = $2;
 
+-- name: hand_over_discards
+-- Also those whose dead letter is not kept any more.
+WITH moved AS (DELETE FROM sidecar.discards WHERE projection = $2 RETURNING *)
+INSERT INTO sidecar.discards (projection, position, stream, version, reason, discarded_at)
+SELECT $1, position, stream, version, reason, discarded_at FROM moved
+ON CONFLICT (projection, position) DO NOTHING;
+
+-- name: hand_over_deletions
+UPDATE sidecar.deleted_dead_letters SET projection = $1 WHERE projection = $2;
+
 -- name: hand_over_ranges
 UPDATE sidecar.handled_ranges SET projection = $1 WHERE projection = $2 AND copy = 'live';
 

@@ -1,13 +1,12 @@
 """The connection that the handlers of a batch write through, one after the other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.connection import RawConnection, explain_failed_transaction
 from sidecar.postgres.deferred_status import DeferredStatus
 from sidecar.postgres.handler_session import HandlerSession
 from sidecar.postgres.handler_turns import HandlerTurns
@@ -146,7 +145,7 @@ class DeferredConnection(HandlerTurns):
         """Send what is deferred, and have deferred constraints checked."""
         with self._turnstile:
             await self._flush()
-            with _explained():
+            with explain_failed_transaction():
                 await self._raw.execute(_CHECK_CONSTRAINTS)
 
     async def check_turn(self) -> None:
@@ -185,7 +184,7 @@ class DeferredConnection(HandlerTurns):
         """Send what is deferred and release the last savepoint."""
         with self._turnstile:
             await self._flush()
-            with _explained():
+            with explain_failed_transaction():
                 await self._raw.execute(f"RELEASE SAVEPOINT sidecar_{self._savepoints - 1}")
             self._savepoints -= 1
         self._failed_inside = min(self._failed_inside, self._savepoints)
@@ -292,16 +291,3 @@ class DeferredConnection(HandlerTurns):
         self._query = query
         self._status = DeferredStatus(query, self._record_misuse)
         return self._rows
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Add to the error of a failed transaction how that came about."""
-    try:
-        yield
-    except asyncpg.InFailedSQLTransactionError as error:
-        error.add_note(
-            "An error of a statement was caught before this. Put the statement into "
-            "`async with connection.transaction()`, and catch its error outside of that."
-        )
-        raise

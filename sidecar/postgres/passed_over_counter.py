@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Final
 
-from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.connection import SESSION_ERRORS, RawConnection, read_committed
+from sidecar.postgres.connection import RawConnection, read_committed
+from sidecar.postgres.outage import OutageLog
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 from sidecar.projections.passed_over import ALL_TYPES, PassedOver, describe_passed_over
@@ -60,7 +60,11 @@ class PassedOverCounter:
         # Which types these handle is found in the log, once.
         self._unopened = [name for name, kinds in handled.items() if tuple(kinds) == ALL_TYPES]
         self._logged: dict[str, str] = {}
-        self._failed = False
+        self._outages: Final = OutageLog(
+            logger,
+            "Passed-over events cannot be counted now: %s",
+            event="sidecar.passed_over.uncounted",
+        )
 
     async def count(self, connection: RawConnection) -> None:
         """Count what was passed over since the last time, and log each change once."""
@@ -79,24 +83,10 @@ class PassedOverCounter:
     async def run(self, pool: MeteredPool) -> None:
         """Count repeatedly until cancelled, also after an outage."""
         while True:
-            try:
+            with self._outages.survive():
                 async with pool.acquire() as connection:
                     await self.count(connection)
-            except (StoreUnavailableError, TimeoutError, *SESSION_ERRORS) as error:
-                self._log_failure(error)
-            else:
-                self._failed = False
             await asyncio.sleep(INTERVAL_SECONDS)
-
-    def _log_failure(self, error: Exception) -> None:
-        """Log once that passed-over events cannot be counted."""
-        if not self._failed:
-            self._failed = True
-            logger.warning(
-                "Passed-over events cannot be counted now: %s",
-                type(error).__name__,
-                extra={"event": "sidecar.passed_over.uncounted"},
-            )
 
     def _log(self, name: str, sentence: str) -> None:
         if self._logged.get(name) != sentence:

@@ -5,8 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.connection import SESSION_ERRORS
+from sidecar.postgres.outage import OutageLog
 from sidecar.postgres.pool import MeteredPool
 from sidecar.postgres.query import sql
 
@@ -28,7 +27,11 @@ class VerificationSchedule:
     def __init__(self, names: Sequence[str], share: float) -> None:
         self._names: Final = list(names)
         self._share: Final = share
-        self._failed = False
+        self._outages: Final = OutageLog(
+            logger,
+            "Read models cannot be verified in the background now: %s",
+            event="sidecar.verification.unscheduled",
+        )
 
     async def ask(self, pool: MeteredPool) -> str | None:
         """Ask for the next verification that is due; return whose, None when none is."""
@@ -39,20 +42,6 @@ class VerificationSchedule:
     async def run(self, pool: MeteredPool) -> None:
         """Ask repeatedly until cancelled, also after an outage."""
         while True:
-            try:
+            with self._outages.survive():
                 await self.ask(pool)
-            except (StoreUnavailableError, TimeoutError, *SESSION_ERRORS) as error:
-                self._log_failure(error)
-            else:
-                self._failed = False
             await asyncio.sleep(INTERVAL_SECONDS)
-
-    def _log_failure(self, error: Exception) -> None:
-        """Log once that nothing is verified."""
-        if not self._failed:
-            self._failed = True
-            logger.warning(
-                "Read models cannot be verified in the background now: %s",
-                type(error).__name__,
-                extra={"event": "sidecar.verification.unscheduled"},
-            )

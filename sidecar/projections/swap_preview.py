@@ -7,17 +7,13 @@ writes the live copy waits.
 """
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from sidecar.errors import ApprovalNeededError
-from sidecar.events.record import RecordedEvent
 from sidecar.projections.comparison import Report
 from sidecar.projections.context import PartitionContext
+from sidecar.projections.copy_tail import apply_tail
 from sidecar.projections.cursor import Cursor
-from sidecar.projections.delivery import EventFailedError
-from sidecar.projections.failure_handler import RebuildHaltedError
-from sidecar.projections.one_by_one import apply_one
 from sidecar.projections.ports import CopyComparison, Preview
 from sidecar.projections.preview import Distance, describe_loss, judge_distance, needs_approval
 
@@ -82,19 +78,5 @@ class SwapPreview:
         """Apply to the new copy what the live one has passed; it is rolled back afterwards."""
         after = 0
         while records := await comparison.missing_events(after, TAIL_EVENTS):
-            await self._apply(comparison, records)
+            await apply_tail(self._context, comparison, records)
             after = records[-1].position
-
-    async def _apply(self, comparison: CopyComparison, records: Sequence[RecordedEvent]) -> None:
-        """Apply events one by one.
-
-        Raises:
-            RebuildHaltedError: One failed, as it will once the new copy is there.
-        """
-        for delivery in self._context.router.route(records):
-            try:
-                await apply_one(comparison, self._context.subscription, delivery)
-            except EventFailedError as failure:
-                if self._context.store.is_transient(failure.cause):
-                    raise failure.cause from failure
-                raise RebuildHaltedError(failure) from failure

@@ -15,10 +15,9 @@ from sidecar.errors import ProjectionError, RebuildStrayedError
 from sidecar.events.record import RecordedEvent
 from sidecar.projections.comparison import Part, Report, describe
 from sidecar.projections.context import PartitionContext
+from sidecar.projections.copy_tail import apply_tail
 from sidecar.projections.cursor import Cursor
-from sidecar.projections.delivery import EventFailedError
 from sidecar.projections.failure_handler import FailureHandler, RebuildHaltedError
-from sidecar.projections.one_by_one import apply_one
 from sidecar.projections.ports import ProjectionStore, Transaction
 from sidecar.projections.projection import Partition
 from sidecar.projections.retry import GaplessPolicy
@@ -136,7 +135,7 @@ class VerifyCopy:
         place = self._context.partition, self._cursor.stored
         async with self._store.fill(*place) as transaction:
             records = await transaction.take_up(TAKE_UP_EVENTS)
-            await self._apply(transaction, records)
+            await apply_tail(self._context, transaction, records)
         return bool(records)
 
     async def _compare(self) -> tuple[Part, int] | None:
@@ -151,30 +150,16 @@ class VerifyCopy:
     async def _bring_up(self, comparison: Comparison) -> bool:
         """Bring the copy to where the live one is; return False when that is too far."""
         withheld = await comparison.withheld_events(TAKE_UP_EVENTS)
-        await self._apply(comparison, withheld)
+        await apply_tail(self._context, comparison, withheld)
         if len(withheld) == TAKE_UP_EVENTS:
             return False
         events, after = 0, 0
         while records := await comparison.missing_events(after, TAKE_UP_EVENTS):
-            await self._apply(comparison, records)
+            await apply_tail(self._context, comparison, records)
             events, after = events + len(records), records[-1].position
             if events > MAX_TAIL_EVENTS:
                 return False
         return True
-
-    async def _apply(self, transaction: Transaction, records: Sequence[RecordedEvent]) -> None:
-        """Apply events one by one.
-
-        Raises:
-            RebuildHaltedError: One failed, and will fail again.
-        """
-        for delivery in self._context.router.route(records):
-            try:
-                await apply_one(transaction, self._context.subscription, delivery)
-            except EventFailedError as failure:
-                if self._context.store.is_transient(failure.cause):
-                    raise failure.cause from failure
-                raise RebuildHaltedError(failure) from failure
 
     async def halts(self, error: Exception) -> bool:
         """End the verification for an error that it cannot go on after; the live copy goes on."""

@@ -1,5 +1,7 @@
 """A release that renames a projection: nothing is written before a person says that it is one."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from sidecar.errors import ProjectionError
@@ -8,6 +10,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.acceptance import accept_renamed
 from sidecar.postgres.dead_letter import discard
+from sidecar.postgres.letter_deletions import list_deleted
 from sidecar.projections.ports import State
 from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually
@@ -34,10 +37,12 @@ class Renamed(Totals):
         await Totals().setup(connection)
 
 
-def under(name: str, stage: Stage, *, partitions: int = 1) -> Stage:
+def under(
+    name: str, stage: Stage, *, partitions: int = 1, broken: Iterable[str] = ("bad",)
+) -> Stage:
     """Return the database as a release sees it that calls the projection by another name."""
     totals = Renamed("totals", partitions=partitions)
-    totals.broken = {"bad"}
+    totals.broken = set(broken)
     totals.name = name  # type: ignore[misc] # as a release that renames it
     publisher = EventPublisher(stage.publisher.types)
     publisher.add_projection(totals)
@@ -92,6 +97,46 @@ async def test_all_that_is_known_of_the_old_name_moves_and_it_goes_on(
         assert await set_up(old) == set()
         assert await hand_over(stage, "totals", "amounts")
         assert await set_up(old) == {"totals"}
+
+
+async def test_what_was_given_up_stays_so_under_the_new_name_without_its_dead_letter(
+    database: str,
+) -> None:
+    async with open_stage(database) as stage:
+        old = under("totals", stage)
+        await set_up(old)
+        await stage.place("a", 1)
+        await stage.place("b", 2, order="bad")
+        await old.catch_up()
+        [letter] = await stage.letters()
+        async with session(database) as connection:
+            await discard(connection, letter["id"], "test order")
+        # As retention does.
+        await stage.pool.execute("DELETE FROM sidecar.dead_letters")
+        # A release whose handler takes what failed before.
+        new = under("amounts", stage, broken=())
+        await set_up(new)
+        await hand_over(stage, "amounts", "totals")
+        async with rebuilding.working(new):
+            await rebuilding.start(new, "amounts")
+            await rebuilding.until_swapped(new, "amounts")
+        assert await rebuilding.read(stage) == [("a", 1, 1)]
+
+
+async def test_dead_letters_deleted_by_hand_are_told_under_the_new_name(database: str) -> None:
+    async with open_stage(database) as stage:
+        old = under("totals", stage)
+        await set_up(old)
+        await stage.place("b", 2, order="bad")
+        await old.catch_up()
+        await stage.pool.execute("DELETE FROM sidecar.dead_letters")
+        await set_up(under("amounts", stage))
+        await hand_over(stage, "amounts", "totals")
+        async with session(database) as connection:
+            assert [
+                (name, deleted.letters)
+                for name, deleted in (await list_deleted(connection)).items()
+            ] == [("amounts", 1)]
 
 
 async def test_a_name_that_runs_or_has_run_is_not_handed_over(database: str) -> None:
