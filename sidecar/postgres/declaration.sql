@@ -42,23 +42,29 @@ ON CONFLICT (projection, type) DO UPDATE
 SET retired_at = excluded.retired_at, retired_reason = excluded.retired_reason
 RETURNING projection;
 
--- name: keep_given_up
--- Of projection $1, whose checkpoints are locked: events of the types $2 that wait in parked streams
--- are passed over from here on, each as a part of the log of its own.
+-- name: pass_over
+-- Of projection $1, in partition $2 of $3: events of the parked stream $4, at positions $5 and of types
+-- $6, that a retry leaves out for its release does not handle them. Each is a part of the log of its
+-- own where the release that moved the checkpoint had left it to the stream. What a person retired,
+-- for another reason than $7, is wanted by nobody.
 INSERT INTO sidecar.handled_ranges
     (projection, copy, partition, partitions, types, from_position, upto_position)
-SELECT c.projection, 'live', c.partition, c.partitions,
+SELECT $1, 'live', $2, $3,
        ARRAY(
-           SELECT type FROM sidecar.declarations d
-           WHERE d.projection = $1 AND d.retired_at IS NULL AND d.type <> ALL($2::text[])
+           SELECT type FROM sidecar.declarations o
+           WHERE o.projection = $1 AND o.retired_at IS NULL AND o.type <> e.type
        ),
-       e.position - 1, e.position
-FROM sidecar.dead_letters l
-JOIN sidecar.events e ON e.stream = l.stream AND e.version >= l.version AND e.type = ANY($2::text[])
-JOIN sidecar.checkpoints c
-    ON c.projection = l.projection AND c.copy = 'live' AND e.position <= c.position
-    AND c.partition = (hashtext(l.stream) & 2147483647) % c.partitions
-WHERE l.projection = $1 AND l.resolution IS NULL AND l.position IS NOT NULL;
+       e.position::bigint - 1, e.position::bigint
+FROM unnest($5::text[], $6::text[]) AS e (position, type)
+JOIN sidecar.declarations d
+    ON d.projection = $1 AND d.type = e.type AND coalesce(d.retired_reason, $7) = $7
+WHERE EXISTS (
+    SELECT FROM sidecar.handled_ranges r
+    WHERE r.projection = $1 AND r.copy = 'live' AND r.types && ARRAY['*', e.type]
+      AND r.from_position < e.position::bigint
+      AND coalesce(r.upto_position, e.position::bigint) >= e.position::bigint
+      AND r.partition = (hashtext($4) & 2147483647) % r.partitions
+);
 
 -- name: list_declarations
 SELECT type, retired_at IS NOT NULL AS is_retired FROM sidecar.declarations

@@ -21,7 +21,7 @@ from sidecar.postgres.page import PAGE_BYTES
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild import refuse_stray_writes
 from sidecar.projections.dead_letter import Category, DeadLetter
-from sidecar.projections.passed_over import ALL_TYPES
+from sidecar.projections.passed_over import ALL_TYPES, RETIRED
 from sidecar.projections.ports import OpenDeadLetter
 from sidecar.projections.projection import Partition
 
@@ -228,6 +228,12 @@ class PostgresTransaction:
             *_failure(failure),
             retry_after_seconds,
         )
+
+    async def pass_over(self, stream: str, records: Sequence[RecordedEvent]) -> None:
+        """Keep that a retry left out events, for a release that handles them."""
+        place = (self._partition.projection, self._partition.index, self._partition.count, stream)
+        positions, types = [str(record.position) for record in records], [r.type for r in records]
+        await self._raw.execute(sql("pass_over"), *place, positions, types, RETIRED)
 
     async def move(self, position: int) -> None:
         """Move the checkpoint by compare-and-set.

@@ -8,9 +8,7 @@ from typing import Final
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.passed_over_counter import PassedOverCounter
 from sidecar.postgres.query import sql
-from sidecar.projections.passed_over import ALL_TYPES, PassedOver, describe_missed
-
-RETIRED: Final = "retired in the code"
+from sidecar.projections.passed_over import ALL_TYPES, RETIRED, PassedOver, describe_missed
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +57,13 @@ class Release:
             await connection.fetch(sql("list_partitions"), name)
 
     async def _retire(self, connection: RawConnection, names: Sequence[str]) -> None:
-        """End the declarations of types that the code retires; what waits for them is passed over.
+        """End the declarations of types that the code retires; what waits for them is taken up.
 
-        It is told to a release that handles them again, as after a rollback.
+        A release that handles them again, as after a rollback, is told what was passed over.
         """
         rows = await connection.fetch(sql("retire_types"), names, self._retired, RETIRED)
         for name in sorted({row["projection"] for row in rows}):
             await connection.fetch(sql("list_partitions"), name)
-            await connection.execute(sql("keep_given_up"), name, self._retired)
         await connection.fetch(sql("take_up_retired"), names, self._retired)
 
     async def _mark(self, connection: RawConnection, names: Collection[str]) -> None:

@@ -205,11 +205,14 @@ class DeadLetterRetrier:
             except EventFailedError as failure:
                 if transaction.is_spoilt:
                     raise
+                before = failure.delivery.record.version - 1
+                await self._pass_over(transaction, letter, records, before)
                 return await self._stop_at(transaction, letter, events, failure)
             events += 1
             if time.monotonic() > ends_mono:
                 upto_version = delivery.record.version
                 break
+        await self._pass_over(transaction, letter, records, upto_version)
         rest = await transaction.queued_events(
             letter.stream, upto_version + 1, self._cursor.stored, 1
         )
@@ -218,6 +221,18 @@ class DeadLetterRetrier:
             return Advanced(letter, events, is_erased)
         await transaction.resolve(letter, is_erased=is_erased)
         return Resolved(letter, events, is_erased)
+
+    async def _pass_over(
+        self,
+        transaction: Transaction,
+        letter: OpenDeadLetter,
+        records: Sequence[RecordedEvent],
+        upto_version: int,
+    ) -> None:
+        """Keep which events were left out, up to a version."""
+        passed = [record for record in records if record.version <= upto_version]
+        if unhandled := self._context.router.find_unhandled(passed):
+            await transaction.pass_over(letter.stream, unhandled)
 
     def _route(self, records: Sequence[RecordedEvent], blamed: Exception | None) -> list[Delivery]:
         deliveries = self._context.router.route(records)

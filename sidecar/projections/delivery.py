@@ -1,6 +1,6 @@
 """What is to be handled: one event, a batch of them, or one that failed; and who chooses it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -142,6 +142,16 @@ class Router:
             except BaseException as failure:  # noqa: BLE001 - kept with the delivery, handled later
                 deliveries.append(Delivery(record, None, as_failure(failure)))
         return deliveries
+
+    def find_unhandled(self, records: Iterable[RecordedEvent]) -> list[RecordedEvent]:
+        """Return those that are left out, for this release does not handle their types."""
+        if self._types.is_empty:
+            return []
+        return [
+            record
+            for record in records
+            if record.type not in self._unknown and self._find(record.type) is None
+        ]
 
     def _route_records(self, records: Sequence[RecordedEvent]) -> list[Delivery]:
         deliveries = []

@@ -13,6 +13,8 @@ from sidecar.events.types import EventTypes
 from sidecar.projections.projection import Subscription, subscriptions_of
 
 ALL_TYPES: Final = ("*",)
+RETIRED: Final = "retired in the code"
+"""Why a type is retired, where no person gave a reason."""
 MAX_NAMED_TYPES: Final = 5
 
 

@@ -86,6 +86,10 @@ class RunTransaction(PostgresTransaction):
         self._ledger.fail_again(letter.id, failure, is_due=retry_after_seconds is not None)
 
     @override
+    async def pass_over(self, stream: str, records: Sequence[RecordedEvent]) -> None:
+        """Keep nothing: one release alone applies these events."""
+
+    @override
     async def count_unknown(self) -> int:
         return 0
 

@@ -229,6 +229,30 @@ async def test_a_type_that_is_retired_in_the_code_waits_no_more(database: str) -
         assert (await status_of(stage)).block == "passed_over"
 
 
+async def test_what_a_retry_leaves_out_is_told_though_the_type_was_handled_when_it_was_queued(
+    database: str,
+) -> None:
+    async with open_stage(database) as stage:
+        wide = Release(stage, (*BOTH, "Voided"))
+        await append(stage, "Placed")
+        await wide.run()
+        old, gone = Release(stage, BOTH), Release(stage, ["Placed", "Voided"], retired=["Refunded"])
+        await set_up(old.stage)
+        old.stage.start()
+        await stage.insert("s1", "Voided", "{}")
+        await old.stage.settle()
+        # The old release goes on, and leaves what it handles to the stream that waits.
+        await set_up(gone.stage)
+        await stage.insert("s1", "Refunded", "{}")
+        await old.stage.settle()
+        await old.stage.stop()
+        await gone.run_on()
+        assert await seen(stage) == [1, 2]
+        assert await stage.letters() == []
+        await set_up(wide.stage)
+        assert await wide.told() == {"Refunded": 1}
+
+
 async def test_too_many_streams_that_wait_halt_the_projection_until_a_release_has_the_type(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
