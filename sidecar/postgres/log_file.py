@@ -86,14 +86,21 @@ class LogFile:
         except FileNotFoundError:
             return None
 
-    def write(self, kept: Kept) -> bool:
-        """Keep it, unless another process has just done so; return whether it did.
+    def write(self, kept: Kept, *, is_last: bool = False) -> bool:
+        """Keep it, unless another process has just written; return False when it is still due.
+
+        Args:
+            kept: What is remembered.
+            is_last: Whether nobody will come again to write it.
 
         Raises:
             OSError: It cannot be written.
         """
         if self._is_fresh():
-            return False
+            if self._has(kept):
+                return True
+            if not is_last:
+                return False
         make_directory(self.path.parent)
         beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:
@@ -107,6 +114,13 @@ class LogFile:
             with suppress(OSError):
                 beside.unlink(missing_ok=True)
         return True
+
+    def _has(self, kept: Kept) -> bool:
+        """Return True when the file has the last event of this."""
+        with suppress(OSError, ValueError):
+            known = self.read()
+            return known is not None and kept.events[-1] in known.events
+        return False
 
     def _is_fresh(self) -> bool:
         try:

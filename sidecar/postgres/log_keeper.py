@@ -86,6 +86,8 @@ class LogKeeper:
             await self.compare(connection)
         if head > self._last_position and self.server_key is not None:
             await self._remember(connection, head)
+        if self.server_key is not None:
+            await self._places.write(connection)
 
     def recompare(self) -> None:
         """Have the log compared again soon: it may be another one."""
@@ -110,7 +112,7 @@ class LogKeeper:
         if rows:
             identity = await _read_identity(connection)
             self._memory = remember(self._memory, identity, _marks(rows))
-            await self._places.keep(connection, Kept.of(self._memory, self._address))
+            self._places.keep(Kept.of(self._memory, self._address))
 
     async def _recall(self, connection: RawConnection, *, with_row: bool) -> None:
         """Read what is kept, once: the process itself knows better from then on."""

@@ -34,6 +34,9 @@ class LogPlaces:
         self._directory: Final = directory
         self._file: LogFile | None = None
         self._writing: asyncio.Task[None] | None = None
+        # What each place lacks; the end of a burst of events waits here for its turn.
+        self._due_in_file: Kept | None = None
+        self._due_in_row: Kept | None = None
         self._told: set[str] = set()
         self._row_mono = float("-inf")
 
@@ -46,19 +49,26 @@ class LogPlaces:
         kept = [one for one in found if one is not None and one.events]
         return max(kept, key=lambda one: one.memory.last_position, default=None)
 
-    async def keep(self, connection: RawConnection, kept: Kept) -> None:
-        """Have it written to the file soon, and to the database now and then."""
+    def keep(self, kept: Kept) -> None:
+        """Have it written by the next calls of `write`."""
+        self._due_in_file = self._due_in_row = kept
+
+    async def write(self, connection: RawConnection) -> None:
+        """Write what is due: to the file soon, and to the database now and then."""
         if self._file is not None and (self._writing is None or self._writing.done()):
-            self._writing = asyncio.create_task(self._write(self._file, kept))
+            self._writing = asyncio.create_task(self._write_file(self._file))
         now_mono = time.monotonic()
-        if now_mono - self._row_mono > ROW_SECONDS:
+        if self._due_in_row is not None and now_mono - self._row_mono > ROW_SECONDS:
             self._row_mono = now_mono
-            await self._write_row(connection, kept)
+            await self._write_row(connection, self._due_in_row)
+            self._due_in_row = None
 
     async def close(self) -> None:
-        """Wait until the file is written."""
+        """Wait until the file has what is due."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
+        if self._file is not None:
+            await self._write_file(self._file, is_last=True)
 
     async def _read_file(self, connection: RawConnection) -> Kept | None:
         if self._directory is None:
@@ -79,11 +89,17 @@ class LogPlaces:
             self._tell("sidecar.log_memory", error)
             return None
 
-    async def _write(self, file: LogFile, kept: Kept) -> None:
+    async def _write_file(self, file: LogFile, *, is_last: bool = False) -> None:
+        kept = self._due_in_file
+        if kept is None:
+            return
         try:
-            await asyncio.to_thread(file.write, kept)
+            has_it = await asyncio.to_thread(file.write, kept, is_last=is_last)
         except OSError as error:
+            has_it = True
             self._tell(str(file.path), error)
+        if has_it and self._due_in_file is kept:
+            self._due_in_file = None
 
     async def _write_row(self, connection: RawConnection, kept: Kept) -> None:
         text = msgspec.json.encode(kept).decode()

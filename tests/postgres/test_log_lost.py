@@ -1,6 +1,8 @@
 """A log that comes back without its end is told with its size, and handlers wait for a person."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -13,6 +15,8 @@ import pytest
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.acceptance import accept_position
 from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.log_file import decode
 from sidecar.postgres.log_keeper import LogKeeper
 from sidecar.postgres.log_loss import accept_log, accept_loss, list_losses
 from sidecar.postgres.migration import migrate
@@ -212,6 +216,60 @@ async def remember(dsn: str, log: LogKeeper) -> None:
         log.recompare()
         await log.attend(connection, (await SafeHeadFollower().advance(connection)).position)
         await log.close()
+
+
+def kept_in(directory: Path) -> int:
+    """Return the last position that the file remembers."""
+    (path,) = directory.glob("log-*.json")
+    return decode(path.read_bytes()).memory.last_position
+
+
+def make_old(directory: Path) -> None:
+    """Have the file written long ago."""
+    (path,) = directory.glob("log-*.json")
+    os.utime(path, (0, 0))
+
+
+def age_of(directory: Path) -> float:
+    """Return how long ago the file was written, in seconds."""
+    (path,) = directory.glob("log-*.json")
+    return time.time() - path.stat().st_mtime
+
+
+async def attend(log: LogKeeper, connection: RawConnection, head: int) -> None:
+    """Attend at once, and wait until the file is as it is to be."""
+    log.recompare()
+    await log.attend(connection, head)
+    assert log._places._writing is not None
+    await asyncio.wait([log._places._writing])
+
+
+async def test_the_end_of_a_burst_is_kept_once_its_turn_comes(
+    database: str, tmp_path: Path
+) -> None:
+    log = LogKeeper(database, tmp_path)
+    async with open_stage(database) as stage, session(database) as connection:
+        for amount in (1, 2):
+            await stage.place("order-1", amount)
+            await attend(log, connection, amount)
+        assert kept_in(tmp_path) == 1
+        make_old(tmp_path)
+        await attend(log, connection, 2)
+        assert kept_in(tmp_path) == 2
+        make_old(tmp_path)
+        await attend(log, connection, 2)
+        await log.close()
+        assert age_of(tmp_path) > 1, "what is written already is written again"
+
+
+async def test_whoever_ends_leaves_all_that_it_remembers(database: str, tmp_path: Path) -> None:
+    log, other = LogKeeper(database, tmp_path), LogKeeper(database, tmp_path)
+    async with open_stage(database) as stage:
+        await stage.place("order-1", 1)
+        await remember(database, log)
+        await stage.place("order-1", 2)
+        await remember(database, other)
+    assert kept_in(tmp_path) == 2
 
 
 def name_of(dsn: str) -> str:
