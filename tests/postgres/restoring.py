@@ -11,6 +11,7 @@ from typing import Final
 from tests.postgres.cluster import Cluster
 
 _SAVED: Final = "saved"
+_WITH_ITS_LOG: Final = ("-X", "stream", "-c", "fast")
 
 
 def save(cluster: Cluster) -> None:
@@ -20,11 +21,22 @@ def save(cluster: Cluster) -> None:
     cluster.start()
 
 
+def back_up(cluster: Cluster) -> None:
+    """Copy the data directory of a server while it runs."""
+    target = cluster._folder / _SAVED
+    target.mkdir(mode=0o700)
+    owner = cluster._data.stat()
+    shutil.chown(target, owner.st_uid, owner.st_gid)
+    run_tool(cluster, "pg_basebackup", *_place(cluster), "-D", str(target), *_WITH_ITS_LOG)
+
+
 def restore(cluster: Cluster) -> None:
     """Put back what was saved, and start the server with it."""
+    restored = cluster._folder / "restored"
+    _copy(cluster._folder / _SAVED, restored)
     cluster.stop("immediate")
     shutil.rmtree(cluster._data)
-    _copy(cluster._folder / _SAVED, cluster._data)
+    restored.rename(cluster._data)
     cluster.start()
 
 
@@ -39,9 +51,8 @@ class Standby(Cluster):
         return self._primary._port
 
     def _init(self) -> None:
-        source = ("-h", str(self._primary._data), "-p", str(self._primary._port), "-U", "postgres")
-        target = ("-D", str(self._data), "-X", "stream", "-c", "fast", "-R")
-        run_tool(self, "pg_basebackup", *source, *target)
+        target = ("-D", str(self._data), *_WITH_ITS_LOG, "-R")
+        run_tool(self, "pg_basebackup", *_place(self._primary), *target)
         self._data.chmod(0o700)
 
     def promote(self) -> None:

@@ -10,6 +10,7 @@ from tests.incidents.drills.faults import (
     deployment,
     disk,
     log,
+    lost_end,
     network,
     pause,
     postgres,
@@ -33,6 +34,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     *pause.DRILLS,
     *clock.DRILLS,
     *log.DRILLS,
+    *lost_end.DRILLS,
     *secret.DRILLS,
     *alerting.DRILLS,
 )
