@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sidecar.events.publisher import EventPublisher, PublishResult
     from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
     from sidecar.events.types import EventTypes
-    from sidecar.postgres.pool import MeteredPool
+    from sidecar.postgres.pools.pool import MeteredPool
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
     from sidecar.wiring.application_agent import agent
@@ -44,7 +44,7 @@ _HOMES: Final = {
     "events.publisher": ("EventPublisher", "PublishResult"),
     "events.record": ("ANY", "NO_STREAM", "RecordedEvent"),
     "events.types": ("EventTypes",),
-    "postgres.pool": ("MeteredPool",),
+    "postgres.pools.pool": ("MeteredPool",),
     "postgres.store": ("EventStore",),
     "projections.projection": ("Projection",),
     "wiring.application_agent": ("agent",),

@@ -10,7 +10,7 @@ from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.verdict import ProbeVerdict
 from sidecar.lint.finding import Finding
 from sidecar.lint.rules.secrets import SEC01
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerStatus
 from sidecar.projections.deleted_letters import DeletedLetters
 from sidecar.projections.drift import VerificationStatus

@@ -10,9 +10,9 @@ from sidecar.cli.invocation import finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.progress import follow_retry
 from sidecar.errors import UsageError
-from sidecar.postgres import dead_letter
-from sidecar.postgres.dead_letter import DeadLetterDetail, DeadLetterFilter
-from sidecar.postgres.letter_deletions import list_deleted
+from sidecar.postgres.dead_letters import dead_letter
+from sidecar.postgres.dead_letters.dead_letter import DeadLetterDetail, DeadLetterFilter
+from sidecar.postgres.dead_letters.letter_deletions import list_deleted
 from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.deleted_letters import DeletedLetters, describe_deleted
 from sidecar.telemetry.terminal import say, say_json

@@ -7,14 +7,14 @@ from typing import Final, Self
 
 from sidecar.health.duration import Stretch
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.dead_letter import (
+from sidecar.postgres.dead_letters.dead_letter import (
     count_open,
     list_logged,
     list_paused,
     list_unowned,
 )
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild
 from sidecar.telemetry.terminal import Screen, say
 from sidecar.telemetry.visible import visible

@@ -8,9 +8,9 @@ from sidecar.cli.invocation import finish
 from sidecar.cli.printing import FORMAT, print_rows
 from sidecar.cli.start_option import start as place_in_log
 from sidecar.errors import UsageError
-from sidecar.postgres import block
-from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.log_loss import accept_log
+from sidecar.postgres.checkpoints import block
+from sidecar.postgres.checkpoints.checkpoint import set_state
+from sidecar.postgres.log_memory.log_loss import accept_log
 from sidecar.projections.log_start import Start
 from sidecar.projections.ports import State
 from sidecar.telemetry.terminal import say

@@ -8,16 +8,16 @@ from sidecar.cli.invocation import finish
 from sidecar.cli.progress import watch_rebuild
 from sidecar.cli.start_option import start as place_in_log
 from sidecar.errors import ProjectionError
-from sidecar.postgres.dead_letter import count_discarded
-from sidecar.postgres.erased import find_erased
-from sidecar.postgres.preview_store import read_verdict
-from sidecar.postgres.rebuild import (
+from sidecar.postgres.dead_letters.dead_letter import count_discarded
+from sidecar.postgres.log.erased import find_erased
+from sidecar.postgres.rebuild.preview_store import read_verdict
+from sidecar.postgres.rebuild.rebuild import (
     cancel_rebuild,
     drop_old_copy,
     replay_handler,
     start_rebuild,
 )
-from sidecar.postgres.refill import describe_refill, refill
+from sidecar.postgres.rebuild.refill import describe_refill, refill
 from sidecar.process.exit_code import EX_FAILED
 from sidecar.projections.comparison import describe_erased
 from sidecar.projections.log_start import Start

@@ -11,7 +11,7 @@ from sidecar.cli.printing import FORMAT
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.stepper import Row, RowChange, Step, open_stepper, write_row
+from sidecar.postgres.verify.stepper import Row, RowChange, Step, open_stepper, write_row
 from sidecar.projections.projection import Subscription, subscriptions_of
 from sidecar.telemetry.terminal import say, say_json
 from sidecar.wiring.admin import with_store

@@ -13,7 +13,7 @@ from sidecar.cli.progress import POLL_SECONDS, Meter, is_left_alone
 from sidecar.errors import UsageError
 from sidecar.health.duration import Stretch
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.verification import (
+from sidecar.postgres.verify.verification import (
     Verification,
     cancel_verification,
     list_verifiable,

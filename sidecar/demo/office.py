@@ -3,7 +3,7 @@
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection, connect
-from sidecar.postgres.dead_letter import request_retry
+from sidecar.postgres.dead_letters.dead_letter import request_retry
 from sidecar.postgres.schema import qualify
 from sidecar.postgres.transient import is_transient
 

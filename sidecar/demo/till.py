@@ -18,7 +18,7 @@ from sidecar.demo.shop import OrderPlaced, OrderShipped, types
 from sidecar.errors import ConcurrencyError, StoreUnavailableError
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import NO_STREAM
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.process.lifecycle import Shutdown
 from sidecar.process.parent import end_with_parent

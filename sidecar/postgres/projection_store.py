@@ -13,17 +13,17 @@ from sidecar.errors import (
     ProjectionPausedError,
     StoreUnavailableError,
 )
-from sidecar.postgres.accepted_gaps import list_accepted
+from sidecar.postgres.checkpoints.accepted_gaps import list_accepted
+from sidecar.postgres.checkpoints.projection_transaction import PostgresTransaction, checkpoint_key
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
-from sidecar.postgres.copies import new_schema
 from sidecar.postgres.kept_codecs import keep_codecs
-from sidecar.postgres.log_keeper import LogKeeper
-from sidecar.postgres.page import read_span
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.preview_store import Preview, open_preview, read_verdict
-from sidecar.postgres.projection_transaction import PostgresTransaction, checkpoint_key
+from sidecar.postgres.log.page import read_span
+from sidecar.postgres.log_memory.log_keeper import LogKeeper
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.rebuild import swap
+from sidecar.postgres.rebuild.preview_store import Preview, open_preview, read_verdict
+from sidecar.postgres.rebuild.rebuild import swap
+from sidecar.postgres.tables.copies import new_schema
 from sidecar.postgres.transient import is_transient
 from sidecar.projections.passed_over import ALL_TYPES
 from sidecar.projections.ports import Checkpoint, PreviewVerdict, Span, State

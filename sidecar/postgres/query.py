@@ -10,16 +10,16 @@ from sidecar.postgres.schema import DEFAULT_SCHEMA, current_schema, qualify
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 # Tracing names a statement by its first word.
 _FILES: Final = (
-    "accepted_gaps.sql",
-    "declaration.sql",
-    "handler_session.sql",
-    "log_memory.sql",
+    "checkpoints/accepted_gaps.sql",
+    "checkpoints/declaration.sql",
+    "handler/handler_session.sql",
+    "log_memory/log_memory.sql",
     "queries.sql",
-    "scratch.sql",
-    "table_marks.sql",
-    "verification.sql",
-    "preview.sql",
-    "refill.sql",
+    "verify/scratch.sql",
+    "tables/table_marks.sql",
+    "verify/verification.sql",
+    "rebuild/preview.sql",
+    "rebuild/refill.sql",
 )
 _REMARKS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 

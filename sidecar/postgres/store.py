@@ -12,21 +12,21 @@ from sidecar.events.append_arguments import is_storable, require_arguments, writ
 from sidecar.events.event_log import PAGE_EVENTS, Appended, EventLog
 from sidecar.events.record import ANY, RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.append import (
+from sidecar.postgres.checkpoints.read_your_writes import ReadYourWrites
+from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
+from sidecar.postgres.log.append import (
     AppendArguments,
     append_alone,
     encode_arguments,
     insert,
 )
-from sidecar.postgres.append_once import append_once, begin_savepoint
-from sidecar.postgres.append_transaction import explain_transaction, require_transaction
-from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
-from sidecar.postgres.notify import CommitNotifier
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.log.append_once import append_once, begin_savepoint
+from sidecar.postgres.log.append_transaction import explain_transaction, require_transaction
+from sidecar.postgres.log.notify import CommitNotifier
+from sidecar.postgres.log.writer_declaration import WriterDeclaration
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.query import sql
-from sidecar.postgres.read_your_writes import ReadYourWrites
 from sidecar.postgres.schema import choose_schema, use_schema
-from sidecar.postgres.writer_declaration import WriterDeclaration
 
 _MAX_POSITION: Final = 2**63 - 1
 

@@ -27,7 +27,7 @@ from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import CheckResult
 
 if TYPE_CHECKING:
-    from sidecar.postgres.pool import MeteredPool
+    from sidecar.postgres.pools.pool import MeteredPool
     from sidecar.testing.projection_check import CheckedProjection
 
 _SAMPLE_PATTERN: Final = "*.v*.json"

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from sidecar.postgres.table_comparison import CLOSE, TableShape
+from sidecar.postgres.tables.table_comparison import CLOSE, TableShape
 from sidecar.projections.comparison import Difference, Kind
 from sidecar.testing.ledger import Entry
 

@@ -10,9 +10,9 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventTypes
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.scratch import Row, Scratch
-from sidecar.postgres.table_comparison import TableShape
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.tables.table_comparison import TableShape
+from sidecar.postgres.verify.scratch import Row, Scratch
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.lent_connection import LentConnection

@@ -14,8 +14,8 @@ from sidecar.errors import DeferredStatusError, ProjectionError, RebuildStrayedE
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.embedded import embedded_server
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.scratch import Row, is_of_code, open_scratch
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.verify.scratch import Row, is_of_code, open_scratch
 from sidecar.projections.projection import Subscription
 from sidecar.telemetry.visible import visible_lines
 from sidecar.testing.clone import clone

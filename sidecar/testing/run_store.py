@@ -10,10 +10,10 @@ from typing_extensions import override
 
 from sidecar.errors import CheckpointMovedError, ProjectionError
 from sidecar.events.record import RecordedEvent
+from sidecar.postgres.checkpoints.projection_transaction import PostgresTransaction
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
-from sidecar.postgres.projection_transaction import PostgresTransaction
 from sidecar.postgres.query import sql
 from sidecar.projections.dead_letter import DeadLetter
 from sidecar.projections.ports import Checkpoint, OpenDeadLetter, Span, State

@@ -10,7 +10,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sidecar.config.settings import Settings
 from sidecar.errors import MigrationError, UsageError
-from sidecar.postgres import dead_letter
 from sidecar.postgres.connection import (
     Init,
     RawConnection,
@@ -18,10 +17,11 @@ from sidecar.postgres.connection import (
     explain_init,
     translate_loss,
 )
+from sidecar.postgres.dead_letters import dead_letter
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.migration import migrate, pending
 from sidecar.postgres.rights import translate_refusal
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.process.agent_poller import AgentPoller
 from sidecar.process.agent_socket import list_sockets
 from sidecar.process.application import ProcessStatus

@@ -18,10 +18,10 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.health.monitor import Monitor
 from sidecar.health.registry import Checks
 from sidecar.postgres.connection import RawPool
-from sidecar.postgres.dead_letter_sink import PostgresDeadLetterSink
-from sidecar.postgres.instrumented_pool import InstrumentedPool
-from sidecar.postgres.leak import watch_leaks
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.dead_letters.dead_letter_sink import PostgresDeadLetterSink
+from sidecar.postgres.pools.instrumented_pool import InstrumentedPool
+from sidecar.postgres.pools.leak import watch_leaks
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.process.agent import Agent, ReadHeartbeat
 from sidecar.process.background import Background

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from sidecar.errors import NothingToAcceptError
-from sidecar.postgres import acceptance
+from sidecar.postgres.checkpoints import acceptance
+from sidecar.postgres.checkpoints.passed_over_counter import list_passed_over
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.letter_deletions import accept_deleted
-from sidecar.postgres.log_loss import accept_loss
-from sidecar.postgres.passed_over_counter import list_passed_over
-from sidecar.postgres.table_marks import accept_changes
+from sidecar.postgres.dead_letters.letter_deletions import accept_deleted
+from sidecar.postgres.log_memory.log_loss import accept_loss
+from sidecar.postgres.tables.table_marks import accept_changes
 from sidecar.projections.log_start import Start
 
 

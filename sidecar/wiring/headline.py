@@ -7,7 +7,7 @@ from typing import Final
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import Outcome
 from sidecar.health.verdict import fold
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.worker_place import WorkerState, WorkerStatus
 from sidecar.projections.deleted_letters import describe_deleted
 from sidecar.projections.drift import describe_drift

@@ -6,8 +6,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.instrumented_publisher import (

@@ -12,7 +12,7 @@ from sidecar.lint.change import changes, find_rotations
 from sidecar.lint.finding import Violation
 from sidecar.lint.linter import Verdict, validate
 from sidecar.lint.rules.live_server import judge_live
-from sidecar.postgres.server_inspection import inspect_server
+from sidecar.postgres.samples.server_inspection import inspect_server
 from sidecar.wiring.boot import log_findings
 from sidecar.wiring.custom_rules import ask_apart
 

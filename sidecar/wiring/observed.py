@@ -13,8 +13,8 @@ from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.health.verdict import ProbeVerdict
 from sidecar.lint.finding import Finding
-from sidecar.postgres.database_poller import DatabasePoller
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.database_poller import DatabasePoller
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.application import Application, ProcessStatus
 from sidecar.process.background import Background
 from sidecar.process.supervisor import Supervisor

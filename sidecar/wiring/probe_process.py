@@ -13,9 +13,9 @@ from sidecar.config.settings import Settings
 from sidecar.health.history import History
 from sidecar.health.monitor import Monitor
 from sidecar.health.probe_answers import ProbeAnswers
-from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.embedded import embedded_server
-from sidecar.postgres.ping import Ping
+from sidecar.postgres.samples.database_poller import DatabasePoller
+from sidecar.postgres.samples.ping import Ping
 from sidecar.postgres.schema import choose_schema
 from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application

@@ -8,7 +8,7 @@ from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableEr
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed
-from sidecar.postgres.dead_letter_sink import PostgresDeadLetterSink
+from sidecar.postgres.dead_letters.dead_letter_sink import PostgresDeadLetterSink
 
 PAUSE_SECONDS: Final = 1.0
 CHECK_NAME: Final = "dead-letter-sink"

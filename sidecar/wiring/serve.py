@@ -12,7 +12,7 @@ from sidecar.config.option import OnInvalid
 from sidecar.config.settings import Settings
 from sidecar.health.phase import Phase, Stage
 from sidecar.postgres.connection import open_session
-from sidecar.postgres.dead_letter_retention import DeadLetterRetention
+from sidecar.postgres.dead_letters.dead_letter_retention import DeadLetterRetention
 from sidecar.process.agent_poller import PortProbe
 from sidecar.process.application import Application
 from sidecar.process.background import Background

@@ -1,8 +1,12 @@
 """The sink as applications make it: it knows the secrets of their environment."""
 
 from sidecar.events.types import EventTypes
-from sidecar.postgres.dead_letter_sink import PostgresDeadLetterSink, StreamOf, stream_of
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.dead_letters.dead_letter_sink import (
+    PostgresDeadLetterSink,
+    StreamOf,
+    stream_of,
+)
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.telemetry.redaction import Redact
 from sidecar.wiring.boot import redact_environment
 

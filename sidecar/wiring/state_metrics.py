@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from sidecar.health.phase import Phase
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.sample import Sample
 from sidecar.projections.drift import VerificationStatus
 from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.telemetry import attribute, metric

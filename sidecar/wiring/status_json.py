@@ -8,7 +8,7 @@ from typing import Any
 from sidecar.events.publisher import SubscriberKind
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.history import History, Point
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.application import ProcessStatus
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.drift import describe_verification

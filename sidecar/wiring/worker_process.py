@@ -16,21 +16,21 @@ from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableEr
 from sidecar.events.publisher import EventPublisher, SubscriberKind
 from sidecar.lint.finding import Violation, weigh_all
 from sidecar.lint.rules.event_versions import find_faults
-from sidecar.postgres.checkpoint import list_recent_versions
+from sidecar.postgres.checkpoints.checkpoint import list_recent_versions
+from sidecar.postgres.checkpoints.projection_setup import Setups
+from sidecar.postgres.checkpoints.release import Release
 from sidecar.postgres.connection import explain_init, open_session
-from sidecar.postgres.dead_letter_retention import DeadLetterRetention
-from sidecar.postgres.leak import watch_leaks
+from sidecar.postgres.dead_letters.dead_letter_retention import DeadLetterRetention
 from sidecar.postgres.lease import open_leases
-from sidecar.postgres.log_keeper import LogKeeper
+from sidecar.postgres.log.safe_head_follower import open_safe_head
+from sidecar.postgres.log_memory.log_keeper import LogKeeper
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.projection_setup import Setups
+from sidecar.postgres.pools.leak import watch_leaks
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
-from sidecar.postgres.release import Release
 from sidecar.postgres.rights import require_rights, translate_refusal
-from sidecar.postgres.safe_head_follower import open_safe_head
-from sidecar.postgres.verification_schedule import VerificationSchedule
-from sidecar.postgres.verification_store import VerificationStore
+from sidecar.postgres.verify.verification_schedule import VerificationSchedule
+from sidecar.postgres.verify.verification_store import VerificationStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.process.lifecycle import Shutdown

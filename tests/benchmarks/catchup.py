@@ -16,8 +16,8 @@ import sidecar
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.checkpoint import prepare, register
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.checkpoints.checkpoint import prepare, register
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.process.garbage_collector import freeze_gc
 from sidecar.projections.context import PartitionContext

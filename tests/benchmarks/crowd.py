@@ -9,7 +9,7 @@ import uvloop
 
 import sidecar
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.process.agent import listen
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.telemetry.pool_metrics import PoolTelemetry, observe_pool

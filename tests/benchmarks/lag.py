@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.query import sql
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.samples.sample import take_sample
 from tests.benchmarks.measure import Limit, Pair, Result, alternate
 from tests.benchmarks.place import Place, session
 from tests.benchmarks.shop import fill_at_once

@@ -14,7 +14,7 @@ import asyncpg
 from sidecar.postgres.connection import RawConnection, connect
 from sidecar.postgres.embedded import embedded_server
 from sidecar.postgres.migration import migrate
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 
 
 @dataclass(frozen=True, slots=True)

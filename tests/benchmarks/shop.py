@@ -11,7 +11,7 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.subscriber import Connection
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.projections.projection import Projection
 

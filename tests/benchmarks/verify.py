@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.rebuild import drop_old_copy, start_rebuild
-from sidecar.postgres.verification import list_verifications, request_verification
+from sidecar.postgres.rebuild.rebuild import drop_old_copy, start_rebuild
+from sidecar.postgres.verify.verification import list_verifications, request_verification
 from tests.benchmarks.measure import (
     Pair,
     Result,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from tests.beside import beside
 from tests.incidents.patience import eventually

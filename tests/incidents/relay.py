@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.types import EventTypes
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.wiring.application_agent import agent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from tests.incidents import service
 from tests.incidents.patience import eventually

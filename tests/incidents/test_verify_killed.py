@@ -9,7 +9,11 @@ from typing import Final
 import psutil
 import pytest
 
-from sidecar.postgres.verification import Verification, list_verifications, request_verification
+from sidecar.postgres.verify.verification import (
+    Verification,
+    list_verifications,
+    request_verification,
+)
 from tests.incidents.patience import eventually
 from tests.incidents.program import Program, serve
 from tests.postgres.stage import fetchval, session

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from tests.postgres.stage import session
 
 

@@ -18,13 +18,13 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.events.types import EventTypes
+from sidecar.postgres.checkpoints.projection_setup import Setups
+from sidecar.postgres.checkpoints.release import Release
 from sidecar.postgres.connection import open_session
 from sidecar.postgres.lease import open_leases
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.projection_setup import Setups
-from sidecar.postgres.release import Release
-from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower, open_safe_head
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.projections.retry import RetryPolicy

@@ -10,9 +10,9 @@ import asyncpg
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import rebuild
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
+from sidecar.postgres.rebuild import rebuild
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition
 from sidecar.projections.runner import Runner

@@ -9,9 +9,9 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.events.types import EventTypes
-from sidecar.postgres.passed_over_counter import PassedOverCounter
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.checkpoints.passed_over_counter import PassedOverCounter
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus
 from tests.postgres.setting_up import set_up
 from tests.postgres.stage import Stage, session

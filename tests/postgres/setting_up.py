@@ -3,9 +3,9 @@
 from functools import partial
 
 from sidecar.events.subscriber import Connection
+from sidecar.postgres.checkpoints.projection_setup import Setups
+from sidecar.postgres.checkpoints.release import Release
 from sidecar.postgres.connection import open_session
-from sidecar.postgres.projection_setup import Setups
-from sidecar.postgres.release import Release
 from tests.postgres.shop import Journal
 from tests.postgres.stage import Stage, session
 

@@ -11,12 +11,12 @@ import asyncpg
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
-from sidecar.postgres.checkpoint import prepare, register
+from sidecar.postgres.checkpoints.checkpoint import prepare, register
 from sidecar.postgres.connection import ANSWER_SECONDS, RawConnection, connect
 from sidecar.postgres.lease import LeaseTable, open_leases
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower, open_safe_head
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
-from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
 from sidecar.postgres.store import EventStore
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Router

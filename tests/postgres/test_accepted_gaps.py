@@ -8,8 +8,8 @@ from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.events.types import EventTypes
-from sidecar.postgres.acceptance import accept_passed_over
-from sidecar.postgres.passed_over_counter import PassedOverCounter
+from sidecar.postgres.checkpoints.acceptance import accept_passed_over
+from sidecar.postgres.checkpoints.passed_over_counter import PassedOverCounter
 from tests.postgres import rebuilding, verifying
 from tests.postgres.setting_up import set_up
 from tests.postgres.stage import Stage, open_stage, session

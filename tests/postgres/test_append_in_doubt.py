@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.errors import ConcurrencyError, StoreUnavailableError
 from sidecar.events.record import ANY, NO_STREAM
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from tests.postgres import shop
 from tests.postgres.cluster import Cluster

@@ -3,7 +3,7 @@ import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.projections.ports import State
 from tests.postgres.shop import Journal

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.acceptance import accept_position
-from sidecar.postgres.block import remove
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.acceptance import accept_position
+from sidecar.postgres.checkpoints.block import remove
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.lease import open_leases
 from sidecar.projections.ports import State
 from sidecar.projections.worker import Worker

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.postgres import database_poller, database_sampler
-from sidecar.postgres.database_poller import DatabasePoller
+from sidecar.postgres.samples import database_poller, database_sampler
+from sidecar.postgres.samples.database_poller import DatabasePoller
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import session

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.events.publisher import Failure, SubscriberKind
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy
 from sidecar.wiring.sink import DeadLetterSink

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import projection_transaction
+from sidecar.postgres.checkpoints import projection_transaction
 from sidecar.projections import dead_letter_retry
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.dead_letter import (
+from sidecar.postgres.dead_letters.dead_letter import (
     DeadLetterFilter,
     discard,
     list_dead_letters,
@@ -15,8 +15,8 @@ from sidecar.postgres.dead_letter import (
     request_retry,
     show_dead_letter,
 )
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from sidecar.wiring.sink import DeadLetterSink
 from tests.postgres.eventually import eventually

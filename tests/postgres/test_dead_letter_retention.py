@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.postgres import dead_letter_retention
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.dead_letter import count_discarded, discard
-from sidecar.postgres.dead_letter_retention import DeadLetterRetention
+from sidecar.postgres.dead_letters import dead_letter_retention
+from sidecar.postgres.dead_letters.dead_letter import count_discarded, discard
+from sidecar.postgres.dead_letters.dead_letter_retention import DeadLetterRetention
 from sidecar.postgres.query import sql
 from sidecar.postgres.schema import use_schema
 from tests.beside import beside

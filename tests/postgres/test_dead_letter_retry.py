@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from sidecar.events.types import EventTypes
-from sidecar.postgres.dead_letter import (
+from sidecar.postgres.dead_letters.dead_letter import (
     DeadLetterFilter,
     list_dead_letters,
     request_retry,

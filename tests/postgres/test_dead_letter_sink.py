@@ -12,12 +12,12 @@ import pytest
 from sidecar.errors import StoreUnavailableError
 from sidecar.events.publisher import EventPublisher, Failure, SubscriberKind
 from sidecar.events.types import EventTypes
-from sidecar.postgres.dead_letter import request_retry
-from sidecar.postgres.dead_letter_sink import stream_of
+from sidecar.postgres.dead_letters.dead_letter import request_retry
+from sidecar.postgres.dead_letters.dead_letter_sink import stream_of
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.migration import migrate
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.wiring.application_agent import agent
 from sidecar.wiring.headline import describe
 from sidecar.wiring.sink import DeadLetterSink

@@ -17,9 +17,9 @@ import pytest
 
 from sidecar.errors import DeferredStatusError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.handler_connection import HandlerConnection
+from sidecar.postgres.handler.handler_connection import HandlerConnection
+from sidecar.postgres.handler.write_buffer import BATCH_ROWS
 from sidecar.postgres.statement_effect import ends_transaction
-from sidecar.postgres.write_buffer import BATCH_ROWS
 from tests.postgres.stage import session
 
 INSERT = "INSERT INTO t (n) VALUES ($1)"

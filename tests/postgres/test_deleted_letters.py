@@ -4,11 +4,11 @@ import uuid
 
 import pytest
 
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.letter_deletions import accept_deleted, list_deleted
-from sidecar.postgres.rebuild import replay_handler
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.dead_letters.letter_deletions import accept_deleted, list_deleted
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.rebuild.rebuild import replay_handler
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.projections.retry import RetryPolicy
 from sidecar.wiring.checks.read_model import judge_projection

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.query import sql
 from sidecar.projections.ports import State

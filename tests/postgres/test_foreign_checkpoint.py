@@ -5,10 +5,10 @@ import pytest
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
 from sidecar.health.outcome import Outcome
-from sidecar.postgres.acceptance import accept_service
+from sidecar.postgres.checkpoints.acceptance import accept_service
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.ports import State

@@ -16,10 +16,10 @@ from asyncpg.prepared_stmt import PreparedStatement
 from asyncpg.transaction import Transaction
 
 from sidecar.errors import ConnectionMisuseError, TransactionEndError
-from sidecar.postgres.handler_block import HandlerBlock
-from sidecar.postgres.handler_connection import ENDING, REFUSED, HandlerConnection
-from sidecar.postgres.handler_cursor import HandlerCursor
-from sidecar.postgres.handler_statement import HandlerStatement
+from sidecar.postgres.handler.handler_block import HandlerBlock
+from sidecar.postgres.handler.handler_connection import ENDING, REFUSED, HandlerConnection
+from sidecar.postgres.handler.handler_cursor import HandlerCursor
+from sidecar.postgres.handler.handler_statement import HandlerStatement
 from sidecar.projections.projection import Projection
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.shop import Placed

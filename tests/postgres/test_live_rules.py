@@ -11,9 +11,9 @@ from sidecar.config.environ import Environ
 from sidecar.config.settings import load
 from sidecar.lint.rules.live_server import judge_live
 from sidecar.lint.server_facts import Server, Unreachable
-from sidecar.postgres import server_inspection
 from sidecar.postgres.migration import load_migrations
-from sidecar.postgres.server_inspection import inspect_server
+from sidecar.postgres.samples import server_inspection
+from sidecar.postgres.samples.server_inspection import inspect_server
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 

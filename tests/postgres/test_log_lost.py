@@ -13,15 +13,15 @@ import asyncpg
 import pytest
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.acceptance import accept_position
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.acceptance import accept_position
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.log_file import decode
-from sidecar.postgres.log_keeper import LogKeeper
-from sidecar.postgres.log_loss import accept_log, accept_loss, list_losses
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower, open_safe_head
+from sidecar.postgres.log_memory.log_file import decode
+from sidecar.postgres.log_memory.log_keeper import LogKeeper
+from sidecar.postgres.log_memory.log_loss import accept_log, accept_loss, list_losses
 from sidecar.postgres.migration import migrate
 from sidecar.postgres.projection_store import PostgresProjectionStore
-from sidecar.postgres.safe_head_follower import SafeHeadFollower, open_safe_head
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition

@@ -7,7 +7,7 @@ from sidecar.errors import MigrationError
 from sidecar.postgres import migration
 from sidecar.postgres.migration import Migration, load_migrations, migrate, pending
 from sidecar.postgres.query import sql, statements
-from sidecar.postgres.shadow import Shadow
+from sidecar.postgres.tables.shadow import Shadow
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import fetchval, session
 

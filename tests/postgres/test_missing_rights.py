@@ -12,9 +12,9 @@ from sidecar import DeadLetterSink, EventPublisher, EventTypes, MeteredPool
 from sidecar.errors import MigrationError, MissingRightsError
 from sidecar.health.outcome import Outcome
 from sidecar.postgres import migration
-from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.migration import load_migrations, migrate
 from sidecar.postgres.rights import require_rights
+from sidecar.postgres.samples.database_poller import DatabasePoller
 from sidecar.testing import ask
 from sidecar.wiring import retries as retrying
 from sidecar.wiring.checks.database import migrations_check

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.migration import migrate
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.telemetry.logs import configure
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.lease import LeaseTable
-from sidecar.postgres.rebuild import start_rebuild
+from sidecar.postgres.rebuild.rebuild import start_rebuild
 from sidecar.projections.ports import State
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals

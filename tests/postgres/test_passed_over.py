@@ -5,9 +5,9 @@ import datetime as dt
 import pytest
 
 from sidecar.health.outcome import Outcome
-from sidecar.postgres import passed_over_counter
-from sidecar.postgres.acceptance import accept_position
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.checkpoints import passed_over_counter
+from sidecar.postgres.checkpoints.acceptance import accept_position
+from sidecar.postgres.samples.sample import Sample
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection_status import ProjectionStatus, Status

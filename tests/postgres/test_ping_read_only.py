@@ -9,8 +9,8 @@ import pytest
 
 from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import CheckResult, Outcome
-from sidecar.postgres.database_poller import DatabasePoller
-from sidecar.postgres.ping import Ping
+from sidecar.postgres.samples.database_poller import DatabasePoller
+from sidecar.postgres.samples.ping import Ping
 from sidecar.wiring.checks.database import migrations_check, postgres_check
 from tests.postgres.cluster import Cluster, running_cluster
 from tests.postgres.stage import session

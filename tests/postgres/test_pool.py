@@ -12,9 +12,9 @@ import asyncpg
 import pytest
 
 from sidecar.errors import DatabaseUrlError, StoreUnavailableError
-from sidecar.postgres.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
-from sidecar.postgres.leak import log_leaks
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.instrumented_pool import InstrumentedPool, find_instrumented, is_pool
+from sidecar.postgres.pools.leak import log_leaks
+from sidecar.postgres.pools.pool import MeteredPool
 from tests.postgres.eventually import eventually
 from tests.postgres.stage import fetchval
 

@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from sidecar.postgres.activity import sample_activity
-from sidecar.postgres.leak import watch_leaks
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.activity import sample_activity
+from sidecar.postgres.pools.leak import watch_leaks
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.wiring.application_agent import agent
 from tests.port import free_port
 from tests.postgres.eventually import eventually

@@ -11,8 +11,8 @@ import pytest
 from sidecar.errors import ConcurrencyError, ReadModelLateError
 from sidecar.events.event_log import Appended
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.dead_letter import request_retry, show_dead_letter
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.dead_letters.dead_letter import request_retry, show_dead_letter
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.wiring.sink import DeadLetterSink
 from tests.postgres.codecs import (

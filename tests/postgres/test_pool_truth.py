@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.postgres.instrumented_pool import InstrumentedPool
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.pool_usage import AcquireContext, PooledConnection
+from sidecar.postgres.pools.instrumented_pool import InstrumentedPool
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.pools.pool_usage import AcquireContext, PooledConnection
 from tests.postgres.eventually import eventually
 
 MAX_SIZE: Final = 6

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
-from sidecar.postgres.sample import SkippedPositionCounter
+from sidecar.postgres.samples.sample import SkippedPositionCounter
 from tests.postgres.cluster import TEMPLATE, Cluster
 from tests.postgres.stage import session
 

@@ -10,9 +10,9 @@ from typing import Final
 import asyncpg
 import pytest
 
-from sidecar.postgres.acceptance import accept_passed_over, accept_retired
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.rebuild import start_rebuild
+from sidecar.postgres.checkpoints.acceptance import accept_passed_over, accept_retired
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.rebuild.rebuild import start_rebuild
 from sidecar.postgres.store import EventStore
 from sidecar.projections import cursor, dead_letter_retry, runner, worker
 from tests.postgres.cluster import TEMPLATE, Cluster

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from sidecar.postgres.scratch import Scratch, open_scratch
+from sidecar.postgres.verify.scratch import Scratch, open_scratch
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Router

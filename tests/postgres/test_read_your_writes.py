@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from sidecar.errors import ProjectionError, ReadModelLateError, StoreUnavailableError, UsageError
-from sidecar.postgres.block import remove
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.block import remove
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import Sample, take_sample
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import Sample, take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.projections.worker import Worker
 from sidecar.wiring.checks.read_model import judge_projection

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from sidecar.errors import UsageError
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.rebuild import replay_handler
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.rebuild.rebuild import replay_handler
 from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals

@@ -7,8 +7,8 @@ import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import Failure, SubscriberKind
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.projection_status import Rebuild, Status
 from sidecar.projections.retry import RetryPolicy
 from sidecar.wiring.sink import DeadLetterSink

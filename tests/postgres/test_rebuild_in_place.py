@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres import rebuild
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.refill import describe_refill, refill
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.rebuild import rebuild
+from sidecar.postgres.rebuild.refill import describe_refill, refill
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually

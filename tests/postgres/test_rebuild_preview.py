@@ -7,8 +7,8 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.preview_store import read_verdict
-from sidecar.postgres.rebuild import start_rebuild
+from sidecar.postgres.rebuild.preview_store import read_verdict
+from sidecar.postgres.rebuild.rebuild import start_rebuild
 from sidecar.projections.comparison import Kind, Report
 from sidecar.projections.preview import describe_changes
 from tests.postgres.rebuilding import (

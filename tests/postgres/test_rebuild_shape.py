@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.rebuild import drop_old_copy
+from sidecar.postgres.rebuild.rebuild import drop_old_copy
 from tests.postgres.rebuilding import (
     Totals,
     oracle,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.postgres.rebuild import start_rebuild, swap
+from sidecar.postgres.rebuild.rebuild import start_rebuild, swap
 from tests.postgres.rebuilding import Totals
 from tests.postgres.stage import Stage, open_stage, session
 

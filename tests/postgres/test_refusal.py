@@ -17,9 +17,9 @@ from sidecar.health.outcome import Outcome
 from sidecar.lint.rules.live_server import judge_live
 from sidecar.lint.server_facts import Unreachable
 from sidecar.postgres.connection import connect
-from sidecar.postgres.ping import Ping
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.server_inspection import inspect_server
+from sidecar.postgres.pools.pool import MeteredPool
+from sidecar.postgres.samples.ping import Ping
+from sidecar.postgres.samples.server_inspection import inspect_server
 from sidecar.wiring.checks.database import login_check, postgres_check
 from tests.port import free_port
 from tests.postgres.cluster import Cluster, running_cluster

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from sidecar.errors import NothingToAcceptError, ProjectionError
-from sidecar.postgres.acceptance import accept_passed_over, accept_retired
-from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.release import Release as PostgresRelease
+from sidecar.postgres.checkpoints.acceptance import accept_passed_over, accept_retired
+from sidecar.postgres.checkpoints.checkpoint import set_state
+from sidecar.postgres.checkpoints.release import Release as PostgresRelease
 from sidecar.postgres.store import EventStore
-from sidecar.postgres.verification_schedule import VerificationSchedule
+from sidecar.postgres.verify.verification_schedule import VerificationSchedule
 from sidecar.projections import failure_handler
 from sidecar.projections.drift import describe_verification
 from sidecar.projections.ports import State

@@ -1,10 +1,10 @@
 """`projections remove`: nothing of a projection's former life reaches a new one of its name."""
 
-from sidecar.postgres.block import remove
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.rebuild import start_rebuild
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.checkpoints.block import remove
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.rebuild.rebuild import start_rebuild
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.drift import UNVERIFIED
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres import rebuilding, verifying

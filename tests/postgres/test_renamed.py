@@ -8,9 +8,9 @@ from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.acceptance import accept_renamed
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.letter_deletions import list_deleted
+from sidecar.postgres.checkpoints.acceptance import accept_renamed
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.dead_letters.letter_deletions import list_deleted
 from sidecar.projections.ports import State
 from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually

@@ -3,8 +3,8 @@
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.acceptance import accept_position
-from sidecar.postgres.block import remove, restore
+from sidecar.postgres.checkpoints.acceptance import accept_position
+from sidecar.postgres.checkpoints.block import remove, restore
 from sidecar.projections.ports import State
 from tests.postgres import rebuilding
 from tests.postgres.eventually import eventually

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.rebuild import replay_handler
+from sidecar.postgres.rebuild.rebuild import replay_handler
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Placed

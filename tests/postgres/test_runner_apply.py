@@ -9,7 +9,7 @@ from sidecar.errors import StoreUnavailableError
 from sidecar.events.event_log import PAGE_EVENTS
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.projections.ports import State
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Paid, Placed

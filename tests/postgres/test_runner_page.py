@@ -6,7 +6,7 @@ import random
 import pytest
 
 from sidecar.events.event_log import PAGE_EVENTS
-from sidecar.postgres import page
+from sidecar.postgres.log import page
 from sidecar.projections.page_reader import PageReader
 from sidecar.projections.projection import Partition
 from tests.postgres.shop import Journal, Paid, Placed

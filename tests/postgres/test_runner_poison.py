@@ -6,10 +6,14 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.dead_letter import DeadLetterFilter, list_dead_letters, request_retry
-from sidecar.postgres.projection_transaction import PostgresTransaction
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.checkpoints.projection_transaction import PostgresTransaction
+from sidecar.postgres.dead_letters.dead_letter import (
+    DeadLetterFilter,
+    list_dead_letters,
+    request_retry,
+)
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import BrokenOrderError, Journal, Mailer, Placed
@@ -46,7 +50,7 @@ async def test_poison_event_parks_its_stream_and_the_others_go_on(database: str)
 async def test_parked_streams_wait_however_many_there_are(
     database: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.postgres.projection_transaction.FEW_PARKED", few)
+    monkeypatch.setattr("sidecar.postgres.checkpoints.projection_transaction.FEW_PARKED", few)
     journal = Journal()
     journal.broken.add("bad")
     async with open_stage(database, journal, policy=ONCE) as stage:

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.safe_head_follower import SCAN_EVENTS, SafeHeadFollower
+from sidecar.postgres.log.safe_head_follower import SCAN_EVENTS, SafeHeadFollower
 from sidecar.projections.safe_head import held_seconds
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually

@@ -1,8 +1,8 @@
 """Prepared transactions have no backend and outlive a restart; they hold the head all along."""
 
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.migration import migrate
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
 from tests.postgres.cluster import Cluster
 from tests.postgres.stage import session
 

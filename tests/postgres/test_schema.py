@@ -12,11 +12,11 @@ import pytest
 import sidecar
 from sidecar.errors import MigrationError, UsageError
 from sidecar.postgres.connection import RawConnection
-from sidecar.postgres.copies import new_schema, old_schema, verify_schema
 from sidecar.postgres.migration import find_unsafe_sequence, migrate, pending
 from sidecar.postgres.query import sql, statements
 from sidecar.postgres.rights import list_missing
 from sidecar.postgres.schema import choose_schema, events_channel, use_schema
+from sidecar.postgres.tables.copies import new_schema, old_schema, verify_schema
 from tests.postgres.stage import session
 
 _TABLE: Final = re.compile(r"\bsidecar\.(events|checkpoints|dead_letters|[a-z]+_[a-z]+s)\b(?![.:])")

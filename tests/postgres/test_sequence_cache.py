@@ -6,8 +6,8 @@ import pytest
 
 from sidecar.errors import StoreUnavailableError
 from sidecar.health.outcome import failed
-from sidecar.postgres.database_poller import DatabasePoller
 from sidecar.postgres.migration import find_unsafe_sequence
+from sidecar.postgres.samples.database_poller import DatabasePoller
 from sidecar.telemetry import metric
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import store_check

@@ -11,7 +11,7 @@ from sidecar.events.subscriber import Connection
 from sidecar.postgres.connection import RawConnection, open_session
 from sidecar.postgres.migration import load_migrations, migrate
 from sidecar.postgres.query import sql
-from sidecar.postgres.rebuild import start_rebuild
+from sidecar.postgres.rebuild.rebuild import start_rebuild
 from sidecar.projections.projection import Partition
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals

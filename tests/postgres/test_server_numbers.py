@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sidecar.postgres.sample import sample_server
+from sidecar.postgres.samples.sample import sample_server
 from sidecar.telemetry import metric
 from sidecar.wiring.state_metrics import SERVER_METRICS
 from tests.postgres.stage import session

@@ -10,8 +10,8 @@ import pytest
 from sidecar.errors import StoreUnavailableError
 from sidecar.postgres.keepalive import VANISHED_SECONDS
 from sidecar.postgres.lease import open_leases
-from sidecar.postgres.pool import MeteredPool
-from sidecar.postgres.safe_head_follower import open_safe_head
+from sidecar.postgres.log.safe_head_follower import open_safe_head
+from sidecar.postgres.pools.pool import MeteredPool
 from tests.postgres.cluster import Cluster
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal

@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.errors import ProjectionError, StoreUnavailableError
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import projection_setup
-from sidecar.postgres.checkpoint import set_state
+from sidecar.postgres.checkpoints import projection_setup
+from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.lease import LeaseTable
 from sidecar.projections.ports import State

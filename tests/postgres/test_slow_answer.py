@@ -2,7 +2,7 @@
 
 from sidecar.health.check_runner import CheckRunner
 from sidecar.health.outcome import Outcome
-from sidecar.postgres.ping import Ping
+from sidecar.postgres.samples.ping import Ping
 from sidecar.wiring.checks.database import SLOW_SECONDS, postgres_check
 from tests.postgres.cluster import Cluster
 from tests.proxy import proxying

@@ -7,11 +7,11 @@ import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.acceptance import accept_position
-from sidecar.postgres.checkpoint import prepare, register, set_state
-from sidecar.postgres.rebuild import cancel_rebuild, replay_handler, start_rebuild
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
+from sidecar.postgres.checkpoints.acceptance import accept_position
+from sidecar.postgres.checkpoints.checkpoint import prepare, register, set_state
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.rebuild.rebuild import cancel_rebuild, replay_handler, start_rebuild
+from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.log_start import NOW, read_start
 from sidecar.projections.ports import State
 from sidecar.projections.projection import subscriptions_of

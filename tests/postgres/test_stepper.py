@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sidecar.errors import ProjectionError
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.stepper import RowChange, Step, open_stepper
+from sidecar.postgres.verify.stepper import RowChange, Step, open_stepper
 from tests.postgres import rebuilding
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Mailer, Placed

@@ -82,7 +82,7 @@ async def test_of_concurrent_writers_of_one_version_exactly_one_wins(stage: Stag
 async def test_writer_of_any_version_who_loses_too_often_hears_of_no_version(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.postgres.append.MAX_RACES", 0)
+    monkeypatch.setattr("sidecar.postgres.log.append.MAX_RACES", 0)
     async with stage.pool.acquire() as connection, connection.transaction():
         await stage.store.append("order-1", [Placed("1", 1)], connection=connection)
         late = asyncio.create_task(stage.store.append("order-1", [Placed("1", 2)]))

@@ -15,7 +15,7 @@ from sidecar.errors import ConcurrencyError, EventDecodingError, EventTypeError,
 from sidecar.events.event_log import Appended, EventLog
 from sidecar.events.record import ANY, NO_STREAM
 from sidecar.events.types import EventTypes
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from sidecar.testing import InMemoryEventStore
 from tests.postgres.cluster import TEMPLATE, Cluster

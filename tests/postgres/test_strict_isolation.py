@@ -9,11 +9,11 @@ import pytest
 
 from sidecar.errors import CheckpointMovedError
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.checkpoint import set_state
-from sidecar.postgres.dead_letter import DeadLetterFilter, discard, list_dead_letters
+from sidecar.postgres.checkpoints.checkpoint import set_state
+from sidecar.postgres.dead_letters.dead_letter import DeadLetterFilter, discard, list_dead_letters
 from sidecar.postgres.migration import load_migrations, migrate
 from sidecar.postgres.query import sql
-from sidecar.postgres.rebuild import cancel_rebuild, start_rebuild, swap
+from sidecar.postgres.rebuild.rebuild import cancel_rebuild, start_rebuild, swap
 from sidecar.projections.dead_letter import write_dead_letter
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition

@@ -9,13 +9,13 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import table_watch
-from sidecar.postgres.block import remove
-from sidecar.postgres.checkpoint import prepare
-from sidecar.postgres.safe_head_follower import SafeHeadFollower
-from sidecar.postgres.sample import take_sample
-from sidecar.postgres.table_marks import accept_changes
-from sidecar.postgres.table_watch import TableWatch
+from sidecar.postgres.checkpoints.block import remove
+from sidecar.postgres.checkpoints.checkpoint import prepare
+from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.samples.sample import take_sample
+from sidecar.postgres.tables import table_watch
+from sidecar.postgres.tables.table_marks import accept_changes
+from sidecar.postgres.tables.table_watch import TableWatch
 from sidecar.wiring.decision import Decision, decide
 from tests.postgres import rebuilding, verifying
 from tests.postgres.rebuilding import Totals

@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 
 from sidecar.errors import UsageError
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.verification import cancel_verification
-from sidecar.postgres.verification_schedule import VerificationSchedule
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.verify.verification import cancel_verification
+from sidecar.postgres.verify.verification_schedule import VerificationSchedule
 from tests.postgres import rebuilding, verifying
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.postgres.key_events import add_key_events
+from sidecar.postgres.verify.key_events import add_key_events
 from sidecar.projections.comparison import Difference, Kind, Report, TableReport
 from tests.postgres import verifying
 from tests.postgres.rebuilding import Totals, fill, until_live

@@ -7,7 +7,7 @@ from typing import Final
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.verification import Verification
+from sidecar.postgres.verify.verification import Verification
 from tests.postgres import rebuilding, verifying
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Placed

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres import table_comparison
+from sidecar.postgres.tables import table_comparison
 from sidecar.projections.comparison import Kind, Report
 from tests.postgres import rebuilding, verifying
 from tests.postgres.shop import Placed

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
-from sidecar.postgres.dead_letter import discard
+from sidecar.postgres.dead_letters.dead_letter import discard
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.codecs import (
     speak_json,

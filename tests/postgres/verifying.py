@@ -5,8 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from sidecar.postgres.verification import Verification, list_verifications, request_verification
-from sidecar.postgres.verification_store import VerificationStore
+from sidecar.postgres.verify.verification import (
+    Verification,
+    list_verifications,
+    request_verification,
+)
+from sidecar.postgres.verify.verification_store import VerificationStore
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition
 from sidecar.projections.runner import Runner

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.postgres.activity import MAX_NAMES, SessionState, fold
+from sidecar.postgres.pools.activity import MAX_NAMES, SessionState, fold
 
 ROWS = st.lists(
     st.tuples(

@@ -23,14 +23,20 @@ def test_every_room_is_in_the_table() -> None:
 
 def test_the_drawn_layers_are_those_that_are_held() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (held,) = (
+    held = [
         contract["layers"]
         for contract in settings["tool"]["importlinter"]["contracts"]
         if contract["type"] == "layers"
-    )
-    (drawn,) = blocks("text", (ARCHITECTURE,))
+    ]
 
-    assert drawn.text.splitlines() == held
+    assert [drawn.text.splitlines() for drawn in blocks("text", (ARCHITECTURE,))] == held
+
+
+def test_every_subject_of_postgres_is_in_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)/` \| [^|]+ \|$", read(ARCHITECTURE), re.MULTILINE)
+    folders = (ROOT / "sidecar" / "postgres").glob("*/__init__.py")
+
+    assert sorted(rows) == sorted(path.parent.name for path in folders)
 
 
 def test_decisions_are_numbered_and_listed_in_order() -> None:

@@ -9,7 +9,7 @@ from sidecar.health.check import Check
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome, passed
 from sidecar.health.verdict import ProbeVerdict
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.worker_place import RestartReason, WorkerState, WorkerStatus
 from sidecar.projections.drift import VerificationStatus, describe_verification
 from sidecar.projections.projection_status import ProjectionStatus, Status

@@ -7,8 +7,8 @@ import pytest
 
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
-from sidecar.postgres.database_poller import DatabasePoller
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.database_poller import DatabasePoller
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.agent_poller import AgentPoller, Contact, PortProbe
 from sidecar.process.application import Application
 from sidecar.process.heartbeat import CheckReport, Heartbeat, parse_heartbeat

@@ -16,8 +16,8 @@ from opentelemetry.trace import get_current_span
 
 from sidecar.errors import UsageError
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.instrumented_pool import find_instrumented
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.instrumented_pool import find_instrumented
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.instrument import (

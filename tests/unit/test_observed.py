@@ -21,8 +21,8 @@ from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
 from sidecar.lint.linter import validate
 from sidecar.lint.rules.event_versions import find_faults
-from sidecar.postgres.database_poller import DatabasePoller
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.database_poller import DatabasePoller
+from sidecar.postgres.samples.sample import Sample
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerPlace

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.diagnosis.cause import Cause
 from sidecar.postgres.connect_failure import find_cause, unreachable
-from sidecar.postgres.pool import ConnectTimeoutError
+from sidecar.postgres.pools.pool import ConnectTimeoutError
 
 DSN = "postgresql://shop:canary@db.internal/orders"
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from sidecar.postgres.copies import MAX_NAME_BYTES, new_schema, old_schema
+from sidecar.postgres.tables.copies import MAX_NAME_BYTES, new_schema, old_schema
 from sidecar.projections.table_claim import TableClaim, find_rivals
 
 TABLE: Final[dict[object, str]] = {1: "profile"}

@@ -9,8 +9,8 @@ import pytest
 from sidecar.config.severity import Severity
 from sidecar.diagnosis.cause import Cause
 from sidecar.health.outcome import Outcome
-from sidecar.postgres.activity import SessionState
-from sidecar.postgres.pool_usage import AcquireOutcome
+from sidecar.postgres.pools.activity import SessionState
+from sidecar.postgres.pools.pool_usage import AcquireOutcome
 from sidecar.process.worker_place import RestartReason
 from sidecar.projections.observer import Action
 from sidecar.projections.projection_status import Rebuild, Status

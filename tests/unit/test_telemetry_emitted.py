@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
-from sidecar.postgres.pool_usage import PoolUsage
+from sidecar.postgres.pools.pool_usage import PoolUsage
 from sidecar.projections.observer import Action, RunnerTally, add_up
 from sidecar.telemetry.appending import AppendTelemetry
 from sidecar.telemetry.link import MAX_LINKS

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sidecar.events.publisher import EventPublisher
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.projections.observer import Action, RunnerTally, add_up
 from sidecar.telemetry import metric
 from sidecar.telemetry.emitter import Kind

@@ -9,9 +9,9 @@ from sidecar.errors import DatabaseUrlError, StoreUnavailableError, StoreUnreach
 from sidecar.health.check import Check, ComponentType
 from sidecar.health.duration import Stretch
 from sidecar.health.outcome import CheckResult, Outcome, failed, passed, warned
-from sidecar.postgres.database_poller import DatabasePoller
-from sidecar.postgres.ping import Ping
-from sidecar.postgres.sample import Sample
+from sidecar.postgres.samples.database_poller import DatabasePoller
+from sidecar.postgres.samples.ping import Ping
+from sidecar.postgres.samples.sample import Sample
 from sidecar.projections.log_memory import describe_loss
 from sidecar.wiring.checks import check
 from sidecar.wiring.observed import fresh_sample

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.rebuild import cancel_rebuild, drop_old_copy, start_rebuild
-from sidecar.postgres.verification import cancel_verification, request_verification
+from sidecar.postgres.rebuild.rebuild import cancel_rebuild, drop_old_copy, start_rebuild
+from sidecar.postgres.verify.verification import cancel_verification, request_verification
 from tests.incidents.chaos.crew import OUTAGES, Crew
 from tests.incidents.chaos.service import BOOKS, FRAGILE, POISON
 from tests.incidents.patience import eventually

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Final
 
 from sidecar.errors import ProjectionError, UsageError
-from sidecar.postgres.dead_letter import discard
-from sidecar.postgres.rebuild import cancel_rebuild, drop_old_copy, start_rebuild
+from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.rebuild.rebuild import cancel_rebuild, drop_old_copy, start_rebuild
 from tests.incidents.chaos.crew import Crew
 from tests.incidents.chaos.process_fault import kill_worker
 from tests.incidents.chaos.service import BOOKS, FRAGILE

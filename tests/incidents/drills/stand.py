@@ -21,7 +21,7 @@ from typing import Any, Final
 import asyncpg
 
 from sidecar.demo.shop import types
-from sidecar.postgres.pool import MeteredPool
+from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.store import EventStore
 from tests.incidents.drills.watchtower import Watchtower, watching
 from tests.incidents.drills.webhook import Receiver, Sink

@@ -1,0 +1,1 @@
+"""Checkpoints: what a projection has applied, what it passed over, and what blocks it."""

@@ -1,0 +1,297 @@
+"""Checkpoint rows: created when a service starts, paused and resumed by people."""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from sidecar.errors import AheadOfLogError, ForeignCheckpointError, ProjectionError
+from sidecar.events.publisher import SubscriberKind
+from sidecar.postgres.checkpoints.block import (
+    Block,
+    describe_ahead,
+    describe_filled,
+    describe_gone,
+    describe_kept,
+    unknown_projection,
+)
+from sidecar.postgres.checkpoints.start_position import find_position
+from sidecar.postgres.connection import RawConnection, read_committed
+from sidecar.postgres.handler.setup_call import call_setup
+from sidecar.postgres.lease import is_any_held
+from sidecar.postgres.query import sql
+from sidecar.postgres.tables.table_claims import find_filled, require_sole
+from sidecar.postgres.tables.table_marks import mark_after_setup
+from sidecar.postgres.tables.table_watch import TableWatch
+from sidecar.projections.log_start import NOW, Start
+from sidecar.projections.ports import State
+from sidecar.projections.projection import Partition, Subscription
+
+RECENT_EVENTS: Final = 10_000
+
+
+logger = logging.getLogger(__name__)
+
+
+class _Place(NamedTuple):
+    """Position and state of each partition of a subscriber."""
+
+    position: int
+    state: State = State.RUNNING
+    detail: str | None = None
+    block: Block | None = None
+    start_position: int = 0
+
+
+async def register(
+    connection: RawConnection,
+    subscription: Subscription,
+    *,
+    service: str | None = None,
+    was_known: bool = False,
+) -> None:
+    """Make sure that each partition has its row.
+
+    A new projection starts before the first event, unless it declares another start. A new handler
+    starts at the safe head, since its effects lie outside: years of mails must not be sent again.
+    One whose tables hold rows already, or that ran before, is blocked until a person decides:
+    nothing is replayed onto them.
+
+    Args:
+        connection: In no transaction.
+        subscription: The subscriber.
+        service: The name of its service; None for one without a name.
+        was_known: This process has registered it before.
+
+    Raises:
+        ForeignCheckpointError: Another service has a projection of that name in this database.
+        ProjectionError: The number of partitions changed while they stand at different positions,
+            or while a rebuild is under way.
+    """
+    async with read_committed(connection):
+        await connection.execute(sql("lock_registrations"))
+        await _register(connection, subscription, service=service, was_known=was_known)
+
+
+async def prepare(
+    connection: RawConnection, subscription: Subscription, *, siblings: Collection[str] = ()
+) -> None:
+    """Let a subscriber prepare its read model, in one transaction.
+
+    Args:
+        connection: In no transaction.
+        subscription: Registered already, as are its siblings.
+        siblings: The subscribers of the same worker.
+
+    Raises:
+        SharedTableError: Another projection fills one of its tables; nothing was changed.
+        Exception: Raised by its `setup`; nothing was changed.
+    """
+    # In transactions of its own: a setup may take long, and others look at the tables meanwhile.
+    await TableWatch().look(connection, subscription.name)
+    async with read_committed(connection):
+        if subscription.setup is not None:
+            await connection.execute(sql("lock_setup"), subscription.name)
+            await call_setup(connection, subscription)
+        # Only now do the names of its tables stand for something.
+        await require_sole(connection, subscription.name, siblings)
+        await mark_after_setup(connection, subscription.name)
+        await connection.execute(sql("end_failure"), subscription.name)
+
+
+async def fail_setup(
+    connection: RawConnection,
+    subscription: Subscription,
+    detail: str,
+    *,
+    service: str | None = None,
+) -> None:
+    """Record that a subscriber cannot run, unless another worker runs it or another service has it.
+
+    A new one gets its rows all the same: it is visible, and a handler misses no event from here on.
+    """
+    async with read_committed(connection):
+        await connection.execute(sql("lock_registrations"))
+        try:
+            await _register(connection, subscription, service=service)
+        except ForeignCheckpointError:
+            return
+        except ProjectionError:
+            pass
+        rows = await connection.fetch(sql("list_partitions"), subscription.name)
+        if not await is_any_held(connection, subscription.name, rows):
+            await connection.execute(sql("fail_setup"), subscription.name, detail)
+
+
+async def _register(
+    connection: RawConnection,
+    subscription: Subscription,
+    *,
+    service: str | None,
+    was_known: bool = False,
+) -> None:
+    name = subscription.name
+    rows = await connection.fetch(sql("list_partitions"), name)
+    owner = await _require_own(connection, name, rows, service)
+    if rows and rows[0]["block"] == Block.AHEAD:
+        rows = []  # The log may have come there by now.
+    if rows and len(rows) == subscription.partitions:
+        await connection.execute(sql("declare_tables"), name, list(subscription.tables))
+        if rows[0]["block"] == Block.FILLED:
+            await _block_or_unblock(connection, subscription)
+        return
+    if rows and rows[0]["partitions"] == subscription.partitions:
+        await _fill_up(connection, subscription, rows, owner)
+        return
+    if rows:
+        await _require_alike(connection, subscription, rows)
+        place = _Place(*(rows[0][column] for column in _Place._fields))
+        await connection.execute(sql("end_handled_ranges"), name)
+    else:
+        place = await _first_place(connection, subscription, was_known=was_known)
+        if place.block is None:
+            await connection.execute(sql("close_letters_above"), name, place.position)
+    await connection.execute(sql("delete_partitions"), name)
+    await _create(connection, subscription, subscription.split(), owner, place)
+
+
+async def _fill_up(
+    connection: RawConnection,
+    subscription: Subscription,
+    rows: Sequence[asyncpg.Record],
+    owner: str | None,
+) -> None:
+    """Block what was deleted of some partitions of a projection; the others go on."""
+    kept = await connection.fetch(sql("list_deleted"), subscription.name)
+    known = {row["partition"] for row in rows}
+    told = describe_kept(subscription.name, [row for row in kept if row["partition"] not in known])
+    detail = describe_gone(subscription.name, subscription.kind, told)
+    missing = [part for part in subscription.split() if part.index not in known]
+    place = _block(subscription.name, _Place(0), Block.GONE, detail)
+    await _create(connection, subscription, missing, owner, place)
+
+
+async def _create(
+    connection: RawConnection,
+    subscription: Subscription,
+    partitions: Iterable[Partition],
+    owner: str | None,
+    place: _Place,
+) -> None:
+    declared = (subscription.kind, list(subscription.tables), owner)
+    parts = [(subscription.name, p.index, p.count, *declared, *place) for p in partitions]
+    await connection.executemany(sql("create_checkpoint"), parts)
+
+
+async def _require_own(
+    connection: RawConnection, name: str, rows: Sequence[asyncpg.Record], service: str | None
+) -> str | None:
+    """Return the service that owns the rows from now on.
+
+    They belong to the first service with a name. A process without one is let in: it may be the
+    same service, started by hand.
+    """
+    owner: str | None = next((row["service"] for row in rows if row["service"]), None)
+    if owner is None and service is not None:
+        await connection.execute(sql("set_service"), name, service)
+    elif owner is not None and service not in {None, owner}:
+        raise ForeignCheckpointError(
+            f"{name} belongs to the service {owner} in this database, and this is {service}: two "
+            "services must not share a checkpoint. Give the projection another name, or the "
+            f"service a schema of its own (SIDECAR_SCHEMA). If {owner} is now called {service}, "
+            f"`sidecar projections accept {name} --reason TEXT` hands it over."
+        )
+    return owner or service
+
+
+async def _first_place(
+    connection: RawConnection, subscription: Subscription, *, was_known: bool
+) -> _Place:
+    name = subscription.name
+    try:
+        position = await find_position(connection, _start_of(subscription))
+    except AheadOfLogError as error:
+        here = _Place(await find_position(connection, NOW))
+        return _block(name, here, Block.AHEAD, describe_ahead(name, error))
+    place = _Place(position, start_position=0 if subscription.start is None else position)
+    deleted = await connection.fetch(sql("list_deleted"), name)
+    kept = describe_kept(name, deleted)
+    if filled := await find_filled(connection, subscription.tables):
+        return _block(name, place, Block.FILLED, describe_filled(name, filled, kept))
+    has_run = was_known or deleted or await connection.fetchval(sql("has_handled_ranges"), name)
+    if has_run and await connection.fetchval(sql("has_events")):
+        return _block(name, place, Block.GONE, describe_gone(name, subscription.kind, kept))
+    return place
+
+
+def _start_of(subscription: Subscription) -> Start:
+    if subscription.start is not None:
+        return subscription.start
+    return NOW if subscription.kind is SubscriberKind.HANDLER else 0
+
+
+def _block(name: str, place: _Place, block: Block, detail: str) -> _Place:
+    logger.critical(
+        "Projection %s does not run: %s",
+        name,
+        detail,
+        extra={"event": "sidecar.projection.blocked", "projection": name},
+    )
+    return place._replace(state=State.FAILED, detail=detail, block=block)
+
+
+async def _block_or_unblock(connection: RawConnection, subscription: Subscription) -> None:
+    """Unblock a projection that was blocked for rows in its tables, once they hold none."""
+    name = subscription.name
+    if filled := await find_filled(connection, subscription.tables):
+        kept = describe_kept(name, await connection.fetch(sql("list_deleted"), name))
+        place = _block(name, _Place(0), Block.FILLED, describe_filled(name, filled, kept))
+        await connection.execute(sql("block"), name, place.detail, Block.FILLED)
+    else:
+        await connection.execute(sql("unblock"), name)
+        await connection.execute(sql("close_letters_above"), name, 0)
+
+
+async def _require_alike(
+    connection: RawConnection, subscription: Subscription, rows: Sequence[asyncpg.Record]
+) -> None:
+    """Refuse another number of partitions when the rows cannot be divided anew."""
+    name = subscription.name
+    change = f"{name} ran in {len(rows)} partition(s) and now wants {subscription.partitions}, but"
+    # Pausing sets all rows at once, so that their states differ only if they were edited by hand.
+    if len({(row["position"], row["state"]) for row in rows}) > 1:
+        raise ProjectionError(
+            f"{change} they stand at different positions. Start it once more as before, pause it "
+            "when it has caught up, change the number, then resume it."
+        )
+    if await connection.fetchval(sql("has_rebuild"), name):
+        raise ProjectionError(
+            f"{change} its rebuild in {len(rows)} is under way. Let that end with a worker as "
+            f"before, or drop it with `sidecar projections rebuild {name} --cancel`."
+        )
+
+
+async def list_recent_versions(connection: RawConnection) -> dict[str, int]:
+    """Return the newest schema version of each event type among the latest events."""
+    rows = await connection.fetch(sql("list_recent_versions"), RECENT_EVENTS)
+    return {row["type"]: row["schema_version"] for row in rows}
+
+
+async def set_state(
+    connection: RawConnection, projection: str, state: State, detail: str | None = None
+) -> int:
+    """Pause, resume or fail a projection and return how many partitions it has.
+
+    A running batch ends first, for it holds the row.
+
+    Raises:
+        ProjectionError: There is none of that name, or it waits for a decision, which the message
+            names.
+    """
+    if blocked := await connection.fetchrow(sql("read_block"), projection):
+        raise ProjectionError(f"{projection} waits for a decision: {blocked['detail']}")
+    partitions = await connection.fetch(sql("set_state"), projection, state.value, detail)
+    if not partitions:
+        raise unknown_projection(projection)
+    return len(partitions)

@@ -1,0 +1,1 @@
+"""Dead letters: kept, handled by people, retained and deleted."""

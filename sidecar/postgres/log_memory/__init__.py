@@ -1,0 +1,1 @@
+"""What is remembered of the log, so that a lost end is noticed."""

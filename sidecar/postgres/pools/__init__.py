@@ -1,0 +1,1 @@
+"""Pools, and who waits for or keeps their connections."""

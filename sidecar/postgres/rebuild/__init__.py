@@ -1,0 +1,1 @@
+"""Rebuilding read models, and what the swap of a rebuilt copy changes."""

@@ -1,0 +1,1 @@
+"""Looks at the database and its server for the probe process."""

@@ -1,0 +1,91 @@
+"""A second copy of a read model that nobody reads: filled from the log to be compared with."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sidecar.errors import ProjectionError
+from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.query import sql, sql_in
+from sidecar.postgres.tables.copies import drop_copy, quote, verify_schema
+from sidecar.postgres.tables.table_copy import Place, copy_shape, require_table
+
+_VERIFY_OBSTACLES: Final = {
+    "has_triggers": "has triggers, which would not act on the copy",
+    "has_policies": "has row-level security",
+}
+
+
+class Shadow:
+    """The copy of one projection's tables, in a schema of its own.
+
+    Nothing of it is written to the server's log, so a crash of the server empties it.
+
+    Attributes:
+        schema: Its schema.
+        quoted: The same as statements spell it.
+        reads: Other tables that filling it has read so far.
+    """
+
+    def __init__(self, projection: str) -> None:
+        self._projection: Final = projection
+        self.schema: Final = verify_schema(projection)
+        self.quoted: Final = quote(self.schema)
+        self.reads: Final[set[str]] = set()
+
+    def sql(self, name: str) -> str:
+        """Return a statement on this copy."""
+        return sql_in(self.quoted, name)
+
+    async def create(
+        self, connection: RawConnection, verification: int, tables: Sequence[str]
+    ) -> None:
+        """Make it anew, empty, in the transaction under way.
+
+        Raises:
+            ProjectionError: A table cannot be copied.
+        """
+        await self.drop(connection)
+        if grant := await connection.fetchval(sql("find_schema_grant")):
+            raise ProjectionError(f"The copy needs a schema of its own: {grant}; then ask again.")
+        await connection.execute(f"CREATE SCHEMA {self.quoted}")
+        places = await find_places(connection, tables)
+        _require_unlike(tables, places)
+        for table, place in zip(tables, places, strict=True):
+            await require_table(connection, table, _VERIFY_OBSTACLES, "it cannot be verified")
+            await copy_shape(connection, place, self.schema, logged=False)
+        await connection.execute(self.sql("create_progress"))
+        await connection.execute(self.sql("create_withheld"))
+        shape = await describe_shape(connection, places)
+        begin = self.sql("begin_progress")
+        await connection.execute(begin, verification, shape, self._projection)
+
+    async def drop(self, connection: RawConnection) -> None:
+        """Drop it, if it exists."""
+        await drop_copy(connection, self.schema)
+
+
+def _require_unlike(tables: Sequence[str], places: Sequence[Place]) -> None:
+    """Make sure that one schema can hold a copy of each table."""
+    seen: dict[str, str] = {}
+    for table, place in zip(tables, places, strict=True):
+        if other := seen.get(place.name):
+            raise ProjectionError(
+                f"Tables {other!r} and {table!r} have one name in two schemas, and the copy has "
+                "one schema; they cannot be verified."
+            )
+        seen[place.name] = table
+
+
+async def find_places(connection: RawConnection, tables: Sequence[str]) -> list[Place]:
+    """Return where the tables of the live copy are.
+
+    Raises:
+        ProjectionError: One is no plain table on the search path.
+    """
+    return [await require_table(connection, table, {}, "") for table in tables]
+
+
+async def describe_shape(connection: RawConnection, places: Sequence[Place]) -> str:
+    """Return the same text for the same tables with the same columns."""
+    oids = [place.oid for place in places]
+    return str(await connection.fetchval(sql("describe_shape"), oids))
