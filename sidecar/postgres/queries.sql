@@ -455,7 +455,7 @@ WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL LIMIT 1;
 UPDATE sidecar.checkpoints
 SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL,
     start_position = CASE WHEN block = 'ahead' THEN $2 ELSE start_position END
-WHERE projection = $1 AND copy = 'live' AND block IN ('filled', 'gone', 'ahead', 'lost')
+WHERE projection = $1 AND copy = 'live' AND block IN ('filled', 'gone', 'ahead', 'lost', 'renamed')
 RETURNING partition;
 
 -- name: keep_acceptance

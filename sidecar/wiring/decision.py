@@ -52,6 +52,9 @@ async def decide(
         waiting = await acceptance.accept_retired(connection, name, decision.types, reason)
         return f"{', '.join(decision.types)} is retired; {waiting} stream(s) go on without it"
     try:
+        if decision.start is not None:
+            position = await acceptance.accept_position(connection, name, decision.start, reason)
+            return f"it goes on after position {position}"
         return await _accept(connection, service, name, decision)
     except NothingToAcceptError:
         return "there is nothing to accept"
@@ -60,12 +63,10 @@ async def decide(
 async def _accept(
     connection: RawConnection, service: str | None, name: str, decision: Decision
 ) -> str:
-    if decision.start is not None:
-        place = (decision.start, decision.reason)
-        position = await acceptance.accept_position(connection, name, *place)
-        return f"it goes on after position {position}"
     if await acceptance.accept_service(connection, name, service, decision.reason):
         return f"it belongs to {service} now; start its workers again"
+    if (position := await acceptance.accept_new(connection, name, decision.reason)) is not None:
+        return f"it is one of its own, and starts after position {position}"
     if tables := await accept_changes(connection, name, decision.reason):
         return f"it goes on with {', '.join(tables)} as it is now"
     if await accept_loss(connection, name, decision.reason):

@@ -6,6 +6,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import NothingToAcceptError, ProjectionError
+from sidecar.events.publisher import SubscriberKind
 from sidecar.postgres.checkpoints.block import Block, unknown_projection
 from sidecar.postgres.checkpoints.passed_over_counter import count_on
 from sidecar.postgres.checkpoints.release import retire
@@ -89,6 +90,21 @@ async def accept_service(
         await connection.execute(sql("set_service"), projection, service)
         await _keep(connection, projection, f"handed over from {owner} to {service}", reason)
         return True
+
+
+async def accept_new(connection: RawConnection, projection: str, reason: str) -> int | None:
+    """Let a projection start that may have been another one; return after which position.
+
+    None when it does not wait for that.
+    """
+    async with read_committed(connection):
+        taken = await connection.fetch(sql("accept_new"), projection)
+        if not taken:
+            return None
+        position = min(int(row["position"]) for row in taken)
+        await connection.execute(sql("close_letters_above"), projection, position)
+        await _keep(connection, projection, f"new, from position {position} on", reason)
+        return position
 
 
 async def accept_passed_over(connection: RawConnection, projection: str, reason: str) -> int:
@@ -182,12 +198,21 @@ def _require_unused(
 ) -> None:
     """Refuse a new name that has a history of its own, or is of another kind."""
     if after[0]["has_run"]:
-        raise ProjectionError(
-            f"{projection} has run under its own name already; `sidecar projections rebuild "
-            f"{projection}` makes its read model right."
-        )
+        cure = _describe_rebuild(projection, before)
+        raise ProjectionError(f"{projection} has run under its own name already; {cure}.")
     if after[0]["kind"] != before[0]["kind"]:
         raise ProjectionError(f"{projection} is a {after[0]['kind']}, and the other was none.")
+
+
+def _describe_rebuild(projection: str, before: Sequence[asyncpg.Record]) -> str:
+    """Say what takes up what another name has left."""
+    if before[0]["kind"] == SubscriberKind.PROJECTION:
+        return f"`sidecar projections rebuild {projection}` makes its read model right"
+    position = min(row["position"] for row in before)
+    return (
+        f"`sidecar projections rebuild {projection} --replay-effects --start-at {position}` has it "
+        "handle again all that the other had not come to, its own events since then included"
+    )
 
 
 async def _hand_over(connection: RawConnection, projection: str, old: str) -> None:

@@ -24,6 +24,7 @@ class Block(StrEnum):
     AHEAD = "ahead"
     PASSED_OVER = "passed_over"
     LOST = "lost"
+    RENAMED = "renamed"
 
 
 def describe_filled(projection: str, tables: Sequence[str], kept: str = "") -> str:

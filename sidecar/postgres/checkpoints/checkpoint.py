@@ -1,22 +1,25 @@
 """Checkpoint rows: created when a service starts, paused and resumed by people."""
 
-import logging
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import asyncpg
 
-from sidecar.errors import AheadOfLogError, ForeignCheckpointError, ProjectionError
-from sidecar.events.publisher import SubscriberKind
+from sidecar.errors import ForeignCheckpointError, ProjectionError
 from sidecar.postgres.checkpoints.block import (
     Block,
-    describe_ahead,
     describe_filled,
     describe_gone,
     describe_kept,
     unknown_projection,
 )
-from sidecar.postgres.checkpoints.start_position import find_position
+from sidecar.postgres.checkpoints.first_place import (
+    NOTHING_KNOWN,
+    HandledTypes,
+    Place,
+    find_first_place,
+    find_forerunners,
+)
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.handler.setup_call import call_setup
 from sidecar.postgres.lease import is_any_held
@@ -24,24 +27,10 @@ from sidecar.postgres.query import sql
 from sidecar.postgres.tables.table_claims import find_filled, require_sole
 from sidecar.postgres.tables.table_marks import mark_after_setup
 from sidecar.postgres.tables.table_watch import TableWatch
-from sidecar.projections.log_start import NOW, Start
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition, Subscription
 
 RECENT_EVENTS: Final = 10_000
-
-
-logger = logging.getLogger(__name__)
-
-
-class _Place(NamedTuple):
-    """Position and state of each partition of a subscriber."""
-
-    position: int
-    state: State = State.RUNNING
-    detail: str | None = None
-    block: Block | None = None
-    start_position: int = 0
 
 
 async def register(
@@ -49,19 +38,21 @@ async def register(
     subscription: Subscription,
     *,
     service: str | None = None,
+    handled: HandledTypes = NOTHING_KNOWN,
     was_known: bool = False,
 ) -> None:
     """Make sure that each partition has its row.
 
     A new projection starts before the first event, unless it declares another start. A new handler
     starts at the safe head, since its effects lie outside: years of mails must not be sent again.
-    One whose tables hold rows already, or that ran before, is blocked until a person decides:
-    nothing is replayed onto them.
+    One whose tables hold rows already, that ran before, or that may have run under another name, is
+    blocked until a person decides: nothing is replayed onto them.
 
     Args:
         connection: In no transaction.
         subscription: The subscriber.
         service: The name of its service; None for one without a name.
+        handled: The types that each subscriber of its release handles, by name.
         was_known: This process has registered it before.
 
     Raises:
@@ -71,7 +62,9 @@ async def register(
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
-        await _register(connection, subscription, service=service, was_known=was_known)
+        await _register(
+            connection, subscription, service=service, handled=handled, was_known=was_known
+        )
 
 
 async def prepare(
@@ -106,6 +99,7 @@ async def fail_setup(
     detail: str,
     *,
     service: str | None = None,
+    handled: HandledTypes = NOTHING_KNOWN,
 ) -> None:
     """Record that a subscriber cannot run, unless another worker runs it or another service has it.
 
@@ -114,7 +108,7 @@ async def fail_setup(
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
         try:
-            await _register(connection, subscription, service=service)
+            await _register(connection, subscription, service=service, handled=handled)
         except ForeignCheckpointError:
             return
         except ProjectionError:
@@ -129,6 +123,7 @@ async def _register(
     subscription: Subscription,
     *,
     service: str | None,
+    handled: HandledTypes,
     was_known: bool = False,
 ) -> None:
     name = subscription.name
@@ -138,18 +133,19 @@ async def _register(
         rows = []  # The log may have come there by now.
     if rows and len(rows) == subscription.partitions:
         await connection.execute(sql("declare_tables"), name, list(subscription.tables))
-        if rows[0]["block"] == Block.FILLED:
-            await _block_or_unblock(connection, subscription)
+        await _look_again(connection, subscription, rows[0], owner, handled)
         return
     if rows and rows[0]["partitions"] == subscription.partitions:
         await _fill_up(connection, subscription, rows, owner)
         return
     if rows:
         await _require_alike(connection, subscription, rows)
-        place = _Place(*(rows[0][column] for column in _Place._fields))
+        place = Place(*(rows[0][column] for column in Place._fields))
         await connection.execute(sql("end_handled_ranges"), name)
     else:
-        place = await _first_place(connection, subscription, was_known=was_known)
+        place = await find_first_place(
+            connection, subscription, service=owner, handled=handled, was_known=was_known
+        )
         if place.block is None:
             await connection.execute(sql("close_letters_above"), name, place.position)
     await connection.execute(sql("delete_partitions"), name)
@@ -168,7 +164,7 @@ async def _fill_up(
     told = describe_kept(subscription.name, [row for row in kept if row["partition"] not in known])
     detail = describe_gone(subscription.name, subscription.kind, told)
     missing = [part for part in subscription.split() if part.index not in known]
-    place = _block(subscription.name, _Place(0), Block.GONE, detail)
+    place = Place(0).blocked(subscription.name, Block.GONE, detail)
     await _create(connection, subscription, missing, owner, place)
 
 
@@ -177,7 +173,7 @@ async def _create(
     subscription: Subscription,
     partitions: Iterable[Partition],
     owner: str | None,
-    place: _Place,
+    place: Place,
 ) -> None:
     declared = (subscription.kind, list(subscription.tables), owner)
     parts = [(subscription.name, p.index, p.count, *declared, *place) for p in partitions]
@@ -205,40 +201,23 @@ async def _require_own(
     return owner or service
 
 
-async def _first_place(
-    connection: RawConnection, subscription: Subscription, *, was_known: bool
-) -> _Place:
-    name = subscription.name
-    try:
-        position = await find_position(connection, _start_of(subscription))
-    except AheadOfLogError as error:
-        here = _Place(await find_position(connection, NOW))
-        return _block(name, here, Block.AHEAD, describe_ahead(name, error))
-    place = _Place(position, start_position=0 if subscription.start is None else position)
-    deleted = await connection.fetch(sql("list_deleted"), name)
-    kept = describe_kept(name, deleted)
-    if filled := await find_filled(connection, subscription.tables):
-        return _block(name, place, Block.FILLED, describe_filled(name, filled, kept))
-    has_run = was_known or deleted or await connection.fetchval(sql("has_handled_ranges"), name)
-    if has_run and await connection.fetchval(sql("has_events")):
-        return _block(name, place, Block.GONE, describe_gone(name, subscription.kind, kept))
-    return place
-
-
-def _start_of(subscription: Subscription) -> Start:
-    if subscription.start is not None:
-        return subscription.start
-    return NOW if subscription.kind is SubscriberKind.HANDLER else 0
-
-
-def _block(name: str, place: _Place, block: Block, detail: str) -> _Place:
-    logger.critical(
-        "Projection %s does not run: %s",
-        name,
-        detail,
-        extra={"event": "sidecar.projection.blocked", "projection": name},
-    )
-    return place._replace(state=State.FAILED, detail=detail, block=block)
+async def _look_again(
+    connection: RawConnection,
+    subscription: Subscription,
+    row: asyncpg.Record,
+    owner: str | None,
+    handled: HandledTypes,
+) -> None:
+    """Unblock a projection where what it was blocked for is over."""
+    match row["block"]:
+        case Block.FILLED:
+            await _block_or_unblock(connection, subscription)
+        case Block.RENAMED:
+            place = (owner, handled, row["position"])
+            if not await find_forerunners(connection, subscription, *place):
+                await connection.execute(sql("unblock"), subscription.name)
+        case _:
+            pass
 
 
 async def _block_or_unblock(connection: RawConnection, subscription: Subscription) -> None:
@@ -246,7 +225,7 @@ async def _block_or_unblock(connection: RawConnection, subscription: Subscriptio
     name = subscription.name
     if filled := await find_filled(connection, subscription.tables):
         kept = describe_kept(name, await connection.fetch(sql("list_deleted"), name))
-        place = _block(name, _Place(0), Block.FILLED, describe_filled(name, filled, kept))
+        place = Place(0).blocked(name, Block.FILLED, describe_filled(name, filled, kept))
         await connection.execute(sql("block"), name, place.detail, Block.FILLED)
     else:
         await connection.execute(sql("unblock"), name)

@@ -178,10 +178,41 @@ SELECT EXISTS (SELECT FROM sidecar.acceptances WHERE projection = $1 AND what = 
 
 -- name: list_standing
 -- A new handler begins at the safe head without having run.
-SELECT partition, partitions, kind,
+SELECT partition, partitions, kind, position,
        moved_at IS NOT NULL OR kind = 'projection' AND position > 0 AS has_run
 FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live'
 ORDER BY has_run DESC, partition FOR UPDATE;
+
+-- name: list_forerunners
+-- Of kind $2 and service $3, without tables, under other names than $1: what may have been renamed,
+-- for it has handled events, or left some up to position $4.
+SELECT c.projection, min(c.position) AS position,
+       coalesce(
+           max(c.handles),
+           (
+               SELECT array_agg(d.type) FROM sidecar.declarations d
+               WHERE d.projection = c.projection AND d.retired_at IS NULL
+           ),
+           ARRAY['*']
+       ) AS types,
+       (
+           SELECT count(*) FROM sidecar.dead_letters l
+           WHERE l.projection = c.projection AND l.resolution IS NULL AND l.position IS NOT NULL
+       ) AS letters
+FROM sidecar.checkpoints c
+WHERE c.copy = 'live' AND c.kind = $2 AND c.tables = '{}' AND c.projection <> ALL($1::text[])
+  AND (c.service = $3 OR c.service IS NULL OR $3::text IS NULL)
+  AND c.block IS DISTINCT FROM 'renamed'
+GROUP BY c.projection
+HAVING max(c.moved_at) IS NOT NULL OR min(c.position) < $4
+ORDER BY c.projection;
+
+-- name: accept_new
+-- One that was not renamed starts where it stands.
+UPDATE sidecar.checkpoints
+SET block = NULL, detail = NULL, state = CASE state WHEN 'paused' THEN 'paused' ELSE 'running' END
+WHERE projection = $1 AND copy = 'live' AND block = 'renamed'
+RETURNING position;
 
 -- name: hand_over_checkpoints
 -- Here and below from projection $2 to $1, which has not run.

@@ -60,7 +60,8 @@ class Setups:
         self._prepare: Final = partial(prepare, siblings=names)
         self._open_session: Final = open_session
         self._release: Final = release
-        self._service: Final = service
+        self._register: Final = partial(register, service=service, handled=release.handled)
+        self._fail: Final = partial(fail_setup, service=service, handled=release.handled)
         self.refused: Final[dict[str, str]] = {}
         self._left: list[Subscription] = []
         self._begun_mono: Final[dict[str, float]] = {}
@@ -80,8 +81,9 @@ class Setups:
             StoreUnavailableError: A transient error; repeat the call.
         """
         self.ready, self._left = (), []
-        step = partial(register, service=self._service)
-        registered = [s for s in self._subscriptions if await self._attempt(connection, s, step)]
+        registered = [
+            s for s in self._subscriptions if await self._attempt(connection, s, self._register)
+        ]
         await self._compare(connection, [subscription.name for subscription in registered])
         # That two fill one table can only be found once both are registered.
         for subscription in registered:
@@ -107,7 +109,7 @@ class Setups:
         Raises:
             StoreUnavailableError: A transient error; repeat the call.
         """
-        again = partial(register, service=self._service, was_known=True)
+        again = partial(self._register, was_known=True)
         for subscription in self._subscriptions:
             if subscription.name in names and await self._attempt(connection, subscription, again):
                 await self._attempt(connection, subscription, self._prepare)
@@ -127,7 +129,7 @@ class Setups:
             if isinstance(error, ForeignCheckpointError | SharedTableError):
                 self.refused[subscription.name] = detail
             _log_failure(subscription, error)
-            await fail_setup(connection, subscription, detail, service=self._service)
+            await self._fail(connection, subscription, detail)
             return False
         self.refused.pop(subscription.name, None)
         return True
