@@ -26,16 +26,16 @@ _FORGOTTEN: Final = (
     "forget_accepted_gaps",
 )
 _HANDED_OVER: Final = (
-    "checkpoints",
-    "discards",
-    "letters",
-    "deletions",
-    "ranges",
-    "declared",
-    "verifications",
-    "marks",
-    "gaps",
-    "acceptances",
+    "hand_over_checkpoints",
+    "hand_over_discards",
+    "hand_over_letters",
+    "hand_over_deletions",
+    "hand_over_ranges",
+    "hand_over_declared",
+    "hand_over_verifications",
+    "hand_over_marks",
+    "hand_over_gaps",
+    "hand_over_acceptances",
 )
 
 
@@ -224,8 +224,8 @@ async def _hand_over(connection: RawConnection, projection: str, old: str) -> No
     await connection.execute(sql("forget_handled_ranges"), old, "rebuild")
     await drop_copy(connection, new_schema(old))
     await connection.execute(sql("end_verification"), old, "cancelled", "it was renamed")
-    for kind in _HANDED_OVER:
-        await connection.execute(sql(f"hand_over_{kind}"), projection, old)
+    for statement in _HANDED_OVER:
+        await connection.execute(sql(statement), projection, old)
     if await connection.fetchval(sql("has_schema"), old_schema(old)):
         await drop_copy(connection, old_schema(projection))
         names = quote(old_schema(old)), quote(old_schema(projection))

@@ -25,9 +25,6 @@ WHERE EXISTS (
 )
 ON CONFLICT (projection, type) DO NOTHING;
 
--- name: list_declared
-SELECT type FROM sidecar.declarations WHERE projection = $1 AND retired_at IS NULL ORDER BY type;
-
 -- name: retire_types
 -- Of the projections $1 the types $2, for the reason $3, whether they were declared or not.
 INSERT INTO sidecar.declarations AS d (projection, type, retired_at, retired_reason)
