@@ -1,6 +1,7 @@
 """What a handler may do to its connection: as asyncpg takes it, or its event is parked."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -146,6 +147,14 @@ async def leaves_a_statement_behind(_event: Placed, connection: Any) -> None:
     await asyncio.sleep(0)
 
 
+async def gives_up(event: Placed, connection: Any) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await connection.execute("SELECT pg_sleep(60)")
+            await connection.execute(ADD, f"{event.order} never")
+            await connection.fetchval("SELECT 1")
+
+
 left_behind: Final[list[asyncio.Future[Any]]] = []
 
 
@@ -176,6 +185,7 @@ left_behind: Final[list[asyncio.Future[Any]]] = []
         (hides_a_refusal, "ConcurrentStatementsError"),
         (leaves_a_statement_behind, "ConcurrentStatementsError"),
         (gathers_raw, "InterfaceError"),
+        (gives_up, "InFailedSQLTransactionError"),
     ],
 )
 async def test_event_whose_handler_spoils_the_transaction_is_parked_and_nothing_else(

@@ -15,7 +15,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from sidecar.errors import DeferredStatusError
+from sidecar.errors import ConnectionMisuseError, DeferredStatusError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.handler.handler_connection import HandlerConnection
 from sidecar.postgres.handler.write_buffer import BATCH_ROWS
@@ -158,6 +158,59 @@ async def write_twice(connection: HandlerConnection) -> None:
     async with connection.transaction():
         await connection.executemany(INSERT, [(1,), (1,)])
         await connection.execute(UPSERT, 2)
+
+
+class Halting(Spy):
+    """Sends nothing before it is let."""
+
+    def __init__(self, raw: RawConnection) -> None:
+        super().__init__(raw)
+        self.is_asked = asyncio.Event()
+
+    async def execute(self, query: str, *args: object) -> None:
+        if query == INSERT:
+            self.is_asked.set()
+            await asyncio.Event().wait()
+        await self._raw.execute(query, *args)
+
+
+@pytest.mark.parametrize("is_ahead", [False, True], ids=["flush", "sent ahead"])
+async def test_handler_that_gives_up_while_its_writes_are_sent_is_told(
+    raw: RawConnection, *, is_ahead: bool
+) -> None:
+    halting = Halting(raw)
+    connection = defer(halting)
+    await connection.execute(INSERT, 1)
+    if is_ahead:
+        await connection.execute("DELETE FROM t WHERE n = 9")
+    waiting = asyncio.create_task(connection.fetchval("SELECT 1"))
+    await halting.is_asked.wait()
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    if is_ahead:
+        with pytest.raises(ConnectionMisuseError, match="while they were sent"):
+            await connection.flush()
+    with pytest.raises(ConnectionMisuseError, match="some may be missing"):
+        await connection.check_turn()
+
+
+async def test_handler_may_give_up_in_a_block(raw: RawConnection) -> None:
+    halting = Halting(raw)
+    connection = defer(halting)
+    await connection.execute(UPSERT, 7)
+
+    async def block() -> None:
+        async with connection.transaction():
+            await connection.execute(INSERT, 1)
+            await connection.fetchval("SELECT 1")
+
+    waiting = asyncio.create_task(block())
+    await halting.is_asked.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await connection.check_turn()
+    assert [row["n"] for row in await raw.fetch("SELECT n FROM t")] == [7]
 
 
 async def test_error_of_a_deferred_statement_comes_with_the_flush_once(spy: Spy) -> None:

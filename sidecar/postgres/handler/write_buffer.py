@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Final
 
+from sidecar.errors import ConnectionMisuseError
 from sidecar.postgres.connection import RawConnection
 
 # Enough to make a round trip cheap, few enough that PostgreSQL and Python work side by side in a
@@ -11,6 +12,12 @@ from sidecar.postgres.connection import RawConnection
 BATCH_ROWS: Final = 500
 
 Row = Sequence[object]
+
+_INTERRUPTED: Final = (
+    "Deferred writes were cancelled while they were sent, by a time limit of the handler or with a "
+    "task of it, so that some may be missing. Put what may be cancelled into `async with "
+    "connection.transaction()`, which sends the writes before it, or set `eager = True`."
+)
 
 
 class WriteBuffer:
@@ -93,6 +100,9 @@ class WriteBuffer:
         if self._sending is None:
             return
         (sending, turn), self._sending = self._sending, None
+        if self.failure is not None and sending.cancelled():
+            self._sending = sending, turn
+            raise self.failure
         try:
             await self._await(sending, turn)
         except asyncio.CancelledError:
@@ -102,11 +112,18 @@ class WriteBuffer:
     async def _await(self, sending: Awaitable[None], turn: int) -> None:
         try:
             await sending
-        except Exception as error:
-            self.is_blurred = self.is_blurred or turn != self._turn
-            if self.failure is None or self._savepoints < self._failed_inside:
-                self.failure, self._failed_inside = error, self._savepoints
+        except asyncio.CancelledError:
+            # A handler may catch it, or the time-out that it becomes.
+            self._record_failure(ConnectionMisuseError(_INTERRUPTED), turn)
             raise
+        except Exception as error:
+            self._record_failure(error, turn)
+            raise
+
+    def _record_failure(self, error: Exception, turn: int) -> None:
+        self.is_blurred = self.is_blurred or turn != self._turn
+        if self.failure is None or self._savepoints < self._failed_inside:
+            self.failure, self._failed_inside = error, self._savepoints
 
     def _turn_of_batch(self) -> int:
         # Rows of several turns belong to none of them.
