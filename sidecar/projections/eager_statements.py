@@ -1,8 +1,9 @@
 """Statements that cannot wait for others, found by what they made fail. Pure."""
 
+from contextlib import suppress
 from typing import Final
 
-from sidecar.errors import DeferredStatusError
+from sidecar.errors import DeferredStatusError, trace_back
 
 # A handler that needs more than these makes its statements anew each time, as it seems.
 MAX_STATEMENTS: Final = 16
@@ -10,6 +11,8 @@ MAX_CHARACTERS: Final = 10_000
 # So many batches failed for a statement whose events then passed one by one; the first time may
 # have been chance.
 SUSPECTED_BATCHES: Final = 2
+# The class that stands for such a status, in the messages of what is written in C.
+_STATUS: Final = "DeferredStatus"
 
 
 class EagerStatements:
@@ -56,4 +59,12 @@ def query_of_status(error: BaseException, last_query: str) -> str:
     """
     if isinstance(error, DeferredStatusError):
         return error.query
-    return last_query if isinstance(error, TypeError) and "DeferredStatus" in str(error) else ""
+    # An error of the service may fail to be shown.
+    with suppress(Exception):
+        return last_query if _STATUS in str(error) else ""
+    return ""
+
+
+def has_used_status(error: BaseException, last_query: str) -> bool:
+    """Return True when a handler failed because it used the status of a deferred statement."""
+    return any(query_of_status(cause, last_query) for cause in trace_back(error))

@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.events.exit import as_failure
 from sidecar.projections.context import BATCH_SECONDS, PartitionContext
 from sidecar.projections.delivery import Applied, Batch, Delivery, EventFailedError
+from sidecar.projections.eager_statements import has_used_status
 from sidecar.projections.failure_handler import FailureHandler
 from sidecar.projections.ports import Transaction
 from sidecar.projections.retry import Park
@@ -107,11 +108,13 @@ class Together:
 
     def _go_around(self, delivery: Delivery, error: Exception) -> None:
         """Leave an event out if nothing of it is left; else raise whose failure it is."""
-        if self._transaction.connection.is_blurred:
+        connection = self._transaction.connection
+        if connection.is_blurred:
             raise error
         failure = EventFailedError(delivery, error)
-        can_go_around = self._failures.can_go_around(error)
-        if not (can_go_around and self._transaction.connection.take_back()):
+        is_its_own = not has_used_status(error, connection.last_query)
+        can_go_around = is_its_own and self._failures.can_go_around(error)
+        if not (can_go_around and connection.take_back()):
             raise failure from error
         self._left_out[delivery.record.position] = failure
         self._blocked.add(delivery.record.stream)

@@ -7,7 +7,7 @@ from sidecar.errors import DeferredStatusError
 from sidecar.projections.statement_text import head_of
 
 # Every operation that a text, a number or a list takes part in, and some more, but for those that
-# Python itself needs of any object; `repr` stays, so that a debugger can show it.
+# Python itself needs of any object; `repr` answers, so that a debugger can show it.
 _NEEDED: Final = frozenset(
     {
         "__class__", "__class_getitem__", "__delattr__", "__dir__", "__doc__", "__getattribute__",
@@ -31,7 +31,8 @@ class DeferredStatus:
 
     Args:
         query: The statement.
-        record_use: Called at each use, since a handler may catch the error.
+        record_use: Called at each use, since a handler may catch the error, or use what `repr`
+            answers.
     """
 
     __slots__ = ("_record_use", "query")
@@ -41,6 +42,7 @@ class DeferredStatus:
         self._record_use = record_use
 
     def __repr__(self) -> str:
+        self._record_use(_describe_use(self.query))
         return "<status of a deferred statement>"
 
     # What writes JSON looks at the class before it gives up.
@@ -56,15 +58,18 @@ class DeferredStatus:
 
 
 def _refuse(status: DeferredStatus, *_: object) -> NoReturn:
-    query = status.query
-    error = DeferredStatusError(
+    error = _describe_use(status.query)
+    status._record_use(error)  # noqa: SLF001 - a method
+    raise error
+
+
+def _describe_use(query: str) -> DeferredStatusError:
+    return DeferredStatusError(
         "The status of a deferred statement was used: `execute` holds writes back, so PostgreSQL "
         "has not answered yet. Set `eager = True` on the projection, or ask with `fetchval` and "
         f"RETURNING. The statement begins with: {head_of(query)}",
         query,
     )
-    status._record_use(error)  # noqa: SLF001 - a method
-    raise error
 
 
 for _name in _READS:

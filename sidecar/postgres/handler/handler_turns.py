@@ -159,5 +159,7 @@ class HandlerTurns(WriteBuffer):
             )
 
     def _record_misuse(self, error: ConnectionMisuseError) -> None:
-        self.is_touched = True
-        self._misuse = error
+        # Between turns it is nobody's, such as when what tells of a failure shows a status.
+        if self._turn:
+            self.is_touched = True
+            self._misuse = error
