@@ -5,6 +5,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from sidecar.errors import ConnectionMisuseError
 from sidecar.projections.statement_text import strip
 
 
@@ -89,7 +90,15 @@ def effect_of(query: str) -> Effect:
     """Return what a text of one or more statements does beyond its rows.
 
     A transaction that a DO block or a procedure would end is refused by the server itself.
+
+    Raises:
+        ConnectionMisuseError: It is no text that asyncpg could send.
     """
+    if type(query) is not str:
+        raise ConnectionMisuseError(
+            f"A statement has to be a `str` itself and not {type(query).__name__}, for which "
+            "asyncpg ends the session; pass `str(...)` of it, or the `value` of an enum."
+        )
     return _look_up(query) if len(query) <= _MAX_CACHED_CHARACTERS else _find(query)
 
 
@@ -104,6 +113,13 @@ def names_in(text: str) -> set[str]:
 
 
 def _find(query: str) -> Effect:
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise ConnectionMisuseError(
+            "A statement holds half a character (a surrogate), for which asyncpg ends the session; "
+            "pass values as parameters."
+        ) from error
     if not _MAY_MATTER.search(query):
         return NO_EFFECT
     text = strip(query, "''")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import Any, Final
 
 import pytest
@@ -155,6 +156,18 @@ async def gives_up(event: Placed, connection: Any) -> None:
             await connection.fetchval("SELECT 1")
 
 
+class Statements(StrEnum):
+    ADD = "INSERT INTO r (k) VALUES ($1)"
+
+
+async def keeps_statements_in_an_enum(event: Placed, connection: Any) -> None:
+    await connection.fetch(Statements.ADD, event.order)
+
+
+async def writes_half_a_character(event: Placed, connection: Any) -> None:
+    await connection.execute(f"INSERT INTO r (k) VALUES ('{event.order} \ud83d')")
+
+
 left_behind: Final[list[asyncio.Future[Any]]] = []
 
 
@@ -186,6 +199,8 @@ left_behind: Final[list[asyncio.Future[Any]]] = []
         (leaves_a_statement_behind, "ConcurrentStatementsError"),
         (gathers_raw, "InterfaceError"),
         (gives_up, "InFailedSQLTransactionError"),
+        (keeps_statements_in_an_enum, "ConnectionMisuseError"),
+        (writes_half_a_character, "ConnectionMisuseError"),
     ],
 )
 async def test_event_whose_handler_spoils_the_transaction_is_parked_and_nothing_else(
