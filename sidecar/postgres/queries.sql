@@ -349,7 +349,10 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind = 'r' AS is_plai
        EXISTS (
            SELECT FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
            WHERE d.refobjid = c.oid AND d.classid = 'pg_rewrite'::regclass AND w.ev_class <> c.oid
-       ) AS has_views
+       ) AS has_views,
+       EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid) AS has_rules,
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) AS is_child
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass($1);
 

@@ -1,6 +1,5 @@
 """Where two runs of the same events part, in words for a person. Pure."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from sidecar.postgres.tables.table_comparison import CLOSE, TableShape
+from sidecar.postgres.tables.table_shape import TableShape
 from sidecar.projections.comparison import Difference, Kind
 from sidecar.testing.ledger import Entry
 
@@ -106,16 +105,8 @@ def _differing(shape: TableShape, one: Row, other: Row) -> tuple[str, ...]:
         column.name
         for column in shape.columns
         if one[column.name] != other[column.name]
-        and not (column.is_float and _are_close(one[column.name], other[column.name]))
+        and not column.rounds(str(one[column.name]), str(other[column.name]))
     )
-
-
-def _are_close(one: object, other: object) -> bool:
-    """Return True for sums in another order."""
-    try:
-        return math.isclose(float(str(one)), float(str(other)), rel_tol=CLOSE)
-    except ValueError:
-        return False
 
 
 def _key(row: Row, names: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Subscriber
 from sidecar.events.types import EventTypes
 from sidecar.postgres.pools.pool import MeteredPool
-from sidecar.postgres.tables.table_comparison import TableShape
+from sidecar.postgres.tables.table_shape import TableShape
 from sidecar.postgres.verify.scratch import Row, Scratch
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal

@@ -163,6 +163,20 @@ async def test_tables_that_refer_to_each_other_are_emptied_together(stage: Stage
     assert await stage.pool.fetchval("SELECT count(*) FROM parts") == 0
 
 
+async def test_rows_of_a_table_that_inherits_are_no_concern_of_it(stage: Stage) -> None:
+    async with working(stage):
+        await until_live(stage)
+        await stage.pool.execute(
+            "CREATE TABLE others () INHERITS (totals); INSERT INTO others VALUES ('other', 1)"
+        )
+        async with stage.pool.acquire() as connection:
+            assert "(10 of totals)" in await describe_refill(connection, "totals")
+        await empty(stage)
+        await until_live(stage)
+    assert await stage.pool.fetchval("SELECT count(*) FROM others") == 1
+    assert await stage.pool.fetchval("SELECT count(*) FROM ONLY totals") == 10
+
+
 async def test_a_paused_projection_stays_paused(stage: Stage) -> None:
     async with working(stage):
         await until_live(stage)

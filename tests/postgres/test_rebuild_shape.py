@@ -35,6 +35,10 @@ FROM pg_class c WHERE c.oid = 'totals'::regclass
 """
 
 
+PARTITION = (
+    "CREATE TABLE parent (LIKE totals) PARTITION BY LIST (stream);"
+    "ALTER TABLE parent ATTACH PARTITION totals DEFAULT"
+)
 TRIGGER = (
     "CREATE TRIGGER told BEFORE UPDATE ON totals FOR EACH ROW "
     "EXECUTE FUNCTION suppress_redundant_updates_trigger()"
@@ -133,6 +137,13 @@ async def test_dropping_an_old_copy_that_is_not_there_is_told(stage: Stage) -> N
         (TRIGGER, "has triggers"),
         ("CREATE TABLE child (s text REFERENCES totals)", "takes part in foreign keys"),
         ("ALTER TABLE totals ENABLE ROW LEVEL SECURITY", "has row-level security"),
+        ("CREATE RULE noted AS ON INSERT TO totals DO ALSO NOTIFY noted", "has rules"),
+        ("CREATE TABLE child () INHERITS (totals)", "has tables that inherit from it"),
+        (
+            "CREATE TABLE parent (LIKE totals); ALTER TABLE totals INHERIT parent",
+            "is a partition of another table, or inherits from one",
+        ),
+        (PARTITION, "is a partition of another table, or inherits from one"),
         ("DROP TABLE totals", "is no plain table"),
         ("ALTER TABLE totals SET SCHEMA sidecar", "is no plain table"),
     ],

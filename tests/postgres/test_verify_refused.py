@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import pytest
+
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.verify.verification import Verification
@@ -53,6 +55,26 @@ async def test_a_handler_that_names_the_live_table_with_its_schema(database: str
     found = await verify(database, "one.lines")
     assert found.state == "failed"
     assert "names a table with its schema writes to the live one" in str(found.detail)
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "said"),
+    [
+        ("CREATE TABLE part () INHERITS (totals)", "has tables that inherit from it"),
+        ("CREATE RULE noted AS ON INSERT TO totals DO ALSO NOTIFY noted", "has rules"),
+    ],
+)
+async def test_what_a_copy_would_not_do_as_the_table_does(
+    database: str, obstacle: str, said: str
+) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await stage.place("a", 1)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            await stage.pool.execute(obstacle)
+            found = await verifying.verify(stage)
+    assert found.state == "failed"
+    assert f"'totals' {said}" in str(found.detail)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """What is compared of a row, and what two equal read models may differ in."""
 
 import random
+import re
 from typing import Any, Final
 
 import pytest
@@ -11,7 +12,7 @@ from sidecar.postgres.tables import table_comparison
 from sidecar.projections.comparison import Kind, Report
 from tests.postgres import rebuilding, verifying
 from tests.postgres.shop import Placed
-from tests.postgres.stage import Stage, open_stage
+from tests.postgres.stage import Stage, open_stage, session
 
 ROWS: Final = 400
 
@@ -129,6 +130,58 @@ async def test_a_default_that_is_no_constant_is_left_out_and_said(database: str)
     (table,) = report.tables
     assert table.left_out.keys() == {"at", "tag"}
     assert [d.key for d in table.differences] == [("a-4",)]
+
+
+async def test_a_default_of_a_domain_or_of_an_old_dump_is_left_out_too(database: str) -> None:
+    columns = "v int, tag tagged, at date DEFAULT ('now'::text)::date, d tagged DEFAULT NULL"
+    kept = Kept("v int", "$2::int")
+    kept._table = (
+        "DO $$ BEGIN CREATE DOMAIN tagged AS uuid DEFAULT gen_random_uuid();"
+        "EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        f"CREATE TABLE IF NOT EXISTS kept (id text PRIMARY KEY, {columns})"
+    )
+    async with open_stage(database, kept) as stage:
+        await stage.place("a", 1, 2, 3)
+        report = await verify(stage)
+    assert report.tables[0].left_out.keys() == {"tag", "at"}
+    assert report.drift_rows == 0
+
+
+async def test_rounding_is_seen_in_each_kind_of_floating_point_column(database: str) -> None:
+    columns = "v real, w weight, x float8[], y real"
+    kept = Kept(columns, "$2::real / 3, $2::float8 / 3, ARRAY[1, $2::float8 / 3], $2::real / 3")
+    kept._table = (
+        "DO $$ BEGIN CREATE DOMAIN weight AS float8;"
+        "EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+        f"CREATE TABLE IF NOT EXISTS kept (id text PRIMARY KEY, {columns})"
+    )
+    async with open_stage(database, kept) as stage:
+        await stage.place("a", 1, 2, 3)
+        report = await verify(
+            stage,
+            "UPDATE kept SET v = v * 1.0000002, w = w * (1 + 1e-14::float8),"
+            "x[2] = x[2] * (1 + 1e-14::float8) WHERE id = 'a-1'",
+            "UPDATE kept SET x = x || 0.0 WHERE id = 'a-2'",
+            "UPDATE kept SET y = y * 1.001 WHERE id = 'a-3'",
+        )
+    (table,) = report.tables
+    assert {(str(d.kind), d.key, d.columns) for d in table.differences} == {
+        ("rounding", ("a-1",), ("v", "w", "x")),
+        ("different", ("a-2",), ("x",)),
+        ("different", ("a-3",), ("y",)),
+    }
+
+
+async def test_digits_that_a_role_does_not_show_are_compared(database: str) -> None:
+    shown = "ALTER ROLE postgres IN DATABASE {} SET extra_float_digits = -14".format(
+        re.sub(r".*/(\w+)\?.*", r"\1", database)
+    )
+    async with session(database) as connection:
+        await connection.execute(shown)
+    async with open_stage(database, Kept("v float8", "$2::int")) as stage:
+        await stage.place("a", 1, 2, 3)
+        report = await verify(stage, "UPDATE kept SET v = 1.2 WHERE id = 'a-1'")
+    assert report.tables[0].counts == {Kind.DIFFERENT: 1}
 
 
 async def test_rows_of_a_table_whose_only_key_is_a_serial_are_counted_whole(database: str) -> None:

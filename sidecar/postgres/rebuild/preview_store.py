@@ -19,8 +19,9 @@ from sidecar.postgres.rebuild.copy_comparison import CountingComparer
 from sidecar.postgres.tables.copies import new_schema
 from sidecar.postgres.tables.shadow import find_places
 from sidecar.postgres.tables.table_claims import require_same_tables
-from sidecar.postgres.tables.table_comparison import Progress, TableShape, read_shape
+from sidecar.postgres.tables.table_comparison import Progress
 from sidecar.postgres.tables.table_copy import Place
+from sidecar.postgres.tables.table_shape import TableShape, read_shapes
 from sidecar.projections.comparison import Report
 from sidecar.projections.ports import PreviewVerdict
 from sidecar.projections.preview import Pair, needs_approval
@@ -203,10 +204,7 @@ async def open_preview(pool: MeteredPool, partition: Partition, handling: Handli
         places = await find_places(raw, tables)
         for table, place in zip(tables, places, strict=True):
             await _require_same_columns(raw, projection, table, place)
-        shapes = [
-            await read_shape(raw, table, place, ())
-            for table, place in zip(tables, places, strict=True)
-        ]
+        shapes = await read_shapes(raw, tables, places)
     return Preview(pool, partition, shapes, handling)
 
 

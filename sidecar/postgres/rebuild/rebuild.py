@@ -31,6 +31,9 @@ OBSTACLES: Final = {
     "has_triggers": "has triggers",
     "has_policies": "has row-level security",
     "has_foreign_keys": "takes part in foreign keys",
+    "has_rules": "has rules",
+    "has_children": "has tables that inherit from it",
+    "is_child": "is a partition of another table, or inherits from one",
     "has_views": "is read by views, which would go on reading the old copy",
 }
 _CONSEQUENCE: Final = "it cannot be rebuilt by swapping"

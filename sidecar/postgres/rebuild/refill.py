@@ -38,7 +38,7 @@ async def describe_refill(connection: RawConnection, projection: str) -> str:
         )
         await _refuse_referred(connection, projection, places)
     counts = [
-        (place, await connection.fetchval(f"SELECT count(*) FROM {place}"))  # noqa: S608
+        (place, await connection.fetchval(f"SELECT count(*) FROM ONLY {place}"))  # noqa: S608
         for place in places
     ]
     rows = ", ".join(f"{count} of {place.name}" for place, count in counts)
@@ -135,9 +135,9 @@ async def _refuse_referred(
 async def _empty(connection: RawConnection, projection: str, places: Sequence[Place]) -> None:
     """Delete all rows in one statement, after which keys between the tables are checked."""
     first, *others = places
-    parts = ", ".join(f"d{n} AS (DELETE FROM {place})" for n, place in enumerate(others))  # noqa: S608
+    parts = ", ".join(f"d{n} AS (DELETE FROM ONLY {place})" for n, place in enumerate(others))  # noqa: S608
     try:
-        await connection.execute(f"{f'WITH {parts} ' if parts else ''}DELETE FROM {first}")  # noqa: S608
+        await connection.execute(f"{f'WITH {parts} ' if parts else ''}DELETE FROM ONLY {first}")  # noqa: S608
     except asyncpg.ForeignKeyViolationError as error:
         raise ProjectionError(
             f"Rows of {error.table_name} keep rows of {projection} from being deleted "

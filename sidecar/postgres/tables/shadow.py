@@ -7,10 +7,12 @@ from sidecar.errors import ProjectionError
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql, sql_in
 from sidecar.postgres.tables.copies import drop_copy, quote, verify_schema
-from sidecar.postgres.tables.table_copy import Place, copy_shape, require_table
+from sidecar.postgres.tables.table_copy import Place, copy_key_actions, copy_shape, require_table
 
 _VERIFY_OBSTACLES: Final = {
     "has_triggers": "has triggers, which would not act on the copy",
+    "has_rules": "has rules, which would not act on the copy",
+    "has_children": "has tables that inherit from it, whose rows its copy would not show",
     "has_policies": "has row-level security",
 }
 
@@ -53,6 +55,7 @@ class Shadow:
         for table, place in zip(tables, places, strict=True):
             await require_table(connection, table, _VERIFY_OBSTACLES, "it cannot be verified")
             await copy_shape(connection, place, self.schema, logged=False)
+        await copy_key_actions(connection, places, self.schema)
         await connection.execute(self.sql("create_progress"))
         await connection.execute(self.sql("create_withheld"))
         shape = await describe_shape(connection, places)

@@ -5,10 +5,8 @@ takes 1.0 for 1.00, compares boxes by their area, and knows none for json. Where
 whole rows are counted.
 """
 
-import math
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import asyncpg
@@ -18,8 +16,8 @@ from sidecar.postgres.codec_aware import without_codecs
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
 from sidecar.postgres.tables.copies import quote
-from sidecar.postgres.tables.table_copy import Place
-from sidecar.projections.comparison import MAX_DIFFERENCES, Difference, Kind, Part, TableReport
+from sidecar.postgres.tables.table_shape import Column, TableShape
+from sidecar.projections.comparison import MAX_DIFFERENCES, Difference, Kind, Part
 
 FIRST_ROWS: Final = 10_000
 MIN_ROWS: Final = 1_000
@@ -30,51 +28,6 @@ LONG_SECONDS: Final = 0.2
 BUCKETS: Final = 4096
 MAX_CHARACTERS: Final = 2000
 """So many are shown of a row without a key."""
-CLOSE: Final = 1e-9
-"""Relative difference of floating-point numbers that another order of additions explains."""
-
-_UNSTEADY: Final = "its default gives each copy another value"
-_IGNORED: Final = "ignored on request"
-
-
-class Column(msgspec.Struct, frozen=True):
-    """One column of a table, as `list_columns` describes it."""
-
-    name: str
-    type: str
-    is_float: bool
-    is_unsteady: bool
-    has_equality: bool
-
-    @property
-    def quoted(self) -> str:
-        """Its name as statements spell it."""
-        return quote(self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class TableShape:
-    """How one table is compared.
-
-    Attributes:
-        table: As the projection declares it.
-        place: Where the live one is.
-        columns: Those that are compared.
-        key: By which rows are paired; empty without any.
-        left_out: Why others are not compared, by name.
-    """
-
-    table: str
-    place: Place
-    columns: tuple[Column, ...]
-    key: tuple[Column, ...]
-    left_out: dict[str, str]
-
-    @property
-    def report(self) -> TableReport:
-        """What is known before any row was compared."""
-        key = tuple(column.name for column in self.key)
-        return TableReport(table=self.table, key=key, left_out=self.left_out)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -87,21 +40,6 @@ class Progress(msgspec.Struct, frozen=True):
 
     table: int = 0
     key: tuple[str, ...] | None = None
-
-
-async def read_shape(
-    connection: RawConnection, table: str, place: Place, ignored: Collection[str]
-) -> TableShape:
-    """Return how a table is compared."""
-    rows = await connection.fetch(sql("list_columns"), place.oid)
-    columns = [msgspec.convert(dict(row), Column) for row in rows]
-    left_out = {column.name: _UNSTEADY for column in columns if column.is_unsteady}
-    left_out |= {column.name: _IGNORED for column in columns if column.name in ignored}
-    compared = {column.name: column for column in columns if column.name not in left_out}
-    keys = [row["columns"] for row in await connection.fetch(sql("list_unique_keys"), place.oid)]
-    names = next((key for key in keys if compared.keys() >= set(key)), ())
-    key = tuple(compared[name] for name in names)
-    return TableShape(table, place, tuple(compared.values()), key, left_out)
 
 
 class TableComparer:
@@ -121,6 +59,8 @@ class TableComparer:
     async def compare(self, connection: RawConnection, after: tuple[str, ...] | None) -> Part:
         """Compare the part behind a key; of a table without a key, all of it."""
         with without_codecs(connection):
+            # What the role's settings cut off must neither hide a difference nor end this.
+            await connection.execute(sql("compare_whole_values"))
             return await self._compare(connection, after)
 
     async def _compare(self, connection: RawConnection, after: tuple[str, ...] | None) -> Part:
@@ -192,7 +132,7 @@ class TableComparer:
         pairs = " AND ".join(f"l.{c.quoted} = s.{c.quoted}" for c in shape.key)
         key = ", ".join(f"coalesce(l.{c.quoted}, s.{c.quoted})::text" for c in shape.key)
         changes = ", ".join(map(_write_change, shape.columns))
-        floats = [c for c in shape.columns if c.is_float]
+        floats = [c for c in shape.columns if c.tolerance is not None]
         texts = ", ".join(f"{side}.{c.quoted}::text" for c in floats for side in "ls")
         return (
             f"SELECT ARRAY[{key}] AS key, l.{first} IS NULL AS is_missing, "  # noqa: S608
@@ -220,11 +160,11 @@ class TableComparer:
     ) -> Iterator[tuple[str, Kind]]:
         pairs = iter(zip(floats[::2], floats[1::2], strict=True))
         for column, change in zip(self._shape.columns, changes, strict=True):
-            pair = next(pairs) if column.is_float else None
+            pair = next(pairs) if column.tolerance is not None else None
             if change is None:
                 continue
             kind = Kind(change)
-            if kind is Kind.DIFFERENT and pair is not None and _is_close(*pair):
+            if kind is Kind.DIFFERENT and pair is not None and column.rounds(*pair):
                 kind = Kind.ROUNDING
             yield column.name, kind
 
@@ -271,12 +211,6 @@ def _write_change(column: Column) -> str:
         f"CASE WHEN {live}::text IS NOT DISTINCT FROM {copy}::text THEN NULL{equal} "
         "ELSE 'different' END"
     )
-
-
-def _is_close(live: str | None, copy: str | None) -> bool:
-    if live is None or copy is None:
-        return False
-    return math.isclose(float(live), float(copy), rel_tol=CLOSE)
 
 
 def _count_rest(

@@ -1,6 +1,6 @@
 """Empty copies of a read model's tables, in another schema."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sidecar.errors import ProjectionError
@@ -57,4 +57,14 @@ async def copy_shape(
         *await connection.fetch(sql("list_grants"), source, schema),
     ]
     for row in rows:
+        await connection.execute(row["statement"])
+
+
+async def copy_key_actions(connection: RawConnection, places: Sequence[Place], schema: str) -> None:
+    """Let copies do what foreign keys among the tables do, such as `ON DELETE CASCADE`.
+
+    That a row exists to which another one refers is not checked on them.
+    """
+    oids = [place.oid for place in places]
+    for row in await connection.fetch(sql("list_key_actions"), oids, schema):
         await connection.execute(row["statement"])

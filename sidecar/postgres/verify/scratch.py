@@ -14,8 +14,8 @@ from sidecar.postgres.handler.setup_call import call_setup
 from sidecar.postgres.query import sql
 from sidecar.postgres.rebuild.rebuild import OBSTACLES
 from sidecar.postgres.tables.copies import create_schema, drop_copy, quote
-from sidecar.postgres.tables.table_comparison import TableShape, read_shape
 from sidecar.postgres.tables.table_copy import Place, copy_shape, require_table
+from sidecar.postgres.tables.table_shape import TableShape, read_shapes
 from sidecar.projections.projection import Subscription
 
 PREFIX: Final = "sidecar_check_"
@@ -128,11 +128,8 @@ class Scratch:
                 f"{subscription.name} has no tables that could be compared: make them in `setup`, "
                 "or declare `tables` that are in the database."
             )
-        shapes = []
-        for table in tables:
-            place = await require_table(self._keeper, table, {}, "")
-            shapes.append(await read_shape(self._keeper, table, place, ignored))
-        return shapes
+        places = [await require_table(self._keeper, table, {}, "") for table in tables]
+        return await read_shapes(self._keeper, tables, places, ignored)
 
 
 @asynccontextmanager

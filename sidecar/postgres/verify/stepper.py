@@ -17,7 +17,8 @@ from sidecar.postgres.checkpoints.projection_transaction import PostgresTransact
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import is_own, sql
 from sidecar.postgres.tables.copies import create_schema, quote, step_schema
-from sidecar.postgres.tables.table_copy import copy_shape, require_table
+from sidecar.postgres.tables.shadow import find_places
+from sidecar.postgres.tables.table_copy import Place, copy_key_actions, copy_shape
 from sidecar.projections.delivery import Delivery, EventFailedError, Router
 from sidecar.projections.one_by_one import apply_one
 from sidecar.projections.projection import Partition, Subscription
@@ -32,7 +33,9 @@ _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 _REMARKS: Final = {
     "has_triggers": "has triggers, which do not act on the copy",
-    "has_foreign_keys": "takes part in foreign keys, which are not checked on the copy",
+    "has_rules": "has rules, which do not act on the copy",
+    "has_children": "has tables that inherit from it, whose rows its copy does not show",
+    "has_foreign_keys": "takes part in foreign keys, which the copy follows but does not check",
     "has_policies": "has row-level security, which does not hold on the copy",
 }
 
@@ -230,7 +233,12 @@ async def open_stepper(
         schema = f"{step_schema()}_{raw.get_server_pid()}"
         await create_schema(raw, schema)
         remarks = [each for table in subscription.tables for each in await _remark(raw, table)]
-        tables = [await _copy(raw, table, schema) for table in subscription.tables]
+        places = await find_places(raw, subscription.tables)
+        tables = [
+            await _copy(raw, table, place, schema)
+            for table, place in zip(subscription.tables, places, strict=True)
+        ]
+        await copy_key_actions(raw, places, schema)
         (row,) = await raw.fetch(sql("begin_step"), subscription.name)
         applying = PostgresTransaction(raw, partition, row, schema, eager=True)
         await applying.prepare()
@@ -242,8 +250,7 @@ async def open_stepper(
         await transaction.rollback()
 
 
-async def _copy(raw: RawConnection, table: str, schema: str) -> _Copy:
-    place = await require_table(raw, table, {}, "")
+async def _copy(raw: RawConnection, table: str, place: Place, schema: str) -> _Copy:
     keys = await raw.fetch(sql("list_unique_keys"), place.oid)
     await copy_shape(raw, place, schema)
     key = tuple(keys[0]["columns"]) if keys else ()

@@ -280,8 +280,9 @@ WHERE e.position <= $2 AND EXISTS (
 GROUP BY e.stream ORDER BY max(e.position) DESC LIMIT 3;
 
 -- name: list_columns
--- Of table $1. A default that is no constant gives each copy another value; base types without
--- equality can only be compared as they are stored.
+-- Of table $1 of a read model with the tables $2. A default that is no constant gives each copy
+-- another value, and what refers to such a column follows it; base types without equality can only
+-- be compared as they are stored.
 WITH RECURSIVE bases AS (
     SELECT a.attnum, a.atttypid AS oid FROM pg_attribute a
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
@@ -289,18 +290,44 @@ WITH RECURSIVE bases AS (
     SELECT b.attnum, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END
     FROM bases b JOIN pg_type t ON t.oid = b.oid
     WHERE t.typtype = 'd' OR t.typcategory = 'A'
+), sources AS (
+    SELECT a.attnum, a.attrelid AS relid, a.attnum AS source FROM pg_attribute a
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT s.attnum, k.confrelid, k.confkey[p.place]
+    FROM sources s
+    JOIN pg_constraint k ON k.contype = 'f' AND k.conrelid = s.relid AND k.confrelid = ANY($2::oid[])
+    CROSS JOIN unnest(k.conkey) WITH ORDINALITY AS p (attnum, place)
+    WHERE p.attnum = s.source
+), unsteady AS (
+    SELECT a.attrelid AS relid, a.attnum
+    FROM pg_attribute a
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    CROSS JOIN coalesce(d.adbin::text, t.typdefaultbin::text, '') AS made
+    WHERE a.attrelid = ANY($1::oid || $2::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+      AND a.attgenerated = '' AND (
+          a.attidentity <> '' OR made LIKE '%SQLVALUEFUNCTION%' OR EXISTS (
+              SELECT FROM regexp_matches(made, ':(?:op)?funcid (\d+)', 'g') AS f (ids)
+              JOIN pg_proc p ON p.oid = f.ids[1]::oid WHERE p.provolatile <> 'i'
+          ) OR EXISTS (
+              -- Of a text that is read as a time, such as 'now'.
+              SELECT FROM regexp_matches(made, ':resulttype (\d+) :resultcollid', 'g') AS f (ids)
+              JOIN pg_type r ON r.oid = f.ids[1]::oid WHERE r.typcategory = 'D'
+          )
+      )
 )
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-       a.atttypid IN ('float4'::regtype, 'float8'::regtype) AS is_float,
-       a.attidentity <> '' OR (a.attgenerated = '' AND EXISTS (
-           SELECT FROM pg_attrdef d
-           WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND (
-               d.adbin::text LIKE '%SQLVALUEFUNCTION%' OR EXISTS (
-                   SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') AS f (ids)
-                   JOIN pg_proc p ON p.oid = f.ids[1]::oid WHERE p.provolatile <> 'i'
-               )
-           )
-       )) AS is_unsteady,
+       (
+           SELECT max(CASE b.oid WHEN 'float4'::regtype THEN 1e-5 WHEN 'float8'::regtype THEN 1e-9 END)
+           FROM bases b WHERE b.attnum = a.attnum
+       )::float8 AS tolerance,
+       EXISTS (SELECT FROM unsteady u WHERE u.relid = a.attrelid AND u.attnum = a.attnum)
+           AS is_unsteady,
+       EXISTS (
+           SELECT FROM sources s JOIN unsteady u ON u.relid = s.relid AND u.attnum = s.source
+           WHERE s.attnum = a.attnum
+       ) AS follows_unsteady,
        NOT EXISTS (
            SELECT FROM bases b JOIN pg_type t ON t.oid = b.oid
            WHERE b.attnum = a.attnum AND t.typtype IN ('b', 'c') AND t.typcategory <> 'A'
@@ -319,6 +346,9 @@ FROM pg_attribute a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum;
 
+-- name: compare_whole_values
+SELECT set_config('extra_float_digits', '3', true), set_config('statement_timeout', '0', true);
+
 -- name: list_unique_keys
 -- Of table $1: columns of each index that no two rows share, the primary key first.
 SELECT array_agg(a.attname::text ORDER BY k.place) AS columns
@@ -330,6 +360,61 @@ WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
 GROUP BY i.indexrelid, i.indisprimary, i.indnkeyatts
 HAVING bool_and(a.attnotnull)
 ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid;
+
+-- name: list_key_actions
+-- What foreign keys among the tables $1 do to rows that refer to one which is deleted or changes its
+-- key, as triggers on the copies in schema $2. The keys themselves would check there, too, but rows
+-- of parked streams are made later in a copy.
+WITH actions AS (
+    SELECT k.oid, e.event, k.conrelid, k.confrelid,
+           CASE e.event WHEN 'DELETE' THEN k.confdeltype ELSE k.confupdtype END AS action,
+           string_agg(format('c.%I = OLD.%I', c.attname, p.attname), ' AND ') AS is_referrer,
+           string_agg(format('OLD.%I IS DISTINCT FROM NEW.%1$I', p.attname), ' OR ') AS is_changed,
+           string_agg(format('%I = NEW.%I', c.attname, p.attname), ', ') AS follows,
+           string_agg(format('%I = NULL', c.attname), ', ') FILTER (WHERE is_set) AS nulls,
+           string_agg(format('%I = DEFAULT', c.attname), ', ') FILTER (WHERE is_set) AS defaults
+    FROM pg_constraint k
+    CROSS JOIN unnest(ARRAY['DELETE', 'UPDATE']) AS e (event)
+    CROSS JOIN unnest(k.conkey, k.confkey) AS n (attnum, key_attnum)
+    JOIN pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = n.attnum
+    JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = n.key_attnum
+    CROSS JOIN LATERAL (
+        -- Servers before 15 know no `confdelsetcols`.
+        SELECT to_jsonb(k) -> 'confdelsetcols' AS columns
+    ) AS s
+    CROSS JOIN LATERAL (
+        SELECT e.event = 'UPDATE' OR coalesce(jsonb_typeof(s.columns), 'null') = 'null'
+               OR s.columns @> to_jsonb(n.attnum) AS is_set
+    ) AS i
+    WHERE k.contype = 'f' AND k.conrelid = ANY($1::oid[]) AND k.confrelid = ANY($1)
+    GROUP BY k.oid, e.event, k.conrelid, k.confrelid, k.confdeltype, k.confupdtype
+), made AS (
+    SELECT format('sidecar_key_%s_%s', a.oid, lower(a.event)) AS name, a.event, a.is_changed,
+           t.relname AS parent,
+           CASE
+               WHEN a.action = 'c' AND a.event = 'DELETE'
+                   THEN format('DELETE FROM %I.%I AS c WHERE %s', $2::text, r.relname, a.is_referrer)
+               ELSE format(
+                   'UPDATE %I.%I AS c SET %s WHERE %s', $2, r.relname,
+                   CASE a.action WHEN 'c' THEN a.follows WHEN 'n' THEN a.nulls ELSE a.defaults END,
+                   a.is_referrer
+               )
+           END AS statement
+    FROM actions a JOIN pg_class r ON r.oid = a.conrelid JOIN pg_class t ON t.oid = a.confrelid
+    WHERE a.action IN ('c', 'n', 'd')
+)
+SELECT unnest(ARRAY[
+           format(
+               'CREATE FUNCTION %I.%I() RETURNS trigger LANGUAGE plpgsql AS %L', $2, name,
+               format('BEGIN %s; RETURN NULL; END', statement)
+           ),
+           format(
+               'CREATE TRIGGER %I AFTER %s ON %I.%I FOR EACH ROW %s EXECUTE FUNCTION %I.%I()',
+               name, event, $2, parent,
+               CASE event WHEN 'UPDATE' THEN format('WHEN (%s)', is_changed) ELSE '' END, $2, name
+           )
+       ]) AS statement
+FROM made;
 
 -- name: list_verifications
 -- The last one of each projection.

@@ -19,7 +19,8 @@ from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.query import sql
 from sidecar.postgres.tables.shadow import Shadow, describe_shape, find_places
-from sidecar.postgres.tables.table_comparison import Progress, TableComparer, TableShape, read_shape
+from sidecar.postgres.tables.table_comparison import Progress, TableComparer
+from sidecar.postgres.tables.table_shape import TableShape, read_shapes
 from sidecar.postgres.tables.table_watch import TableWatch
 from sidecar.postgres.verify.key_events import add_key_events
 from sidecar.postgres.verify.shadow_transaction import Comparison, ShadowTransaction
@@ -63,10 +64,8 @@ class VerificationStore(PostgresProjectionStore):
             self._verification, self.share = row["id"], row["share"]
             self._requested_at = row["requested_at"]
             found = await self._read_progress(raw) or await self._make_anew(raw)
-            self._shapes = [
-                await read_shape(raw, table, place, row["ignored"])
-                for table, place in zip(self._subscription.tables, places, strict=True)
-            ]
+            tables, ignored = self._subscription.tables, row["ignored"]
+            self._shapes = await read_shapes(raw, tables, places, ignored)
             self._comparers = [TableComparer(s, self._shadow.schema) for s in self._shapes]
             accepted = await list_accepted(raw, self._projection, found["position"])
             return self._resume(found, partition, accepted)
