@@ -29,7 +29,8 @@ def test_remark_within_a_statement_is_left_where_it_is() -> None:
 def test_each_name_stands_once_and_is_used() -> None:
     files = [path for path in ROOM.rglob("*.sql") if path.parent.name != "migrations"]
     names = re.findall(r"^-- name: (\w+)$", "\n".join(map(read, files)), re.MULTILINE)
-    code = "\n".join(map(read, ROOM.rglob("*.py")))
+    code = "\n".join(map(read, ROOM.parent.rglob("*.py")))
 
     assert sorted(names) == sorted(statements())
     assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+    assert set(re.findall(r"\bsql\(\"(\w+)\"\)", code)) - set(names) == set()

@@ -38,6 +38,11 @@ ORDER BY name;
 SELECT s.stream, (hashtext(s.stream) & 2147483647) % $2::integer AS partition
 FROM unnest($1::text[]) AS s (stream);
 
+-- name: begin_check
+-- What a transaction has to know of its checkpoint, which is kept elsewhere.
+SELECT 0::bigint AS position, pg_current_xact_id()::text AS transaction, false AS has_parked,
+       0::bigint AS start_position;
+
 -- name: stamp_tables
 -- Of each of tables $1 a text that is another one once this transaction has changed its rows; null
 -- where the server does not count.
