@@ -11,9 +11,11 @@ from sidecar.health.verdict import ProbeVerdict
 from sidecar.lint.finding import Finding
 from sidecar.lint.rules.secrets import SEC01
 from sidecar.postgres.samples.sample import Sample
+from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.process.worker_place import RestartReason, WorkerStatus
 from sidecar.projections.deleted_letters import DeletedLetters
 from sidecar.projections.drift import VerificationStatus
+from sidecar.projections.interruption import Interruption
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.wiring.observed import ObservedState
@@ -36,6 +38,11 @@ TOTALS: Final = ProjectionStatus(
     passed_over=(PassedOver("Placed", 2, 1, 9),),
     verification=VerificationStatus(verified_at=NOW, position=7, drift_rows=1),
     deleted=DeletedLetters(1, 2, ("ada",), NOW),
+)
+
+
+INTERRUPTED: Final = Heartbeat(
+    projections=(LoopReport("totals", interruption=Interruption(0.0, "DiskFullError", "")),)
 )
 
 
@@ -65,11 +72,16 @@ def full_state() -> ObservedState:
     )
     return ready_state(
         sample,
+        now=NOW,
         checks=(CheckStatus(Outcome.PASS, cause="password-refused", check=check),),
         findings=(
             Finding(SEC01, "SECRET_KEY", "It is short.", "Make it.", severity=Severity.WARNING),
         ),
-        workers=(WorkerStatus("worker-1", restarts=dict.fromkeys(RestartReason, 0)),),
+        workers=(
+            WorkerStatus(
+                "worker-1", restarts=dict.fromkeys(RestartReason, 0), heartbeat=INTERRUPTED
+            ),
+        ),
         transitions={("database", "fail"): 1},
         scrape_failures={"worker-1": 0},
     )

@@ -15,6 +15,7 @@ from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome
 from sidecar.lint.finding import Violation
+from sidecar.projections.interruption import Interruption
 
 MAX_HEARTBEAT_BYTES: Final = 256 * 1024
 # The names are label values of metrics.
@@ -90,12 +91,14 @@ class LoopReport(msgspec.Struct, frozen=True):
     Attributes:
         copy: `live` or `rebuild`.
         heartbeat_age_seconds: Since the loop last turned; None before its first turn.
+        interruption: What keeps it from coming on, though it ends by itself; None for nothing.
     """
 
     projection: str
     index: int = 0
     copy: str = "live"
     heartbeat_age_seconds: float | None = None
+    interruption: Interruption | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

@@ -16,9 +16,10 @@ from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Delivery, EventFailedError
 from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
 from sidecar.projections.failure_log import log_erased, log_parked, log_resumed
+from sidecar.projections.observer import Work
 from sidecar.projections.one_by_one import apply_one
 from sidecar.projections.ports import OpenDeadLetter, Transaction
-from sidecar.projections.retry import Park, Retry, delay_seconds
+from sidecar.projections.retry import Park, Retry
 
 # At most so many events of a stream per transaction; what is left keeps its dead letter, so that a
 # crash resumes there.
@@ -82,7 +83,6 @@ class DeadLetterRetrier:
         # After a crash no more events are handled again than the loop would.
         self._limit: Final = min(context.subscription.chunk_events, RETRY_EVENTS)
         self._applied: Final[Counter[int]] = Counter()
-        self._interruptions = 0
         self._look_mono = 0.0
         self._rest_mono = 0.0
 
@@ -120,16 +120,17 @@ class DeadLetterRetrier:
             return self.goes_on
         self._look_mono = now_mono + LOOK_SECONDS
         self._failures.due_mono = math.inf
-        return await self._context.store.has_due_dead_letters(
+        has_due = await self._context.store.has_due_dead_letters(
             self._context.partition, self._cursor.stored
         )
+        if not has_due:
+            self._failures.recovered(Work.DEAD_LETTERS)
+        return has_due
 
     def _put_off(self, error: Exception) -> None:
         """Look again after a while that grows from one transient error to the next."""
         self.goes_on = False
-        self._interruptions += 1
-        self._failures.interrupted(error)
-        delay = delay_seconds(self._interruptions, random.random())
+        delay = self._failures.interrupted(error, Work.DEAD_LETTERS)
         self._look_mono = self._rest_mono = time.monotonic() + delay
 
     async def _retry_one(self, span: ExitStack) -> None:
@@ -276,7 +277,7 @@ class DeadLetterRetrier:
         """
         if isinstance(outcome, Interrupted):
             raise outcome.cause
-        self._interruptions = 0
+        self._failures.recovered(Work.DEAD_LETTERS)
         partition, letter = self._context.partition, outcome.letter
         match outcome:
             case FailedAgain(failure=failure, decision=decision):

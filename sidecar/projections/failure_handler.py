@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,7 +26,8 @@ from sidecar.projections.environment_failure import (
     find_sqlstate,
 )
 from sidecar.projections.failure_log import log_failure, log_interruption
-from sidecar.projections.observer import Action
+from sidecar.projections.interruption import Interruption, explain
+from sidecar.projections.observer import Action, Work
 from sidecar.projections.ports import Transaction
 from sidecar.projections.retry import (
     GaplessPolicy,
@@ -114,7 +116,7 @@ class FailureHandler:
         self.reported = 0
         self._context: Final = context
         self._policy: Final = policy
-        self._outages = 0
+        self._outages: Final[Counter[Work]] = Counter()
         self._streak: Final = FailureStreak()
         self._suspicion: Final = Suspicion()
         # Effects outside the transaction are not undone by a rollback.
@@ -134,21 +136,27 @@ class FailureHandler:
         self._streak.left = 0
         self._suspicion.passed(event_type)
 
-    def recovered(self) -> None:
+    def recovered(self, work: Work = Work.EVENTS) -> None:
         """Record that the database takes what is done."""
-        self._outages = 0
+        if self._outages[work]:
+            self._outages[work] = 0
+            self._context.tally.interruptions.pop(work, None)
 
-    def interrupted(self, error: Exception) -> float:
+    def interrupted(self, error: Exception, work: Work = Work.EVENTS) -> float:
         """Record a transient error; return how many seconds to wait."""
-        self._outages += 1
+        self._outages[work] += 1
         error_type = type(error).__name__
-        self._context.tally.add_failure(error_type, Action.RETRY)
-        if self._outages == 1:
+        tally = self._context.tally
+        tally.add_failure(error_type, Action.RETRY)
+        before = tally.interruptions.get(work)
+        since_at = before.since_at if before else time.time()
+        tally.interruptions[work] = Interruption(since_at, error_type, explain(error))
+        if self._outages[work] == 1:
             # What PostgreSQL says may hold values; our own messages hold none.
             said = f": {error}".rstrip(".") if isinstance(error, SidecarError) else ""
             reason = f"interrupted by {error_type}{said}"
             log_interruption(self._context.partition, "sidecar.projection.interrupted", reason)
-        return delay_seconds(self._outages, random.random())
+        return delay_seconds(self._outages[work], random.random())
 
     def can_go_around(self, error: Exception) -> bool:
         """Return True when a batch can go on without the event that failed with this."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.tally import MAX_ERROR_TYPES, OTHER
+from sidecar.projections.interruption import Interruption
 
 
 class Action(StrEnum):
@@ -18,6 +19,13 @@ class Action(StrEnum):
     RETRY = "retry"
     PARK = "park"
     HALT = "halt"
+
+
+class Work(StrEnum):
+    """What a loop does."""
+
+    EVENTS = "events"
+    DEAD_LETTERS = "dead letters"
 
 
 @dataclass(slots=True)
@@ -34,6 +42,7 @@ class RunnerTally:
         position: The checkpoint as this loop knows it.
         replays: Batches that were rolled back and applied again in parts, for something in them
             failed.
+        interruptions: What keeps each kind of its work from coming on, though it ends by itself.
     """
 
     applied: int = 0
@@ -43,6 +52,7 @@ class RunnerTally:
     progress_at: float | None = None
     position: int = 0
     replays: int = 0
+    interruptions: dict[Work, Interruption] = field(default_factory=dict)
 
     def beat(self) -> None:
         """Record that a poll was completed."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar.projections.deleted_letters import DeletedLetters, describe_deleted
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus, describe_drift
+from sidecar.projections.interruption import Interruption
 from sidecar.projections.log_start import describe_start
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
@@ -169,6 +170,13 @@ class ProjectionStatus:
         )
         detail = "; ".join(filter(None, told)) or None
         return replace(self, detail=detail, verification=verification, changes=changes)
+
+    def with_interruption(self, interruption: Interruption | None) -> "ProjectionStatus":
+        """Return it with what keeps its loop from coming on, first."""
+        if interruption is None:
+            return self
+        detail = "; ".join(filter(None, (interruption.describe(), self.detail)))
+        return replace(self, detail=detail)
 
     @property
     def lost_tables(self) -> int:

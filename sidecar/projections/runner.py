@@ -43,6 +43,8 @@ class Runner:
     ) -> None:
         self.partition: Final[Partition] = context.partition
         self.tally: Final[RunnerTally] = context.tally
+        # Handed on from a loop before this one, whose errors were its own.
+        self.tally.interruptions.clear()
         self._context: Final = context
         self._cursor: Final = Cursor(context)
         # The strategy: what to do with dead letters, failed events, halts, and at the safe head.
@@ -99,6 +101,8 @@ class Runner:
             elif await self._copy.halts(error):
                 delay_seconds = IDLE_SECONDS
             else:
+                # It is started again, and may meet the same for long, as when its reads time out.
+                self._copy.failures.interrupted(error)
                 raise
             self._cursor.forget()
             await self.rest(delay_seconds)

@@ -70,6 +70,13 @@ LOST_TABLES: Final = _of_projection.gauge(
     "{table}",
     "Tables of a read model that somebody else emptied, or dropped and made again.",
 )
+INTERRUPTION: Final = _of_projection.gauge(
+    "sidecar.projection.interruption",
+    "s",
+    "How long errors that end by themselves have kept a projection from coming on; no series while "
+    "none do.",
+    attribute.ERROR_TYPE,
+)
 VERIFIED: Final = _of_projection.gauge(
     "sidecar.projection.verified.timestamp",
     "s",

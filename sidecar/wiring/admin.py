@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sidecar.config.settings import Settings
@@ -28,6 +29,8 @@ from sidecar.process.application import ProcessStatus
 from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.wiring.boot import Boot
 from sidecar.wiring.in_process import SubscriberStatus, fold
+from sidecar.wiring.observed import find_interruptions
+from sidecar.wiring.place import workers_directory
 from sidecar.wiring.probe_process import EMBEDDED_DIRECTORY, open_database
 
 P = ParamSpec("P")
@@ -98,21 +101,25 @@ async def migrate_database(boot: Boot) -> list[str]:
 async def list_projections(boot: Boot) -> tuple[ProjectionStatus | SubscriberStatus, ...]:
     """Return the status of every projection and handler, those of the application's too."""
     sample = await with_store(boot, take_sample, SafeHeadFollower())
-    processes = await _ask_application(boot.settings)
+    processes = await _ask(boot.settings.agents, boot.settings.app_agent_urls)
+    workers = await _ask(workers_directory(boot.settings))
     now_mono, now = time.monotonic(), datetime.now(UTC)
     inside = fold(processes, {}, now_mono).values()
     called = (SubscriberStatus.of(one, sample.published, now_mono, now) for one in inside)
-    return (*sample.projections, *called)
+    beats = (each.heartbeat for each in workers)
+    stopped = find_interruptions(beats, now.timestamp())
+    followed = (one.with_interruption(stopped.get(one.name)) for one in sample.projections)
+    return (*followed, *called)
 
 
-async def _ask_application(settings: Settings) -> list[ProcessStatus]:
+async def _ask(directory: Path, urls: Sequence[str] = ()) -> list[ProcessStatus]:
     """Return what each process that answers reports, once, by however many ways it is asked.
 
     None is waited for longer than a second.
     """
-    pollers = [AgentPoller(url) for url in settings.app_agent_urls]
+    pollers = [AgentPoller(url) for url in urls]
     with suppress(OSError):
-        sockets = await asyncio.to_thread(list_sockets, settings.agents)
+        sockets = await asyncio.to_thread(list_sockets, directory)
         pollers += [AgentPoller.at(path) for path in sockets.values()]
     await asyncio.gather(*(poller.ask() for poller in pollers))
     beats = {each.heartbeat.agent or each.url: each.heartbeat for each in pollers}

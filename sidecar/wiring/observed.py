@@ -17,9 +17,11 @@ from sidecar.postgres.samples.database_poller import DatabasePoller
 from sidecar.postgres.samples.sample import Sample
 from sidecar.process.application import Application, ProcessStatus
 from sidecar.process.background import Background
+from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.deleted_letters import DeletedLetters
+from sidecar.projections.interruption import TOLD_SECONDS, Interruption
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool_metrics import PoolReport, read_pools
@@ -135,6 +137,12 @@ class ObservedState:
         return dict(sorted(age for each in self.workers for age in each.heartbeat.setups.items()))
 
     @cached_property
+    def interruptions(self) -> Mapping[str, Interruption]:
+        """What keeps projections from coming on for some time, by name; the longest of each."""
+        beats = (worker.heartbeat for worker in self.workers)
+        return find_interruptions(beats, self.now.timestamp())
+
+    @cached_property
     def refused(self) -> Mapping[str, str]:
         """Why our workers must not run projections that others may run, by name."""
         return {
@@ -156,6 +164,21 @@ class ObservedState:
         """Return the open dead letters of a subscriber that the application calls itself."""
         kind, name = key
         return self.published.get(name) if kind == SubscriberKind.PROJECTION else None
+
+
+def find_interruptions(beats: Iterable[Heartbeat], now_at: float) -> dict[str, Interruption]:
+    """Return what has kept loops from coming on for longer than a moment, by projection.
+
+    `now_at` is Unix time.
+    """
+    found: dict[str, Interruption] = {}
+    for beat in beats:
+        for loop in beat.projections:
+            one = loop.interruption
+            if one is not None and now_at - one.since_at >= TOLD_SECONDS:
+                known = found.setdefault(loop.projection, one)
+                found[loop.projection] = min(known, one, key=lambda each: each.since_at)
+    return found
 
 
 @dataclass(slots=True)

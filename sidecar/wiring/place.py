@@ -70,6 +70,33 @@ class Place:
                 self.listeners.append(listen(LOOPBACK, FORMER_PORT))
 
 
+class WorkerSocket:
+    """The socket at which a worker answers commands; none where it cannot be opened.
+
+    Attributes:
+        listeners: The socket, which the agent that serves it closes.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.listeners: Final[list[socket.socket]] = []
+        self._socket: AgentSocket | None = None
+        directory = workers_directory(settings)
+        sweep(directory)
+        with suppress(OSError, UsageError):
+            self._socket = open_socket(directory)
+            self.listeners.append(self._socket.listener)
+
+    def leave(self) -> None:
+        """Remove the socket's file."""
+        if self._socket is not None:
+            self._socket.remove()
+
+
+def workers_directory(settings: Settings) -> Path:
+    """Return where the sockets of workers are; those beside it are the application's."""
+    return settings.agents / "workers"
+
+
 def find_address(settings: Settings, host: str | None, port: int | None) -> Address | None:
     """Return where to listen for a sidecar on another host; None where that is not configured."""
     asked = (host, port, settings.agent_host, settings.agent_port)

@@ -128,6 +128,13 @@ def _by_verified(
     return _by(attribute.PROJECTION, {each.name: choose(each.verification) for each in verified})
 
 
+def _interruptions(state: ObservedState) -> Iterable[Reading]:
+    now_at = state.now.timestamp()
+    for name, one in state.interruptions.items():
+        labels: dict[str, str] = {attribute.PROJECTION: name, attribute.ERROR_TYPE: one.error_type}
+        yield now_at - one.since_at, labels
+
+
 def _pairs(counts: Mapping[tuple[str, str], int], instrument: Instrument) -> Iterable[Reading]:
     first, second = instrument.attributes
     return [(count, {first: one, second: other}) for (one, other), count in counts.items()]
@@ -153,6 +160,7 @@ _READERS: Final[Mapping[Instrument, ToReadings]] = {
     metric.DELETED_DEAD_LETTERS: lambda s: _by(attribute.PROJECTION, count_deleted_letters(s)),
     metric.DRIFT_ROWS: lambda s: _by_verified(s, lambda v: v.drift_rows),
     metric.LOST_TABLES: lambda s: _by_projection(s, lambda p: p.lost_tables),
+    metric.INTERRUPTION: _interruptions,
     metric.VERIFIED: lambda s: _by_verified(
         s, lambda v: 0.0 if v.verified_at is None else v.verified_at.timestamp()
     ),

@@ -69,6 +69,7 @@ def _projection_to_json(
     projection: ProjectionStatus, state: ObservedState, history: History
 ) -> Row:
     name = projection.name
+    projection = projection.with_interruption(state.interruptions.get(name))
     last = next((each for each in _failures(state) if each.projection == name), None)
     return {
         **_standing_to_json(projection),

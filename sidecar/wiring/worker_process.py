@@ -37,6 +37,7 @@ from sidecar.process.lifecycle import Shutdown
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
+from sidecar.projections.interruption import find_longest
 from sidecar.projections.observer import ProjectionNumbers, RunnerTally
 from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
@@ -54,6 +55,7 @@ from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.application_agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.fingerprint import fingerprint_of
+from sidecar.wiring.place import WorkerSocket
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 QUICK_SETUP_SECONDS: Final = 1.0
@@ -102,8 +104,10 @@ class WorkerProcess:
 
     async def run(self, listener: socket.socket, shutdown: Shutdown) -> None:
         """Work until a shutdown is requested; a second request cuts the last batch off."""
-        agent = make_agent(self._telemetry, self._report, listener)
+        place = WorkerSocket(self._boot.settings)
+        agent = make_agent(self._telemetry, self._report, listener, *place.listeners)
         async with agent, AsyncExitStack() as stack:
+            stack.callback(place.leave)
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
                 freeze_gc()
@@ -263,6 +267,7 @@ class WorkerProcess:
                     index=partition.index,
                     copy=partition.copy,
                     heartbeat_age_seconds=_age_seconds(runner.tally.heartbeat_mono),
+                    interruption=find_longest(runner.tally.interruptions.values()),
                 )
                 for partition, runner in runners.items()
             ),

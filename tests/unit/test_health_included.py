@@ -2,6 +2,7 @@ import datetime as dt
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,9 @@ from sidecar.process.application import Application
 from sidecar.process.heartbeat import CheckReport, Heartbeat, parse_heartbeat
 from sidecar.process.reader import AgentSilentError, UnreachableError
 from sidecar.projections.drift import VerificationStatus
+from sidecar.projections.interruption import Interruption
 from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
+from sidecar.projections.table_change import Change, TableChange
 from sidecar.telemetry.pool_metrics import PoolReport
 from sidecar.testing import ask
 from sidecar.wiring.checks.database import Advance, store_check
@@ -115,6 +118,43 @@ def test_a_projection_is_judged_by_all_that_is_known_of_it(
     projection: ProjectionStatus, silent_seconds: float, reason: str
 ) -> None:
     assert judge_projection("totals", projection, silent_seconds, 30.0).reason == reason
+
+
+WAITING = Interruption(0.0, "DiskFullError", " (SQLSTATE 53100): the server's disk is full")
+APPROVAL = "2 rows would vanish; `sidecar projections rebuild totals --yes`"
+LOST = TableChange("totals", Change.EMPTIED, dt.datetime(2026, 11, 30, tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "rebuild-halted"),
+        ({"changes": (replace(LOST, change=Change.WRITTEN),)}, "rebuild-halted"),
+        ({"dead_letters": 1}, "rebuild-halted"),
+        ({"status": Status.PAUSED}, "rebuild-halted"),
+        ({"changes": (LOST,)}, "emptied"),
+        ({"verification": DRIFTED}, "drifted"),
+        ({"status": Status.STALLED}, "stalled"),
+    ],
+)
+def test_a_rebuild_that_waits_for_a_person_is_told_whatever_else_is_so(
+    changes: dict[str, Any], reason: str
+) -> None:
+    waits = replace(STANDING, rebuild=Rebuild.HALTED, approval=APPROVAL, **changes)
+    result = judge_projection("totals", waits, 0.0, 30.0)
+    assert result.reason == f"totals.{reason}"
+    assert result.detail == f"The rebuild of totals waits for a decision: {APPROVAL}"
+
+
+def test_what_interrupts_a_projection_is_told_before_it_has_stalled_and_after() -> None:
+    early = judge_projection("totals", STANDING, 0.0, 30.0, WAITING)
+    late = judge_projection("totals", replace(STANDING, status=Status.STALLED), 0.0, 30.0, WAITING)
+    assert (early.outcome, early.reason) == (Outcome.WARN, "totals.interrupted")
+    assert (late.outcome, late.reason) == (Outcome.FAIL, "totals.stalled")
+    assert early.detail == late.detail
+    assert early.detail.startswith(
+        "totals is interrupted since 00:00:00 UTC by DiskFullError (SQLSTATE 53100): the server's"
+    )
 
 
 def heard(seconds_ago: float | None = None, error: AgentSilentError | None = None) -> Contact:

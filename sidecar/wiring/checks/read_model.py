@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, failed, passed, warned
+from sidecar.projections.interruption import Interruption
 from sidecar.projections.projection_status import STALL_SECONDS, ProjectionStatus, Rebuild, Status
 from sidecar.wiring.checks import check
 from sidecar.wiring.observed import ObservedState
@@ -28,55 +29,71 @@ def projection_check(
             return failed(f"{check_name}.refused")
         # Where no worker of ours runs it, no loop here can be silent.
         silent_seconds = state.loop_ages.get(name, 0.0)
-        return judge_projection(check_name, projection, silent_seconds, lag_limit_seconds)
+        interruption = state.interruptions.get(name)
+        return judge_projection(
+            check_name, projection, silent_seconds, lag_limit_seconds, interruption
+        )
 
     return ask
 
 
 def judge_projection(
-    check_name: str, projection: ProjectionStatus, silent_seconds: float, lag_limit_seconds: float
+    check_name: str,
+    projection: ProjectionStatus,
+    silent_seconds: float,
+    lag_limit_seconds: float,
+    interruption: Interruption | None = None,
 ) -> CheckResult:
     """Turn how a projection stands into a check's answer.
 
+    The reason is the worst that is so; what a person has to decide or to mend is told beside it.
     A loop that is caught up and dead has no lag yet; its heartbeat gives it away.
     """
+    detail = _describe(projection, interruption)
     lag_seconds = projection.lag_seconds
     if projection.status in {Status.FAILED, Status.STALLED, Status.UNOWNED}:
-        return failed(f"{check_name}.{projection.status.value}", lag_seconds, "s")
+        return failed(f"{check_name}.{projection.status.value}", lag_seconds, "s", detail=detail)
     if projection.status in _AT_WORK and silent_seconds > STALL_SECONDS:
-        return failed(f"{check_name}.silent", silent_seconds, "s")
-    if projection.verification.drift_rows:
-        return failed(f"{check_name}.drifted", projection.verification.drift_rows, "row")
-    if projection.lost_tables:
-        return failed(f"{check_name}.{projection.worst_change}", projection.lost_tables, "table")
-    blemish = _find_blemish(projection, lag_limit_seconds)
-    if blemish:
-        detail = _describe(projection) if blemish == "rebuild-halted" else ""
+        return failed(f"{check_name}.silent", silent_seconds, "s", detail=detail)
+    if drift_rows := projection.verification.drift_rows:
+        return failed(f"{check_name}.drifted", drift_rows, "row", detail=detail)
+    if lost := projection.lost_tables:
+        return failed(f"{check_name}.{projection.worst_change}", lost, "table", detail=detail)
+    is_interrupted = interruption is not None
+    if blemish := _find_blemish(projection, lag_limit_seconds, is_interrupted=is_interrupted):
         return warned(f"{check_name}.{blemish}", lag_seconds, "s", detail=detail)
     return passed(lag_seconds, "s")
 
 
-def _find_blemish(projection: ProjectionStatus, lag_limit_seconds: float) -> str:
-    """Say what is not as it should be, though the loop does its work; empty for nothing.
+def _find_blemish(
+    projection: ProjectionStatus, lag_limit_seconds: float, *, is_interrupted: bool
+) -> str:
+    """Say what is not as it should be, though the loop runs; empty for nothing.
 
-    What readers see comes first: a rebuild that runs changes nothing, one that halted comes last.
+    What stands still until somebody acts comes first, then what readers see, the longest to stay
+    before what passes. A rebuild that runs changes nothing, one that failed comes last.
     """
     change = projection.worst_change
-    blemishes = {
-        "dead-letters-deleted": projection.deleted,
-        "dead-letters": projection.dead_letters,
-        "passed-over": projection.passed_over,
-        change.value if change else "": change,
-        "paused": projection.status is Status.PAUSED,
-        "incomplete": projection.rebuild is Rebuild.IN_PLACE,
-        "late": projection.lag_seconds > lag_limit_seconds,
-        "rebuild-halted": projection.rebuild is Rebuild.HALTED,
-    }
-    return next((word for word, holds in blemishes.items() if holds), "")
+    blemishes = (
+        ("interrupted", is_interrupted),
+        ("rebuild-halted", projection.approval is not None),
+        ("dead-letters-deleted", projection.deleted),
+        ("dead-letters", projection.dead_letters),
+        ("passed-over", projection.passed_over),
+        (change.value if change else "", change),
+        ("paused", projection.status is Status.PAUSED),
+        ("incomplete", projection.rebuild is Rebuild.IN_PLACE),
+        ("late", projection.lag_seconds > lag_limit_seconds),
+        ("rebuild-halted", projection.rebuild is Rebuild.HALTED),
+    )
+    return next((word for word, holds in blemishes if holds), "")
 
 
-def _describe(projection: ProjectionStatus) -> str:
-    """Say what a person has to decide about a rebuild; empty when a failure halted it."""
-    if projection.approval is None:
-        return ""
-    return f"The rebuild of {projection.name} waits for a decision: {projection.approval}"
+def _describe(projection: ProjectionStatus, interruption: Interruption | None) -> str:
+    """Say what a person has to mend and to decide; empty for nothing."""
+    told = []
+    if interruption is not None:
+        told.append(f"{projection.name} is {interruption.describe()}")
+    if projection.approval is not None:
+        told.append(f"The rebuild of {projection.name} waits for a decision: {projection.approval}")
+    return ". ".join(told)
