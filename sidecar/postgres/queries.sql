@@ -196,8 +196,9 @@ WHERE projection = $1 AND ($2::text IS NULL OR copy = $2::text);
 
 -- name: end_failure
 -- One that waits for a person's decision goes on waiting.
-UPDATE sidecar.checkpoints SET state = 'running', detail = NULL
-WHERE projection = $1 AND copy = 'live' AND state = 'failed' AND block IS NULL;
+UPDATE sidecar.checkpoints SET state = 'running', detail = NULL, block = NULL
+WHERE projection = $1 AND copy = 'live' AND state = 'failed'
+  AND (block IS NULL OR block = 'shared_table');
 
 -- name: stand_still
 -- Of partition $3 of $4. A paused projection stays paused. Dead letters of the same type of error,

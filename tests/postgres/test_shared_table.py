@@ -1,11 +1,17 @@
 """One table, one projection: two that declare the same one are told apart however they spell it."""
 
+from collections.abc import Awaitable
+
 import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
 from sidecar.events.subscriber import Connection
+from sidecar.postgres.checkpoints.block import Block
+from sidecar.postgres.checkpoints.checkpoint import set_state
+from sidecar.postgres.connection import RawConnection
 from sidecar.projections.ports import State
+from sidecar.wiring.decision import Decision, decide
 from tests.postgres import rebuilding
 from tests.postgres.rebuilding import Totals
 from tests.postgres.setting_up import make_setups, row_of, set_up
@@ -47,10 +53,42 @@ async def test_two_new_ones_with_one_table_are_refused_with_both_names_and_the_r
             state, detail, _ = await row_of(both, one)
             assert state == State.FAILED
             assert f"{one} and {other} both declare the table" in str(detail)
+            assert await block_of(both, one) == Block.SHARED_TABLE
         mended = await stage_of(stage, Totals(), Journal())
         async with session(database) as connection:
             await connection.execute("DELETE FROM sidecar.checkpoints WHERE projection = 'counts'")
         assert await set_up(mended) == {"totals", "journal"}
+        assert await block_of(mended, "totals") is None
+
+
+async def test_one_that_waits_for_its_table_is_neither_resumed_nor_accepted(database: str) -> None:
+    async with open_stage(database) as stage:
+        both = await stage_of(stage, Totals(), Counts("totals"))
+        await set_up(both)
+        async with session(database) as connection:
+            for settle in (set_state(connection, "counts", State.RUNNING), decide_on(connection)):
+                with pytest.raises(ProjectionError, match="both declare the table totals"):
+                    await settle
+
+
+async def test_a_block_for_another_reason_outlasts_that_for_a_shared_table(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await stage.place("a", 1, 2)
+        await stage.catch_up()
+        both = await stage_of(stage, Totals(), Counts("totals"))
+        await set_up(both)
+        # Its table holds rows that another one has made.
+        assert await block_of(both, "counts") == Block.FILLED
+
+
+def decide_on(connection: RawConnection) -> Awaitable[str]:
+    return decide(connection, None, "counts", Decision("it is right"))
+
+
+async def block_of(stage: Stage, name: str) -> str | None:
+    query = "SELECT block FROM sidecar.checkpoints WHERE projection = $1"
+    block: str | None = await stage.pool.fetchval(query, name)
+    return block
 
 
 async def test_table_on_another_schema_of_the_search_path_is_another_table(database: str) -> None:

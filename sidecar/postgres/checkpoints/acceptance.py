@@ -119,6 +119,8 @@ async def accept_passed_over(connection: RawConnection, projection: str, reason:
     await count_on(connection, [projection])
     async with read_committed(connection):
         blocked = await connection.fetchrow(sql("read_block"), projection)
+        if blocked is not None and blocked["block"] == Block.SHARED_TABLE:
+            raise ProjectionError(f"{projection} waits for another decision: {blocked['detail']}")
         if blocked is not None and blocked["block"] != Block.PASSED_OVER:
             raise ProjectionError(f"Say at which position, with --at: {blocked['detail']}.")
         # Locked, so that none is passed over between those accepted and those reported later.

@@ -25,6 +25,7 @@ class Block(StrEnum):
     PASSED_OVER = "passed_over"
     LOST = "lost"
     RENAMED = "renamed"
+    SHARED_TABLE = "shared_table"
 
 
 def describe_filled(projection: str, tables: Sequence[str], kept: str = "") -> str:

@@ -98,6 +98,7 @@ async def fail_setup(
     subscription: Subscription,
     detail: str,
     *,
+    block: Block | None = None,
     service: str | None = None,
     handled: HandledTypes = NOTHING_KNOWN,
 ) -> None:
@@ -115,7 +116,7 @@ async def fail_setup(
             pass
         rows = await connection.fetch(sql("list_partitions"), subscription.name)
         if not await is_any_held(connection, subscription.name, rows):
-            await connection.execute(sql("fail_setup"), subscription.name, detail)
+            await connection.execute(sql("fail_setup"), subscription.name, detail, block)
 
 
 async def _register(

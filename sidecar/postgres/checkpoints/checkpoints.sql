@@ -227,8 +227,11 @@ WHERE projection = $1 AND copy = 'live'
 RETURNING partition;
 
 -- name: fail_setup
--- A paused projection stays paused.
-UPDATE sidecar.checkpoints SET state = 'failed', detail = $2
+-- With a block of kind $3, if any; one that waits for another decision still does. A paused
+-- projection stays paused.
+UPDATE sidecar.checkpoints
+SET state = 'failed', detail = $2,
+    block = CASE WHEN block IS NULL OR block = 'shared_table' THEN $3 ELSE block END
 WHERE projection = $1 AND copy = 'live' AND state <> 'paused';
 
 -- name: list_parked

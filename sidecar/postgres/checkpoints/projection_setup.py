@@ -14,6 +14,7 @@ from sidecar.errors import (
     SharedTableError,
     StoreUnavailableError,
 )
+from sidecar.postgres.checkpoints.block import Block
 from sidecar.postgres.checkpoints.checkpoint import fail_setup, prepare, register
 from sidecar.postgres.checkpoints.release import Release
 from sidecar.postgres.connection import RawConnection
@@ -129,7 +130,8 @@ class Setups:
             if isinstance(error, ForeignCheckpointError | SharedTableError):
                 self.refused[subscription.name] = detail
             _log_failure(subscription, error)
-            await self._fail(connection, subscription, detail)
+            block = Block.SHARED_TABLE if isinstance(error, SharedTableError) else None
+            await self._fail(connection, subscription, detail, block=block)
             return False
         self.refused.pop(subscription.name, None)
         return True
