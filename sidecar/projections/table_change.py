@@ -13,10 +13,14 @@ LEAST_ROWS: Final = 20
 
 
 class Change(StrEnum):
-    """What was done to a table by none of its projection's statements; the worst comes last."""
+    """What was done to a table by none of its projection's statements; the worst comes last.
+
+    One that is unfilled lacks what its projection handled before it was declared.
+    """
 
     REWRITTEN = "rewritten"
     WRITTEN = "written"
+    UNFILLED = "unfilled"
     REPLACED = "replaced"
     EMPTIED = "emptied"
 
@@ -135,6 +139,8 @@ class TableLook:
 _SAID: Final = {
     Change.REWRITTEN: "was rewritten, as by VACUUM FULL or ALTER TABLE, or filled anew",
     Change.WRITTEN: "was written by somebody else, for its projection stood still",
+    Change.UNFILLED: "was declared when its projection had handled events without it, as by a new "
+    "release, a rollback or another service",
     Change.REPLACED: "was dropped and made again, without the rows that it had",
     Change.EMPTIED: "lost all of its rows at once",
 }

@@ -200,7 +200,7 @@ _DECLARED: Final = {
     ("warning", "critical"): {
         "sidecar.log.other_database": _says("DATABASE_URL leads to another database than before."),
         "sidecar.table.changed": _says(
-            "Somebody else changed a table of a read model.", "projection table change"
+            "Somebody changed a table of a read model, or it lacks rows.", "projection table change"
         ),
     },
     ("info", "warning"): {

@@ -1,8 +1,11 @@
 """Marks of read models' tables: what each was when nobody but its projection had changed it."""
 
 from sidecar.postgres.connection import RawConnection, read_committed
+from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
-from sidecar.postgres.tables.table_claims import NAME
+from sidecar.postgres.tables.table_claims import NAME, find_filled
+from sidecar.postgres.tables.table_watch import log_change
+from sidecar.projections.table_change import Change, TableChange
 
 
 async def mark_tables(connection: RawConnection, projection: str, *, settles: bool) -> None:
@@ -17,10 +20,32 @@ async def mark_tables(connection: RawConnection, projection: str, *, settles: bo
 
 
 async def mark_after_setup(connection: RawConnection, projection: str) -> None:
-    """Take the tables as the setup of a projection left them, in its transaction."""
+    """Take the tables as the setup of a projection left them, in its transaction.
+
+    A table that it begins to fill now, or fills again, and that lacks what it has handled, is told.
+    """
     await connection.execute(sql("find_replaced"), projection, NAME)
-    await connection.execute(sql("drop_marks"), projection)
+    await connection.execute(sql("leave_tables"), projection)
+    unfilled = await _find_unfilled(connection, projection)
+    taken = await connection.fetch(sql("take_up_tables"), projection, [])
     await mark_tables(connection, projection, settles=False)
+    if unfilled:
+        taken += await connection.fetch(sql("take_up_tables"), projection, unfilled)
+    for row in taken:
+        log_change(projection, TableChange(row["name"], Change(row["change"]), row["changed_at"]))
+
+
+async def _find_unfilled(connection: RawConnection, projection: str) -> list[str]:
+    """Return the empty tables that a projection which runs already did not declare before."""
+    rows = await connection.fetch(sql("find_new_tables"), projection)
+    if not rows:
+        return []
+    has_run = any(row["has_run"] for row in rows)
+    if not has_run and not await is_any_held(connection, projection, rows):
+        return []
+    new = sorted({row["name"] for row in rows})
+    filled = await find_filled(connection, new)
+    return [name for name in new if name not in filled]
 
 
 async def accept_changes(connection: RawConnection, projection: str, reason: str) -> list[str]:

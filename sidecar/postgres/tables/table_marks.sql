@@ -9,14 +9,15 @@ SELECT DISTINCT c.projection, t.name, r.oid, r.relfilenode, pg_stat_get_live_tup
 FROM sidecar.checkpoints c
 CROSS JOIN LATERAL unnest(c.tables) AS t (name)
 JOIN pg_class r ON r.oid = CASE WHEN t.name ~ $2 THEN to_regclass(t.name) END
-WHERE c.projection = $1 AND c.copy = 'live' AND r.relkind = 'r' AND r.relpersistence <> 't'
+WHERE c.projection = $1 AND c.copy = 'live' AND r.relkind IN ('r', 'p') AND r.relpersistence <> 't'
 ON CONFLICT (projection, name) DO UPDATE
 SET relid = excluded.relid, filenode = excluded.filenode, live_rows = excluded.live_rows,
-    inserted = excluded.inserted, marked_at = clock_timestamp(),
+    inserted = excluded.inserted, marked_at = clock_timestamp(), left_position = NULL,
     change = CASE WHEN NOT $3 THEN m.change END,
     changed_at = CASE WHEN NOT $3 THEN m.changed_at END,
     last_changed_at = CASE WHEN NOT $3 THEN m.last_changed_at END
-WHERE $3::boolean OR (m.relid, m.filenode) <> (excluded.relid, excluded.filenode);
+WHERE $3::boolean OR m.left_position IS NOT NULL
+   OR (m.relid, m.filenode) <> (excluded.relid, excluded.filenode);
 
 -- name: find_replaced
 -- A setup that has made a table anew leaves it without the rows up to the checkpoint.
@@ -31,13 +32,43 @@ WHERE m.projection = $1 AND r.oid = CASE WHEN m.name ~ $2 THEN to_regclass(m.nam
       WHERE c.projection = $1 AND c.copy = 'live' AND c.position > 0
   );
 
--- name: drop_marks
--- Those of names that projection $1 declares no more.
-DELETE FROM sidecar.table_marks m
-WHERE m.projection = $1 AND NOT EXISTS (
+-- name: leave_tables
+-- Those that projection $1 declares no more.
+UPDATE sidecar.table_marks m
+SET left_position = (
+    SELECT avg(position) FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live'
+)
+WHERE m.projection = $1 AND m.left_position IS NULL AND NOT EXISTS (
     SELECT FROM sidecar.checkpoints c
     WHERE c.projection = $1 AND c.copy = 'live' AND m.name = ANY(c.tables)
 );
+
+-- name: find_new_tables
+-- Those that projection $1 declares and has no mark of, once for each of its partitions; none for
+-- one of which nothing is known from a start before.
+SELECT t.name, c.partition, c.partitions, c.position > c.start_position AS has_run
+FROM sidecar.checkpoints c CROSS JOIN LATERAL unnest(c.tables) AS t (name)
+WHERE c.projection = $1 AND c.copy = 'live'
+  AND NOT EXISTS (
+      SELECT FROM sidecar.table_marks m WHERE m.projection = $1 AND m.name = t.name
+  )
+  AND (
+      c.code_changed_at IS NOT NULL
+      OR EXISTS (SELECT FROM sidecar.table_marks m WHERE m.projection = $1)
+  );
+
+-- name: take_up_tables
+-- Of projection $1 those that it left and has gone on without, and those of the names $2.
+UPDATE sidecar.table_marks m
+SET change = coalesce(m.change, 'unfilled'), left_position = NULL,
+    changed_at = coalesce(m.changed_at, clock_timestamp()), last_changed_at = clock_timestamp()
+FROM (
+    SELECT max(tables) AS tables, avg(position) AS position
+    FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live'
+) AS c
+WHERE m.projection = $1 AND m.name = ANY(c.tables)
+  AND (m.name = ANY($2::text[]) OR c.position > m.left_position)
+RETURNING m.name, m.change, m.changed_at;
 
 -- name: look_at_tables
 -- Every marked table, or those of projection $1, with what the catalogue and the server's counts
@@ -57,7 +88,7 @@ SELECT m.projection, m.name AS table, m.relid AS marked_relid, m.filenode AS mar
        c.position, c.moves, clock_timestamp() AS seen_at,
        pg_snapshot_xmax(pg_current_snapshot())::text AS next_transaction
 FROM sidecar.table_marks m
-JOIN pg_class r ON r.oid = CASE WHEN m.name ~ $2 THEN to_regclass(m.name) END AND r.relkind = 'r'
+JOIN pg_class r ON r.oid = CASE WHEN m.name ~ $2 THEN to_regclass(m.name) END AND r.relkind IN ('r', 'p')
 CROSS JOIN LATERAL (
     SELECT sum(position)::bigint AS position,
            concat_ws(' ', sum(position), max(moved_at), count(*)) AS moves,
@@ -77,10 +108,10 @@ WHERE projection = $1 AND name = $2 AND relid = $3 AND filenode = $4
 RETURNING changed_at;
 
 -- name: settle_changes
--- What was told of projection $1 up to the moment $2; null for all of it.
+-- What was told of the tables that projection $1 declares, up to the moment $2; null for all of it.
 UPDATE sidecar.table_marks
 SET change = NULL, changed_at = NULL, last_changed_at = NULL, marked_at = clock_timestamp()
-WHERE projection = $1 AND change IS NOT NULL
+WHERE projection = $1 AND change IS NOT NULL AND left_position IS NULL
   AND ($2::timestamptz IS NULL OR last_changed_at < $2)
 RETURNING name;
 

@@ -146,11 +146,12 @@ async def _tell(
     except asyncpg.ReadOnlySQLTransactionError:
         return look.seen_at
     if seen_at is not None:
-        _log(row["projection"], TableChange(row["table"], change, seen_at))
+        log_change(row["projection"], TableChange(row["table"], change, seen_at))
     return seen_at
 
 
-def _log(projection: str, change: TableChange) -> None:
+def log_change(projection: str, change: TableChange) -> None:
+    """Tell what was found of a table of a projection, once."""
     logger.log(
         logging.CRITICAL if change.change in LOSSES else logging.WARNING,
         "Projection %s: %s",

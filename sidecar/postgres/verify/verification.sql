@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT EXISTS (
         SELECT FROM sidecar.table_marks m
-        WHERE m.projection = c.projection AND m.change IS NOT NULL
+        WHERE m.projection = c.projection AND m.change IS NOT NULL AND m.left_position IS NULL
           AND (last.ended_at IS NULL OR m.last_changed_at > last.ended_at)
     ) OR coalesce(c.code_changed_at > coalesce(last.ended_at, '-infinity'), false) AS is_changed
 ) AS since
