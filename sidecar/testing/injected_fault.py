@@ -28,6 +28,9 @@ class Fault:
     def after_commit(self) -> None:
         """Have it happen when a transaction is committed, and nobody knows yet."""
 
+    def mend(self) -> None:
+        """Let nothing go wrong any more."""
+
 
 class _AtEvent(Fault):
     def __init__(self, position: int) -> None:
@@ -50,6 +53,23 @@ class HandlerFails(_AtEvent):
     @override
     async def _happen(self, connection: Connection) -> None:
         raise InjectedError
+
+
+class HandlerKeepsFailing(Fault):
+    """A handler fails at its end, whenever it is called for an event, until that is mended."""
+
+    def __init__(self, position: int) -> None:
+        self._position: Final = position
+        self._is_mended = False
+
+    @override
+    async def after_handler(self, record: RecordedEvent, connection: Connection) -> None:
+        if record.position == self._position and not self._is_mended:
+            raise InjectedError
+
+    @override
+    def mend(self) -> None:
+        self._is_mended = True
 
 
 class SessionEnds(_AtEvent):

@@ -138,6 +138,7 @@ class Run:
         live = self._open_store(pool, log, (scratch.schema,))
         await self._follow(live, log, "live")
         if self._way.parks:
+            self._fault.mend()
             live.ledger.ask_retry([entry.record.position for entry in live.ledger.entries.values()])
             await self._follow(live, log, "live")
         entries = list(live.ledger.entries.values())

@@ -8,6 +8,7 @@ from sidecar.projections.projection import Subscription
 from sidecar.testing.injected_fault import (
     Fault,
     HandlerFails,
+    HandlerKeepsFailing,
     SessionEnds,
     doubt_commits,
     lose_commits,
@@ -119,6 +120,9 @@ def _choose_faulty(events: int, *, eager: bool) -> Iterator[Way]:
         def fails(position: int = position) -> Fault:
             return HandlerFails(position)
 
+        def keeps_failing(position: int = position) -> Fault:
+            return HandlerKeepsFailing(position)
+
         def ends(position: int = position) -> Fault:
             return SessionEnds(position)
 
@@ -126,7 +130,7 @@ def _choose_faulty(events: int, *, eager: bool) -> Iterator[Way]:
         yield Way(name, f"{_AGAIN} {_STREAMS}", eager=eager, makes_fault=fails)
         yield Way(f"the session ends in {at}", _AGAIN, eager=eager, makes_fault=ends)
         name = f"{at} becomes a dead letter and is retried"
-        yield Way(name, _STREAMS, eager=eager, makes_fault=fails, parks=True)
+        yield Way(name, _STREAMS, eager=eager, makes_fault=keeps_failing, parks=True)
 
 
 def spread(events: int) -> Sequence[int]:

@@ -171,6 +171,18 @@ class KeepsTheLast(Sales):
         )
 
 
+class RanksByArrival(Sales):
+    """Depends on the rows of other streams, which it reads."""
+
+    columns = "stream text PRIMARY KEY, rank bigint"
+
+    @override
+    async def handle(self, event: Sold, connection: Any, record: RecordedEvent) -> None:
+        before = await connection.fetchval("SELECT count(*) FROM sales")
+        insert = "INSERT INTO sales VALUES ($1, $2) ON CONFLICT DO NOTHING"
+        await connection.execute(insert, record.stream, before)
+
+
 class ReadsOutside(Sales):
     """Asks through a connection of its own."""
 
