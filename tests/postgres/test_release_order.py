@@ -229,6 +229,35 @@ async def test_a_type_that_is_retired_in_the_code_waits_no_more(database: str) -
         assert (await status_of(stage)).block == "passed_over"
 
 
+async def test_a_worker_that_is_killed_once_it_has_declared_leaves_nothing_untold(
+    database: str,
+) -> None:
+    async with open_stage(database) as stage:
+        old, new = Release(stage, ["Placed"]), Release(stage, BOTH)
+        await append(stage, "Placed", "Refunded")
+        await old.run()
+        async with session(database) as connection:
+            await PostgresRelease(new.stage.handled).declare(connection, ["seen"])
+        assert await old.told() == {"Refunded": 1}
+        # So it is when a person has decided.
+        await accept(stage)
+        assert await old.told() == {}
+
+
+async def test_a_release_that_goes_on_is_told_what_one_retired_that_came_to_nothing(
+    database: str,
+) -> None:
+    async with open_stage(database) as stage:
+        wide = Release(stage, BOTH)
+        gone = Release(stage, ["Placed"], retired=["Refunded"])
+        await append(stage, "Placed", "Refunded")
+        await Release(stage, ["Placed"]).run()
+        await set_up(wide.stage)
+        await set_up(gone.stage)
+        assert await wide.told() == {"Refunded": 1}
+        assert await gone.told() == {}
+
+
 async def test_what_a_retry_leaves_out_is_told_though_the_type_was_handled_when_it_was_queued(
     database: str,
 ) -> None:

@@ -146,21 +146,26 @@ SELECT EXISTS (SELECT FROM sidecar.handled_ranges WHERE projection = $1);
 
 -- name: open_counts
 -- For the projections $1, with $2 and $3 as pairs of name and handled type: each type that any
--- release of one handles, in each part of the log whose release did not handle it. A retired type
--- does not count until a release declares it again, nor does what people accepted until a release
--- handles the type again.
+-- release of one handles, also one that has only begun, in each part of the log whose release did not
+-- handle it. A retired type does not count, except for a release that runs and handles it, nor does
+-- what people accepted until a release handles the type again.
 WITH wanted AS (
     SELECT projection, type FROM unnest($2::text[], $3::text[]) AS h (projection, type)
     UNION
-    SELECT r.projection, t.type FROM sidecar.handled_ranges r, unnest(r.types) AS t (type)
-    WHERE r.projection = ANY($1) AND r.copy = 'live'
-      AND NOT EXISTS (
-          SELECT FROM sidecar.passed_over p JOIN sidecar.handled_ranges o ON o.id = p.range_id
-          WHERE o.projection = r.projection AND p.type = t.type AND p.is_accepted
-      )
+    SELECT k.projection, k.type FROM (
+        SELECT r.projection, unnest(r.types) AS type FROM sidecar.handled_ranges r
+        WHERE r.projection = ANY($1) AND r.copy = 'live'
+        UNION
+        SELECT projection, type FROM sidecar.declarations WHERE projection = ANY($1)
+    ) AS k
+    WHERE NOT EXISTS (
+        SELECT FROM sidecar.passed_over p JOIN sidecar.handled_ranges o ON o.id = p.range_id
+        WHERE o.projection = k.projection AND p.type = k.type AND p.is_accepted
+    )
 ), retired AS (
     SELECT projection, type FROM sidecar.declarations
     WHERE projection = ANY($1) AND retired_at IS NOT NULL
+    EXCEPT SELECT projection, type FROM unnest($2::text[], $3::text[]) AS h (projection, type)
 ), dropped AS (
     DELETE FROM sidecar.passed_over p
     USING sidecar.handled_ranges r JOIN retired d USING (projection)
