@@ -113,6 +113,10 @@ class SharedTableError(ProjectionError, code="table_shared"):
     """Two projections declare one table; a rebuild of one would wipe what the other keeps there."""
 
 
+class PartitionCountError(ProjectionError, code="partition_count"):
+    """A projection wants another number of partitions, and its rows cannot be divided anew now."""
+
+
 class ApprovalNeededError(ProjectionError, code="approval_needed"):
     """A rebuild would take rows away that are read now; it waits until a person approves that."""
 

@@ -46,7 +46,7 @@ async def decide(
     reason = decision.reason
     if decision.old is not None:
         if await acceptance.accept_renamed(connection, name, decision.old, reason):
-            return f"it goes on from where {decision.old} stood; start its workers again"
+            return f"it goes on from where {decision.old} stood, in a worker that has it so named"
         return f"it was taken over from {decision.old} before"
     if decision.types:
         waiting = await acceptance.accept_retired(connection, name, decision.types, reason)
@@ -64,7 +64,7 @@ async def _accept(
     connection: RawConnection, service: str | None, name: str, decision: Decision
 ) -> str:
     if await acceptance.accept_service(connection, name, service, decision.reason):
-        return f"it belongs to {service} now; start its workers again"
+        return f"it belongs to {service} now, whose workers go on with it"
     if (position := await acceptance.accept_new(connection, name, decision.reason)) is not None:
         return f"it is one of its own, and starts after position {position}"
     if tables := await accept_changes(connection, name, decision.reason):

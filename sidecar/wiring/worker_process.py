@@ -111,7 +111,10 @@ class WorkerProcess:
             pool = await self._reach_database(stack, shutdown)
             if pool is not None:
                 freeze_gc()
-                beside = [asyncio.create_task(self._release.counter.run(pool))]
+                beside = [
+                    asyncio.create_task(self._release.counter.run(pool)),
+                    asyncio.create_task(self._setups.retry()),
+                ]
                 if days := self._boot.settings.dead_letter_days:
                     retention = DeadLetterRetention(days)
                     beside.append(asyncio.create_task(retention.run(pool.acquire)))

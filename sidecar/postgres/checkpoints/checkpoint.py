@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from sidecar.errors import ForeignCheckpointError, ProjectionError
+from sidecar.errors import ForeignCheckpointError, PartitionCountError, ProjectionError
 from sidecar.postgres.checkpoints.block import (
     Block,
     describe_filled,
@@ -57,8 +57,8 @@ async def register(
 
     Raises:
         ForeignCheckpointError: Another service has a projection of that name in this database.
-        ProjectionError: The number of partitions changed while they stand at different positions,
-            or while a rebuild is under way.
+        PartitionCountError: The number of partitions changed while they stand at different
+            positions, or while a rebuild is under way.
     """
     async with read_committed(connection):
         await connection.execute(sql("lock_registrations"))
@@ -241,12 +241,13 @@ async def _require_alike(
     change = f"{name} ran in {len(rows)} partition(s) and now wants {subscription.partitions}, but"
     # Pausing sets all rows at once, so that their states differ only if they were edited by hand.
     if len({(row["position"], row["state"]) for row in rows}) > 1:
-        raise ProjectionError(
+        raise PartitionCountError(
             f"{change} they stand at different positions. Start it once more as before, pause it "
-            "when it has caught up, change the number, then resume it."
+            "when it has caught up, change the number, then resume it. Once they stand at one "
+            "position it goes on by itself."
         )
     if await connection.fetchval(sql("has_rebuild"), name):
-        raise ProjectionError(
+        raise PartitionCountError(
             f"{change} its rebuild in {len(rows)} is under way. Let that end with a worker as "
             f"before, or drop it with `sidecar projections rebuild {name} --cancel`."
         )

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from sidecar.errors import (
     ForeignCheckpointError,
+    PartitionCountError,
     ProjectionError,
     SharedTableError,
     StoreUnavailableError,
@@ -18,13 +19,20 @@ from sidecar.postgres.checkpoints.block import Block
 from sidecar.postgres.checkpoints.checkpoint import fail_setup, prepare, register
 from sidecar.postgres.checkpoints.release import Release
 from sidecar.postgres.connection import RawConnection
+from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
+from sidecar.postgres.tables.table_claims import require_sole
 from sidecar.postgres.transient import is_transient
 from sidecar.projections.projection import Subscription
 
 TURN_SECONDS: Final = 5.0
 """After this time a setup goes on beside the next ones."""
 RETRY_SECONDS: Final = 1.0
+REFUSED_SECONDS: Final = 5.0
+"""After this time it is looked again whether a projection may run here by now."""
+IDLE_LOOKS: Final = 2
+"""Where nobody ran it at so many looks in a row, no worker is about to, and its row says why."""
+REFUSALS: Final = (ForeignCheckpointError, PartitionCountError, SharedTableError)
 
 Step: TypeAlias = Callable[[RawConnection, Subscription], Awaitable[None]]
 
@@ -32,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class Setups:
-    """The setups of one worker. Call `register`, then `run` once.
+    """The setups of one worker. Call `register`, then `run` once, and `retry` beside the work.
 
     Two setups at the same time can conflict, as with `CREATE EXTENSION IF NOT EXISTS`, so they take
     turns across workers. The setup of one projection is never run by two workers at once.
@@ -57,13 +65,14 @@ class Setups:
     ) -> None:
         self.ready: tuple[Subscription, ...] = ()
         self._subscriptions: Final = tuple(subscriptions)
-        names = frozenset(s.name for s in self._subscriptions)
-        self._prepare: Final = partial(prepare, siblings=names)
+        self._names: Final = frozenset(s.name for s in self._subscriptions)
+        self._prepare: Final = partial(prepare, siblings=self._names)
         self._open_session: Final = open_session
         self._release: Final = release
         self._register: Final = partial(register, service=service, handled=release.handled)
         self._fail: Final = partial(fail_setup, service=service, handled=release.handled)
         self.refused: Final[dict[str, str]] = {}
+        self._idle_looks: Final[dict[str, int]] = {}
         self._left: list[Subscription] = []
         self._begun_mono: Final[dict[str, float]] = {}
         self._reason = ""
@@ -127,7 +136,7 @@ class Setups:
                 reason = f"the setup of {subscription.name} met {type(error).__name__}"
                 raise StoreUnavailableError(reason) from error
             detail = _describe(error)
-            if isinstance(error, ForeignCheckpointError | SharedTableError):
+            if isinstance(error, REFUSALS):
                 self.refused[subscription.name] = detail
             _log_failure(subscription, error)
             block = Block.SHARED_TABLE if isinstance(error, SharedTableError) else None
@@ -170,6 +179,58 @@ class Setups:
                 await self._wait_out(error)
             else:
                 _log_done(subscription, seconds)
+
+    async def retry(self) -> None:
+        """Look again and again whether what was refused may run by now, until cancelled.
+
+        It may once a person has decided, an older worker has come as far as all its partitions, or
+        the other owner is gone.
+        """
+        while True:
+            await asyncio.sleep(REFUSED_SECONDS)
+            if self.refused:
+                try:
+                    await self._retry_all()
+                # What is wrong with the database by now is told by those who work on it.
+                except Exception as error:  # noqa: BLE001
+                    await self._wait_out(error)
+
+    async def _retry_all(self) -> None:
+        async with self._open_session() as connection:
+            await connection.execute(sql("lock_setups"))
+            for subscription in self._subscriptions:
+                if subscription.name in self.refused:
+                    await self._retry(connection, subscription)
+
+    async def _retry(self, connection: RawConnection, subscription: Subscription) -> None:
+        name = subscription.name
+        try:
+            # First of all, for a registration says again what it waits for.
+            await require_sole(connection, name, self._names)
+            await self._register(connection, subscription)
+        except REFUSALS as error:
+            await self._refuse_again(connection, subscription, error)
+            return
+        await self._compare(connection, [name])
+        self.refused.pop(name)
+        if await self._attempt(connection, subscription, self._prepare):
+            self.ready += (subscription,)
+
+    async def _refuse_again(
+        self, connection: RawConnection, subscription: Subscription, error: ProjectionError
+    ) -> None:
+        """Say why it does not run; in its row as well, where nobody runs it any more."""
+        name = subscription.name
+        if self.refused[name] != str(error):
+            self.refused[name] = str(error)
+            _log_failure(subscription, error)
+        stored = await connection.fetch(sql("list_runnable"))
+        rows = [row for row in stored if (row["projection"], row["copy"]) == (name, "live")]
+        is_held = await is_any_held(connection, name, rows)
+        looks = 0 if is_held else self._idle_looks.get(name, 0) + 1
+        self._idle_looks[name] = looks
+        if looks == IDLE_LOOKS:
+            await self._fail(connection, subscription, str(error))
 
     async def _wait_out(self, error: Exception) -> None:
         """Wait before the next attempt, and log each reason once."""
