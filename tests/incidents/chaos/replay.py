@@ -25,6 +25,7 @@ SELECT to_regnamespace('sidecar_old_' || $1) IS NOT NULL
    AND NOT EXISTS (SELECT FROM sidecar.checkpoints WHERE copy = 'rebuild' AND projection = $1)
 """
 _RUNNING: Final = "SELECT projection FROM sidecar.verifications WHERE state = 'running'"
+_EQUAL: Final = "SELECT count(*) FROM sidecar.verifications WHERE state = 'equal'"
 _ENDED: Final = "SELECT state, count(*) FROM sidecar.verifications GROUP BY 1 ORDER BY 1"
 _DRIFTED: Final = """
 SELECT projection, position, drift_rows, report::text FROM sidecar.verifications
@@ -102,6 +103,12 @@ async def end_verifications(crew: Crew) -> None:
             # It may be over by now.
             with suppress(ProjectionError):
                 await cancel_verification(connection, name)
+
+
+async def count_equal(crew: Crew) -> int:
+    """Return how many verifications came to their end and found nothing."""
+    [(equal,)] = await crew.query(_EQUAL)
+    return int(equal)
 
 
 async def expect_no_drift(crew: Crew) -> str:
