@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sidecar.postgres.pools.pool import MeteredPool
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
+    from sidecar.projections.projection_group import ProjectionGroup
     from sidecar.wiring.application_agent import agent
     from sidecar.wiring.instrument import instrument, uninstrument
     from sidecar.wiring.sink import DeadLetterSink
@@ -31,6 +32,7 @@ __all__ = [
     "EventTypes",
     "MeteredPool",
     "Projection",
+    "ProjectionGroup",
     "PublishResult",
     "RecordedEvent",
     "SidecarError",
@@ -47,6 +49,7 @@ _HOMES: Final = {
     "postgres.pools.pool": ("MeteredPool",),
     "postgres.store": ("EventStore",),
     "projections.projection": ("Projection",),
+    "projections.projection_group": ("ProjectionGroup",),
     "wiring.application_agent": ("agent",),
     "wiring.instrument": ("instrument", "uninstrument"),
     "wiring.sink": ("DeadLetterSink",),

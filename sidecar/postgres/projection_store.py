@@ -14,6 +14,7 @@ from sidecar.errors import (
     StoreUnavailableError,
 )
 from sidecar.postgres.checkpoints.accepted_gaps import list_accepted
+from sidecar.postgres.checkpoints.membership import Membership
 from sidecar.postgres.checkpoints.projection_transaction import PostgresTransaction, checkpoint_key
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.kept_codecs import keep_codecs
@@ -25,6 +26,7 @@ from sidecar.postgres.rebuild.preview_store import Preview, open_preview, read_v
 from sidecar.postgres.rebuild.rebuild import swap
 from sidecar.postgres.tables.copies import new_schema
 from sidecar.postgres.transient import is_transient
+from sidecar.projections.members import MemberTypes
 from sidecar.projections.passed_over import ALL_TYPES
 from sidecar.projections.ports import Checkpoint, PreviewVerdict, Span, State
 from sidecar.projections.preview import MAX_LAG_POSITIONS
@@ -41,6 +43,7 @@ class PostgresProjectionStore:
         handled: The types that each projection handles, kept with its checkpoint.
         log: Compares the log of each server with what is remembered, which handlers wait for; None
             for those that do not.
+        members: Of each group among the projections, kept with its checkpoint as well.
     """
 
     def __init__(
@@ -48,9 +51,11 @@ class PostgresProjectionStore:
         pool: MeteredPool,
         handled: Mapping[str, Sequence[str]] | None = None,
         log: LogKeeper | None = None,
+        members: Mapping[str, MemberTypes] | None = None,
     ) -> None:
         self._pool = pool
         self._keeper: Final = log
+        self._membership: Final = Membership(members or {})
         self._handled: Final = {name: list(types) for name, types in (handled or {}).items()}
         # Positions and types that each loop got with its checkpoint.
         self._discarded: Final[dict[Partition, frozenset[int]]] = {}
@@ -65,6 +70,8 @@ class PostgresProjectionStore:
         row = await self._pool.fetchrow(sql("read_checkpoint"), *checkpoint_key(partition))
         if row is None:
             raise _gone(partition)
+        if self._membership.is_open(partition, row):
+            await self._settle_members(partition)
         accepted = await list_accepted(self._pool, partition.projection, row["position"])
         discarded = self._discarded[partition] = accepted.union(map(int, row["discarded"]))
         self._declared[partition] = row["declared"]
@@ -72,6 +79,12 @@ class PostgresProjectionStore:
             await self._take_up_known(partition)
         declared = frozenset(row["declared"])
         return Checkpoint(row["position"], State(row["state"]), discarded, declared)
+
+    async def _settle_members(self, partition: Partition) -> None:
+        """Let members of a group in that joined, or wait for a person where they lack events."""
+        async with self._pool.acquire() as raw:
+            if not await self._membership.settle(raw, partition):
+                raise ProjectionPausedError(f"{partition} waits for a decision.")
 
     async def _take_up_known(self, partition: Partition) -> None:
         """Let dead letters fall due that waited for a release which handles their type."""
@@ -181,6 +194,7 @@ class PostgresProjectionStore:
         found = await raw.fetchrow(sql("lock_checkpoint"), *key, repeatable, halted)
         row = self._require_current(found, partition, position)
         self._require_compared(row, partition)
+        await self._membership.keep(raw, row, partition)
         await self._keep_handled(raw, row, partition)
         schema = new_schema(partition.projection) if partition.copy == "rebuild" else None
         handled = self._handled_by(partition)

@@ -118,7 +118,7 @@ INSERT INTO sidecar.acceptances (projection, what, reason) VALUES ($1, $2, $3);
 -- name: read_checkpoint
 -- Here and in the next two the number of partitions is part of the key: a loop with another number
 -- reads other streams, and must not move the row past streams that it does not read.
-SELECT position, state,
+SELECT position, state, block, members,
        ARRAY(
            SELECT d.position::text FROM sidecar.discards d
            WHERE d.projection = c.projection AND d.position > c.position
@@ -155,7 +155,7 @@ SELECT position,
            SELECT h.type FROM sidecar.declarations h
            WHERE h.projection = c.projection AND h.retired_at IS NULL ORDER BY h.type
        ) AS declared,
-       handles,
+       handles, members,
        CASE WHEN kind = 'handler'
             THEN extract(epoch FROM pg_postmaster_start_time())::text || ' '
                  || 'sidecar.events'::regclass::oid END AS server_key,

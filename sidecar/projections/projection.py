@@ -123,12 +123,13 @@ def subscriptions_of(publisher: EventPublisher) -> tuple[Subscription, ...]:
             projection that a rebuild could not lead to a new copy of them.
     """
     return (
-        *(_subscribe(s, SubscriberKind.PROJECTION) for s in publisher.projections),
-        *(_subscribe(s, SubscriberKind.HANDLER) for s in publisher.handlers),
+        *(subscribe(s, SubscriberKind.PROJECTION) for s in publisher.projections),
+        *(subscribe(s, SubscriberKind.HANDLER) for s in publisher.handlers),
     )
 
 
-def _subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
+def subscribe(subscriber: Subscriber, kind: SubscriberKind) -> Subscription:
+    """Return one subscriber as the runner drives it; raises what `subscriptions_of` does."""
     if subscriber.is_numbered:
         raise ProjectionError(
             f"{subscriber.name} is one of several handlers of one name. A worker keeps a "

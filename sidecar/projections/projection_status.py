@@ -11,6 +11,7 @@ from sidecar.projections.deleted_letters import DeletedLetters, describe_deleted
 from sidecar.projections.drift import UNVERIFIED, VerificationStatus, describe_drift
 from sidecar.projections.interruption import Interruption
 from sidecar.projections.log_start import describe_start
+from sidecar.projections.members import describe_members
 from sidecar.projections.passed_over import PassedOver, describe_passed_over
 from sidecar.projections.ports import State
 from sidecar.projections.table_change import (
@@ -74,6 +75,7 @@ class PartitionSample:
         refilled_upto: Below this position a read model is incomplete that was emptied to be filled
             again; None when it never was.
         awaits_approval: Whether a rebuilt copy waits for a person to approve its swap.
+        members: Of a group; None where none are kept.
     """
 
     projection: str
@@ -95,6 +97,7 @@ class PartitionSample:
     owner: str | None = None
     refilled_upto: int | None = None
     awaits_approval: bool = False
+    members: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,8 @@ def _fold(
     block = next((row.block for row in live if row.block), None)
     # Why it is blocked says what was passed over, and more.
     passed = "" if block else describe_passed_over(name, kind, passed_over)
-    told = (*details, passed, describe_deleted(name, deleted), start)
+    members = describe_members(name, live[0].members)
+    told = (*details, passed, describe_deleted(name, deleted), start, members)
     return ProjectionStatus(
         name=name,
         kind=kind,

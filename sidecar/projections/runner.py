@@ -92,8 +92,8 @@ class Runner:
                 self.partition,
                 "sidecar.checkpoint.moved",
                 "another owner moved the checkpoint, a swap or a replay set it back, an event "
-                "ahead was discarded, a type was declared or retired, or the server lost its last "
-                "commits",
+                "ahead was discarded, a type was declared or retired, a member joined, or the "
+                "server lost its last commits",
             )
         except Exception as error:
             if self._context.store.is_transient(error):

@@ -1,7 +1,7 @@
 """One table, one projection: who else declares what a projection fills. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +10,7 @@ class TableClaim:
 
     Attributes:
         tables: How it names each table, by what the name stands for in the database.
+        twice: Two names of its own for one table.
         has_run: Whether it has been moved ever, and so may have filled them.
         is_alive: Whether it is run now, or is about to be.
     """
@@ -18,6 +19,12 @@ class TableClaim:
     tables: dict[object, str]
     has_run: bool = False
     is_alive: bool = False
+    twice: dict[str, str] = field(default_factory=dict)
+
+    def add(self, place: object, name: str) -> None:
+        """Add a table by its name, which stands for a place in the database."""
+        if (known := self.tables.setdefault(place, name)) != name:
+            self.twice[min(known, name)] = max(known, name)
 
 
 def find_sharers(own: TableClaim, others: Iterable[TableClaim]) -> dict[str, str]:
@@ -61,6 +68,6 @@ def describe_rivals(projection: str, rivals: Mapping[str, str], left: Collection
     names = " or ".join(f"`sidecar projections remove {name}`" for name in rivals)
     return (
         f"{told}: a rebuild of one would wipe what the other keeps there.{renamed} Give each a "
-        "table of its own or let one projection fill it, and start the workers again; what is gone "
-        f"for good is forgotten with {names}."
+        "table of its own, let one projection fill it, or add both as one `ProjectionGroup`, and "
+        f"start the workers again; what is gone for good is forgotten with {names}."
     )

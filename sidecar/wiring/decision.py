@@ -67,12 +67,18 @@ async def _accept(
         return f"it belongs to {service} now, whose workers go on with it"
     if (position := await acceptance.accept_new(connection, name, decision.reason)) is not None:
         return f"it is one of its own, and starts after position {position}"
-    if tables := await accept_changes(connection, name, decision.reason):
+    return await _accept_as_it_is(connection, name, decision.reason)
+
+
+async def _accept_as_it_is(connection: RawConnection, name: str, reason: str) -> str:
+    if await acceptance.accept_joined(connection, name, reason):
+        return "it goes on with its tables as they are, and all of its members"
+    if tables := await accept_changes(connection, name, reason):
         return f"it goes on with {', '.join(tables)} as it is now"
-    if await accept_loss(connection, name, decision.reason):
+    if await accept_loss(connection, name, reason):
         return "it goes on after its checkpoint, on the log as it is now"
-    deleted = await accept_deleted(connection, name, decision.reason)
+    deleted = await accept_deleted(connection, name, reason)
     if deleted and name not in await list_passed_over(connection):
         return f"it goes on without {deleted} event(s) of deleted dead letters"
-    events = await acceptance.accept_passed_over(connection, name, decision.reason)
+    events = await acceptance.accept_passed_over(connection, name, reason)
     return f"it goes on without {events + deleted} event(s) that it passed over"

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
+from sidecar.projections.projection_group import ProjectionGroup
+
 LENGTH: Final = 16
 
 
@@ -23,6 +25,8 @@ def fingerprint_of(target: object, release: str) -> str:
         target: The object as it was added to the publisher.
         release: Version of the service; empty where it has none.
     """
+    if isinstance(target, ProjectionGroup):
+        return _join([fingerprint_of(member, release) for member in target.members])
     owner = target if hasattr(target, "__code__") else type(target)
     module = sys.modules.get(str(getattr(owner, "__module__", "")))
     source = "" if module is None else _hash_sources(module.__name__.partition(".")[0])

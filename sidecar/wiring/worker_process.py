@@ -38,9 +38,11 @@ from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.interruption import find_longest
+from sidecar.projections.members import MemberTypes
 from sidecar.projections.observer import ProjectionNumbers, RunnerTally
 from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
+from sidecar.projections.projection_group import member_types
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.verify_copy import VerifyCopy
@@ -135,11 +137,17 @@ class WorkerProcess:
             await self._work(pool, shutdown)
             setting_up.cancel()
 
+    def _list_members(self) -> dict[str, MemberTypes]:
+        types = self._publisher.types
+        return {name: member_types(each, types) for name, each in self._subscriptions.items()}
+
     def _list_partitions(self) -> tuple[Partition, ...]:
         return tuple(partition for each in self._setups.ready for partition in each.split())
 
     async def _work(self, pool: MeteredPool, shutdown: Shutdown) -> None:
-        store = PostgresProjectionStore(pool, self._release.handled, self._log)
+        store = PostgresProjectionStore(
+            pool, self._release.handled, self._log, self._list_members()
+        )
 
         def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
             subscription = self._subscriptions[partition.projection]

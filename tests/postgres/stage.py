@@ -24,6 +24,7 @@ from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.passed_over import handled_types
 from sidecar.projections.projection import Partition, subscriptions_of
+from sidecar.projections.projection_group import member_types
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
@@ -68,7 +69,8 @@ class Stage:
             name: handled_types(subscription, publisher.types)
             for name, subscription in self.subscriptions.items()
         }
-        self.projection_store: Final = PostgresProjectionStore(pool, self.handled)
+        members = {s.name: member_types(s, publisher.types) for s in self.subscriptions.values()}
+        self.projection_store: Final = PostgresProjectionStore(pool, self.handled, members=members)
         self.partitions: Final = tuple(p for s in self.subscriptions.values() for p in s.split())
         self.runners: Final[list[Runner]] = []
         self.tasks: Final[list[asyncio.Task[None]]] = []

@@ -7,7 +7,7 @@ import asyncpg
 
 from sidecar.errors import NothingToAcceptError, ProjectionError
 from sidecar.events.publisher import SubscriberKind
-from sidecar.postgres.checkpoints.block import Block, unknown_projection
+from sidecar.postgres.checkpoints.block import Block, find_unknown
 from sidecar.postgres.checkpoints.passed_over_counter import count_on
 from sidecar.postgres.checkpoints.release import retire
 from sidecar.postgres.checkpoints.start_position import find_position
@@ -137,6 +137,20 @@ async def accept_passed_over(connection: RawConnection, projection: str, reason:
         return int(events)
 
 
+async def accept_joined(connection: RawConnection, projection: str, reason: str) -> bool:
+    """Let a group go on whose members joined late; return False when it does not wait for that.
+
+    Whoever runs it next is taken for what made its tables.
+    """
+    async with read_committed(connection):
+        blocked = await connection.fetchrow(sql("read_block"), projection)
+        if blocked is None or blocked["block"] != Block.JOINED:
+            return False
+        await connection.execute(sql("accept_joined"), projection)
+        await _keep(connection, projection, f"taken as it is: {blocked['detail']}", reason)
+        return True
+
+
 async def accept_retired(
     connection: RawConnection, projection: str, types: Sequence[str], reason: str
 ) -> int:
@@ -149,7 +163,7 @@ async def accept_retired(
     """
     async with read_committed(connection):
         if not await connection.fetch(sql("list_partitions"), projection):
-            raise unknown_projection(projection)
+            raise await find_unknown(connection, projection)
         declared = await connection.fetch(sql("list_declarations"), projection)
         known = [row["type"] for row in declared]
         if strange := sorted(set(types) - set(known)):
@@ -184,7 +198,7 @@ async def accept_renamed(connection: RawConnection, projection: str, old: str, r
         if not before and await connection.fetchval(sql("has_acceptance"), projection, what):
             return False
         if not before or not after:
-            raise unknown_projection(projection if before else old)
+            raise await find_unknown(connection, projection if before else old)
         if await is_any_held(connection, old, before):
             raise ProjectionError(
                 f"A worker runs {old}; end the release that has it under that name first."
@@ -236,7 +250,7 @@ async def _hand_over(connection: RawConnection, projection: str, old: str) -> No
 
 async def _nothing_to_accept(connection: RawConnection, projection: str) -> ProjectionError:
     if not await connection.fetch(sql("list_partitions"), projection):
-        return unknown_projection(projection)
+        return await find_unknown(connection, projection)
     return NothingToAcceptError(
         f"There is nothing to accept of {projection!r}: see `sidecar projections list`."
     )

@@ -26,6 +26,7 @@ class Block(StrEnum):
     LOST = "lost"
     RENAMED = "renamed"
     SHARED_TABLE = "shared_table"
+    JOINED = "joined"
 
 
 def describe_filled(projection: str, tables: Sequence[str], kept: str = "") -> str:
@@ -83,8 +84,18 @@ def _ways_out(projection: str, kind: SubscriberKind) -> str:
     )
 
 
+async def find_unknown(connection: RawConnection, projection: str) -> ProjectionError:
+    """Make the error of a projection without checkpoints, which may be a member of a group."""
+    group = await connection.fetchval(sql("find_group"), projection)
+    if group is not None:
+        return ProjectionError(
+            f"{projection} is a member of {group} and runs as a part of that: say {group}."
+        )
+    return unknown_projection(projection)
+
+
 def unknown_projection(projection: str) -> ProjectionError:
-    """Make the error of a projection without checkpoints."""
+    """Make the error of a name that no checkpoint has."""
     return ProjectionError(
         f"There is no projection {projection!r}; see `sidecar projections list`."
     )
@@ -103,7 +114,7 @@ async def restore(connection: RawConnection, projection: str) -> dict[int, int]:
         rows = await connection.fetch(sql("list_partitions"), projection)
         kept = await connection.fetch(sql("list_deleted"), projection)
         if not rows and not kept:
-            raise unknown_projection(projection)
+            raise await find_unknown(connection, projection)
         if rows and not _is_lost(rows):
             return {}
         restored = await connection.fetch(sql("restore_checkpoints"), projection)
@@ -150,7 +161,7 @@ async def remove(connection: RawConnection, projection: str) -> bool:
         if not rows:
             if await connection.fetchval(sql("has_acceptance"), projection, REMOVED):
                 return False
-            raise unknown_projection(projection)
+            raise await find_unknown(connection, projection)
         if await is_any_held(connection, projection, rows):
             raise ProjectionError(
                 f"A worker runs {projection}; take it out of the service and deploy that first."

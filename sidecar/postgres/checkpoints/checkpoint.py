@@ -11,7 +11,7 @@ from sidecar.postgres.checkpoints.block import (
     describe_filled,
     describe_gone,
     describe_kept,
-    unknown_projection,
+    find_unknown,
 )
 from sidecar.postgres.checkpoints.first_place import (
     NOTHING_KNOWN,
@@ -274,5 +274,5 @@ async def set_state(
         raise ProjectionError(f"{projection} waits for a decision: {blocked['detail']}")
     partitions = await connection.fetch(sql("set_state"), projection, state.value, detail)
     if not partitions:
-        raise unknown_projection(projection)
+        raise await find_unknown(connection, projection)
     return len(partitions)

@@ -89,7 +89,7 @@ ORDER BY position LIMIT $4;
 SELECT EXISTS (SELECT FROM sidecar.events);
 
 -- name: list_partitions
-SELECT partition, partitions, position, state, detail, block, service, start_position
+SELECT partition, partitions, position, state, detail, block, service, start_position, members
 FROM sidecar.checkpoints
 WHERE projection = $1 AND copy = 'live' ORDER BY partition FOR UPDATE;
 
@@ -99,8 +99,8 @@ DELETE FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live';
 -- name: create_checkpoint
 INSERT INTO sidecar.checkpoints (
     projection, partition, partitions, kind, tables, service, position, state, detail, block,
-    start_position
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    start_position, members
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: find_position_before
 -- The last one before the first event that was recorded at $1, in seconds since 1970, or later.
@@ -128,7 +128,7 @@ WHERE projection = $1 AND copy = 'live' AND block IS NOT NULL LIMIT 1;
 -- name: accept_position
 UPDATE sidecar.checkpoints
 SET position = $2, moved_at = clock_timestamp(), state = 'running', detail = NULL, block = NULL,
-    start_position = CASE WHEN block = 'ahead' THEN $2 ELSE start_position END
+    members = '{*}', start_position = CASE WHEN block = 'ahead' THEN $2 ELSE start_position END
 WHERE projection = $1 AND copy = 'live' AND block IN ('filled', 'gone', 'ahead', 'lost', 'renamed')
 RETURNING partition;
 

@@ -150,9 +150,9 @@ FROM sidecar.deleted_checkpoints WHERE projection = $1 ORDER BY partition;
 -- Those of projection $1 that were deleted, whether anybody has noticed since or not.
 INSERT INTO sidecar.checkpoints AS c
     (projection, partition, partitions, kind, tables, service, start_position, position, handles,
-     moved_at, block, detail, state)
+     members, moved_at, block, detail, state)
 SELECT projection, partition, partitions, kind, tables, service, start_position, position, handles,
-       moved_at, block,
+       members, moved_at, block,
        CASE WHEN block IS NOT NULL THEN detail END,
        CASE WHEN block IS NOT NULL OR state = 'paused' THEN state ELSE 'running' END
 FROM sidecar.deleted_checkpoints d
@@ -162,7 +162,7 @@ WHERE d.projection = $1 AND d.partitions = coalesce(
 )
 ON CONFLICT (projection, copy, partition) DO UPDATE
 SET position = excluded.position, start_position = excluded.start_position,
-    handles = excluded.handles, moved_at = excluded.moved_at,
+    handles = excluded.handles, members = excluded.members, moved_at = excluded.moved_at,
     block = excluded.block, detail = excluded.detail, state = excluded.state
 WHERE c.block IN ('filled', 'gone')
 RETURNING partition, position;

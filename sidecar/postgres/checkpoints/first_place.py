@@ -31,13 +31,14 @@ logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """Position and state of each partition of a subscriber."""
+    """Position and state of each partition of a subscriber, and whose effects it has."""
 
     position: int
     state: State = State.RUNNING
     detail: str | None = None
     block: Block | None = None
     start_position: int = 0
+    members: list[str] | None = None
 
     def blocked(self, name: str, block: Block, detail: str) -> "Place":
         """Return it for a subscriber that waits for a person, which is logged."""

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.checkpoints.block import unknown_projection
+from sidecar.postgres.checkpoints.block import find_unknown
 from sidecar.postgres.checkpoints.start_position import find_position
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
@@ -224,7 +224,7 @@ async def _exchange(connection: RawConnection, projection: str, tables: Sequence
 async def _read_tables(connection: RawConnection, projection: str) -> Sequence[str]:
     rows = await connection.fetch(sql("read_live_rows"), projection)
     if not rows:
-        raise unknown_projection(projection)
+        raise await find_unknown(connection, projection)
     tables: Sequence[str] = rows[0]["tables"]
     if not tables:
         raise ProjectionError(

@@ -60,7 +60,7 @@ SET position = r.position, moved_at = clock_timestamp(),
         WHEN live.block IS NULL OR live.state = 'paused' THEN live.state ELSE 'running'
     END,
     detail = CASE WHEN live.block IS NULL THEN live.detail END, block = NULL,
-    handles = r.handles, start_position = r.start_position
+    handles = r.handles, members = r.members, start_position = r.start_position
 FROM sidecar.checkpoints r
 WHERE live.projection = $1 AND live.copy = 'live'
   AND r.projection = $1 AND r.copy = 'rebuild' AND r.partition = live.partition;

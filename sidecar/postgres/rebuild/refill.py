@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from sidecar.errors import ProjectionError
-from sidecar.postgres.checkpoints.block import unknown_projection
+from sidecar.postgres.checkpoints.block import find_unknown
 from sidecar.postgres.checkpoints.start_position import find_position
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.log.erased import find_erased
@@ -86,7 +86,7 @@ async def _read_live(connection: RawConnection, projection: str) -> Sequence[str
     """Lock the checkpoint, which ends the batch under way, and return the tables."""
     rows = await connection.fetch(sql("read_live_rows"), projection)
     if not rows:
-        raise unknown_projection(projection)
+        raise await find_unknown(connection, projection)
     if not rows[0]["tables"]:
         raise ProjectionError(
             f"{projection} declares no `tables`, so there is nothing to empty. Name its read "

@@ -32,7 +32,7 @@ SELECT current_setting('transaction_read_only') = 'off' AS takes_writes,
 -- name: sample_projections
 -- Lag in one snapshot against safe head $1. The age is that of the oldest event not yet applied.
 SELECT c.projection, c.copy, c.partition, c.partitions, c.kind, c.position, c.state, c.detail,
-       c.moved_at, c.created_at, c.block, c.release, c.code_changed_at, c.refilled_upto,
+       c.moved_at, c.created_at, c.block, c.release, c.code_changed_at, c.refilled_upto, c.members,
        c.copy = 'rebuild' AND c.state = 'failed'
            AND coalesce(p.needs_approval AND NOT p.is_approved, false) AS awaits_approval,
        greatest($1::bigint - c.position, 0) AS lag_events,

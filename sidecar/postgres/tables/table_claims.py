@@ -25,9 +25,12 @@ async def require_sole(
     It is registered already; its siblings are the projections of the same worker.
 
     Raises:
-        SharedTableError: One does.
+        SharedTableError: One does, or it declares a table twice.
     """
-    _refuse(projection, await _list_claims(connection, siblings), find_rivals)
+    claims = await _list_claims(connection, siblings)
+    if projection in claims:
+        _refuse_twice(claims[projection])
+    _refuse(projection, claims, find_rivals)
 
 
 async def require_unshared(connection: RawConnection, projection: str) -> None:
@@ -52,6 +55,14 @@ async def require_same_tables(connection: RawConnection, projection: str) -> Non
         )
 
 
+def _refuse_twice(claim: TableClaim) -> None:
+    for known, other in claim.twice.items():
+        raise SharedTableError(
+            f"{claim.projection} declares one table as {known} and as {other}. Spell it alike in "
+            "its `tables`, or in those of all members of the group, and start the workers again."
+        )
+
+
 def _refuse(
     projection: str,
     claims: dict[str, TableClaim],
@@ -73,7 +84,7 @@ async def _list_claims(
         parts = (Partition(name, index, row["partitions"]) for index in range(row["partitions"]))
         is_alive = name in siblings or any(key_of(part) in held for part in parts)
         claim = claims.setdefault(name, TableClaim(name, {}, row["has_run"], is_alive))
-        claim.tables[row["oid"] or _place_of(row["name"], row["schema"])] = row["name"]
+        claim.add(row["oid"] or _place_of(row["name"], row["schema"]), row["name"])
     return claims
 
 

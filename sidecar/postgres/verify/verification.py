@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from sidecar.errors import ProjectionError, UsageError
-from sidecar.postgres.checkpoints.block import unknown_projection
+from sidecar.postgres.checkpoints.block import find_unknown
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of, list_held
 from sidecar.postgres.query import sql
@@ -60,7 +60,7 @@ async def request_verification(
     """
     rows = await connection.fetch(sql("list_tables"), projection)
     if not rows:
-        raise unknown_projection(projection)
+        raise await find_unknown(connection, projection)
     if not rows[0]["tables"]:
         raise ProjectionError(f"{projection} declares no `tables` that could be compared.")
     columns = {row["name"] for row in await connection.fetch(sql("list_names"), rows[0]["tables"])}

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from sidecar.errors import CheckpointGoneError, CheckpointMovedError, ProjectionError
 from sidecar.postgres.checkpoints.accepted_gaps import list_accepted
+from sidecar.postgres.checkpoints.membership import require_members
 from sidecar.postgres.checkpoints.projection_transaction import PostgresTransaction
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss
 from sidecar.postgres.log.erased import find_erased
@@ -27,6 +28,7 @@ from sidecar.postgres.verify.shadow_transaction import Comparison, ShadowTransac
 from sidecar.projections.comparison import Part, Report
 from sidecar.projections.ports import Checkpoint, State
 from sidecar.projections.projection import Partition, Subscription
+from sidecar.projections.projection_group import member_names
 
 
 class VerificationStore(PostgresProjectionStore):
@@ -59,6 +61,7 @@ class VerificationStore(PostgresProjectionStore):
         """Return where the copy stands; one that does not fit is made anew."""
         async with self._begin_short() as raw:
             row = await self._require_running(raw)
+            await require_members(raw, self._projection, member_names(self._subscription))
             places = await find_places(raw, self._subscription.tables)
             self._shape = await describe_shape(raw, places)
             self._verification, self.share = row["id"], row["share"]
