@@ -249,6 +249,7 @@ class EventPublisher:
             )
         async with self._transaction() as connection:
             await subscriber.invoke(event, cast("Connection", connection), None)
+            _demand_commit(connection)
 
     def _reorder(self) -> None:
         tally = self.tally
@@ -261,6 +262,15 @@ class EventPublisher:
             del tally.handlers[name]
         for name in tally.projections.keys() - {s.name for s in self.projections}:
             del tally.projections[name]
+
+
+def _demand_commit(connection: object) -> None:
+    """Have it told when what a projection wrote is rolled back, where the connection is able to."""
+    raw = getattr(connection, "_con", connection)
+    # Of the class: what stands for a connection in a test may have whatever it is asked for.
+    demand = getattr(type(raw), "demand_commit", None)
+    if demand is not None:
+        demand(raw)
 
 
 def _log_failures(result: PublishResult) -> None:

@@ -1,6 +1,6 @@
 """Refusal of statements that would end a transaction which their author does not own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,6 +26,7 @@ class GuardedConnection(_Connection):
     """A connection that can refuse to end its transaction."""
 
     _owner: str | None = None
+    _must_commit = False
 
     @contextmanager
     def keep_transaction(self, owner: str) -> Iterator[None]:
@@ -39,6 +40,25 @@ class GuardedConnection(_Connection):
             yield
         finally:
             self._owner = None
+
+    def demand_commit(self) -> None:
+        """Have the end of the open transaction fail unless it is committed.
+
+        PostgreSQL answers the commit of a failed transaction with a rollback, and no error.
+        """
+        self._must_commit = True
+
+    async def _run_demanding(self, query: str, args: Iterable[object], options: Any) -> str:  # noqa: ANN401 - asyncpg's own
+        if query.startswith(("COMMIT", "ROLLBACK", "BEGIN")):
+            self._must_commit = False
+        status = await super().execute(query, *args, **options)
+        if status == "ROLLBACK" and query.startswith("COMMIT"):
+            raise asyncpg.InFailedSQLTransactionError(
+                "The transaction was rolled back at its commit: an error of a statement was caught "
+                "before. Put the statement into `async with connection.transaction()`, and catch "
+                "its error outside of that."
+            )
+        return status
 
     def require_harmless(self, query: str) -> None:
         """Refuse a statement that would end the transaction, or a session.
@@ -76,6 +96,8 @@ def _guarded(name: str) -> Callable[..., object]:
     @wraps(method)
     def call(self: GuardedConnection, query: str, *args: object, **options: object) -> object:
         self.require_harmless(query)
+        if self._must_commit and name == "execute":
+            return self._run_demanding(query, args, options)
         return method(self, query, *args, **options)
 
     return call

@@ -1,10 +1,12 @@
 """The same subscribers and events through `publish` and a worker: the same comes of both."""
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -111,9 +113,12 @@ async def kept(stage: Stage) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def through_publish(stage: Stage, subscriber: Listening) -> Counter[str]:
+async def through_publish(
+    stage: Stage, subscriber: Listening, transaction: Any = None
+) -> Counter[str]:
     sink = DeadLetterSink(stage.pool, types, redact=hide)
-    publisher = EventPublisher(types, sink=sink, transaction=stage.pool.acquire)
+    transaction = transaction or stage.pool.acquire
+    publisher = EventPublisher(types, sink=sink, transaction=transaction)
     publisher.add_projection(subscriber)
     for event in EVENTS:
         await publisher.publish(event)
@@ -152,3 +157,39 @@ async def test_a_failure_leaves_the_same_behind(
     assert len(parked) == 1
     assert in_process == in_worker
     assert followed.heard == published.heard == [("good", 1), ("good", 2), ("other", 1)]
+
+
+class Swallowing(Listening):
+    """Catches the error of a statement, after which PostgreSQL takes nothing of the transaction."""
+
+    async def handle(self, event: Said, connection: Connection) -> None:  # type: ignore[override]
+        await connection.execute("INSERT INTO said VALUES ($1)", event.stream)
+        if event.stream == "bad":
+            with contextlib.suppress(asyncpg.PostgresError):
+                await connection.fetch("SELECT 1 / 0")
+        self.heard.append((event.stream, event.number))
+
+
+async def test_error_that_is_caught_loses_no_row_without_a_word(database: str) -> None:
+    followed, published = Swallowing(lambda: None), Swallowing(lambda: None)
+    async with open_stage(database, followed, types=types, policy=ONCE) as stage:
+        await stage.pool.execute("CREATE TABLE said (stream text)")
+
+        @contextlib.asynccontextmanager
+        async def transact() -> AsyncIterator[Any]:
+            async with stage.pool.acquire() as connection, connection.transaction():
+                yield connection
+
+        in_process = await through_publish(stage, published, transact)
+        (pushed,) = await kept(stage)
+        await stage.pool.execute("DELETE FROM sidecar.dead_letters")
+        in_worker = await through_a_worker(stage)
+        (parked,) = await kept(stage)
+        rows = await stage.pool.fetch("SELECT stream, count(*) FROM said GROUP BY stream")
+        # The session is as it was, for whoever has it next.
+        async with transact() as connection:
+            with contextlib.suppress(asyncpg.PostgresError):
+                await connection.fetch("SELECT 1 / 0")
+    assert in_process == in_worker == {"InFailedSQLTransactionError": 1}
+    assert pushed[:5] == parked[:5]
+    assert {tuple(row) for row in rows} == {("good", 4), ("other", 2)}
