@@ -98,6 +98,11 @@ class Application:
         )
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether a process has opened its socket and not answered yet, as one that starts."""
+        return any(not poller.contact.was_heard for poller in self._by_name.values())
+
+    @property
     def failures(self) -> dict[str, int]:
         """How often a process was asked in vain, since the start; `app` where it has no name."""
         counts = {member.name: member.contact.failures for member in self.members}

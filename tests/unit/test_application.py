@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.health.outcome import Outcome
 from sidecar.process import application
 from sidecar.process.agent import Agent, listen
 from sidecar.process.agent_socket import AgentSocket, open_socket
 from sidecar.process.application import Application, number
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.loop_lag import LoopLagMonitor
+from sidecar.wiring.checks.process import judge_application
 from tests.incidents.patience import eventually
 
 
@@ -113,6 +115,32 @@ async def test_a_process_that_died_is_told_and_its_place_is_taken_over(directory
         await third.die()
         await known(made)
     assert made.has_died
+
+
+async def test_one_that_has_begun_and_not_answered_yet_is_starting_and_has_not_ended(
+    directory: Path,
+) -> None:
+    # The socket is there before the loop turns that answers, and nobody is at the port yet.
+    waiting = open_socket(directory)
+    async with followed(directory, "http://127.0.0.1:9") as made:
+
+        async def is_starting() -> bool:
+            return judge_application(made, 0.0).reason == "application.starting"
+
+        await eventually(is_starting, 5.0)
+        assert judge_application(made, 0.0).outcome is Outcome.UNKNOWN
+        waiting.remove()
+        waiting.listener.close()
+        first = await Process(directory).start()
+        await known(made, "app-1")
+        # The next one of a restart.
+        await first.end()
+        await known(made)
+        assert judge_application(made, 0.0).reason != "application.starting"
+        waiting = open_socket(directory)
+        await eventually(is_starting, 5.0)
+        waiting.remove()
+        waiting.listener.close()
 
 
 async def test_what_was_dead_before_anybody_looked_is_cleaned_and_not_told(directory: Path) -> None:

@@ -30,6 +30,7 @@ GROUP: Final = "application"
 
 _DETAILS: Final = {
     "application.unheard": "{} has not been asked yet.",
+    "application.starting": "A process of the application has begun, and has not answered yet.",
     "application.silent": "{} does not answer: an event loop is stuck, or a process is stopped.",
     "application.unreachable": "Nobody listens at {}, or whoever does hangs up: see its log.",
     "application.ended": "The last process ended in good order; start the application again.",
@@ -94,6 +95,9 @@ def judge_application(application: Application, now_mono: float) -> CheckResult:
     """
     asked = [(each.name, each) for each in application.members]
     asked += [(each.url, each) for each in application.unheard]
+    if not asked and application.is_awaited:
+        reason = "application.starting"
+        return CheckResult(Outcome.UNKNOWN, reason, detail=_DETAILS[reason])
     if not asked:
         reason = "application.unreachable" if application.has_died else "application.ended"
         return failed(reason, detail=_DETAILS[reason].format("any agent"))
