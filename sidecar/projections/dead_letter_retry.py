@@ -102,6 +102,7 @@ class DeadLetterRetrier:
 
         Raises:
             CheckpointMovedError: The checkpoint is not where the cursor is.
+            EnvironmentFailedError: No event is to blame.
         """
         try:
             if await self._has_due():
@@ -259,6 +260,9 @@ class DeadLetterRetrier:
             if not is_same:
                 await transaction.advance(letter, record)
             return Interrupted(letter, events, failure.cause)
+        # What it met before may well be its own; a table that is away now is none's.
+        if not letter.is_waiting and letter.error_type != type(failure.cause).__name__:
+            self._failures.require_environment(record, failure.cause)
         attempts = letter.attempts + 1 if is_same else 1
         decision: Retry | Park = Park()
         if letter.is_waiting and not isinstance(failure.cause, UnknownTypeError):

@@ -220,6 +220,18 @@ class FailureHandler:
         # A rollback would not undo what was done for the events before.
         return StandStillBefore(failed)
 
+    def require_environment(self, record: RecordedEvent, error: Exception) -> None:
+        """Halt a retry once so many streams failed alike, as the loop does for its events.
+
+        Raises:
+            EnvironmentFailedError: No event is to blame, and a rollback undoes all effects.
+        """
+        if self._is_outside:
+            # A rollback would not undo what was done for the events before.
+            return
+        if failed := self._find_environment_failure(record, error):
+            raise failed from failed.cause
+
     def _find_environment_failure(
         self, record: RecordedEvent, error: Exception
     ) -> EnvironmentFailedError | None:

@@ -59,6 +59,7 @@ class OpenDeadLetter:
         position: That of the event it stands for.
         version: The same event's in its stream.
         is_waiting: Whether it is not dead yet.
+        error_type: Of what it failed with last.
     """
 
     id: int
@@ -67,6 +68,7 @@ class OpenDeadLetter:
     version: int
     attempts: int
     is_waiting: bool
+    error_type: str = ""
 
 
 class Transaction(Protocol):

@@ -30,11 +30,10 @@ class Entry:
     @property
     def open(self) -> OpenDeadLetter:
         """The same as a retry takes it."""
-        is_waiting = self.category is Category.RETRY
         record = self.record
-        return OpenDeadLetter(
-            self.id, record.stream, record.position, record.version, self.attempts, is_waiting
-        )
+        place = (record.stream, record.position, record.version)
+        is_waiting = self.category is Category.RETRY
+        return OpenDeadLetter(self.id, *place, self.attempts, is_waiting, self.error_type)
 
 
 @dataclass(slots=True)

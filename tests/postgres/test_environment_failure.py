@@ -10,6 +10,7 @@ from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.query import sql
+from sidecar.projections.environment_failure import HALT_STREAMS
 from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
@@ -190,6 +191,10 @@ async def test_event_that_alone_meets_such_an_error_is_parked(database: str) -> 
         assert [letter["stream"] for letter in letters] == ["order-20", "order-40", "order-7"]
         assert {letter["attempts"] for letter in letters} == {3}
         assert await state_of(stage) == ("running", None)
+        # As they fail alone, so do their retries.
+        await stage.retry()
+        assert {letter["attempts"] for letter in await stage.letters()} == {4}
+        assert await state_of(stage) == ("running", None)
 
 
 async def count_waiting(stage: Stage) -> int:
@@ -355,3 +360,31 @@ async def test_rebuild_is_started_and_dropped_beside_a_copy_that_stands_still(
             assert await state_of(stage) == ("running", None)
         assert await read(stage) == await oracle(stage)
         assert await count_letters(stage) == 0
+
+
+async def test_retries_while_a_table_is_away_halt_like_the_loop_and_go_on_by_themselves(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    projection = Journal()
+    projection.broken = {f"order-{number}" for number in range(STREAMS)}
+    async with open_stage(database, projection, policy=RetryPolicy(max_attempts=1)) as stage:
+        await place_streams(stage)
+        await stage.catch_up()
+        assert await count_letters(stage) == STREAMS
+        projection.broken = set()
+        await stage.pool.execute("ALTER TABLE journal RENAME TO away")
+        await stage.ask_retry()
+        stage.start()
+        await until_state(stage, "failed")
+        assert "UndefinedTableError (SQLSTATE 42P01)" in str((await state_of(stage))[1])
+        tried = "SELECT count(*) FROM sidecar.dead_letters WHERE attempts > 1"
+        assert await stage.pool.fetchval(tried) < HALT_STREAMS
+        due = "SELECT count(*) FROM sidecar.dead_letters WHERE retry_at <= clock_timestamp()"
+        assert await stage.pool.fetchval(due) == STREAMS
+        await stage.pool.execute("ALTER TABLE away RENAME TO journal")
+        await until_state(stage, "running")
+        await stage.until_retried()
+        await stage.stop()
+        assert await stage.letters() == []
+        assert len(await stage.lines()) == STREAMS
+        assert len(halts(caplog)) == 1

@@ -263,7 +263,8 @@ INSERT INTO sidecar.dead_letters (
 -- name: lock_due_letter
 -- The one that has been due longest among the streams of partition $2 of $3, with $4 as the types
 -- that are handled.
-SELECT id, stream, position, version, attempts, category = 'retry' FROM sidecar.dead_letters
+SELECT id, stream, position, version, attempts, category = 'retry', error_type
+FROM sidecar.dead_letters
 WHERE projection = $1 AND resolution IS NULL AND retry_at <= clock_timestamp()
   AND position IS NOT NULL
   AND (hashtext(stream) & 2147483647) % $3::integer = $2::integer
