@@ -6,7 +6,7 @@ from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.connection import RawConnection
 from sidecar.projections.ports import State
-from tests.postgres.shop import Journal
+from tests.postgres.shop import Journal, Mailer
 from tests.postgres.stage import open_stage, session
 
 
@@ -25,6 +25,21 @@ async def test_projection_is_registered_once_for_each_partition(database: str) -
         ]
         assert {row["state"] for row in rows} == {State.RUNNING}
         assert {row["moved_at"] for row in rows} == {None}
+
+
+async def test_what_a_release_makes_a_projection_is_one_and_no_handler(database: str) -> None:
+    async with open_stage(database, handlers=[Mailer()]) as stage:
+        await stage.place("order-1", 1)
+        await stage.catch_up()
+    async with session(database) as connection:
+        for projections, handlers, kind in (
+            ((), (Mailer(),), "handler"),
+            ((Mailer(),), (), "projection"),
+            ((), (Mailer(),), "handler"),
+        ):
+            async with open_stage(database, *projections, handlers=handlers):
+                rows = await list_checkpoints(connection)
+            assert [(row["kind"], row["position"]) for row in rows] == [(kind, 1)]
 
 
 async def test_number_of_partitions_can_change_while_all_stand_at_one_position(

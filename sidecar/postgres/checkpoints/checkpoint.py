@@ -133,7 +133,8 @@ async def _register(
     if rows and rows[0]["block"] == Block.AHEAD:
         rows = []  # The log may have come there by now.
     if rows and len(rows) == subscription.partitions:
-        await connection.execute(sql("declare_tables"), name, list(subscription.tables))
+        declared = (list(subscription.tables), subscription.kind)
+        await connection.execute(sql("declare"), name, *declared)
         await _look_again(connection, subscription, rows[0], owner, handled)
         return
     if rows and rows[0]["partitions"] == subscription.partitions:

@@ -106,9 +106,10 @@ INSERT INTO sidecar.checkpoints (
 -- The last one before the first event that was recorded at $1, in seconds since 1970, or later.
 SELECT min(position) - 1 FROM sidecar.events WHERE recorded_at >= to_timestamp($1::float8);
 
--- name: declare_tables
-UPDATE sidecar.checkpoints SET tables = $2
-WHERE projection = $1 AND copy = 'live' AND tables IS DISTINCT FROM $2;
+-- name: declare
+-- The tables $2 and the kind $3 of projection $1: a release may make a handler a projection.
+UPDATE sidecar.checkpoints SET tables = $2, kind = $3
+WHERE projection = $1 AND copy = 'live' AND (tables, kind) IS DISTINCT FROM ($2, $3);
 
 -- name: block
 UPDATE sidecar.checkpoints SET state = 'failed', detail = $2, block = $3
