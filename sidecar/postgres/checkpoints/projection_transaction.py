@@ -157,6 +157,9 @@ class PostgresTransaction:
         """Roll back to the savepoint; where that fails, end the session."""
         try:
             await self.connection.undo_event(depth)
+            if type(cause) is asyncpg.DataError:
+                # Of a value that did not fit a type which a migration may have changed meanwhile.
+                await self._raw.reload_schema_state()
         except Exception as error:
             if is_lost(self._raw, error):
                 raise
