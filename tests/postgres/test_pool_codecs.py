@@ -177,3 +177,12 @@ async def test_reading_your_writes_passes_by_codecs(pool: MeteredPool, plain: St
     await store.wait_until(first.position, "journal", stream="a")
     with pytest.raises(ReadModelLateError, match="is at position 1"):
         await store.wait_until(first.position + 1, "journal", timeout_seconds=0.01)
+
+
+async def test_a_pool_that_keeps_no_statements_appends_and_reads(database: str) -> None:
+    options: Any = {"statement_cache_size": 0}
+    async with MeteredPool(database, name="app", min_size=1, max_size=2, **options) as pool:
+        store = EventStore(pool, types)
+        assert await store.append("one", EVENTS[:1]) == Appended(version=1, position=1)
+        assert (await store.append("one", EVENTS)).version == 3
+        assert [store.decode(record) for record in await store.read()] == [EVENTS[0], *EVENTS]
