@@ -117,6 +117,21 @@ def describe_halt(
     )
 
 
+def describe_error(error: BaseException, redact: Callable[[str], str]) -> str:
+    """Say in one line what failed, without any value, and what to do where that is known.
+
+    Args:
+        error: What was raised.
+        redact: Masks secrets.
+    """
+    found = find_sqlstate(error)
+    if found is None:
+        return type(error).__name__
+    sqlstate, cause = found
+    said = f"{type(cause).__name__}{_name_place(cause, sqlstate, redact)}"
+    return f"{said}; {_CURES[sqlstate]}" if sqlstate in _CURES else said
+
+
 def _name_place(cause: BaseException, sqlstate: str, redact: Callable[[str], str]) -> str:
     """Name what an error is about: by its text where that holds no value, else by its fields."""
     if sqlstate in _NAMING:

@@ -17,6 +17,7 @@ from sidecar.projections.comparison import Part, Report, describe
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.copy_tail import apply_tail
 from sidecar.projections.cursor import Cursor
+from sidecar.projections.environment_failure import describe_error
 from sidecar.projections.failure_handler import FailureHandler, RebuildHaltedError
 from sidecar.projections.ports import ProjectionStore, Transaction
 from sidecar.projections.projection import Partition
@@ -171,8 +172,8 @@ class VerifyCopy:
             case ProjectionError() | RebuildStrayedError():
                 reason = str(error).rstrip(".")
             case _:
-                # What PostgreSQL says may hold values; the log has it, with the traceback.
-                reason = type(error).__name__
+                # The log has it, with the traceback.
+                reason = describe_error(error, self._context.observer.redact)
         projection = self._context.partition.projection
         await self._store.halt(self._context.partition, reason)
         logger.error(

@@ -68,6 +68,8 @@ async def test_all_that_is_known_of_the_old_name_moves_and_it_goes_on(
         letters = await stage.letters()
         async with session(database) as connection:
             await discard(connection, letters[0]["id"], "test order")
+        # Of a verification under way.
+        await stage.pool.execute("CREATE SCHEMA sidecar_verify_totals")
         before = await rebuilding.read(stage)
         new = under("amounts", stage, partitions=partitions)
         assert await set_up(new) == set()
@@ -93,6 +95,7 @@ async def test_all_that_is_known_of_the_old_name_moves_and_it_goes_on(
             "SELECT projection FROM sidecar.handled_ranges) AS every WHERE projection = 'totals'"
         )
         assert left == 0
+        assert not await stage.pool.fetchval("SELECT to_regnamespace('sidecar_verify_totals')")
         # A rollback of that release is the same the other way round.
         assert await set_up(old) == set()
         assert await hand_over(stage, "totals", "amounts")

@@ -7,12 +7,15 @@ from contextlib import suppress
 import pytest
 
 from sidecar.errors import UsageError
+from sidecar.events.record import RecordedEvent
+from sidecar.events.subscriber import Connection
 from sidecar.postgres.dead_letters.dead_letter import discard
 from sidecar.postgres.verify.verification import cancel_verification
 from sidecar.postgres.verify.verification_schedule import VerificationSchedule
 from tests.postgres import rebuilding, verifying
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
+from tests.postgres.shop import Placed
 from tests.postgres.stage import Stage, open_stage, session
 
 ROUNDS = 5
@@ -133,6 +136,33 @@ async def test_an_event_that_fails_in_the_replay_alone_ends_it_with_its_place(
         assert await rebuilding.read(stage) == await rebuilding.oracle(stage)
 
 
+class Gated(Totals):
+    """Stops before an event while its gate is shut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.is_at_gate = asyncio.Event(), asyncio.Event()
+        self.gate.set()
+
+    async def handle(self, event: Placed, connection: Connection, record: RecordedEvent) -> None:
+        if not self.gate.is_set():
+            self.is_at_gate.set()
+            await self.gate.wait()
+        await super().handle(event, connection, record)
+
+
+async def until_waiting(stage: Stage) -> None:
+    """Wait until a session of this database waits for a lock."""
+
+    async def is_waiting() -> bool:
+        waiting = (
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid())"
+        )
+        return bool(await stage.pool.fetchval(waiting))
+
+    await eventually(is_waiting)
+
+
 async def test_it_is_cancelled_and_leaves_nothing_behind(database: str) -> None:
     async with open_stage(database, Totals()) as stage:
         await rebuilding.fill(stage, 20_000, 1000)
@@ -150,6 +180,26 @@ async def test_it_is_cancelled_and_leaves_nothing_behind(database: str) -> None:
             await eventually(is_gone)
             found = await verifying.verify(stage)
             assert found.state == "equal"
+
+
+async def test_to_cancel_it_waits_for_the_page_under_way_and_for_nothing_else(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    totals = Gated()
+    async with open_stage(database, totals) as stage:
+        await rebuilding.fill(stage, 20, 5)
+        async with verifying.working(stage):
+            await rebuilding.until_live(stage)
+            totals.gate.clear()
+            await verifying.start(stage)
+            await totals.is_at_gate.wait()
+            async with stage.pool.acquire() as connection:
+                cancelling = asyncio.create_task(cancel_verification(connection, "totals"))
+                await until_waiting(stage)
+                totals.gate.set()
+                await cancelling
+        assert (await verifying.find(stage)).state == "cancelled"
+    assert "Deadlock" not in caplog.text
 
 
 async def test_in_the_background_the_longest_unverified_one_comes_first_one_at_a_time(

@@ -108,3 +108,20 @@ async def test_a_role_that_may_not_create_schemas_is_told_the_grant(database: st
             found = await verifying.verify(other)
     assert found.state == "failed"
     assert "GRANT CREATE ON DATABASE" in str(found.detail)
+
+
+async def test_a_role_that_may_not_read_a_table_is_told_which(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await rebuilding.fill(stage, 20, 5)
+        await stage.catch_up()
+        async with weak_role(database) as dsn:
+            role = dsn.partition("//")[2].partition("@")[0]
+            name = await stage.pool.fetchval("SELECT current_database()")
+            await stage.pool.execute(
+                f"ALTER TABLE totals OWNER TO postgres; GRANT INSERT, UPDATE ON totals TO {role};"
+                f"GRANT CREATE ON DATABASE {name} TO {role}"
+            )
+            async with open_stage(dsn, Totals()) as other, verifying.working(other):
+                found = await verifying.verify(other)
+    assert found.state == "failed"
+    assert "permission denied for table totals; let the owner GRANT that" in str(found.detail)

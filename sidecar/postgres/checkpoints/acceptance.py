@@ -15,7 +15,7 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.log_memory.log_loss import settle_unless_held
 from sidecar.postgres.query import sql
-from sidecar.postgres.tables.copies import drop_copy, new_schema, old_schema, quote
+from sidecar.postgres.tables.copies import drop_copy, new_schema, old_schema, quote, verify_schema
 from sidecar.projections.log_start import Start
 
 _FORGOTTEN: Final = (
@@ -238,7 +238,8 @@ async def _hand_over(connection: RawConnection, projection: str, old: str) -> No
     await connection.execute(sql("forget_deleted"), old)
     await connection.execute(sql("delete_rebuild"), old)
     await connection.execute(sql("forget_handled_ranges"), old, "rebuild")
-    await drop_copy(connection, new_schema(old))
+    for schema in (new_schema(old), verify_schema(old)):
+        await drop_copy(connection, schema)
     await connection.execute(sql("end_verification"), old, "cancelled", "it was renamed")
     for statement in _HANDED_OVER:
         await connection.execute(sql(statement), projection, old)

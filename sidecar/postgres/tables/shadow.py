@@ -1,7 +1,10 @@
 """A second copy of a read model that nobody reads: filled from the log to be compared with."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
+
+import asyncpg
 
 from sidecar.errors import ProjectionError
 from sidecar.postgres.connection import RawConnection
@@ -61,6 +64,17 @@ class Shadow:
         shape = await describe_shape(connection, places)
         begin = self.sql("begin_progress")
         await connection.execute(begin, verification, shape, self._projection)
+
+    async def hold(self, connection: RawConnection) -> None:
+        """Wait for who fills or compares it, if it exists; done before a verification is ended.
+
+        Its owner's transactions begin with the same lock, so none waits for another in a circle.
+        """
+        if not await connection.fetchval(sql("has_progress"), self.quoted):
+            return
+        with suppress(asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            async with connection.transaction():
+                await connection.execute(self.sql("hold_progress"))
 
     async def drop(self, connection: RawConnection) -> None:
         """Drop it, if it exists."""

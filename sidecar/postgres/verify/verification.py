@@ -77,10 +77,12 @@ async def cancel_verification(connection: RawConnection, projection: str) -> Non
     Raises:
         ProjectionError: None is under way.
     """
+    shadow = Shadow(projection)
     async with read_committed(connection):
+        await shadow.hold(connection)
         if not await connection.fetch(sql("end_verification"), projection, "cancelled", None):
             raise ProjectionError(f"No verification of {projection} is under way.")
-        await Shadow(projection).drop(connection)
+        await shadow.drop(connection)
 
 
 async def list_verifiable(connection: RawConnection) -> list[str]:

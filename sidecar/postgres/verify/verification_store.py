@@ -211,6 +211,7 @@ class VerificationStore(PostgresProjectionStore):
         is_last = self._progress.table == len(self._shapes)
         self._report = self._report.with_reads(self._shadow.reads)
         async with self._begin_short() as raw:
+            await self._shadow.hold(raw)
             await self._require_running(raw)
             if is_last:
                 self._report = await add_key_events(raw, self._report)
@@ -227,6 +228,7 @@ class VerificationStore(PostgresProjectionStore):
     async def halt(self, partition: Partition, reason: str) -> None:
         """End the verification, which cannot be brought to its end."""
         async with self._begin_short() as raw:
+            await self._shadow.hold(raw)
             await raw.execute(sql("end_verification"), self._projection, "failed", reason)
             await self._shadow.drop(raw)
 
