@@ -126,6 +126,11 @@ def _write(found: Verification) -> Iterator[str]:
     if found.report.reads and found.report.drift_rows:
         reads = ", ".join(found.report.reads)
         yield f"  the handler reads {reads}, too: if that has changed since, so have its rows"
+    if found.partitions > 1 and found.report.drift_rows:
+        yield (
+            f"  its {found.partitions} partitions apply events of different streams in no fixed "
+            "order: what depends on that may differ"
+        )
     for table in found.report.tables:
         yield from _write_table(table)
         yield from _write_events(found.projection, table)
@@ -141,6 +146,9 @@ def _write_table(table: TableReport) -> Iterator[str]:
             yield f"    {rows} rows are equal but for {what}"
     for column in table.unsteady_columns:
         yield f"    {column} differs in every row; --ignore {column} leaves it out"
+    if table.has_other_keys:
+        ignore = " ".join(f"--ignore {shlex.quote(name)}" for name in table.key)
+        yield f"    no row has the key that the replay gave it; {ignore} compares the rest"
     wrong = [d for d in table.differences if d.kind in DRIFT]
     for difference in wrong[:MAX_PRINTED]:
         yield f"    {_write_difference(difference)}"

@@ -18,6 +18,7 @@ class Trace(StrEnum):
     PREPARED = "prepared"
     CONSTRAINTS = "constraints"
     SAVEPOINT = "savepoint"
+    EMPTIED = "emptied"
 
 
 class Effect(NamedTuple):
@@ -39,7 +40,7 @@ _MAX_CACHED_CHARACTERS: Final = 4000
 
 _MAY_MATTER: Final = re.compile(
     r"\b(?:commit|rollback|abort|end|prepare|set|reset|set_config|temp|temporary|pg_temp|declare"
-    r"|savepoint|release|deallocate|pg_terminate_backend)\b",
+    r"|savepoint|release|deallocate|truncate|delete|pg_terminate_backend)\b",
     re.IGNORECASE,
 )
 _BEGINS: Final = r"(?:\A|;)\s*"
@@ -69,6 +70,11 @@ _TEMPORARY: Final = (
     r"\bcreate\s+(?:or\s+replace\s+)?(?:(?:local|global)\s+)?temp(?:orary)?\b"
     r"|(?<!insert\s)\binto\s+(?:(?:local|global)\s+)?temp(?:orary)?\s+\w|\bpg_temp\b"
 )
+# A whole table: no condition follows.
+_EMPTIED: Final = (
+    _BEGINS_IN_BLOCK + r"truncate\b|\bdelete\s+from\s+(?:only\s+)?[^\s;()]+"
+    r"(?:\s+(?:as\s+)?(?!where\b|using\b|returning\b)\w+)?\s*(?:\Z|[;)]|\breturning\b)"
+)
 _TRACES: Final = tuple(
     (trace, re.compile(pattern, re.IGNORECASE | re.DOTALL))
     for trace, pattern in (
@@ -78,6 +84,7 @@ _TRACES: Final = tuple(
         (Trace.PREPARED, _BEGINS + r"prepare\b"),
         (Trace.CONSTRAINTS, _BEGINS_IN_BLOCK + r"set\s+constraints\b"),
         (Trace.SAVEPOINT, _BEGINS + r"(?:savepoint|release|rollback\b.*?\bto)\b"),
+        (Trace.EMPTIED, _EMPTIED),
     )
 )
 # The body of a function in standard SQL, where the server itself refuses to end a transaction.

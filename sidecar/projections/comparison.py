@@ -118,6 +118,12 @@ class TableReport(msgspec.Struct, frozen=True):
             return ()
         return tuple(name for name, rows in self.columns.items() if rows == different)
 
+    @property
+    def has_other_keys(self) -> bool:
+        """Whether rows of both are there, and none has the key of another."""
+        is_paired = self.rows > self.counts.get(Kind.EXTRA, 0)
+        return bool(self.key and self.counts.get(Kind.MISSING) and self.rows and not is_paired)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -32,6 +32,8 @@ MAX_TAIL_EVENTS: Final = 5000
 _QUALIFIED: Final = (
     "; a statement that names a table with its schema writes to the live one, so name it without"
 )
+_TAKEN: Final = "UniqueViolationError"
+_STRAYED: Final = "; a statement that goes by a view of a live table writes to that table"
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +171,8 @@ class VerifyCopy:
                 reason = f"{error}, which the live copy has applied"
                 if any("." in table for table in self._context.subscription.tables):
                     reason += _QUALIFIED
+                elif error.error_type == _TAKEN:
+                    reason += _STRAYED
             case ProjectionError() | RebuildStrayedError():
                 reason = str(error).rstrip(".")
             case _:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
+from typing_extensions import override
 
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
@@ -97,6 +98,33 @@ async def test_what_somebody_else_did_is_told_and_nothing_else(
         await stage.place("s1", 1)
         await stage.catch_up()
         assert await look(stage, watch) == await look(stage) == expected
+
+
+class Wiped(Totals):
+    """Empties its read model now and then."""
+
+    wipe = ""
+
+    @override
+    async def handle(self, event: Placed, connection: Connection, record: RecordedEvent) -> None:
+        if event.order == "wipe":
+            await connection.execute(self.wipe)
+        await super().handle(event, connection, record)
+
+
+@pytest.mark.parametrize("wipe", ["TRUNCATE totals", "delete from only totals as t"])
+async def test_what_its_own_projection_empties_is_no_loss(database: str, wipe: str) -> None:
+    wiped = Wiped()
+    wiped.wipe = wipe
+    async with open_stage(database, wiped) as stage:
+        watch = await fill(stage)
+        await stage.place("s1", 1, order="wipe")
+        await stage.catch_up()
+        assert await look(stage, watch) == {}
+        await count_all(stage)
+        assert await look(stage, watch) == await look(stage) == {}
+        await by_hand(stage, "TRUNCATE totals")
+        assert await look(stage, watch) == {"totals": ["emptied"]}
 
 
 async def test_a_verification_that_finds_no_difference_settles_it(database: str) -> None:

@@ -87,6 +87,7 @@ class PostgresTransaction:
             with keep_transaction(self._raw, str(self._partition)):
                 yield
             await self.refuse_stray_writes()
+            await self._mark_emptied()
         except BaseException as error:
             if not await self._free():
                 self.session_ended_by = error
@@ -102,6 +103,11 @@ class PostgresTransaction:
         """
         if self._schema is not None:
             await refuse_stray_writes(self._raw, self._partition.projection, self._schema)
+
+    async def _mark_emptied(self) -> None:
+        """Take note of a live table that its own projection has emptied: nobody else did it."""
+        if self._schema is None and self.connection.has_emptied:
+            await self._raw.execute(sql("mark_emptied"), self._partition.projection)
 
     async def _free(self) -> bool:
         """Leave the connection free for the rollback; False when its session is ended instead."""

@@ -205,6 +205,11 @@ class DeferredConnection(HandlerTurns):
         if self._failed_inside >= depth:
             self.failure = None
 
+    @property
+    def has_emptied(self) -> bool:
+        """Whether a handler has emptied a table in this transaction."""
+        return self._session.has_emptied
+
     async def undo_event(self, depth: int) -> None:
         """Roll back to the savepoint before an event, and undo what no rollback undoes."""
         await self.undo_savepoint(depth)

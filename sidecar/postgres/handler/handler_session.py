@@ -18,14 +18,19 @@ class HandlerSession:
     Settings, roles, temporary tables, cursors, statements prepared by name, codecs and whether
     constraints are deferred. Advisory locks are held until the batch is committed, and go then.
 
+    Attributes:
+        traces: What the handler under way has left.
+        has_emptied: Whether one has emptied a table in this transaction.
+
     Args:
         raw: The session, in a transaction.
     """
 
-    __slots__ = ("_before", "_codecs", "_own_settings", "_raw", "traces")
+    __slots__ = ("_before", "_codecs", "_own_settings", "_raw", "has_emptied", "traces")
 
     def __init__(self, raw: RawConnection) -> None:
         self.traces: set[Trace] = set()
+        self.has_emptied = False
         self._raw: Final = raw
         self._before: asyncpg.Record | None = None
         self._own_settings: dict[str, str] = {}
@@ -85,6 +90,7 @@ class HandlerSession:
             await self._raw.execute("CLOSE ALL")
         if Trace.TEMPORARY in traces:
             await self._raw.execute("DISCARD TEMP")
+        self.has_emptied |= Trace.EMPTIED in traces
         await self.undo_codecs()
 
     def forget(self) -> None:

@@ -19,6 +19,22 @@ SET relid = excluded.relid, filenode = excluded.filenode, live_rows = excluded.l
 WHERE $3::boolean OR m.left_position IS NOT NULL
    OR (m.relid, m.filenode) <> (excluded.relid, excluded.filenode);
 
+-- name: mark_emptied
+-- Tables of projection $1 that this transaction writes, in which it has emptied one: rows that vanish
+-- at once tell nothing of them any more. So `live_rows` is -1, for unknown.
+UPDATE sidecar.table_marks m
+SET live_rows = -1, filenode = CASE WHEN l.is_rewritten THEN r.relfilenode ELSE m.filenode END,
+    marked_at = clock_timestamp()
+FROM pg_class r
+CROSS JOIN LATERAL (
+    SELECT bool_or(mode = 'AccessExclusiveLock') AS is_rewritten
+    FROM pg_locks
+    WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation = r.oid
+      AND mode IN ('RowExclusiveLock', 'AccessExclusiveLock')
+    HAVING count(*) > 0
+) AS l
+WHERE m.projection = $1 AND r.oid = m.relid AND (m.live_rows >= 0 OR l.is_rewritten);
+
 -- name: find_replaced
 -- A setup that has made a table anew leaves it without the rows up to the checkpoint.
 UPDATE sidecar.table_marks m

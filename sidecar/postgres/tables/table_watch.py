@@ -112,13 +112,16 @@ class TableWatch:
     ) -> Change | None:
         key = (row["projection"], row["table"])
         memory = self._memories.get(key)
-        marked = Counts(row["marked_rows"], row["marked_inserted"])
+        empties_itself = row["marked_rows"] < 0
+        marked = Counts(max(row["marked_rows"], 0), row["marked_inserted"])
         changes = [look.judge_file((row["marked_relid"], row["marked_filenode"]), marked)]
         if memory is None or memory.before.marked_at != look.marked_at:
             self._memories[key] = _Memory(look, look)
             return find_worst(changes)
         before, settled = memory.before, memory.settled
-        changes += [look.judge_file(before.file, before.counts), look.judge_rows(before)]
+        changes.append(look.judge_file(before.file, before.counts))
+        if not empties_itself:
+            changes.append(look.judge_rows(before))
         memory.take(look)
         if any(changes):
             return find_worst(changes)

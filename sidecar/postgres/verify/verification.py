@@ -29,6 +29,7 @@ class Verification(msgspec.Struct, frozen=True):
         detail: Why it failed.
         report: What was found so far; None before the first row was compared.
         live_position: Up to where all of the live copy has come.
+        partitions: Into how many the live copy is divided.
         is_owned: Whether a worker is at it.
     """
 
@@ -42,6 +43,7 @@ class Verification(msgspec.Struct, frozen=True):
     detail: str | None
     report: Report | None
     live_position: int
+    partitions: int
     is_owned: bool
 
 
@@ -101,7 +103,7 @@ async def list_verifications(
 
 
 def _read(row: dict[str, Any], held: frozenset[int]) -> Verification:
-    partition = Partition(row["projection"], 0, row.pop("partitions"), "verify")
+    partition = Partition(row["projection"], 0, row["partitions"], "verify")
     report = row.pop("report")
     return Verification(
         **row,
