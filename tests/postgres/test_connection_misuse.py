@@ -168,6 +168,19 @@ async def writes_half_a_character(event: Placed, connection: Any) -> None:
     await connection.execute(f"INSERT INTO r (k) VALUES ('{event.order} \ud83d')")
 
 
+async def copies_to_what_fails(_event: Placed, connection: Any) -> None:
+    async def fail(_data: bytes) -> None:
+        raise ValueError("full")
+
+    await connection.copy_from_query("SELECT 1", output=fail)
+
+
+async def goes_on_after_a_copy_that_failed(event: Placed, connection: Any) -> None:
+    with contextlib.suppress(ValueError):
+        await copies_to_what_fails(event, connection)
+    await connection.execute(ADD, event.order)
+
+
 left_behind: Final[list[asyncio.Future[Any]]] = []
 
 
@@ -199,6 +212,8 @@ left_behind: Final[list[asyncio.Future[Any]]] = []
         (leaves_a_statement_behind, "ConcurrentStatementsError"),
         (gathers_raw, "InterfaceError"),
         (gives_up, "InFailedSQLTransactionError"),
+        (copies_to_what_fails, "ValueError"),
+        (goes_on_after_a_copy_that_failed, "ConcurrentStatementsError"),
         (keeps_statements_in_an_enum, "ConnectionMisuseError"),
         (writes_half_a_character, "ConnectionMisuseError"),
     ],

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,8 @@ async def test_what_cannot_be_waited_for_is_refused_to_its_writer_alone(database
     async with open_stage(database, Totals()) as stage:
         await stage.place("a", 1)
         good = asyncio.create_task(stage.store.wait_until(1, "totals"))
-        for seconds in (math.nan, -1.0):
+        unknown: Any = None
+        for seconds in (math.nan, -1.0, unknown):
             with pytest.raises(UsageError, match="timeout_seconds is"):
                 await stage.store.wait_until(1, "totals", timeout_seconds=seconds)
         for position, projection, stream in (

@@ -126,13 +126,13 @@ class ReadYourWrites:
             waiter.hear(row)
 
 
-def _require(position: object, projection: object, stream: object, seconds: float) -> None:
+def _require(position: object, projection: object, stream: object, seconds: object) -> None:
     """Refuse what would fail the question that others ask at the same time.
 
     Raises:
         UsageError: There is no such position, name, stream or length of time.
     """
-    if not seconds >= 0:  # not a number is neither
+    if not isinstance(seconds, int | float) or not seconds >= 0:  # not a number is neither
         raise UsageError(f"timeout_seconds is {seconds!r}; that cannot be waited for.")
     if type(position) is not int or not 0 <= position <= _LAST_POSITION:
         raise UsageError(f"The log has no position {position!r}.")

@@ -1,11 +1,16 @@
 """All of asyncpg's connection for handlers: in the order of writes, or refused with a cure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NoReturn
 
 import asyncpg
+from typing_extensions import override
 
-from sidecar.errors import ConnectionMisuseError, TransactionEndError
+from sidecar.errors import (
+    ConcurrentStatementsError,
+    ConnectionMisuseError,
+    TransactionEndError,
+)
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.handler.deferred import DeferredConnection
 from sidecar.postgres.handler.handler_block import HandlerBlock
@@ -45,13 +50,22 @@ class HandlerConnection(DeferredConnection):
         is_shared: Whether a handler was given asyncpg's connection.
     """
 
-    __slots__ = ("is_shared",)
+    __slots__ = ("_stuck_by", "is_shared")
 
     def __init__(
         self, raw: RawConnection, *, eager: bool = False, owner: str = "a projection"
     ) -> None:
         super().__init__(raw, eager=eager, owner=owner)
         self.is_shared = False
+        self._stuck_by: ConcurrentStatementsError | None = None
+
+    @override
+    async def abandon(self) -> None:
+        if self._stuck_by is not None:
+            # Once: whoever hears it ends the session.
+            stuck_by, self._stuck_by = self._stuck_by, None
+            raise stuck_by
+        await super().abandon()
 
     async def raw(self) -> RawConnection:
         """Return asyncpg's connection, for code that wants nothing else, after a flush.
@@ -125,11 +139,26 @@ class HandlerConnection(DeferredConnection):
 
     async def copy_from_table(self, table_name: str, **options: Any) -> str:  # noqa: ANN401 - asyncpg's own
         """Copy a table to a file; writes go first."""
-        return await self.run(lambda: self._raw.copy_from_table(table_name, **options))
+        return await self._copy_out(lambda: self._raw.copy_from_table(table_name, **options))
 
     async def copy_from_query(self, query: str, *args: object, **options: Any) -> str:  # noqa: ANN401 - asyncpg's own
         """Copy what a query returns to a file; writes go first."""
-        return await self.run(lambda: self._raw.copy_from_query(query, *args, **options), query)
+        copy = lambda: self._raw.copy_from_query(query, *args, **options)  # noqa: E731
+        return await self._copy_out(copy, query)
+
+    async def _copy_out(self, copy: Callable[[], Awaitable[str]], query: str = "") -> str:
+        """Run a COPY; where its output fails, asyncpg is stuck in it."""
+        try:
+            return await self.run(copy, query)
+        except (ConnectionMisuseError, asyncpg.PostgresError):
+            raise
+        except BaseException:
+            self._stuck_by = ConcurrentStatementsError(
+                "A COPY goes on, whose output failed or was cancelled: nothing more can be done on "
+                "its connection. Copy to memory (`io.BytesIO`), and write that down afterwards."
+            )
+            self._record_misuse(self._stuck_by)
+            raise
 
     async def set_type_codec(self, typename: str, **options: Any) -> None:  # noqa: ANN401 - asyncpg's own
         """Set how values of a type are written and read, until the handler ends."""
