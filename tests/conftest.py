@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.postgres.cluster import TEMPLATE, Cluster, migrate_template, running_cluster
+from tests.postgres.cluster import TEMPLATE, Cluster, find_memory, migrate_template, running_cluster
 
 _OURS = re.compile(
     r"(SIDECAR|OTEL|DB_POOL|PG).*|ENVIRONMENT|DATABASE_URL.*|SECRET_KEY.*|CORS_ORIGINS.*"
@@ -43,7 +43,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One server for all tests of this process; do not stop it."""
-    with running_cluster() as cluster:
+    # Each test makes a database and drops it, hundreds of files each time.
+    with running_cluster(find_memory()) as cluster:
         # In a thread, for the event loop of a test may exist in this one already.
         with ThreadPoolExecutor(1) as executor:
             executor.submit(migrate_template, cluster).result()

@@ -30,6 +30,8 @@ VERSION_VARIABLE: Final = "TEST_POSTGRES"
 DEFAULT_VERSION: Final = "18"
 START_TIMEOUT_SECONDS: Final = 30.0
 STOP_TIMEOUT_SECONDS: Final = 15.0
+MEMORY: Final = Path("/dev/shm")
+MEMORY_BYTES: Final = 4 * 2**30
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _SETTINGS: Final = {
@@ -50,8 +52,9 @@ _SIGNALS: Final = {
     "kill": signal.SIGKILL,
 }
 
-# Ends the server when the process that holds the other end of its input dies in whatever way.
-_GUARD: Final = 'read -r _; kill -QUIT "$0" 2>/dev/null'
+# Ends the server, and removes its data, when the process that holds the other end of its input dies
+# in whatever way.
+_GUARD: Final = 'read -r _; kill -QUIT "$0" 2>/dev/null; rm -rf "$1"'
 
 
 class Cluster:
@@ -108,7 +111,7 @@ class Cluster:
                 start_new_session=True,
             )
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, str(self._server.pid)],
+            ["/bin/sh", "-c", _GUARD, str(self._server.pid), self._folder],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -194,11 +197,16 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(**settings: str) -> Iterator[Cluster]:
-    """Run a server of one's own for the length of the block and remove its data."""
+def running_cluster(place: Path | None = None, /, **settings: str) -> Iterator[Cluster]:
+    """Run a server of one's own for the length of the block and remove its data.
+
+    Args:
+        place: The folder in which its data directory is; None for one on disk.
+        settings: As in postgresql.conf.
+    """
     # Not pytest's own folder: the server's user could not reach it, and its path can be too long
     # for a Unix socket.
-    folder = Path(tempfile.mkdtemp(prefix="sidecar-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="sidecar-pg-", dir=place))
     try:
         cluster = Cluster(folder, **settings)
         try:
@@ -223,6 +231,12 @@ def find_binaries(version: str) -> Path:
             f"PostgreSQL {version} is not installed: apt install postgresql-{version}"
         )
     return folder
+
+
+def find_memory() -> Path | None:
+    """Return a folder in memory; None without room for the servers of all test processes."""
+    is_roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
+    return MEMORY if is_roomy else None
 
 
 def _system_user(binaries: Path) -> str | None:

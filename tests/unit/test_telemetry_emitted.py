@@ -4,11 +4,9 @@ import asyncio
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from opentelemetry.sdk.metrics.export import (
     Gauge,
     Histogram,
@@ -36,11 +34,10 @@ from sidecar.telemetry.projection_metrics import (
 from sidecar.telemetry.publisher_metrics import observe_publisher
 from sidecar.telemetry.setup import Telemetry
 from sidecar.wiring.state_metrics import observe_state
+from tests.dashboards import source
 from tests.observed import full_state
 
-CONTRACT: Any = yaml.safe_load(
-    (Path(__file__).parents[2] / "otel" / "contract.yaml").read_text("utf-8")
-)
+CONTRACT: Any = source.read(source.CONTRACT)
 METRICS = {group["metric_name"]: group for group in CONTRACT["groups"] if group["type"] == "metric"}
 SPANS = {
     group["annotations"]["name"].split()[0]: group
