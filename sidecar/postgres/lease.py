@@ -16,6 +16,7 @@ from sidecar.postgres.connection import (
     translate_loss,
 )
 from sidecar.postgres.query import sql
+from sidecar.postgres.schema import work_channel
 from sidecar.projections.assignment import assign_partitions
 from sidecar.projections.projection import Partition
 
@@ -154,12 +155,21 @@ class LeaseTable:
 async def open_leases(
     dsn: str,
     list_known: Callable[[], Iterable[Partition]],
+    on_work: Callable[[], None] = lambda: None,
     *,
     application_name: str,
     answer_seconds: float = ANSWER_SECONDS,
     restore: Restore | None = None,
 ) -> AsyncIterator[LeaseTable]:
     """Open the session that a worker's leases live on, and join.
+
+    Args:
+        dsn: Where the server is. It appears in no message.
+        list_known: As for `LeaseTable`.
+        on_work: Called when there is a copy to fill, so that its lease is taken at once.
+        application_name: The name of the session at the server.
+        answer_seconds: How long a statement may go without an answer.
+        restore: As for `LeaseTable`.
 
     Raises:
         StoreUnavailableError: It cannot be opened, ended, or had no answer in time.
@@ -169,6 +179,8 @@ async def open_leases(
     ) as session:
         table = LeaseTable(session, list_known, restore)
         await table.join()
+        # Behind a transaction pooler nothing arrives, and the next share finds it.
+        await session.add_listener(work_channel(), lambda *_: on_work())
         yield table
 
 

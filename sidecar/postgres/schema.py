@@ -33,6 +33,11 @@ def events_channel() -> str:
     return f"{current_schema()}_events"
 
 
+def work_channel() -> str:
+    """Return the channel on which they hear that a copy is to be filled."""
+    return f"{current_schema()}_work"
+
+
 class UsedSchema:
     """Has statements name a schema for a block; a class, for each append begins one."""
 

@@ -54,7 +54,7 @@ class Worker:
         self,
         *,
         open_safe_head: Callable[[], AbstractAsyncContextManager[HeadSource]],
-        open_leases: Callable[[], AbstractAsyncContextManager[Leases]],
+        open_leases: Callable[[Callable[[], None]], AbstractAsyncContextManager[Leases]],
         make_runner: Callable[[Partition, RunnerTally], Runner],
         head: HeadSignal,
         is_transient: Callable[[BaseException], bool],
@@ -68,10 +68,12 @@ class Worker:
         self._head = head
         self._is_transient = is_transient
         self._stopping = asyncio.Event()
+        self._share_due = asyncio.Event()
 
     def stop(self) -> None:
         """Ask `run` to return once the transactions under way are done."""
         self._stopping.set()
+        self._share_soon()
 
     def numbers(self) -> dict[str, ProjectionNumbers]:
         """Return, by projection run here, what its partitions do, and did before they ended."""
@@ -117,17 +119,22 @@ class Worker:
                 delay = next_delay_seconds(delay, moved=self._head.position > before)
                 await source.rest(delay)
 
+    def _share_soon(self) -> None:
+        """Have leases shared at once, rather than when that is due."""
+        self._share_due.set()
+
     async def _keep_leases(self) -> None:
         try:
-            async with self._open_leases() as leases:
+            async with self._open_leases(self._share_soon) as leases:
                 while not self._stopping.is_set():
+                    self._share_due.clear()
                     gained, lost = await leases.share()
                     lost |= self._ended()
                     await self._stop_runners(lost)
                     for partition in lost:
                         await leases.release(partition)
                     self._start_runners(gained)
-                    await wait_at_most(self._stopping, SHARE_SECONDS)
+                    await wait_at_most(self._share_due, SHARE_SECONDS)
                 # Leases are given back, with the session, only after their loops have ended.
                 await self._stop_runners(tuple(self._tasks))
         finally:
@@ -137,7 +144,8 @@ class Worker:
         for partition in partitions:
             tally = self._tallies.setdefault(partition, RunnerTally())
             runner = self.runners[partition] = self._make_runner(partition, tally)
-            self._tasks[partition] = asyncio.create_task(self._drive(runner))
+            task = self._tasks[partition] = asyncio.create_task(self._drive(runner))
+            task.add_done_callback(lambda _: self._share_soon())
             logger.info(
                 "Projection %s runs here",
                 partition,

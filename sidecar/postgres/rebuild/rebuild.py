@@ -15,6 +15,7 @@ from sidecar.postgres.checkpoints.block import find_unknown
 from sidecar.postgres.checkpoints.start_position import find_position
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
+from sidecar.postgres.schema import work_channel
 from sidecar.postgres.tables.copies import drop_copy, new_schema, old_schema, quote
 from sidecar.postgres.tables.table_claims import require_same_tables, require_unshared
 from sidecar.postgres.tables.table_copy import copy_shape, require_table
@@ -83,6 +84,7 @@ async def start_rebuild(
         await _forget_rebuild(connection, projection)
         await connection.execute(sql("begin_preview"), projection, is_approved)
         await connection.execute(sql("create_rebuild"), projection)
+        await connection.execute(sql("notify"), work_channel())
         if start is not None:
             position = await find_position(connection, start)
             await connection.execute(sql("start_copy_at"), projection, "rebuild", position)

@@ -11,6 +11,7 @@ from sidecar.postgres.checkpoints.block import find_unknown
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import key_of, list_held
 from sidecar.postgres.query import sql
+from sidecar.postgres.schema import work_channel
 from sidecar.postgres.tables.shadow import Shadow
 from sidecar.projections.comparison import Report
 from sidecar.projections.projection import Partition
@@ -70,7 +71,9 @@ async def request_verification(
         tables = ", ".join(rows[0]["tables"])
         raise UsageError(f"No table of {projection} has a column {unknown[0]!r}: {tables}.")
     request = sql("request_verification")
-    return await connection.fetchval(request, projection, share, list(ignored)) is not None
+    requested = await connection.fetchval(request, projection, share, list(ignored)) is not None
+    await connection.execute(sql("notify"), work_channel())
+    return requested
 
 
 async def cancel_verification(connection: RawConnection, projection: str) -> None:
