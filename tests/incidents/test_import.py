@@ -43,3 +43,19 @@ def test_tests_of_a_service_load_neither_driver_nor_server_nor_exporter() -> Non
 def test_every_public_name_can_be_had() -> None:
     program = "import sidecar\nfor name in sidecar.__all__: getattr(sidecar, name)"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_a_command_looks_for_garbage_in_what_it_makes_alone() -> None:
+    program = (
+        "import gc, sys\n"
+        "from contextlib import suppress\n"
+        "from sidecar.__main__ import main\n"
+        "sys.argv = ['sidecar', '--version']\n"
+        "with suppress(SystemExit):\n"
+        "    main()\n"
+        "print(gc.isenabled(), len(gc.get_objects()) < gc.get_freeze_count())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("True True\n")
