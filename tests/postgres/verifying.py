@@ -11,6 +11,7 @@ from sidecar.postgres.verify.verification import (
     request_verification,
 )
 from sidecar.postgres.verify.verification_store import VerificationStore
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.observer import RunnerTally
 from sidecar.projections.projection import Partition
 from sidecar.projections.runner import Runner
@@ -23,18 +24,18 @@ from tests.postgres.stage import Stage
 def make_worker(stage: Stage) -> Worker:
     """Make a worker as `Stage.make_worker` does, that rebuilds and verifies as well."""
     worker = stage.make_worker()
-    head = worker._head
-
-    def make_runner(partition: Partition, tally: RunnerTally) -> Runner:
-        if partition.copy != "verify":
-            return Runner(stage.make_context(partition, tally, head=head))
-        store = VerificationStore(stage.pool, stage.subscriptions[partition.projection])
-        whole = Partition(partition.projection, copy="verify")
-        context = stage.make_context(whole, tally, store=store)
-        return Runner(context, partial(VerifyCopy, store=store))
-
-    worker._make_runner = make_runner
+    worker._make_runner = partial(make_runner, stage, worker._head)
     return worker
+
+
+def make_runner(stage: Stage, head: HeadSignal, partition: Partition, tally: RunnerTally) -> Runner:
+    """Make a loop for a partition of whatever copy."""
+    if partition.copy != "verify":
+        return Runner(stage.make_context(partition, tally, head=head))
+    store = VerificationStore(stage.pool, stage.subscriptions[partition.projection])
+    whole = Partition(partition.projection, copy="verify")
+    context = stage.make_context(whole, tally, store=store)
+    return Runner(context, partial(VerifyCopy, store=store))
 
 
 @asynccontextmanager
