@@ -57,6 +57,12 @@ async def release(database: str, listing: Listing, *amounts: int) -> Sequence[tu
         return await told_of(stage)
 
 
+async def execute(database: str, statement: str) -> None:
+    """Run what a migration of the service runs."""
+    async with session(database) as connection:
+        await connection.execute(statement)
+
+
 async def told_of(stage: Stage) -> Sequence[tuple[str, str]]:
     async with session(stage.dsn) as connection:
         (status,) = (await take_sample(connection, SafeHeadFollower())).projections
@@ -125,6 +131,28 @@ async def test_what_the_setup_of_the_release_fills_itself_is_not_told(
     await release(database, Listing("listing"), 1, 2)
     assert await release(database, Listing("other", make=move), 3) == []
     assert await release(database, Listing("other", make=MAKE), 4) == []
+
+
+async def test_a_table_that_others_filled_meanwhile_is_told_and_one_that_they_renamed_is_not(
+    database: str,
+) -> None:
+    await release(database, Listing("listing"), 1)
+    await execute(database, "ALTER TABLE listing RENAME TO renamed")
+    assert await release(database, Listing("renamed"), 2) == []
+    # A copy is made while events are handled.
+    await execute(database, "CREATE TABLE copied AS TABLE renamed")
+    await release(database, Listing("renamed"), 3)
+    assert await release(database, Listing("copied"), 4) == [("copied", "unfilled")]
+
+
+async def test_what_an_older_release_handled_once_its_table_had_another_name_is_told(
+    database: str,
+) -> None:
+    await release(database, Listing("listing"), 1)
+    await execute(database, "ALTER TABLE listing RENAME TO renamed")
+    # It has not heard of that, and makes its table again.
+    assert await release(database, Listing("listing"), 2) == [("listing", "replaced")]
+    assert await release(database, Listing("renamed"), 3) == [("renamed", "unfilled")]
 
 
 async def test_a_release_that_is_rolled_back_lacks_what_was_handled_meanwhile(

@@ -4,6 +4,7 @@ from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql
 from sidecar.postgres.tables.table_claims import NAME, find_filled
+from sidecar.postgres.tables.table_search import holds_rows_before
 from sidecar.postgres.tables.table_watch import log_change
 from sidecar.projections.table_change import Change, TableChange
 
@@ -36,7 +37,10 @@ async def mark_after_setup(connection: RawConnection, projection: str) -> None:
 
 
 async def _find_unfilled(connection: RawConnection, projection: str) -> list[str]:
-    """Return the empty tables that a projection which runs already did not declare before."""
+    """Return the tables that a projection which runs already did not declare before.
+
+    Those are left out that its setup has filled, and those that it had under another name.
+    """
     rows = await connection.fetch(sql("find_new_tables"), projection)
     if not rows:
         return []
@@ -45,7 +49,10 @@ async def _find_unfilled(connection: RawConnection, projection: str) -> list[str
         return []
     new = sorted({row["name"] for row in rows})
     filled = await find_filled(connection, new)
-    return [name for name in new if name not in filled]
+    strange = await connection.fetch(sql("find_strange_tables"), projection, NAME, filled)
+    return [name for name in new if name not in filled] + [
+        row["name"] for row in strange if await holds_rows_before(connection, row["oid"])
+    ]
 
 
 async def accept_changes(connection: RawConnection, projection: str, reason: str) -> list[str]:

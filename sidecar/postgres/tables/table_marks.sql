@@ -73,6 +73,17 @@ WHERE c.projection = $1 AND c.copy = 'live'
       OR EXISTS (SELECT FROM sidecar.table_marks m WHERE m.projection = $1)
   );
 
+-- name: find_strange_tables
+-- Those of $3 that projection $1 did not have up to now, as they are, under another name.
+SELECT t.name, r.oid FROM unnest($3::text[]) AS t (name)
+JOIN pg_class r ON r.oid = CASE WHEN t.name ~ $2 THEN to_regclass(t.name) END
+WHERE r.relkind IN ('r', 'p') AND NOT EXISTS (
+    SELECT FROM sidecar.table_marks m
+    WHERE m.projection = $1 AND m.relid = r.oid AND m.change IS NULL AND m.left_position = (
+        SELECT avg(position) FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live'
+    )
+);
+
 -- name: take_up_tables
 -- Of projection $1 those that it left and has gone on without, and those of the names $2.
 UPDATE sidecar.table_marks m

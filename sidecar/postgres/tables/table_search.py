@@ -34,6 +34,12 @@ async def holds_rows_since(
     return await _ask(connection, relid, rows, search, transaction)
 
 
+async def holds_rows_before(connection: RawConnection, relid: int) -> bool:
+    """Tell whether a table holds a row of another transaction than the one under way."""
+    search = "SELECT EXISTS (SELECT FROM {place} WHERE age(xmin) > age(pg_current_xact_id()::xid))"
+    return await _ask(connection, relid, 0, search)
+
+
 async def _ask(
     connection: RawConnection, relid: int, rows: int, question: str, *values: object
 ) -> bool:
