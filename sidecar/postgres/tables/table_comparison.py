@@ -207,8 +207,10 @@ class TableComparer:
 def _write_change(column: Column) -> str:
     live, copy = f"l.{column.quoted}", f"s.{column.quoted}"
     equal = f" WHEN {live} = {copy} THEN 'other_form'" if column.has_equality else ""
+    # A collation may take texts for equal that are not.
+    live_text, copy_text = (f'({side}::text COLLATE "C")' for side in (live, copy))
     return (
-        f"CASE WHEN {live}::text IS NOT DISTINCT FROM {copy}::text THEN NULL{equal} "
+        f"CASE WHEN {live_text} IS NOT DISTINCT FROM {copy_text} THEN NULL{equal} "
         "ELSE 'different' END"
     )
 

@@ -336,7 +336,8 @@ SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        NOT EXISTS (
            SELECT FROM bases b JOIN pg_type t ON t.oid = b.oid
            WHERE b.attnum = a.attnum AND t.typtype IN ('b', 'c') AND t.typcategory <> 'A'
-             AND (t.typtype = 'c' OR NOT EXISTS (
+             -- Of texts that are equal in spite of what is stored, as in citext, one is wrong.
+             AND (t.typtype = 'c' OR t.typcategory = 'S' OR NOT EXISTS (
                  SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
                  WHERE m.amname = 'btree' AND o.opcdefault AND (
                      o.opcintype = t.oid OR EXISTS (
