@@ -83,10 +83,11 @@ def accept(
 ) -> None:
     """Take NAMES as they are, or the log.
 
-    That is with tables that somebody else changed, without the events that they passed over, as
-    taken over from another service or, where one waits for a decision, as of a position; without
-    types of events that nobody wants any more; or as what another name stood for. A log is taken
-    that has lost its end, with all handlers that wait, or that is another database's.
+    That is with tables that somebody else changed or that a member of a group joined late, without
+    the events that they passed over, as taken over from another service or, where one waits for a
+    decision, as of a position; without types of events that nobody wants any more; or as what
+    another name stood for. A log is taken that has lost its end, with all handlers that wait, or
+    that is another database's.
     """
     if not reason.strip():
         raise UsageError("Say why it is right as it is: --reason TEXT. It is kept for the audit.")
