@@ -7,15 +7,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.postgres.cluster import DEFAULT_VERSION, VERSION_VARIABLE, Cluster, running_cluster
+from tests.postgres.cluster import Cluster, running_cluster
 from tests.postgres.eventually import eventually
+from tests.postgres.versions import VERSION
 
 
 async def test_database_is_migrated_and_private(database: str) -> None:
     connection = await asyncpg.connect(database)
     assert await connection.fetchval("SELECT count(*) FROM sidecar.events") == 0
-    version = os.environ.get(VERSION_VARIABLE) or DEFAULT_VERSION
-    assert (await connection.fetchval("SHOW server_version")).startswith(version)
+    assert (await connection.fetchval("SHOW server_version")).startswith(VERSION)
     await connection.close()
 
 

@@ -12,6 +12,7 @@ from sidecar.projections.retry import RetryPolicy
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Journal, Mailer, Placed, Shaky
 from tests.postgres.stage import Stage, fetchval, open_stage, session
+from tests.postgres.versions import TRANSACTION_TIMEOUT
 
 ONCE: Final = RetryPolicy(max_attempts=1)
 
@@ -132,7 +133,7 @@ async def test_handler_that_hangs_is_cut_off_and_parked_as_timed_out(database: s
 
 
 @pytest.mark.parametrize("is_plain", [False, True])
-@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", TRANSACTION_TIMEOUT])
 async def test_handler_may_take_longer_than_the_server_lets_a_transaction_last(
     database: str, setting: str, *, is_plain: bool
 ) -> None:

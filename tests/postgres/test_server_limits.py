@@ -17,10 +17,11 @@ from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Journal, Placed
 from tests.postgres.stage import fetchval, open_stage, session
+from tests.postgres.versions import TRANSACTION_TIMEOUT, has_transaction_timeout
 
 LIMITS = (
     "statement_timeout",
-    "transaction_timeout",
+    TRANSACTION_TIMEOUT,
     "idle_session_timeout",
     "idle_in_transaction_session_timeout",
 )
@@ -76,6 +77,7 @@ async def test_swap_waits_for_the_batch_under_way_past_the_limit(database: str) 
             assert await swapping
 
 
+@has_transaction_timeout
 async def test_session_that_is_ended_all_the_same_names_the_limit(database: str) -> None:
     async def end_it() -> None:
         async with open_session(database, application_name="ours") as ours, ours.transaction():
@@ -86,6 +88,7 @@ async def test_session_that_is_ended_all_the_same_names_the_limit(database: str)
         await end_it()
 
 
+@has_transaction_timeout
 async def test_interruption_in_the_log_names_the_limit(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
