@@ -30,6 +30,7 @@ _CURES: Final = {
     "57": "the server ends sessions, or takes none; its log says why",
     "08": "the connection was lost; look at the server, and at the network in between",
 }
+_WORDS: Final = {"rebuild": "its rebuild is ", "verify": "its verification is "}
 _UNKNOWN: Final = "the worker's log has the error"
 
 
@@ -41,18 +42,20 @@ class Interruption:
         since_at: Unix time of the first attempt that failed.
         error_type: Of the last one.
         why: What it means and what to do, in one line; no value of an event.
+        copy: Of the read model, that the loop keeps or fills.
     """
 
     since_at: float
     error_type: str
     why: str
+    copy: str = "live"
 
     def describe(self) -> str:
         """Say since when, why, and what to do."""
         since = dt.datetime.fromtimestamp(self.since_at, dt.UTC)
         return (
-            f"interrupted since {since:%H:%M:%S} UTC by {self.error_type}{self.why}. Nothing is "
-            "lost: it tries again, and goes on by itself"
+            f"{_WORDS.get(self.copy, '')}interrupted since {since:%H:%M:%S} UTC by "
+            f"{self.error_type}{self.why}. Nothing is lost: it tries again, and goes on by itself"
         )
 
 
@@ -70,8 +73,13 @@ def explain(error: BaseException) -> str:
 
 
 def find_longest(interruptions: Iterable[Interruption]) -> Interruption | None:
-    """Return the one that has lasted longest; None for none."""
-    return min(interruptions, key=lambda one: one.since_at, default=None)
+    """Return the one to be told; None for none."""
+    return min(interruptions, key=by_need, default=None)
+
+
+def by_need(one: Interruption) -> tuple[bool, float]:
+    """Order what readers see before what a copy waits for, the longest first."""
+    return one.copy != "live", one.since_at
 
 
 def _to_line(text: str) -> str:

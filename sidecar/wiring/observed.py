@@ -3,7 +3,7 @@
 import datetime as dt
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -21,7 +21,7 @@ from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.deleted_letters import DeletedLetters
-from sidecar.projections.interruption import TOLD_SECONDS, Interruption
+from sidecar.projections.interruption import TOLD_SECONDS, Interruption, by_need
 from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool_metrics import PoolReport, read_pools
@@ -171,14 +171,12 @@ def find_interruptions(beats: Iterable[Heartbeat], now_at: float) -> dict[str, I
 
     `now_at` is Unix time.
     """
-    found: dict[str, Interruption] = {}
-    for beat in beats:
-        for loop in beat.projections:
-            one = loop.interruption
-            if one is not None and now_at - one.since_at >= TOLD_SECONDS:
-                known = found.setdefault(loop.projection, one)
-                found[loop.projection] = min(known, one, key=lambda each: each.since_at)
-    return found
+    found: dict[str, list[Interruption]] = {}
+    for loop in (loop for beat in beats for loop in beat.projections):
+        one = loop.interruption
+        if one is not None and now_at - one.since_at >= TOLD_SECONDS:
+            found.setdefault(loop.projection, []).append(replace(one, copy=loop.copy))
+    return {name: min(each, key=by_need) for name, each in found.items()}
 
 
 @dataclass(slots=True)

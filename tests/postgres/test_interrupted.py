@@ -134,6 +134,16 @@ def test_what_is_over_within_a_moment_is_not_told_and_the_longest_of_several_is(
     assert find_interruptions(beats, now_at) == {"b": older}
 
 
+def test_what_interrupts_a_rebuild_is_told_as_that_and_after_what_readers_see() -> None:
+    now_at = time.time()
+    live, rebuild = (Interruption(now_at - ago, "DiskFullError", "") for ago in (10.0, 60.0))
+    copy = LoopReport("a", copy="rebuild", interruption=rebuild)
+    alone = find_interruptions([Heartbeat(projections=(copy,))], now_at)
+    assert alone["a"].describe().startswith("its rebuild is interrupted since")
+    both = (copy, LoopReport("a", interruption=live))
+    assert find_interruptions([Heartbeat(projections=both)], now_at) == {"a": live}
+
+
 def test_no_value_of_an_event_and_no_control_character_is_told() -> None:
     assert "secret" not in explain(asyncpg.DiskFullError("secret"))
     assert explain(ValueError("secret")) == ": the worker's log has the error"

@@ -153,7 +153,7 @@ def test_what_interrupts_a_projection_is_told_before_it_has_stalled_and_after() 
     assert (late.outcome, late.reason) == (Outcome.FAIL, "totals.stalled")
     assert early.detail == late.detail
     assert early.detail.startswith(
-        "totals is interrupted since 00:00:00 UTC by DiskFullError (SQLSTATE 53100): the server's"
+        "totals: interrupted since 00:00:00 UTC by DiskFullError (SQLSTATE 53100): the server's"
     )
 
 

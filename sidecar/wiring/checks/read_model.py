@@ -93,7 +93,7 @@ def _describe(projection: ProjectionStatus, interruption: Interruption | None) -
     """Say what a person has to mend and to decide; empty for nothing."""
     told = []
     if interruption is not None:
-        told.append(f"{projection.name} is {interruption.describe()}")
+        told.append(f"{projection.name}: {interruption.describe()}")
     if projection.approval is not None:
         told.append(f"The rebuild of {projection.name} waits for a decision: {projection.approval}")
     return ". ".join(told)
