@@ -16,7 +16,7 @@ from sidecar.projections.cursor import Cursor
 from sidecar.projections.delivery import Delivery, EventFailedError
 from sidecar.projections.failure_handler import NOT_OURS, FailureHandler
 from sidecar.projections.failure_log import log_erased, log_parked, log_resumed
-from sidecar.projections.observer import Work
+from sidecar.projections.observer import LoopTask
 from sidecar.projections.one_by_one import apply_one
 from sidecar.projections.ports import OpenDeadLetter, Transaction
 from sidecar.projections.retry import Park, Retry
@@ -125,13 +125,13 @@ class DeadLetterRetrier:
             self._context.partition, self._cursor.stored
         )
         if not has_due:
-            self._failures.recovered(Work.DEAD_LETTERS)
+            self._failures.recovered(LoopTask.DEAD_LETTERS)
         return has_due
 
     def _put_off(self, error: Exception) -> None:
         """Look again after a while that grows from one transient error to the next."""
         self.goes_on = False
-        delay = self._failures.interrupted(error, Work.DEAD_LETTERS)
+        delay = self._failures.interrupted(error, LoopTask.DEAD_LETTERS)
         self._look_mono = self._rest_mono = time.monotonic() + delay
 
     async def _retry_one(self, span: ExitStack) -> None:
@@ -281,7 +281,7 @@ class DeadLetterRetrier:
         """
         if isinstance(outcome, Interrupted):
             raise outcome.cause
-        self._failures.recovered(Work.DEAD_LETTERS)
+        self._failures.recovered(LoopTask.DEAD_LETTERS)
         partition, letter = self._context.partition, outcome.letter
         match outcome:
             case FailedAgain(failure=failure, decision=decision):

@@ -27,7 +27,7 @@ from sidecar.projections.environment_failure import (
 )
 from sidecar.projections.failure_log import log_failure, log_interruption
 from sidecar.projections.interruption import Interruption, explain
-from sidecar.projections.observer import Action, Work
+from sidecar.projections.observer import Action, LoopTask
 from sidecar.projections.ports import Transaction
 from sidecar.projections.retry import (
     GaplessPolicy,
@@ -116,7 +116,7 @@ class FailureHandler:
         self.reported = 0
         self._context: Final = context
         self._policy: Final = policy
-        self._outages: Final[Counter[Work]] = Counter()
+        self._outages: Final[Counter[LoopTask]] = Counter()
         self._streak: Final = FailureStreak()
         self._suspicion: Final = Suspicion()
         # Effects outside the transaction are not undone by a rollback.
@@ -136,13 +136,13 @@ class FailureHandler:
         self._streak.left = 0
         self._suspicion.passed(event_type)
 
-    def recovered(self, work: Work = Work.EVENTS) -> None:
+    def recovered(self, work: LoopTask = LoopTask.EVENTS) -> None:
         """Record that the database takes what is done."""
         if self._outages[work]:
             self._outages[work] = 0
             self._context.tally.interruptions.pop(work, None)
 
-    def interrupted(self, error: Exception, work: Work = Work.EVENTS) -> float:
+    def interrupted(self, error: Exception, work: LoopTask = LoopTask.EVENTS) -> float:
         """Record a transient error; return how many seconds to wait."""
         self._outages[work] += 1
         error_type = type(error).__name__

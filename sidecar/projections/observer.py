@@ -21,7 +21,7 @@ class Action(StrEnum):
     HALT = "halt"
 
 
-class Work(StrEnum):
+class LoopTask(StrEnum):
     """What a loop does."""
 
     EVENTS = "events"
@@ -52,7 +52,7 @@ class RunnerTally:
     progress_at: float | None = None
     position: int = 0
     replays: int = 0
-    interruptions: dict[Work, Interruption] = field(default_factory=dict)
+    interruptions: dict[LoopTask, Interruption] = field(default_factory=dict)
 
     def beat(self) -> None:
         """Record that a poll was completed."""

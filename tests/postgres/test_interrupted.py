@@ -11,7 +11,7 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.process.heartbeat import Heartbeat, LoopReport
 from sidecar.projections.interruption import TOLD_SECONDS, Interruption, explain
-from sidecar.projections.observer import Work
+from sidecar.projections.observer import LoopTask
 from sidecar.projections.runner import Runner
 from sidecar.wiring.observed import find_interruptions
 from tests.postgres.eventually import eventually
@@ -32,7 +32,7 @@ class OnFullDisk(Journal):
         await super().handle(event, connection, record)
 
 
-async def until_interrupted(runner: Runner, work: Work) -> Interruption:
+async def until_interrupted(runner: Runner, work: LoopTask) -> Interruption:
     async def is_told() -> bool:
         return work in runner.tally.interruptions
 
@@ -59,7 +59,7 @@ async def test_an_error_that_lasts_is_told_with_its_cure_until_it_is_over(
         await stage.advance()
         runner = stage.make_runner(stage.partitions[0])
         stage.start_runner(runner)
-        first = await until_interrupted(runner, Work.EVENTS)
+        first = await until_interrupted(runner, LoopTask.EVENTS)
         assert words in first.describe()
         failures = journal.failures
 
@@ -67,7 +67,7 @@ async def test_an_error_that_lasts_is_told_with_its_cure_until_it_is_over(
             return journal.failures < failures - 1
 
         await eventually(has_failed_again)
-        assert runner.tally.interruptions[Work.EVENTS].since_at == first.since_at
+        assert runner.tally.interruptions[LoopTask.EVENTS].since_at == first.since_at
         journal.failures = 0
         await stage.settle()
         assert runner.tally.interruptions == {}
@@ -88,7 +88,7 @@ async def test_what_ends_the_loop_itself_is_told_as_well(
         monkeypatch.setattr(runner._pages, "take", time_out)
         with pytest.raises(asyncpg.QueryCanceledError):
             await runner.run()
-        told = runner.tally.interruptions[Work.EVENTS].describe()
+        told = runner.tally.interruptions[LoopTask.EVENTS].describe()
         assert "statement_timeout of role and database" in told
         # A loop that takes its place has not met it yet.
         assert stage.make_runner(stage.partitions[0], runner.tally).tally.interruptions == {}
@@ -106,11 +106,11 @@ async def test_a_retry_that_is_interrupted_is_told_while_other_events_go_on(
         await stage.ask_retry()
         stage.start()
         [runner] = stage.runners
-        first = await until_interrupted(runner, Work.DEAD_LETTERS)
+        first = await until_interrupted(runner, LoopTask.DEAD_LETTERS)
         await stage.place("order-2", 1)
         await stage.settle()
         assert [line.stream for line in await stage.lines()] == ["order-2"]
-        assert runner.tally.interruptions[Work.DEAD_LETTERS].since_at == first.since_at
+        assert runner.tally.interruptions[LoopTask.DEAD_LETTERS].since_at == first.since_at
         journal.is_full = False
         await stage.until_retried()
 

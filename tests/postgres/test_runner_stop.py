@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from sidecar.projections import worker as projections_worker
-from sidecar.projections.observer import Work
+from sidecar.projections.observer import LoopTask
 from sidecar.projections.runner import Runner
 from sidecar.projections.worker import Worker
 from tests.postgres.eventually import eventually
@@ -24,7 +24,7 @@ async def test_stop_ends_the_wait_after_an_outage(database: str) -> None:
         await stage.advance()
         runner = stage.make_runner(stage.partitions[0])
         # So many that the next wait is of 15 s at least.
-        runner._copy.failures._outages[Work.EVENTS] = MANY
+        runner._copy.failures._outages[LoopTask.EVENTS] = MANY
         stage.start_runner(runner)
 
         async def has_failed() -> bool:
