@@ -209,6 +209,22 @@ async def test_a_type_that_is_retired_by_command_waits_no_more_and_is_wanted_aga
         assert (await status_of(stage)).block == "passed_over"
 
 
+async def test_what_is_passed_over_after_the_rest_was_retired_is_told_to_whoever_wants_it_again(
+    database: str,
+) -> None:
+    async with open_stage(database) as stage:
+        wide, narrow = Release(stage, BOTH), Release(stage, ["Placed"])
+        await append(stage, "Placed", "Refunded")
+        await narrow.run()
+        await set_up(wide.stage)
+        await retire(stage, "Refunded")
+        await append(stage, "Refunded", "Placed")
+        await narrow.run()
+        await set_up(wide.stage)
+        assert await wide.told() == {"Refunded": 1}
+        assert (await status_of(stage)).block == "passed_over"
+
+
 async def test_a_type_that_is_retired_in_the_code_waits_no_more(database: str) -> None:
     async with open_stage(database) as stage:
         await append(stage, "Placed")

@@ -174,6 +174,8 @@ async def accept_retired(
         waiting = await retire(connection, [projection], list(types), reason)
         await connection.fetch(sql("accept_passed_over"), projection, list(types))
         await connection.execute(sql("keep_accepted_gaps"), projection)
+        # What is passed over from now on is for a release to judge that handles the type again.
+        await connection.execute(sql("end_handled_ranges"), projection)
         await connection.execute(sql("unblock_missed"), [projection])
         if not all(row["is_retired"] for row in declared if row["type"] in types):
             what = f"retired {', '.join(sorted(set(types)))}; {waiting} events waited"
