@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sidecar.postgres.pools.pool import MeteredPool
     from sidecar.postgres.store import EventStore
     from sidecar.projections.projection import Projection
-    from sidecar.projections.projection_group import ProjectionGroup
     from sidecar.wiring.application_agent import agent
     from sidecar.wiring.instrument import instrument, uninstrument
     from sidecar.wiring.sink import DeadLetterSink
@@ -32,7 +31,6 @@ __all__ = [
     "EventTypes",
     "MeteredPool",
     "Projection",
-    "ProjectionGroup",
     "PublishResult",
     "RecordedEvent",
     "SidecarError",
@@ -49,7 +47,6 @@ _HOMES: Final = {
     "postgres.pools.pool": ("MeteredPool",),
     "postgres.store": ("EventStore",),
     "projections.projection": ("Projection",),
-    "projections.projection_group": ("ProjectionGroup",),
     "wiring.application_agent": ("agent",),
     "wiring.instrument": ("instrument", "uninstrument"),
     "wiring.sink": ("DeadLetterSink",),

@@ -23,6 +23,7 @@ class Change(StrEnum):
     UNFILLED = "unfilled"
     REPLACED = "replaced"
     EMPTIED = "emptied"
+    CRASHED = "crashed"
 
     def outranks(self, other: "Change | None") -> bool:
         """Tell whether it is worse than another one."""
@@ -30,7 +31,7 @@ class Change(StrEnum):
 
 
 _RANKS: Final = {change: rank for rank, change in enumerate(Change)}
-LOSSES: Final = frozenset({Change.REPLACED, Change.EMPTIED})
+LOSSES: Final = frozenset({Change.REPLACED, Change.EMPTIED, Change.CRASHED})
 """Rows are gone for certain."""
 
 
@@ -84,6 +85,7 @@ class TableLook:
         counts: What the server has counted.
         is_counted: The catalogue knows how many rows the file holds, as after `VACUUM FULL`.
         is_empty: The file is another one than was marked, and holds nothing.
+        is_unlogged: A crash of the server empties the table, in the same file.
         position: The sum of its projections' positions.
         moves: Changes with whatever they may have written.
         marked_at: When it was marked as its projection's own.
@@ -95,6 +97,7 @@ class TableLook:
     counts: Counts
     is_counted: bool
     is_empty: bool
+    is_unlogged: bool
     position: int
     moves: str
     marked_at: dt.datetime
@@ -118,6 +121,16 @@ class TableLook:
             return None
         events = self.position - before.position
         return Change.EMPTIED if now.deleted >= then.rows and now.deleted > events else None
+
+    def may_be_crashed(self, then: Counts) -> bool:
+        """Tell whether a crash may have emptied a table that had rows: its counts began anew."""
+        return self.is_unlogged and then.rows > 0 and self.counts.written < then.written
+
+    def needs_mark(self, marked: Counts) -> bool:
+        """Tell whether a mark would not show how much a crash has emptied."""
+        rows = self.counts.rows
+        is_near = marked.rows <= 2 * rows and rows <= 2 * marked.rows
+        return self.is_unlogged and self.counts.written >= marked.written and not is_near
 
     def judge_stillness(self, still: "TableLook") -> Change | None:
         """Say whether rows vanished since a look after which no projection wrote; else None."""
@@ -143,6 +156,7 @@ _SAID: Final = {
     "release, a rollback or another service",
     Change.REPLACED: "was dropped and made again, without the rows that it had",
     Change.EMPTIED: "lost all of its rows at once",
+    Change.CRASHED: "is UNLOGGED and was emptied by a crash of the server",
 }
 
 

@@ -13,12 +13,14 @@ from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoints.block import remove
 from sidecar.postgres.checkpoints.checkpoint import prepare
 from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
+from sidecar.postgres.migration import migrate
 from sidecar.postgres.samples.sample import take_sample
 from sidecar.postgres.tables import table_watch
 from sidecar.postgres.tables.table_marks import accept_changes
 from sidecar.postgres.tables.table_watch import TableWatch
 from sidecar.wiring.decision import Decision, decide
 from tests.postgres import rebuilding, verifying
+from tests.postgres.cluster import Cluster
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Placed
 from tests.postgres.stage import Stage, open_stage, session
@@ -217,6 +219,40 @@ async def test_what_was_done_while_no_worker_ran_is_told_at_a_start(database: st
     (status,) = sample.projections
     assert (status.lost_tables, status.worst_change) == (1, "emptied")
     assert "table totals lost all of its rows at once" in str(status.detail)
+
+
+class Cache(Totals):
+    """A read model that need not outlive a crash."""
+
+    @override
+    async def setup(self, connection: Connection) -> None:
+        await connection.execute(
+            MAKE.replace("CREATE TABLE", "CREATE UNLOGGED TABLE IF NOT EXISTS")
+        )
+
+
+@pytest.mark.parametrize("is_told_at_a_start", [False, True])
+async def test_what_a_crash_of_the_server_takes_is_told(
+    private_cluster: Cluster, *, is_told_at_a_start: bool
+) -> None:
+    dsn = private_cluster.dsn()
+    async with session(dsn) as connection:
+        await migrate(connection)
+    async with open_stage(dsn, Cache()) as stage:
+        watch = await fill(stage)
+    await asyncio.to_thread(private_cluster.stop, "immediate")
+    await asyncio.to_thread(private_cluster.start)
+    async with open_stage(dsn, Cache()) as stage:
+        # Its projection goes on at once, and hides that it was empty.
+        await stage.place("s1", 1)
+        await stage.catch_up()
+        assert await stage.pool.fetchval("SELECT count(*) FROM totals") == 1
+        await count_all(stage)
+        told = {"totals": ["crashed"]}
+        assert await look(stage, TableWatch() if is_told_at_a_start else watch) == told
+        async with session(dsn) as connection:
+            assert await accept_changes(connection, "totals", "it is a cache") == ["totals"]
+        assert await look(stage, watch) == await look(stage) == {}
 
 
 async def test_rows_that_somebody_deletes_are_told_as_far_as_the_server_counts(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sidecar import ProjectionGroup
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
 from sidecar.projections.members import find_joined, list_lacking
 from sidecar.projections.projection import subscriptions_of
+from sidecar.projections.projection_group import ProjectionGroup
 from sidecar.wiring.fingerprint import fingerprint_of
 
 

@@ -106,6 +106,7 @@ SELECT m.projection, m.name AS table, m.relid AS marked_relid, m.filenode AS mar
        m.changed_at, r.oid AS relid, r.relfilenode AS filenode, r.reltuples >= 0 AS is_counted,
        CASE WHEN r.relfilenode <> m.filenode
             THEN pg_relation_size(r.oid) = 0 ELSE false END AS is_empty,
+       r.relpersistence = 'u' AS is_unlogged,
        pg_stat_get_live_tuples(r.oid) AS live_rows,
        pg_stat_get_tuples_inserted(r.oid) AS inserted,
        pg_stat_get_tuples_updated(r.oid) AS updated,
@@ -125,11 +126,17 @@ CROSS JOIN LATERAL (
 WHERE ($1::text IS NULL OR m.projection = $1) AND c.is_declared
 ORDER BY m.projection, m.name;
 
+-- name: mark_rows
+-- What table of projection $1 has by now, for whoever looks at it first after a crash.
+UPDATE sidecar.table_marks SET live_rows = $5, inserted = $6
+WHERE projection = $1 AND name = $2 AND relid = $3 AND filenode = $4 AND live_rows >= 0;
+
 -- name: tell_change
 -- Unless the table of projection $1 was marked anew since it was looked at: $3 and $4 are what it
--- was then, $5 and $6 what it is.
+-- was then, $5 to $8 what it is.
 UPDATE sidecar.table_marks
-SET relid = $5, filenode = $6, change = $7, changed_at = coalesce(changed_at, clock_timestamp()),
+SET relid = $5, filenode = $6, live_rows = CASE WHEN live_rows < 0 THEN live_rows ELSE $7 END,
+    inserted = $8, change = $9, changed_at = coalesce(changed_at, clock_timestamp()),
     last_changed_at = clock_timestamp()
 WHERE projection = $1 AND name = $2 AND relid = $3 AND filenode = $4
 RETURNING changed_at;

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -12,7 +13,7 @@ import asyncpg
 from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.query import sql
 from sidecar.postgres.tables.table_claims import NAME
-from sidecar.postgres.tables.table_search import holds_less_than_half, holds_rows_since
+from sidecar.postgres.tables.table_search import MOST_ROWS, holds_less_than_half, holds_rows_since
 from sidecar.projections.table_change import (
     LOSSES,
     SETTLED_SECONDS,
@@ -100,6 +101,8 @@ class TableWatch:
             seen_at = await _tell(connection, row, look, change)
             if seen_at is not None:
                 return TableChange(row["table"], change, seen_at)
+        elif known is None:
+            await _mark_rows(connection, row, look)
         return None if known is None else TableChange(row["table"], known, row["changed_at"])
 
     def _count_before(self, row: asyncpg.Record) -> int:
@@ -113,15 +116,17 @@ class TableWatch:
         key = (row["projection"], row["table"])
         memory = self._memories.get(key)
         empties_itself = row["marked_rows"] < 0
-        marked = Counts(max(row["marked_rows"], 0), row["marked_inserted"])
+        marked = _read_marked(row)
         changes = [look.judge_file((row["marked_relid"], row["marked_filenode"]), marked)]
         if memory is None or memory.before.marked_at != look.marked_at:
             self._memories[key] = _Memory(look, look)
+            changes.append(await _judge_crash(connection, look, marked))
             return find_worst(changes)
         before, settled = memory.before, memory.settled
         changes.append(look.judge_file(before.file, before.counts))
         if not empties_itself:
             changes.append(look.judge_rows(before))
+            changes.append(await _judge_crash(connection, look, before.counts))
         memory.take(look)
         if any(changes):
             return find_worst(changes)
@@ -138,19 +143,45 @@ class TableWatch:
         return None if is_own else written
 
 
+async def _judge_crash(connection: RawConnection, look: TableLook, then: Counts) -> Change | None:
+    """Say whether a table that a crash may have emptied lacks rows, whoever has filled it since."""
+    if not look.may_be_crashed(then):
+        return None
+    rows = min(then.rows, MOST_ROWS)
+    return Change.CRASHED if await holds_less_than_half(connection, look.file[0], rows) else None
+
+
 async def _tell(
     connection: RawConnection, row: asyncpg.Record, look: TableLook, change: Change
 ) -> dt.datetime | None:
     """Keep what was seen; return since when that is known, None when the table is marked anew."""
-    marked = (row["marked_relid"], row["marked_filenode"])
-    place = (row["projection"], row["table"], *marked, *look.file)
+    now = (*look.file, look.counts.rows, look.counts.inserted)
+    told = (*_key(row), *now, change)
     try:
-        seen_at: dt.datetime | None = await connection.fetchval(sql("tell_change"), *place, change)
+        seen_at: dt.datetime | None = await connection.fetchval(sql("tell_change"), *told)
     except asyncpg.ReadOnlySQLTransactionError:
         return look.seen_at
     if seen_at is not None:
         log_change(row["projection"], TableChange(row["table"], change, seen_at))
     return seen_at
+
+
+async def _mark_rows(connection: RawConnection, row: asyncpg.Record, look: TableLook) -> None:
+    """Keep how many rows an UNLOGGED table has, whenever they are many more or many less."""
+    if look.needs_mark(_read_marked(row)):
+        with suppress(asyncpg.ReadOnlySQLTransactionError):
+            now = (look.counts.rows, look.counts.inserted)
+            await connection.execute(sql("mark_rows"), *_key(row), *now)
+
+
+def _key(row: asyncpg.Record) -> tuple[str, str, int, int]:
+    """Return which mark it is, and that it is still the same."""
+    return row["projection"], row["table"], row["marked_relid"], row["marked_filenode"]
+
+
+def _read_marked(row: asyncpg.Record) -> Counts:
+    """Return the counts when the table was marked; where they are unknown it had no rows."""
+    return Counts(max(row["marked_rows"], 0), row["marked_inserted"])
 
 
 def log_change(projection: str, change: TableChange) -> None:
@@ -176,6 +207,7 @@ def _read(row: asyncpg.Record) -> TableLook:
         counts=Counts(*counts),
         is_counted=row["is_counted"],
         is_empty=row["is_empty"],
+        is_unlogged=row["is_unlogged"],
         position=row["position"],
         moves=row["moves"],
         marked_at=row["marked_at"],
