@@ -68,6 +68,8 @@ class Deployments(Rollouts):
         await self.traffic()
 
         async def is_told() -> bool:
+            if not await self.service.positions():
+                return False
             status = await self.service.status()
             return f"sidecar projections restore {self.service.name}" in str(status.detail)
 
