@@ -68,13 +68,15 @@ class Shadow:
     async def hold(self, connection: RawConnection) -> None:
         """Wait for who fills or compares it, if it exists; done before a verification is ended.
 
-        Its owner's transactions begin with the same lock, so none waits for another in a circle.
+        Its owner's transactions begin with a lock of the same table, so none waits for another in
+        a circle. A lock of its row would not do: who waits for that keeps the table from a drop.
         """
         if not await connection.fetchval(sql("has_progress"), self.quoted):
             return
         with suppress(asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             async with connection.transaction():
-                await connection.execute(self.sql("hold_progress"))
+                lock = f"LOCK TABLE {self.quoted}.sidecar_progress IN ACCESS EXCLUSIVE MODE"
+                await connection.execute(lock)
 
     async def drop(self, connection: RawConnection) -> None:
         """Drop it, if it exists."""

@@ -148,11 +148,6 @@ SELECT p.verification, p.shape, p.position, pg_current_xact_id()::text AS transa
 FROM {shadow}.sidecar_progress p
 FOR UPDATE OF p;
 
--- name: hold_progress
--- What ends a verification takes this first, as its own transactions do: then none of them waits
--- for another one in a circle.
-SELECT FROM {shadow}.sidecar_progress FOR UPDATE;
-
 -- name: move_progress
 WITH moved AS (
     UPDATE {shadow}.sidecar_progress SET position = $2
