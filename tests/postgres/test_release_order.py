@@ -10,6 +10,7 @@ from sidecar.errors import NothingToAcceptError, ProjectionError
 from sidecar.postgres.checkpoints.acceptance import accept_passed_over, accept_retired
 from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.postgres.checkpoints.release import Release as PostgresRelease
+from sidecar.postgres.dead_letters.dead_letter import discard
 from sidecar.postgres.store import EventStore
 from sidecar.postgres.verify.verification_schedule import VerificationSchedule
 from sidecar.projections import failure_handler
@@ -296,6 +297,40 @@ async def test_what_a_retry_leaves_out_is_told_though_the_type_was_handled_when_
         assert await stage.letters() == []
         await set_up(wide.stage)
         assert await wide.told() == {"Refunded": 1}
+
+
+async def wait_behind_a_failure(stage: Stage) -> Release:
+    """Park a stream, and have a release pass over an event of it; return one that wants it."""
+    old, new = Release(stage, ["Placed"]), Release(stage, BOTH)
+    await stage.insert("s0", "Placed", "[]")
+    await append(stage, "Refunded", "Refunded")
+    await old.run()
+    await set_up(new.stage)
+    # Only that of the other stream is passed over for good.
+    assert await new.told() == {"Refunded": 1}
+    assert await accept(stage) == 1
+    async with session(stage.dsn) as connection:
+        (letter,) = await stage.letters()
+        await discard(connection, letter["id"], "a test order")
+    return new
+
+
+async def test_what_waits_behind_a_failed_event_is_not_passed_over(database: str) -> None:
+    async with open_stage(database) as stage:
+        new = await wait_behind_a_failure(stage)
+        await new.run_on()
+        assert await seen(stage) == [2]
+        assert await new.told() == {}
+        async with verifying.working(new.stage):
+            assert (await verifying.verify(new.stage, "seen")).state == "equal"
+
+
+async def test_what_waited_and_is_left_out_at_last_is_passed_over(database: str) -> None:
+    async with open_stage(database) as stage:
+        new = await wait_behind_a_failure(stage)
+        await Release(stage, ["Placed"], retired=["Refunded"]).run_on()
+        assert await seen(stage) == []
+        assert await new.told() == {"Refunded": 1}
 
 
 async def test_too_many_streams_that_wait_halt_the_projection_until_a_release_has_the_type(

@@ -181,9 +181,9 @@ ON CONFLICT (range_id, type) DO NOTHING;
 
 -- name: count_passed_over
 -- For the projections $1, from the last counted position, over at most $2 positions; those come
--- back of which more is left than that.
+-- back of which more is left than that. What waits behind a dead letter is taken up with its stream.
 WITH due AS (
-    SELECT p.range_id, p.type, p.counted_upto,
+    SELECT r.projection, p.range_id, p.type, p.counted_upto,
            least(coalesce(r.upto_position, c.position), p.counted_upto + $2::bigint) AS upto,
            coalesce(r.upto_position, c.position) AS ends_at, r.partition, r.partitions
     FROM sidecar.passed_over p
@@ -199,6 +199,11 @@ WITH due AS (
     LEFT JOIN sidecar.events e
         ON e.position > d.counted_upto AND e.position <= d.upto AND e.type = d.type
         AND (hashtext(e.stream) & 2147483647) % d.partitions = d.partition
+        AND NOT EXISTS (
+            SELECT FROM sidecar.dead_letters l
+            WHERE l.projection = d.projection AND l.stream = e.stream AND l.resolution IS NULL
+              AND l.position < e.position
+        )
     GROUP BY d.range_id, d.type, d.upto, d.ends_at
 ), kept AS (
     UPDATE sidecar.passed_over p

@@ -42,8 +42,8 @@ RETURNING projection;
 -- name: pass_over
 -- Of projection $1, in partition $2 of $3: events of the parked stream $4, at positions $5 and of types
 -- $6, that a retry leaves out for its release does not handle them. Each is a part of the log of its
--- own where the release that moved the checkpoint had left it to the stream. What a person retired,
--- for another reason than $7, is wanted by nobody.
+-- own where the release that moved the checkpoint had left it to the stream, and where it was not
+-- counted for it waited. What a person retired, for another reason than $7, is wanted by nobody.
 INSERT INTO sidecar.handled_ranges
     (projection, copy, partition, partitions, types, from_position, upto_position)
 SELECT $1, 'live', $2, $3,
@@ -57,7 +57,9 @@ JOIN sidecar.declarations d
     ON d.projection = $1 AND d.type = e.type AND coalesce(d.retired_reason, $7) = $7
 WHERE EXISTS (
     SELECT FROM sidecar.handled_ranges r
-    WHERE r.projection = $1 AND r.copy = 'live' AND r.types && ARRAY['*', e.type]
+    LEFT JOIN sidecar.passed_over p ON p.range_id = r.id AND p.type = e.type
+    WHERE r.projection = $1 AND r.copy = 'live'
+      AND (r.types && ARRAY['*', e.type] OR p.counted_upto >= e.position::bigint)
       AND r.from_position < e.position::bigint
       AND coalesce(r.upto_position, e.position::bigint) >= e.position::bigint
       AND r.partition = (hashtext($4) & 2147483647) % r.partitions
