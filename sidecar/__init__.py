@@ -11,7 +11,8 @@ from sidecar.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from sidecar.errors import ConcurrencyError, SidecarError
-    from sidecar.events.publisher import EventPublisher, PublishResult
+    from sidecar.events.publish_result import PublishResult
+    from sidecar.events.publisher import EventPublisher
     from sidecar.events.record import ANY, NO_STREAM, RecordedEvent
     from sidecar.events.types import EventTypes
     from sidecar.postgres.pools.pool import MeteredPool
@@ -41,7 +42,8 @@ __all__ = [
 
 _HOMES: Final = {
     "errors": ("ConcurrencyError", "SidecarError"),
-    "events.publisher": ("EventPublisher", "PublishResult"),
+    "events.publish_result": ("PublishResult",),
+    "events.publisher": ("EventPublisher",),
     "events.record": ("ANY", "NO_STREAM", "RecordedEvent"),
     "events.types": ("EventTypes",),
     "postgres.pools.pool": ("MeteredPool",),

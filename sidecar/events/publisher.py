@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final, Protocol, cast
 
 from sidecar.errors import ProjectionError
 from sidecar.events.connection_type import Connection, ServiceConnection
 from sidecar.events.exit import as_failure
-from sidecar.events.subscriber import Subscriber
+from sidecar.events.publish_result import Failure, PublishResult
+from sidecar.events.subscriber import Subscriber, SubscriberKind
 from sidecar.events.subscriber_registry import SubscriberRegistry
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes
@@ -22,46 +21,6 @@ InitConnection = Callable[[Any], Awaitable[object]]
 """Prepares a new connection of asyncpg, such as with codecs."""
 
 logger = logging.getLogger(__name__)
-
-
-class SubscriberKind(StrEnum):
-    """What kind of subscriber failed."""
-
-    HANDLER = "handler"
-    PROJECTION = "projection"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One subscriber's failure: what it raised, with its traceback."""
-
-    kind: SubscriberKind
-    name: str
-    error: Exception
-
-    @property
-    def error_type(self) -> str:
-        """The exception's class name."""
-        return type(self.error).__name__
-
-
-@dataclass(frozen=True, slots=True)
-class PublishResult:
-    """Who handled an event and who failed, each in the order of registration."""
-
-    event_type: str
-    handled: tuple[str, ...]
-    failures: tuple[Failure, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether no subscriber failed."""
-        return not self.failures
-
-    @property
-    def failed_projections(self) -> tuple[str, ...]:
-        """Names of the projections that failed."""
-        return tuple(f.name for f in self.failures if f.kind is SubscriberKind.PROJECTION)
 
 
 class PublishObserver(Protocol):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from types import MethodType
 from typing import Final
 
@@ -11,12 +12,18 @@ from sidecar.events.connection_type import Connection
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber_name import name_of
 
-__all__ = ["WITH_CONNECTION", "Connection", "Invoke", "Subscriber"]
+__all__ = ["WITH_CONNECTION", "Connection", "Invoke", "Subscriber", "SubscriberKind"]
 
 WITH_CONNECTION: Final = 2
 
-
 Invoke = Callable[[object, Connection, RecordedEvent | None], Awaitable[object]]
+
+
+class SubscriberKind(StrEnum):
+    """Whether it does something outside, or fills a read model."""
+
+    HANDLER = "handler"
+    PROJECTION = "projection"
 
 
 class Subscriber:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.outcome import CheckResult, Outcome

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 
 _ANEW: Final[Mapping[str, str]] = {
     SubscriberKind.PROJECTION: "`sidecar projections rebuild {name}` applies them; ",

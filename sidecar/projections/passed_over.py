@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.events.publisher import EventPublisher, SubscriberKind
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.events.types import EventTypes
 from sidecar.projections.projection import Subscription, subscriptions_of
 

@@ -7,8 +7,8 @@ from typing import ClassVar, Final, TypeVar
 
 from sidecar.errors import ProjectionError
 from sidecar.events.event_log import PAGE_EVENTS
-from sidecar.events.publisher import EventPublisher, SubscriberKind
-from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import Connection, Subscriber, SubscriberKind
 from sidecar.projections.log_start import FORMS, Start, read_start
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0

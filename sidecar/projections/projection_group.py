@@ -6,9 +6,8 @@ from functools import partial
 from typing import Final, Self, TypeVar
 
 from sidecar.errors import ProjectionError
-from sidecar.events.publisher import SubscriberKind
 from sidecar.events.record import RecordedEvent
-from sidecar.events.subscriber import Connection, Subscriber
+from sidecar.events.subscriber import Connection, Subscriber, SubscriberKind
 from sidecar.events.types import EventTypes
 from sidecar.projections.members import MemberTypes
 from sidecar.projections.passed_over import handled_types

@@ -7,7 +7,9 @@ from functools import wraps
 from typing import Any, Final
 
 from sidecar.errors import UsageError
-from sidecar.events.publisher import Failure, PublishObserver, PublishResult, SubscriberKind
+from sidecar.events.publish_result import Failure, PublishResult
+from sidecar.events.publisher import PublishObserver
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.events.subscriber_name import name_of
 from sidecar.events.tally import PublishTally, SubscriberTally
 from sidecar.events.types import EventTypes

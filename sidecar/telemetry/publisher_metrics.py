@@ -11,7 +11,8 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, set_span_in_context
 
-from sidecar.events.publisher import EventPublisher, PublishObserver, PublishResult
+from sidecar.events.publish_result import PublishResult
+from sidecar.events.publisher import EventPublisher, PublishObserver
 from sidecar.events.tally import OTHER, PublishTally, SubscriberTally
 from sidecar.telemetry import attribute, metric
 from sidecar.telemetry.collector import Reading

@@ -13,7 +13,8 @@ from sidecar.projections.deleted_letters import describe_deleted
 from sidecar.projections.drift import describe_drift
 from sidecar.projections.log_memory import describe_loss
 from sidecar.projections.passed_over import describe_passed_over
-from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus, Rebuild, Status
+from sidecar.projections.projection_sample import DeadLetterCount
+from sidecar.projections.projection_status import ProjectionStatus, Rebuild, Status
 from sidecar.projections.table_change import describe_changes
 from sidecar.wiring.in_process import describe_failures
 from sidecar.wiring.observed import ObservedState

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.application import ProcessStatus
 from sidecar.process.heartbeat import SubscriberReport
-from sidecar.projections.projection_status import DeadLetterCount, Rebuild
+from sidecar.projections.projection_sample import DeadLetterCount
+from sidecar.projections.projection_status import Rebuild
 from sidecar.wiring.checks import check
 
 WARN_SECONDS: Final = 300.0

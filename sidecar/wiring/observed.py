@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.phase import Phase
 from sidecar.health.probe_answers import ProbeAnswers
@@ -22,7 +22,8 @@ from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.deleted_letters import DeletedLetters
 from sidecar.projections.interruption import TOLD_SECONDS, Interruption, by_need
-from sidecar.projections.projection_status import DeadLetterCount, ProjectionStatus
+from sidecar.projections.projection_sample import DeadLetterCount
+from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.telemetry.merge import Exposition
 from sidecar.telemetry.pool_metrics import PoolReport, read_pools
 from sidecar.wiring.in_process import InProcess, Key, fold

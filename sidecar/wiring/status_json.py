@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.health.check_status import CheckStatus
 from sidecar.health.history import History, Point
 from sidecar.postgres.samples.sample import Sample
 from sidecar.process.application import ProcessStatus
 from sidecar.process.worker_place import WorkerStatus
 from sidecar.projections.drift import describe_verification
-from sidecar.projections.projection_status import FailureSample, ProjectionStatus
+from sidecar.projections.projection_sample import FailureSample
+from sidecar.projections.projection_status import ProjectionStatus
 from sidecar.wiring.headline import describe, list_troubled, weigh
 from sidecar.wiring.in_process import SubscriberStatus
 from sidecar.wiring.observed import ObservedState

@@ -13,7 +13,8 @@ from typing import Final
 
 from sidecar.config.environment import Environment
 from sidecar.errors import MigrationError, StoreRefusedError, StoreUnavailableError
-from sidecar.events.publisher import EventPublisher, SubscriberKind
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.lint.finding import Violation, weigh_all
 from sidecar.lint.rules.event_versions import find_faults
 from sidecar.postgres.checkpoints.checkpoint import list_recent_versions

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.events.publisher import Failure, SubscriberKind
+from sidecar.events.publish_result import Failure
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.postgres.checkpoints.checkpoint import set_state
 from sidecar.projections.ports import State
 from sidecar.projections.retry import RetryPolicy

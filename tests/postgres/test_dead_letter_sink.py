@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from sidecar.errors import StoreUnavailableError
-from sidecar.events.publisher import EventPublisher, Failure, SubscriberKind
+from sidecar.events.publish_result import Failure
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.events.types import EventTypes
 from sidecar.postgres.dead_letters.dead_letter import request_retry
 from sidecar.postgres.dead_letters.dead_letter_sink import stream_of

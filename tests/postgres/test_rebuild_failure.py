@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.events.publisher import Failure, SubscriberKind
+from sidecar.events.publish_result import Failure
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.samples.sample import take_sample
 from sidecar.projections.projection_status import Rebuild, Status

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.health.outcome import Outcome
 from sidecar.lint.finding import Violation
 from sidecar.lint.rules.event_versions import HOLE

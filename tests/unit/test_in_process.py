@@ -6,12 +6,13 @@ import time
 
 import pytest
 
-from sidecar.events.publisher import EventPublisher, SubscriberKind
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.events.tally import PublishTally
 from sidecar.health.outcome import CheckResult, passed, warned
 from sidecar.process.application import ProcessStatus
 from sidecar.process.heartbeat import Heartbeat, SubscriberReport, report_subscribers
-from sidecar.projections.projection_status import DeadLetterCount
+from sidecar.projections.projection_sample import DeadLetterCount
 from sidecar.telemetry.instrumented_publisher import InstrumentedPublisher
 from sidecar.wiring.in_process import (
     WARN_SECONDS,

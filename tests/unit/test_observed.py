@@ -26,7 +26,8 @@ from sidecar.postgres.samples.sample import Sample
 from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.supervisor import Supervisor
 from sidecar.process.worker_place import WorkerPlace
-from sidecar.projections.projection_status import FailureSample, ProjectionStatus, Status
+from sidecar.projections.projection_sample import FailureSample
+from sidecar.projections.projection_status import ProjectionStatus, Status
 from sidecar.telemetry import metric
 from sidecar.telemetry.exposition import render_registry
 from sidecar.telemetry.merge import Exposition

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.projections.ports import State
+from sidecar.projections.projection_sample import DeadLetterCount, PartitionSample
 from sidecar.projections.projection_status import (
     STALL_SECONDS,
-    DeadLetterCount,
-    PartitionSample,
     Rebuild,
     Status,
     fold_status,

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ProjectionError
-from sidecar.events.publisher import EventPublisher, Failure, PublishResult, SubscriberKind
+from sidecar.events.publish_result import Failure, PublishResult
+from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import SubscriberKind
 
 
 class Placed:

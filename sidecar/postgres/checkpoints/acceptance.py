@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import NothingToAcceptError, ProjectionError
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.postgres.checkpoints.block import Block, find_unknown
 from sidecar.postgres.checkpoints.passed_over_counter import count_on
 from sidecar.postgres.checkpoints.release import retire

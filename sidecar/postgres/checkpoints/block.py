@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 from sidecar.errors import ProjectionError
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.lease import is_any_held
 from sidecar.postgres.query import sql

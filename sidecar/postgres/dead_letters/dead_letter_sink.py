@@ -12,7 +12,8 @@ from sidecar.errors import (
     MigrationError,
     StoreUnavailableError,
 )
-from sidecar.events.publisher import EventPublisher, Failure
+from sidecar.events.publish_result import Failure
+from sidecar.events.publisher import EventPublisher
 from sidecar.events.record import RecordedEvent
 from sidecar.events.types import EventTypes
 from sidecar.postgres.connection import RawConnection, read_committed, translate_loss

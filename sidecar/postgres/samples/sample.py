@@ -23,13 +23,8 @@ from sidecar.projections.log_memory import LogLoss
 from sidecar.projections.passed_over import PassedOver
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-from sidecar.projections.projection_status import (
-    DeadLetterCount,
-    FailureSample,
-    PartitionSample,
-    ProjectionStatus,
-    fold_status,
-)
+from sidecar.projections.projection_sample import DeadLetterCount, FailureSample, PartitionSample
+from sidecar.projections.projection_status import ProjectionStatus, fold_status
 from sidecar.projections.safe_head import Writer, held_seconds
 from sidecar.projections.table_change import TableChange
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from sidecar.errors import UsageError
-from sidecar.events.publisher import SubscriberKind
+from sidecar.events.subscriber import SubscriberKind
 from sidecar.health.check import Check
 from sidecar.health.monitor import Monitor
 from sidecar.process.application import Application
-from sidecar.projections.projection_status import DeadLetterCount
+from sidecar.projections.projection_sample import DeadLetterCount
 from sidecar.telemetry.pool_metrics import PoolReport
 from sidecar.wiring.checks.process import pool_check, reported_check
 from sidecar.wiring.checks.read_model import projection_check
