@@ -11,7 +11,7 @@ MAX_NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Forerunner:
-    """A subscriber without tables that a release does not have.
+    """A subscriber that a release does not have.
 
     Attributes:
         types: Of the events that it handles.

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.errors import ProjectionError
 from sidecar.events.publisher import EventPublisher
+from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoints.acceptance import accept_new, accept_renamed
 from sidecar.postgres.checkpoints.block import Block, remove
 from sidecar.postgres.dead_letters.dead_letter import discard
@@ -33,7 +34,21 @@ class Mailer:
         self.sent.append(event.order)
 
 
-def release(stage: Stage, *mailers: Mailer, as_handler: bool = True) -> Stage:
+class Listing:
+    """Lists the events in a table that it declares."""
+
+    name = "listing"
+    handles = (Placed,)
+    tables = ("listed",)
+
+    async def setup(self, connection: Connection) -> None:
+        await connection.execute("CREATE TABLE IF NOT EXISTS listed (number text)")
+
+    async def handle(self, event: Placed, connection: Connection) -> None:
+        await connection.execute("INSERT INTO listed VALUES ($1)", event.order)
+
+
+def release(stage: Stage, *mailers: Mailer | Listing, as_handler: bool = True) -> Stage:
     """Return the database as a release sees it."""
     publisher = EventPublisher(stage.publisher.types)
     for mailer in mailers:
@@ -44,7 +59,7 @@ def release(stage: Stage, *mailers: Mailer, as_handler: bool = True) -> Stage:
     return Stage(stage.dsn, stage.pool, publisher, stage.policy)
 
 
-async def run(stage: Stage, *mailers: Mailer, as_handler: bool = True) -> Stage:
+async def run(stage: Stage, *mailers: Mailer | Listing, as_handler: bool = True) -> Stage:
     """Start a release, let it do all there is to do, and stop it."""
     started = release(stage, *mailers, as_handler=as_handler)
     await set_up(started)
@@ -98,6 +113,20 @@ async def test_it_waits_and_goes_on_where_the_old_name_stood(
         await set_up(release(stage, mail, as_handler=as_handler))
         assert (await block_of(stage, "mail"))[0] == Block.RENAMED
         assert mail.sent == ["a"]
+
+
+async def test_one_that_declares_its_table_no_more_is_asked_about_too(database: str) -> None:
+    async with open_stage(database) as stage:
+        old, new = Listing(), Mailer("sms")
+        await stage.place("a", 1)
+        await run(stage, old, as_handler=False)
+        await set_up(release(stage, new, as_handler=False))
+        assert (await block_of(stage, "sms"))[0] == Block.RENAMED
+        async with session(database) as connection:
+            assert await accept_renamed(connection, "sms", old.name, "clearer")
+        await stage.place("b", 1)
+        await run(stage, new, as_handler=False)
+        assert new.sent == ["b"]
 
 
 async def test_one_of_its_own_starts_where_it_stood_when_it_was_first_seen(database: str) -> None:

@@ -183,8 +183,8 @@ FROM sidecar.checkpoints WHERE projection = $1 AND copy = 'live'
 ORDER BY has_run DESC, partition FOR UPDATE;
 
 -- name: list_forerunners
--- Of kind $2 and service $3, without tables, under other names than $1: what may have been renamed,
--- for it has handled events, or left some up to position $4.
+-- Of kind $2 and service $3, under other names than $1: what may have been renamed, for it has
+-- handled events, or left some up to position $4.
 SELECT c.projection, min(c.position) AS position,
        coalesce(
            max(c.handles),
@@ -199,7 +199,7 @@ SELECT c.projection, min(c.position) AS position,
            WHERE l.projection = c.projection AND l.resolution IS NULL AND l.position IS NOT NULL
        ) AS letters
 FROM sidecar.checkpoints c
-WHERE c.copy = 'live' AND c.kind = $2 AND c.tables = '{}' AND c.projection <> ALL($1::text[])
+WHERE c.copy = 'live' AND c.kind = $2 AND c.projection <> ALL($1::text[])
   AND (c.service = $3 OR c.service IS NULL OR $3::text IS NULL)
   AND c.block IS DISTINCT FROM 'renamed'
 GROUP BY c.projection
