@@ -30,7 +30,13 @@ class RebuildCopy:
         """Leave them to the live copy."""
 
     async def caught_up(self) -> None:
-        """Look at what the swap changes, and ask for it; after it this loop ends."""
+        """Look at what the swap changes, and ask for it; after it this loop ends.
+
+        While nobody knows where the log ends, a copy that has begun lacks what it has not read.
+        """
+        if not self._context.head.is_known:
+            await self._context.head.wait_beyond(self._cursor.seen, SWAP_RETRY_SECONDS)
+            return
         if self._cursor.is_ahead:
             await self._cursor.pass_over()
             self.failures.recovered()

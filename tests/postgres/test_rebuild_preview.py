@@ -10,7 +10,10 @@ from sidecar.events.subscriber import Connection
 from sidecar.postgres.rebuild.preview_store import read_verdict
 from sidecar.postgres.rebuild.rebuild import start_rebuild
 from sidecar.projections.comparison import Kind, Report
+from sidecar.projections.head_signal import HeadSignal
 from sidecar.projections.preview import describe_changes
+from sidecar.projections.projection import Partition
+from sidecar.projections.runner import Runner
 from tests.postgres.rebuilding import (
     Totals,
     cancel,
@@ -18,6 +21,7 @@ from tests.postgres.rebuilding import (
     meanwhile,
     oracle,
     read,
+    rows_of,
     start,
     until_halted,
     until_live,
@@ -252,3 +256,19 @@ async def test_a_worker_that_died_before_it_could_halt_halts_after_all(stage: St
     async with working(stage):
         assert await until_halted(stage) == detail
     assert ("by-hand", 7, 1) in await read(stage)
+
+
+async def test_nobody_is_asked_before_it_is_known_where_the_log_ends(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await fill(stage, 60, streams=10)
+        await stage.catch_up()
+        # As after `accept`, or a restore: rows are there, and the checkpoint says nothing of them.
+        await stage.pool.execute("UPDATE sidecar.checkpoints SET position = 0")
+        await start(stage)
+        copy = Partition("totals", copy="rebuild")
+        runner = Runner(stage.make_context(copy, head=HeadSignal()))
+        for _ in range(3):
+            await runner._advance()
+        assert [row["state"] for row in await rows_of(stage)] == ["running"]
+        async with working(stage):
+            await until_swapped(stage)

@@ -49,3 +49,12 @@ async def test_wait_ends_with_its_limit() -> None:
     began = time.monotonic()
     await asyncio.wait_for(HeadSignal().wait_beyond(0, 0.01), 5)
     assert time.monotonic() - began >= 0.009
+
+
+async def test_it_is_known_once_the_log_was_asked_also_where_that_is_empty() -> None:
+    head = HeadSignal()
+    known = [head.is_known]
+    head.advance(0)
+    known.append(head.is_known)
+    head.restart()
+    assert [*known, head.is_known] == [False, True, False]
