@@ -232,13 +232,20 @@ async def cure(console: Console, shop: Shop, letter: str) -> None:
 
 
 async def expect_well(program: Program) -> None:
+    told: dict[str, Any] = {}
+
     async def passes() -> bool:
-        return bool((await program.get("/ready")).json()["status"] == "pass")
+        told.update((await program.get("/ready")).json())
+        return bool(told["status"] == "pass")
 
     async def is_gauged() -> bool:
         return await program.metric("sidecar_dead_letters", projection="invoices") == 0
 
-    await eventually(passes)
+    try:
+        await eventually(passes)
+    except AssertionError as error:
+        error.add_note(f"/ready said {told}")
+        raise
     await eventually(is_gauged)
 
 
