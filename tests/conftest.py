@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--load-seconds", type=float, default=10.0, help="Length of the load test.")
     group.addoption("--seed", type=int, default=4711, help="Seed of the load test.")
     group.addoption("--rebuild-events", type=int, default=100_000, help="Events to rebuild from.")
-    group.addoption("--deployments", type=int, default=4, help="Sequences of releases to try.")
+    group.addoption("--deployments", type=int, default=8, help="Sequences of releases to try.")
     group.addoption("--drills", default="quick", help="Incidents to rehearse: quick or all.")
     group.addoption("--healthy-seconds", type=float, default=20.0, help="Load that is healthy.")
     group.addoption("--chaos-rounds", type=int, default=50, help="Faults made one after another.")
