@@ -12,15 +12,17 @@ from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.checkpoints.block import remove
 from sidecar.postgres.checkpoints.checkpoint import prepare
+from sidecar.postgres.connection import RawConnection
 from sidecar.postgres.log.safe_head_follower import SafeHeadFollower
 from sidecar.postgres.migration import migrate
 from sidecar.postgres.samples.sample import take_sample
 from sidecar.postgres.tables import table_watch
-from sidecar.postgres.tables.table_marks import accept_changes
+from sidecar.postgres.tables.table_marks import accept_changes, mark_after_setup, mark_tables
 from sidecar.postgres.tables.table_watch import TableWatch
 from sidecar.wiring.decision import Decision, decide
 from tests.postgres import rebuilding, verifying
 from tests.postgres.cluster import Cluster
+from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
 from tests.postgres.shop import Placed
 from tests.postgres.stage import Stage, open_stage, session
@@ -196,6 +198,30 @@ async def test_its_own_setup_may_change_its_tables(database: str) -> None:
         ]
         await prepare(connection, subscription)
         assert await look(stage, watch) == {}
+
+
+async def test_a_setup_beside_a_swap_marks_the_table_that_was_swapped_in(database: str) -> None:
+    async with open_stage(database, Totals()) as stage:
+        await fill(stage)
+        async with session(database, "swap") as swap, session(database, "setup") as setup:
+            async with swap.transaction():
+                await swap.execute("ALTER TABLE totals RENAME TO kept")
+                await swap.execute(MAKE)
+                await swap.execute("INSERT INTO totals TABLE kept")
+                await mark_tables(swap, "totals", settles=True)
+                marking = asyncio.create_task(mark_in_setup(setup))
+                await eventually(
+                    lambda: stage.pool.fetchval(
+                        "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+                    )
+                )
+            await marking
+        assert await look(stage) == {}
+
+
+async def mark_in_setup(connection: RawConnection) -> None:
+    async with connection.transaction():
+        await mark_after_setup(connection, "totals")
 
 
 async def test_a_dropped_table_that_a_setup_makes_again_is_told(database: str) -> None:

@@ -25,6 +25,7 @@ async def mark_after_setup(connection: RawConnection, projection: str) -> None:
 
     A table that it begins to fill now, or fills again, and that lacks what it has handled, is told.
     """
+    await connection.execute(sql("lock_marks"), projection)
     await connection.execute(sql("find_replaced"), projection, NAME)
     await connection.execute(sql("leave_tables"), projection)
     unfilled = await _find_unfilled(connection, projection)

@@ -1,6 +1,10 @@
 -- Statements on the marks of read models' tables. `$2` matches valid names where a name is looked up,
 -- as in `list_claims`.
 
+-- name: lock_marks
+-- Of projection $1, so that what marks its tables next sees them as a swap left them.
+SELECT FROM sidecar.table_marks WHERE projection = $1 FOR UPDATE;
+
 -- name: mark_tables
 -- The tables of projection $1 as they are now. With $3 what was told of them is settled.
 INSERT INTO sidecar.table_marks AS m (projection, name, relid, filenode, live_rows, inserted)
