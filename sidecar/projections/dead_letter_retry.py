@@ -208,13 +208,13 @@ class DeadLetterRetrier:
                 if transaction.is_spoilt:
                     raise
                 before = failure.delivery.record.version - 1
-                await self._pass_over(transaction, letter, records, before)
+                await self._settle(transaction, letter, records, before)
                 return await self._stop_at(transaction, letter, events, failure)
             events += 1
             if time.monotonic() > ends_mono:
                 upto_version = delivery.record.version
                 break
-        await self._pass_over(transaction, letter, records, upto_version)
+        await self._settle(transaction, letter, records, upto_version)
         rest = await transaction.queued_events(
             letter.stream, upto_version + 1, self._cursor.stored, 1
         )
@@ -224,17 +224,19 @@ class DeadLetterRetrier:
         await transaction.resolve(letter, is_erased=is_erased)
         return Resolved(letter, events, is_erased)
 
-    async def _pass_over(
+    async def _settle(
         self,
         transaction: Transaction,
         letter: OpenDeadLetter,
         records: Sequence[RecordedEvent],
         upto_version: int,
     ) -> None:
-        """Keep which events were left out, up to a version."""
+        """Keep what became of the events of a stream that waited, up to a version."""
         passed = [record for record in records if record.version <= upto_version]
-        if unhandled := self._context.router.find_unhandled(passed):
-            await transaction.pass_over(letter.stream, unhandled)
+        left_out = self._context.router.find_unhandled(passed)
+        taken_up = [record for record in passed if record not in left_out]
+        if taken_up or left_out:
+            await transaction.settle_waiting(letter.stream, taken_up, left_out)
 
     def _route(self, records: Sequence[RecordedEvent], blamed: Exception | None) -> list[Delivery]:
         deliveries = self._context.router.route(records)

@@ -124,8 +124,10 @@ class Transaction(Protocol):
     ) -> None:
         """Keep a dead letter open for the event that failed now."""
 
-    async def pass_over(self, stream: str, records: Sequence[RecordedEvent]) -> None:
-        """Keep that a retry left out events of a stream, which its release does not handle."""
+    async def settle_waiting(
+        self, stream: str, taken_up: Sequence[RecordedEvent], left_out: Sequence[RecordedEvent]
+    ) -> None:
+        """Keep which events of a stream a retry took up, and which its release does not handle."""
 
     async def move(self, position: int) -> None:
         """Move the checkpoint.

@@ -86,7 +86,9 @@ class RunTransaction(PostgresTransaction):
         self._ledger.fail_again(letter.id, failure, is_due=retry_after_seconds is not None)
 
     @override
-    async def pass_over(self, stream: str, records: Sequence[RecordedEvent]) -> None:
+    async def settle_waiting(
+        self, stream: str, taken_up: Sequence[RecordedEvent], left_out: Sequence[RecordedEvent]
+    ) -> None:
         """Keep nothing: one release alone applies these events."""
 
     @override

@@ -325,6 +325,28 @@ async def test_what_waits_behind_a_failed_event_is_not_passed_over(database: str
             assert (await verifying.verify(new.stage, "seen")).state == "equal"
 
 
+async def test_what_is_taken_up_before_it_was_counted_is_not_passed_over(database: str) -> None:
+    async with open_stage(database) as stage:
+        new, old = Release(stage, BOTH), Release(stage, ["Placed"], retired=["Refunded"])
+        await append(stage, "Refunded")
+        await set_up(new.stage)
+        await old.run()
+        assert await new.told() == {"Refunded": 1}
+        await stage.insert("s1", "Placed", "[]")
+        await stage.insert("s1", "Refunded", "{}")
+        await old.run()
+        async with session(stage.dsn) as connection:
+            (letter,) = await stage.letters()
+            await discard(connection, letter["id"], "a test order")
+        # The new one runs already, and has counted nothing since.
+        new.stage.start()
+        await new.stage.settle()
+        await new.stage.until_retried()
+        await new.stage.stop()
+        assert await seen(stage) == [3]
+        assert await new.told() == {"Refunded": 1}
+
+
 async def test_what_waited_and_is_left_out_at_last_is_passed_over(database: str) -> None:
     async with open_stage(database) as stage:
         new = await wait_behind_a_failure(stage)

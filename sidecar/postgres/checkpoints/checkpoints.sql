@@ -179,9 +179,25 @@ WHERE r.copy = 'live' AND w.type <> '*' AND NOT r.types && ARRAY['*', w.type]
   AND (w.projection, w.type) NOT IN (SELECT projection, type FROM retired)
 ON CONFLICT (range_id, type) DO NOTHING;
 
+-- name: is_uncounted
+-- Whether a release moved projection $1 over one of the events of stream $2, at positions $3 and of
+-- types $4, without handling it, and what it passed over is not counted up to there.
+SELECT EXISTS (
+    SELECT FROM unnest($3::text[], $4::text[]) AS e (position, type)
+    JOIN sidecar.handled_ranges r
+        ON r.projection = $1 AND r.copy = 'live' AND NOT r.types && ARRAY['*', e.type]
+        AND r.from_position < e.position::bigint
+        AND coalesce(r.upto_position, e.position::bigint) >= e.position::bigint
+        AND r.partition = (hashtext($2) & 2147483647) % r.partitions
+    WHERE NOT EXISTS (
+        SELECT FROM sidecar.passed_over p
+        WHERE p.range_id = r.id AND p.type = e.type AND p.counted_upto >= e.position::bigint
+    )
+);
+
 -- name: count_passed_over
 -- For the projections $1, from the last counted position, over at most $2 positions; those come
--- back of which more is left than that. What waits behind a dead letter is taken up with its stream.
+-- back of which more is left than that. What waits for a retry is taken up with its stream.
 WITH due AS (
     SELECT r.projection, p.range_id, p.type, p.counted_upto,
            least(coalesce(r.upto_position, c.position), p.counted_upto + $2::bigint) AS upto,
@@ -202,7 +218,7 @@ WITH due AS (
         AND NOT EXISTS (
             SELECT FROM sidecar.dead_letters l
             WHERE l.projection = d.projection AND l.stream = e.stream AND l.resolution IS NULL
-              AND l.position < e.position
+              AND l.position <= e.position
         )
     GROUP BY d.range_id, d.type, d.upto, d.ends_at
 ), kept AS (

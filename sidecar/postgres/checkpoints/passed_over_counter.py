@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Final
 
+from sidecar.events.record import RecordedEvent
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.outage import OutageLog
 from sidecar.postgres.pools.pool import MeteredPool
@@ -35,6 +36,31 @@ async def count_on(connection: RawConnection, names: Sequence[str]) -> None:
     while is_more:
         async with _counting(connection):
             is_more = await connection.fetchval(sql("count_passed_over"), names, STRIDE_POSITIONS)
+
+
+async def count_before(
+    connection: RawConnection, projection: str, stream: str, records: Sequence[RecordedEvent]
+) -> None:
+    """Count while events still wait that are taken up now: later they would seem passed over.
+
+    Args:
+        connection: In the transaction that takes them up, with their dead letter still open.
+        projection: Their projection.
+        stream: Their stream.
+        records: Of types that the release handles, from that of the dead letter on.
+    """
+    positions, types = list_positions_and_types(records)
+    if not await connection.fetchval(sql("is_uncounted"), projection, stream, positions, types):
+        return
+    await connection.execute(sql("lock_counts"))
+    await connection.execute(sql("open_counts"), [projection], [projection] * len(types), types)
+    while await connection.fetchval(sql("count_passed_over"), [projection], STRIDE_POSITIONS):
+        pass
+
+
+def list_positions_and_types(records: Sequence[RecordedEvent]) -> tuple[list[str], list[str]]:
+    """Return both of each event, as statements on passed-over events take them."""
+    return [str(record.position) for record in records], [record.type for record in records]
 
 
 @asynccontextmanager

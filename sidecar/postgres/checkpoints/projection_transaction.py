@@ -14,6 +14,7 @@ from sidecar.errors import (
     TransactionEndError,
 )
 from sidecar.events.record import RecordedEvent
+from sidecar.postgres.checkpoints.passed_over_counter import count_before, list_positions_and_types
 from sidecar.postgres.connection import RawConnection, is_busy, is_lost, translate_loss
 from sidecar.postgres.guard import keep_transaction
 from sidecar.postgres.handler.handler_connection import HandlerConnection
@@ -238,11 +239,16 @@ class PostgresTransaction:
             retry_after_seconds,
         )
 
-    async def pass_over(self, stream: str, records: Sequence[RecordedEvent]) -> None:
-        """Keep that a retry left out events, for a release that handles them."""
-        place = (self._partition.projection, self._partition.index, self._partition.count, stream)
-        positions, types = [str(record.position) for record in records], [r.type for r in records]
-        await self._raw.execute(sql("pass_over"), *place, positions, types, RETIRED)
+    async def settle_waiting(
+        self, stream: str, taken_up: Sequence[RecordedEvent], left_out: Sequence[RecordedEvent]
+    ) -> None:
+        """Keep which events a retry took up, and left out for a release that handles them."""
+        if taken_up:
+            await count_before(self._raw, self._partition.projection, stream, taken_up)
+        if left_out:
+            parts = (self._partition.projection, self._partition.index, self._partition.count)
+            events = list_positions_and_types(left_out)
+            await self._raw.execute(sql("pass_over"), *parts, stream, *events, RETIRED)
 
     async def move(self, position: int) -> None:
         """Move the checkpoint by compare-and-set.
