@@ -14,6 +14,7 @@ from sidecar.errors import (
 )
 from sidecar.postgres.codec_aware import CodecAwareConnection
 from sidecar.postgres.connect_failure import unreachable
+from sidecar.postgres.guard import FAILED_BEFORE
 from sidecar.postgres.query import sql
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
@@ -204,10 +205,7 @@ def explain_failed_transaction() -> Iterator[None]:
     try:
         yield
     except asyncpg.InFailedSQLTransactionError as error:
-        error.add_note(
-            "An error of a statement was caught before this. Put the statement into "
-            "`async with connection.transaction()`, and catch its error outside of that."
-        )
+        error.add_note(FAILED_BEFORE)
         raise
 
 

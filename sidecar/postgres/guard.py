@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import asyncpg
 
@@ -20,6 +20,12 @@ def keep_transaction(connection: object, owner: str) -> AbstractContextManager[N
     """Refuse, for a block, statements that would end a connection's transaction, if it can."""
     guard = getattr(connection, "keep_transaction", None)
     return nullcontext() if guard is None else guard(owner)
+
+
+FAILED_BEFORE: Final = (
+    "An error of a statement was caught before this. Put the statement into `async with "
+    "connection.transaction()`, and catch its error outside of that."
+)
 
 
 class GuardedConnection(_Connection):
@@ -54,9 +60,7 @@ class GuardedConnection(_Connection):
         status = await super().execute(query, *args, **options)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
             raise asyncpg.InFailedSQLTransactionError(
-                "The transaction was rolled back at its commit: an error of a statement was caught "
-                "before. Put the statement into `async with connection.transaction()`, and catch "
-                "its error outside of that."
+                f"The transaction was rolled back at its commit. {FAILED_BEFORE}"
             )
         return status
 

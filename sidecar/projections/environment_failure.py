@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.errors import UnknownTypeError, trace_back
 from sidecar.events.record import RecordedEvent
+from sidecar.projections.cure import find_cure, to_line
 
 # So many streams failed alike, and no event of that type was applied between them. What an error
 # says of a value may well be an event's own fault: of such, it takes more.
@@ -26,17 +27,6 @@ _END: Final = {
     False: "So many are no single event's fault: it goes on by itself once one can be applied",
 }
 _PARTS: Final = ("constraint", "column", "table")
-
-_CURES: Final = {
-    RIGHT_MISSING: "let the owner GRANT that to the role of DATABASE_URL",
-    "42P01": "put the table back, or deploy a handler that does without it",
-    "42703": "put the column back, or deploy a handler that does without it",
-    "42P10": "put the unique index back that its ON CONFLICT names",
-    "22": "look at what the handler makes of an event's values, and at the types of its columns",
-    "23": "look at that constraint, or deploy a handler that keeps to it",
-    "P0": "look at the trigger or function that raises it, whose words are in the log",
-    "57014": "look at `statement_timeout` of role and database, and at what slows statements",
-}
 
 
 class EnvironmentFailedError(Exception):
@@ -108,9 +98,9 @@ def describe_halt(
     """
     if isinstance(cause, UnknownTypeError):
         return f"{MAX_UNKNOWN_STREAMS} streams wait already. {str(cause).rstrip('.')}"
-    cure = _CURES.get(sqlstate) or _CURES.get(sqlstate[:2]) or "put that right"
+    cure = find_cure(sqlstate) or "put that right"
     if grants:
-        cure = f"let the owner run: {_to_line('; '.join(grants))}"
+        cure = f"let the owner run: {to_line('; '.join(grants), MAX_TEXT_CHARACTERS)}"
     return (
         f"{type(cause).__name__} (SQLSTATE {sqlstate}) in {halt_streams(sqlstate)} streams alike"
         f"{_name_place(cause, sqlstate, redact)}; {cure}. {_END[sqlstate[:2] in _CLASSES]}"
@@ -129,21 +119,18 @@ def describe_error(error: BaseException, redact: Callable[[str], str]) -> str:
         return type(error).__name__
     sqlstate, cause = found
     said = f"{type(cause).__name__}{_name_place(cause, sqlstate, redact)}"
-    return f"{said}; {_CURES[sqlstate]}" if sqlstate in _CURES else said
+    cure = find_cure(sqlstate)
+    return f"{said}; {cure}" if cure else said
 
 
 def _name_place(cause: BaseException, sqlstate: str, redact: Callable[[str], str]) -> str:
     """Name what an error is about: by its text where that holds no value, else by its fields."""
     if sqlstate in _NAMING:
-        return f": {_to_line(redact(str(cause.args[0]) if cause.args else ''))}"
+        said = str(cause.args[0]) if cause.args else ""
+        return f": {to_line(redact(said), MAX_TEXT_CHARACTERS)}"
     names = ((kind, getattr(cause, f"{kind}_name", None)) for kind in _PARTS)
     place = " of ".join(f"{kind} {name}" for kind, name in names if isinstance(name, str) and name)
-    return f": {_to_line(redact(place))}" if place else ""
-
-
-def _to_line(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return printable[:MAX_TEXT_CHARACTERS]
+    return f": {to_line(redact(place), MAX_TEXT_CHARACTERS)}" if place else ""
 
 
 class Suspicion(dict[tuple[str, str], dict[str, RecordedEvent]]):

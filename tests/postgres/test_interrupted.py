@@ -89,7 +89,7 @@ async def test_what_ends_the_loop_itself_is_told_as_well(
         with pytest.raises(asyncpg.QueryCanceledError):
             await runner.run()
         told = runner.tally.interruptions[LoopTask.EVENTS].describe()
-        assert "statement_timeout of role and database" in told
+        assert "`statement_timeout` of role and database" in told
         # A loop that takes its place has not met it yet.
         assert stage.make_runner(stage.partitions[0], runner.tally).tally.interruptions == {}
 

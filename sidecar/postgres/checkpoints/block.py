@@ -1,5 +1,6 @@
 """Projections that are blocked until a person decides; checkpoints that are lost or forgotten."""
 
+import logging
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
@@ -15,6 +16,8 @@ from sidecar.postgres.tables.copies import drop_copy, new_schema, verify_schema
 
 REMOVED: Final = "removed"
 
+logger = logging.getLogger(__name__)
+
 
 class Block(StrEnum):
     """Why a projection must not run before a person decides."""
@@ -27,6 +30,16 @@ class Block(StrEnum):
     RENAMED = "renamed"
     SHARED_TABLE = "shared_table"
     JOINED = "joined"
+
+
+def log_blocked(projection: str, detail: str) -> None:
+    """Tell that a projection waits for a person, and for what."""
+    logger.critical(
+        "Projection %s does not run: %s",
+        projection,
+        detail,
+        extra={"event": "sidecar.projection.blocked", "projection": projection},
+    )
 
 
 def describe_filled(projection: str, tables: Sequence[str], kept: str = "") -> str:

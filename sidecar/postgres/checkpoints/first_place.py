@@ -1,6 +1,5 @@
 """Where a subscriber without a checkpoint starts, and why it may have to wait for a person."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -12,6 +11,7 @@ from sidecar.postgres.checkpoints.block import (
     describe_filled,
     describe_gone,
     describe_kept,
+    log_blocked,
 )
 from sidecar.postgres.checkpoints.start_position import find_position
 from sidecar.postgres.connection import RawConnection
@@ -27,8 +27,6 @@ HandledTypes = Mapping[str, Sequence[str]]
 
 NOTHING_KNOWN: Final[HandledTypes] = {}
 
-logger = logging.getLogger(__name__)
-
 
 class Place(NamedTuple):
     """Position and state of each partition of a subscriber, and whose effects it has."""
@@ -42,12 +40,7 @@ class Place(NamedTuple):
 
     def blocked(self, name: str, block: Block, detail: str) -> "Place":
         """Return it for a subscriber that waits for a person, which is logged."""
-        logger.critical(
-            "Projection %s does not run: %s",
-            name,
-            detail,
-            extra={"event": "sidecar.projection.blocked", "projection": name},
-        )
+        log_blocked(name, detail)
         return self._replace(state=State.FAILED, detail=detail, block=block)
 
 

@@ -1,13 +1,12 @@
 """The members of a group, kept with its checkpoint: who joins lacks what was applied before."""
 
-import logging
 from collections.abc import Collection, Mapping
 from typing import Final
 
 import asyncpg
 
 from sidecar.errors import CheckpointMovedError, ProjectionError
-from sidecar.postgres.checkpoints.block import Block
+from sidecar.postgres.checkpoints.block import Block, log_blocked
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
 from sidecar.projections.members import (
@@ -23,8 +22,6 @@ from sidecar.projections.members import (
 from sidecar.projections.passed_over import ALL_TYPES
 from sidecar.projections.ports import State
 from sidecar.projections.projection import Partition
-
-logger = logging.getLogger(__name__)
 
 
 class Membership:
@@ -128,12 +125,7 @@ async def _hold(
         return
     detail = describe_joined(projection, joined, position)
     await connection.execute(sql("block_joined"), *_key(partition), detail)
-    logger.critical(
-        "Projection %s does not run: %s",
-        projection,
-        detail,
-        extra={"event": "sidecar.projection.blocked", "projection": projection},
-    )
+    log_blocked(projection, detail)
 
 
 def _key(partition: Partition) -> tuple[object, ...]:

@@ -1,16 +1,14 @@
 """What one release of a service declares of its projections, and what it finds at its start."""
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
+from sidecar.postgres.checkpoints.block import log_blocked
 from sidecar.postgres.checkpoints.passed_over_counter import PassedOverCounter
 from sidecar.postgres.connection import RawConnection, read_committed
 from sidecar.postgres.query import sql
 from sidecar.projections.passed_over import ALL_TYPES, RETIRED, PassedOver, describe_missed
-
-logger = logging.getLogger(__name__)
 
 
 class Release:
@@ -104,12 +102,7 @@ class Release:
 
 async def _block(connection: RawConnection, name: str, detail: str) -> None:
     if await connection.fetch(sql("block_missed"), name, detail):
-        logger.critical(
-            "Projection %s does not run: %s",
-            name,
-            detail,
-            extra={"event": "sidecar.projection.blocked", "projection": name},
-        )
+        log_blocked(name, detail)
 
 
 async def retire(
