@@ -258,7 +258,10 @@ async def test_a_worker_that_died_before_it_could_halt_halts_after_all(stage: St
     assert ("by-hand", 7, 1) in await read(stage)
 
 
-async def test_nobody_is_asked_before_it_is_known_where_the_log_ends(database: str) -> None:
+@pytest.mark.parametrize("was_known", [False, True])
+async def test_nobody_is_asked_before_it_is_known_where_the_log_ends(
+    database: str, *, was_known: bool
+) -> None:
     async with open_stage(database, Totals()) as stage:
         await fill(stage, 60, streams=10)
         await stage.catch_up()
@@ -266,7 +269,12 @@ async def test_nobody_is_asked_before_it_is_known_where_the_log_ends(database: s
         await stage.pool.execute("UPDATE sidecar.checkpoints SET position = 0")
         await start(stage)
         copy = Partition("totals", copy="rebuild")
-        runner = Runner(stage.make_context(copy, head=HeadSignal()))
+        head = HeadSignal()
+        if was_known:
+            # As where the session that follows the head ended, and begins anew.
+            head.advance(60)
+            head.restart()
+        runner = Runner(stage.make_context(copy, head=head))
         for _ in range(3):
             await runner._advance()
         assert [row["state"] for row in await rows_of(stage)] == ["running"]

@@ -325,7 +325,10 @@ async def test_what_waits_behind_a_failed_event_is_not_passed_over(database: str
             assert (await verifying.verify(new.stage, "seen")).state == "equal"
 
 
-async def test_what_is_taken_up_before_it_was_counted_is_not_passed_over(database: str) -> None:
+@pytest.mark.parametrize("fails_again", [False, True])
+async def test_what_is_taken_up_before_it_was_counted_is_not_passed_over(
+    database: str, *, fails_again: bool
+) -> None:
     async with open_stage(database) as stage:
         new, old = Release(stage, BOTH), Release(stage, ["Placed"], retired=["Refunded"])
         await append(stage, "Refunded")
@@ -334,6 +337,8 @@ async def test_what_is_taken_up_before_it_was_counted_is_not_passed_over(databas
         assert await new.told() == {"Refunded": 1}
         await stage.insert("s1", "Placed", "[]")
         await stage.insert("s1", "Refunded", "{}")
+        if fails_again:
+            await stage.insert("s1", "Placed", "[]")
         await old.run()
         async with session(stage.dsn) as connection:
             (letter,) = await stage.letters()
@@ -344,6 +349,7 @@ async def test_what_is_taken_up_before_it_was_counted_is_not_passed_over(databas
         await new.stage.until_retried()
         await new.stage.stop()
         assert await seen(stage) == [3]
+        assert len(await stage.letters()) == fails_again
         assert await new.told() == {"Refunded": 1}
 
 

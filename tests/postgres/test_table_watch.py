@@ -281,6 +281,23 @@ async def test_what_a_crash_of_the_server_takes_is_told(
         assert await look(stage, watch) == await look(stage) == {}
 
 
+async def test_a_restart_takes_nothing_and_is_not_told(private_cluster: Cluster) -> None:
+    dsn = private_cluster.dsn()
+    async with session(dsn) as connection:
+        await migrate(connection)
+    async with open_stage(dsn, Cache()) as stage:
+        watch = await fill(stage)
+    await asyncio.to_thread(private_cluster.stop, "fast")
+    await asyncio.to_thread(private_cluster.start)
+    async with open_stage(dsn, Cache()) as stage:
+        await by_hand(stage, "SELECT pg_stat_reset()")
+        await stage.place("s1", 1)
+        await stage.catch_up()
+        await count_all(stage)
+        assert await stage.pool.fetchval("SELECT count(*) FROM totals") == STREAMS
+        assert await look(stage, watch) == await look(stage) == {}
+
+
 async def test_rows_that_somebody_deletes_are_told_as_far_as_the_server_counts(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
