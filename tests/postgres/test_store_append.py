@@ -1,5 +1,7 @@
 import asyncio
 import dataclasses
+import re
+import uuid
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -9,6 +11,7 @@ from sidecar.errors import ConcurrencyError, EventTypeError, StoreUnavailableErr
 from sidecar.events.event_log import Appended
 from sidecar.events.record import ANY, NO_STREAM
 from sidecar.events.types import EventTypes
+from tests.markdown import ROOT, read
 from tests.postgres.eventually import eventually
 from tests.postgres.shop import Paid, Placed
 from tests.postgres.stage import Stage, open_stage
@@ -165,3 +168,18 @@ async def test_a_full_disk_is_no_error_of_the_event(stage: Stage) -> None:
     )
     with pytest.raises(StoreUnavailableError, match="no room for the event: SQLSTATE 53100"):
         await stage.store.append("order-1", [Placed("1", 5)])
+
+
+async def test_ids_of_old_events_go_by_the_statement_in_the_docs(stage: Stage) -> None:
+    page = await asyncio.to_thread(read, ROOT / "docs" / "develop.md")
+    statement = re.search(r"`(DELETE FROM sidecar\.append_ids[^`]+)`", page)
+    assert statement is not None
+    ids = [uuid.uuid4(), uuid.uuid4()]
+    for number, id_ in enumerate(ids):
+        await stage.store.append("order-1", [Placed("a", number)], event_ids=[id_])
+    await stage.pool.execute(
+        "UPDATE sidecar.events SET recorded_at = now() - interval '32 days' WHERE version = 1"
+    )
+    await stage.pool.execute(statement[1])
+    left = await stage.pool.fetch("SELECT id FROM sidecar.append_ids")
+    assert [row["id"] for row in left] == ids[1:]
