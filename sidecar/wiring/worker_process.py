@@ -4,10 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -31,14 +29,12 @@ from sidecar.postgres.pools.pool import MeteredPool
 from sidecar.postgres.projection_store import PostgresProjectionStore
 from sidecar.postgres.rights import require_rights, translate_refusal
 from sidecar.postgres.verify.verification_schedule import VerificationSchedule
-from sidecar.postgres.verify.verification_store import VerificationStore
 from sidecar.process.garbage_collector import freeze_gc
-from sidecar.process.heartbeat import Heartbeat, LoopReport
+from sidecar.process.heartbeat import Heartbeat
 from sidecar.process.lifecycle import Shutdown
 from sidecar.projections.context import PartitionContext
 from sidecar.projections.delivery import Router
 from sidecar.projections.head_signal import HeadSignal
-from sidecar.projections.interruption import find_longest
 from sidecar.projections.members import MemberTypes
 from sidecar.projections.observer import ProjectionNumbers, RunnerTally
 from sidecar.projections.passed_over import handled_types
@@ -46,7 +42,6 @@ from sidecar.projections.projection import Partition, subscriptions_of
 from sidecar.projections.projection_group import member_types
 from sidecar.projections.retry import RetryPolicy
 from sidecar.projections.runner import Runner
-from sidecar.projections.verify_copy import VerifyCopy
 from sidecar.projections.worker import Worker
 from sidecar.telemetry.pool_metrics import follow_pool
 from sidecar.telemetry.projection_metrics import (
@@ -59,6 +54,7 @@ from sidecar.wiring.application_agent import make_agent
 from sidecar.wiring.boot import Boot, log_findings
 from sidecar.wiring.fingerprint import fingerprint_of
 from sidecar.wiring.place import WorkerSocket
+from sidecar.wiring.worker_loops import make_verifier, report_loops
 
 DATABASE_WAIT_SECONDS: Final = 1.0
 QUICK_SETUP_SECONDS: Final = 1.0
@@ -273,29 +269,8 @@ class WorkerProcess:
             process=self._boot.process,
             pid=os.getpid(),
             telemetry_dropped=self._telemetry.losses.total(),
-            projections=tuple(
-                LoopReport(
-                    projection=partition.projection,
-                    index=partition.index,
-                    copy=partition.copy,
-                    heartbeat_age_seconds=_age_seconds(runner.tally.heartbeat_mono),
-                    interruption=find_longest(runner.tally.interruptions.values()),
-                )
-                for partition, runner in runners.items()
-            ),
+            projections=report_loops(runners),
             setups=self._setups.ages_seconds(),
             refused=dict(self._setups.refused),
             violations=self._violations,
         )
-
-
-def make_verifier(context: PartitionContext, pool: MeteredPool) -> Runner:
-    """Make the loop that verifies a projection: one for all of its partitions."""
-    store = VerificationStore(pool, context.subscription)
-    whole = Partition(context.partition.projection, copy="verify")
-    alone = replace(context, partition=whole, store=store, head=HeadSignal())
-    return Runner(alone, partial(VerifyCopy, store=store))
-
-
-def _age_seconds(since_mono: float | None) -> float | None:
-    return None if since_mono is None else time.monotonic() - since_mono
