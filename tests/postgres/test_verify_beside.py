@@ -10,8 +10,11 @@ from sidecar.errors import UsageError
 from sidecar.events.record import RecordedEvent
 from sidecar.events.subscriber import Connection
 from sidecar.postgres.dead_letters.dead_letter import discard
+from sidecar.postgres.verify import verification_store
 from sidecar.postgres.verify.verification import cancel_verification
 from sidecar.postgres.verify.verification_schedule import VerificationSchedule
+from sidecar.postgres.verify.verification_store import VerificationStore
+from sidecar.projections.projection import Partition
 from tests.postgres import rebuilding, verifying
 from tests.postgres.eventually import eventually
 from tests.postgres.rebuilding import Totals
@@ -200,6 +203,36 @@ async def test_to_cancel_it_waits_for_the_page_under_way_and_for_nothing_else(
                 await cancelling
         assert (await verifying.find(stage)).state == "cancelled"
     assert "Deadlock" not in caplog.text
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_to_cancel_it_while_its_copy_is_made_or_found_leaves_nothing_behind(
+    database: str, monkeypatch: pytest.MonkeyPatch, *, is_made: bool
+) -> None:
+    is_inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def require_members(*_: object) -> None:
+        is_inside.set()
+        await go_on.wait()
+
+    async with open_stage(database, Totals()) as stage:
+        await rebuilding.fill(stage, 20, 5)
+        await stage.catch_up()
+        await verifying.start(stage)
+        store = VerificationStore(stage.pool, stage.subscriptions["totals"])
+        part = Partition("totals", copy="verify")
+        if is_made:
+            await store.read_checkpoint(part)
+        monkeypatch.setattr(verification_store, "require_members", require_members)
+        reading = asyncio.create_task(store.read_checkpoint(part))
+        await is_inside.wait()
+        async with stage.pool.acquire() as connection:
+            cancelling = asyncio.create_task(cancel_verification(connection, "totals"))
+            await until_waiting(stage)
+            go_on.set()
+            await asyncio.gather(reading, cancelling)
+        exists = "SELECT to_regnamespace('sidecar_verify_totals') IS NOT NULL"
+        assert not await stage.pool.fetchval(exists)
 
 
 async def test_in_the_background_the_longest_unverified_one_comes_first_one_at_a_time(

@@ -88,6 +88,11 @@ async def cancel_verification(connection: RawConnection, projection: str) -> Non
         if not await connection.fetch(sql("end_verification"), projection, "cancelled", None):
             raise ProjectionError(f"No verification of {projection} is under way.")
         await shadow.drop(connection)
+    # A copy that was made while this waited may be seen by a new transaction alone.
+    async with read_committed(connection):
+        await shadow.hold(connection)
+        if not await connection.fetch(sql("find_verification"), projection):
+            await shadow.drop(connection)
 
 
 async def list_verifiable(connection: RawConnection) -> list[str]:

@@ -60,6 +60,7 @@ class VerificationStore(PostgresProjectionStore):
     async def read_checkpoint(self, partition: Partition) -> Checkpoint:
         """Return where the copy stands; one that does not fit is made anew."""
         async with self._begin_short() as raw:
+            await self._shadow.hold(raw)
             row = await self._require_running(raw)
             await require_members(raw, self._projection, member_names(self._subscription))
             places = await find_places(raw, self._subscription.tables)
